@@ -1,0 +1,1 @@
+"""What chat is (`model`) and what chat does (`services`). Standard library only."""

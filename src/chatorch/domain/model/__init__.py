@@ -1,0 +1,1 @@
+"""What chat is: frozen dataclasses and pure rules, without input or output."""

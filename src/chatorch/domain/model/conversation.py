@@ -1,0 +1,102 @@
+"""What is said: threads, messages and what an answer cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from chatorch.domain.model.identity import UserId
+
+ThreadId = NewType("ThreadId", str)
+MessageId = NewType("MessageId", str)
+RunId = NewType("RunId", str)
+
+MAX_TITLE_CHARS = 80
+
+JsonObject = Mapping[str, Any]
+
+
+class Role(StrEnum):
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+
+
+class MessageStatus(StrEnum):
+    """`streaming` while a run writes it; `incomplete` when the run ended before the model did."""
+
+    STREAMING = "streaming"
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+
+
+class UsageSource(StrEnum):
+    PROVIDER = "provider"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, and whether the provider counted them or we guessed."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    source: UsageSource
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One linear conversation. Threads list by `(updated_at, id)`, newest first."""
+
+    id: ThreadId
+    owner_id: UserId
+    title: str
+    metadata: JsonObject
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a thread. `position` is unique in the thread and rises; order and cursors use nothing else."""
+
+    id: MessageId
+    thread_id: ThreadId
+    position: int
+    role: Role
+    content: str
+    status: MessageStatus
+    created_at: datetime
+    run_id: RunId | None = None
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that a client sends, not yet placed in a thread.
+
+    `timestamp` is the client's own word for when it was written: kept, never used.
+    """
+
+    role: Role
+    content: str
+    timestamp: str | None = None
+    metadata: JsonObject = field(default_factory=dict)
+
+
+def title_from(content: str) -> str:
+    """A thread's first title: the first line with something in it, on one line, cut at a word where possible."""
+    line = next((" ".join(line.split()) for line in content.splitlines() if line.strip()), "")
+    line = "".join(c for c in line if c.isprintable())
+    if len(line) <= MAX_TITLE_CHARS:
+        return line or "New chat"
+    cut = line[: MAX_TITLE_CHARS - 1]
+    at_word = cut.rsplit(" ", 1)[0]
+    return (at_word if len(at_word) > MAX_TITLE_CHARS // 2 else cut) + "…"
+
+
+def estimate_tokens(text: str) -> int:
+    """A guess where the provider counts nothing: four UTF-8 bytes a token, at least one for any text."""
+    return (len(text.encode("utf-8", "replace")) + 3) // 4

@@ -1,0 +1,214 @@
+"""Everything that can go wrong in the domain, as one tree.
+
+::
+
+    ChatorchError
+    ├── InvalidRequest            the request itself is wrong
+    │   ├── InvalidField            names the field
+    │   ├── RoleNotAllowed
+    │   ├── ModelNotAllowed
+    │   └── IdempotencyKeyReused
+    ├── NotAuthenticated
+    │   ├── InvalidGrant            wrong user name or password
+    │   └── InvalidToken            missing, broken, expired or revoked
+    ├── Forbidden
+    │   ├── UserMismatch
+    │   ├── GuestThread
+    │   └── InsufficientScope
+    ├── NotFound                  also what belongs to somebody else
+    ├── Conflict
+    │   ├── ThreadBusy              carries the live run's id
+    │   ├── RunSuperseded           a retry of a turn that left the history
+    │   └── UsernameTaken
+    ├── TooManyRuns
+    ├── Unavailable               try again later
+    │   ├── StoreUnavailable
+    │   ├── Overloaded
+    │   └── Draining
+    └── UpstreamError             the model did not answer properly
+        ├── UpstreamAuthFailed
+        ├── UpstreamInvalid
+        ├── UpstreamRateLimited
+        ├── UpstreamUnavailable
+        └── UpstreamTimeout
+
+An error carries a stable `code`, never an HTTP status, and a `detail` that is safe to show: no secret, no text of
+a message, nothing of an upstream's body.
+"""
+
+from typing import ClassVar
+
+
+class ChatorchError(Exception):
+    """The root. `code` is stable and part of the contract; `detail` is for people."""
+
+    code: ClassVar[str] = "internal_error"
+    default_detail: ClassVar[str] = "Something went wrong."
+
+    def __init__(self, detail: str | None = None) -> None:
+        self.detail = detail or self.default_detail
+        super().__init__(self.detail)
+
+
+class InvalidRequest(ChatorchError):
+    code = "invalid_request"
+    default_detail = "The request is not valid."
+
+
+class InvalidField(InvalidRequest):
+    """One field is wrong. `field` is its path, such as ``messages.0.content``; the value itself is never repeated."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        self.problem = problem
+        super().__init__(f"{field}: {problem}")
+
+
+class RoleNotAllowed(InvalidRequest):
+    code = "role_not_allowed"
+    default_detail = "A message with this role is not allowed here."
+
+
+class ModelNotAllowed(InvalidRequest):
+    code = "model_not_allowed"
+    default_detail = "This model is not allowed; see CHATORCH_ALLOWED_MODELS."
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    code = "idempotency_key_reused"
+    default_detail = "This idempotency key was used for another request."
+
+
+class NotAuthenticated(ChatorchError):
+    code = "not_authenticated"
+    default_detail = "Authentication is required."
+
+
+class InvalidGrant(NotAuthenticated):
+    code = "invalid_grant"
+    default_detail = "The user name or the password is wrong."
+
+
+class InvalidToken(NotAuthenticated):
+    code = "invalid_token"
+    default_detail = "The access token is missing, invalid or expired."
+
+
+class Forbidden(ChatorchError):
+    code = "forbidden"
+    default_detail = "This is not allowed."
+
+
+class UserMismatch(Forbidden):
+    code = "user_mismatch"
+    default_detail = "user_id is not the token's own."
+
+
+class GuestThread(Forbidden):
+    code = "guest_thread"
+    default_detail = "A guest has one turn and cannot continue a thread."
+
+
+class InsufficientScope(Forbidden):
+    code = "insufficient_scope"
+    default_detail = "The access token lacks the scope that this needs."
+
+
+class NotFound(ChatorchError):
+    code = "not_found"
+    default_detail = "There is no such thing, or it is not yours."
+
+
+class Conflict(ChatorchError):
+    code = "conflict"
+    default_detail = "This does not go with the present state."
+
+
+class ThreadBusy(Conflict):
+    """The thread has a live run; `run_id` names it, so that a client can follow or cancel it."""
+
+    code = "thread_busy"
+    default_detail = "The thread has a live run."
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__()
+
+
+class RunSuperseded(Conflict):
+    code = "run_superseded"
+    default_detail = "This turn left the history when an earlier one was retried."
+
+
+class UsernameTaken(Conflict):
+    code = "username_taken"
+    default_detail = "This user name exists, or existed once; names are never used again."
+
+
+class TooManyRuns(ChatorchError):
+    code = "too_many_runs"
+    default_detail = "Too many live runs at once; see CHATORCH_MAX_LIVE_RUNS_PER_USER."
+
+
+class Unavailable(ChatorchError):
+    """Something that this needs is away. `retry_after` is in seconds."""
+
+    code = "unavailable"
+    default_detail = "The service cannot do this now."
+
+    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail)
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+    default_detail = "The database does not answer."
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    default_detail = "Too much is waiting already."
+
+
+class Draining(Unavailable):
+    code = "draining"
+    default_detail = "This process is stopping and starts nothing new."
+
+
+class UpstreamError(ChatorchError):
+    """The model's provider failed. `retryable` says whether the same request may succeed later."""
+
+    code = "upstream_error"
+    default_detail = "The model's provider answered with an error."
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail)
+
+
+class UpstreamAuthFailed(UpstreamError):
+    code = "upstream_auth"
+    default_detail = "The model's provider refused the credentials; see OPENAI_API_KEY."
+    retryable = False
+
+
+class UpstreamInvalid(UpstreamError):
+    code = "upstream_invalid"
+    default_detail = "The model's provider answered with something that is not a complete answer."
+
+
+class UpstreamRateLimited(UpstreamError):
+    code = "upstream_rate_limited"
+    default_detail = "The model's provider limits the rate of requests."
+
+
+class UpstreamUnavailable(UpstreamError):
+    code = "upstream_unavailable"
+    default_detail = "The model's provider cannot be reached."
+
+
+class UpstreamTimeout(UpstreamError):
+    code = "upstream_timeout"
+    default_detail = "The model's provider did not answer in time."

@@ -1,0 +1,79 @@
+"""Who may do what: pure predicates and rules. Services raise; nothing here looks anything up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chatorch.domain.model.conversation import NewMessage, Role
+from chatorch.domain.model.errors import (
+    GuestThread,
+    InsufficientScope,
+    InvalidField,
+    ModelNotAllowed,
+    RoleNotAllowed,
+    UserMismatch,
+)
+from chatorch.domain.model.identity import Principal, Scope
+
+ANY_MODEL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPolicy:
+    """What the operator allows. Every limit is a setting.
+
+    `allowed_models` is what a client may name besides `default_model`; ``*`` in it allows any.
+    """
+
+    default_model: str
+    allowed_models: frozenset[str] = field(default_factory=frozenset)
+    client_system: bool = True
+    max_content_chars: int = 2000
+    max_messages: int = 1000
+
+    def model_for(self, requested: str | None) -> str:
+        """The model to use. Raises `ModelNotAllowed`."""
+        if requested is None or requested == self.default_model:
+            return self.default_model
+        if requested in self.allowed_models or ANY_MODEL in self.allowed_models:
+            return requested
+        raise ModelNotAllowed
+
+    def check_messages(self, messages: Sequence[NewMessage], *, opens_thread: bool) -> None:
+        """Raises `InvalidField` or `RoleNotAllowed` unless these messages may be put into a thread."""
+        if not 1 <= len(messages) <= self.max_messages:
+            raise InvalidField("messages", f"must be 1 to {self.max_messages} messages")
+        for index, message in enumerate(messages):
+            if not 1 <= len(message.content) <= self.max_content_chars:
+                problem = f"must be 1 to {self.max_content_chars} characters"
+                raise InvalidField(f"messages.{index}.content", problem)
+            if not self._role_allowed(message.role, opens_thread=opens_thread):
+                raise RoleNotAllowed(f"messages.{index}.role: {message.role} is not allowed here")
+        if messages[-1].role is not Role.USER:
+            raise InvalidField("messages", "the last message must be the user's")
+
+    def _role_allowed(self, role: Role, *, opens_thread: bool) -> bool:
+        match role:
+            case Role.USER:
+                return True
+            case Role.ASSISTANT:
+                return opens_thread
+            case Role.SYSTEM:
+                return opens_thread and self.client_system
+
+
+def require_scope(principal: Principal, scope: Scope) -> None:
+    """Raises `InsufficientScope`."""
+    if scope not in principal.scopes:
+        raise InsufficientScope
+
+
+def require_own_label(principal: Principal, user_id: str | None) -> None:
+    """A `user_id` beside a token must be absent or the token's own. Raises `UserMismatch`."""
+    if user_id is not None and not principal.guest and user_id != principal.user_id:
+        raise UserMismatch
+
+
+def require_no_guest_thread(principal: Principal, thread_id: str | None) -> None:
+    """A guest has one turn. Raises `GuestThread`."""
+    if principal.guest and thread_id is not None:
+        raise GuestThread

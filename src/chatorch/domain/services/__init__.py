@@ -1,0 +1,1 @@
+"""What chat does: one class a topic, talking to ports only."""

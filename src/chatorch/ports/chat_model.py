@@ -1,0 +1,43 @@
+"""The language model."""
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from chatorch.domain.model.context import PromptMessage
+from chatorch.domain.model.conversation import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked. `user` is an opaque label for the provider's abuse detection, never a name."""
+
+    model: str
+    messages: tuple[PromptMessage, ...]
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How the model ended. `usage` is None where the provider counted nothing."""
+
+    reason: str
+    usage: Usage | None
+
+
+class ChatModel(Protocol):
+    @abstractmethod
+    def stream(self, prompt: Prompt) -> AsyncIterator[str | Finish]:
+        """Yields pieces of text, never empty and free of NUL and lone surrogates, then exactly one `Finish`, last.
+
+        Text that arrived together comes as one piece. Raises an `UpstreamError` for whatever goes wrong, before or
+        after the first piece; an end that the provider did not announce is `UpstreamInvalid`. Keeps its own
+        deadlines (`UpstreamTimeout`). Closing the iterator, or cancelling who waits for it, closes the connection.
+        """
+        ...
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Closes idle connections. Once; nothing is streamed afterwards."""
+        ...

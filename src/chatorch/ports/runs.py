@@ -1,0 +1,175 @@
+"""Where runs are kept: what clients ask for (`RunStore`), and what their executors report (`RunProgress`)."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId, Usage
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's key, and a digest of what it asked for; together they tell a repetition from a mistake."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What every opening of a run needs. `message_id` is for the empty assistant message.
+
+    `max_live` caps the owner's live runs; `history_chars` bounds the history that is handed back.
+    """
+
+    run_id: RunId
+    message_id: MessageId
+    owner_id: UserId
+    model: str
+    now: datetime
+    max_live: int
+    history_chars: int
+    idempotency: IdempotencyKey | None = None
+    guest_label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """Messages for a thread, with their ids, oldest first, the user's last; `title` where the thread is new."""
+
+    thread_id: ThreadId
+    title: str | None
+    messages: tuple[tuple[MessageId, NewMessage], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """`joined`: an earlier request with the same idempotency key opened it, and nothing was written now.
+
+    `history` is empty then; else the thread's newest messages that are not superseded, oldest first, up to and with
+    the user's message: at least that one, and at least all that fit into `history_chars`.
+    """
+
+    run: Run
+    history: tuple[Message, ...]
+    joined: bool
+
+
+class RunStore(Protocol):
+    """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
+
+    What belongs to another owner, or to a deleted thread, is `NotFound`.
+    """
+
+    @abstractmethod
+    async def open_run(self, new: NewRun, turn: OpenTurn) -> OpenedRun:
+        """Writes thread (where new), messages, run (queued, epoch 1) and an empty, streaming assistant message.
+
+        All or nothing; also moves the thread's `updated_at`. Raises, in this order: `NotFound` for an unknown
+        thread, `IdempotencyKeyReused`, `ThreadBusy`, `TooManyRuns`. A key older than 24 h counts as never used.
+        """
+        ...
+
+    @abstractmethod
+    async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
+        """Opens a run for the same user message as `retry_of`; all messages after that one become superseded.
+
+        Raises like `open_run`, and `RunSuperseded` where the user message itself has left the history.
+        """
+        ...
+
+    @abstractmethod
+    async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
+        """The run with its text as last saved. Raises `NotFound`."""
+        ...
+
+    @abstractmethod
+    async def request_cancel(self, owner_id: UserId, run_id: RunId) -> Run:
+        """Marks a live run to be cancelled for its user, and returns it. No effect on one that has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A live run as its executor has it; `text` None where nothing came since the last checkpoint."""
+
+    run_id: RunId
+    epoch: int
+    text: str | None
+
+
+class Standing(Enum):
+    """What a checkpoint learns of a run: go on, stop (its user asked), or somebody else ended it."""
+
+    MINE = "mine"
+    CANCEL = "cancel"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended; `seq` is the terminal event's. `retry_after` is not kept. Durations in milliseconds."""
+
+    run_id: RunId
+    epoch: int
+    status: RunStatus
+    text: str
+    seq: int
+    finished_at: datetime
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: RunError | None = None
+    cancel_reason: CancelReason | None = None
+    first_piece_ms: int | None = None
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """What a reaper compares. `heartbeat` is a counter: only its standing still means anything."""
+
+    run_id: RunId
+    epoch: int
+    heartbeat: int
+
+
+class RunProgress(Protocol):
+    """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
+
+    The run's row decides: each write holds only where the run is live and of the writer's epoch.
+    """
+
+    @abstractmethod
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+        """Saves texts and positions and moves heartbeats; every run handed in is answered for.
+
+        A run whose text is not None becomes `streaming`. Another's or an ended run is `LOST`, and left alone.
+        """
+        ...
+
+    @abstractmethod
+    async def finish(self, ending: Ending) -> bool:
+        """Writes run, message (complete only where completed), thread time and interaction. True if the end is mine.
+
+        So it is also when an earlier, unanswered attempt of the same epoch has done it. False: somebody else's.
+        """
+        ...
+
+    @abstractmethod
+    async def live_runs(self) -> Sequence[LiveRun]:
+        """All live runs of all workers."""
+        ...
+
+    @abstractmethod
+    async def interrupt(self, runs: Sequence[LiveRun], now: datetime) -> Sequence[RunId]:
+        """Ends as `interrupted`, with the text saved, those that are live and exactly as seen (epoch and heartbeat).
+
+        Raises their epoch; the terminal position lies `TAKEOVER_GAP` further. Writes messages, thread times and
+        interactions too. Returns which it ended.
+        """
+        ...

@@ -1,0 +1,32 @@
+"""What is worth counting and logging about runs. Never the text of a message."""
+
+from abc import abstractmethod
+from typing import Protocol
+
+from chatorch.domain.model.run import Run
+from chatorch.ports.runs import Ending
+
+
+class RunTelemetry(Protocol):
+    @abstractmethod
+    def started(self, run: Run) -> None: ...
+
+    @abstractmethod
+    def ended(self, run: Run, ending: Ending, pieces: int) -> None:
+        """`run` is as it was opened. Called once a run that ended here, after the end was stored."""
+        ...
+
+    @abstractmethod
+    def lost(self, run: Run) -> None:
+        """Somebody else ended a run that was executed here."""
+        ...
+
+    @abstractmethod
+    def failed(self, run: Run, error: BaseException) -> None:
+        """A fault of ours, not of the provider's, ended the run."""
+        ...
+
+    @abstractmethod
+    def store_unavailable(self, what: str) -> None:
+        """`what` could not be written now, and will be tried again."""
+        ...

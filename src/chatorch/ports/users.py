@@ -1,0 +1,41 @@
+"""Where accounts are kept."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from chatorch.domain.model.identity import User, UserId
+
+
+class UserStore(Protocol):
+    """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
+
+    User names are canonical (`canonical_username`) before they get here. No user is ever removed.
+    """
+
+    @abstractmethod
+    async def add(self, user: User) -> None:
+        """Raises `UsernameTaken`."""
+        ...
+
+    @abstractmethod
+    async def by_username(self, username: str) -> User | None: ...
+
+    @abstractmethod
+    async def by_id(self, user_id: UserId) -> User | None: ...
+
+    @abstractmethod
+    async def list_all(self) -> Sequence[User]:
+        """By user name."""
+        ...
+
+    @abstractmethod
+    async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
+        """A no-op where there is no such user."""
+        ...
+
+    @abstractmethod
+    async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
+        """A no-op where there is no such user."""
+        ...
