@@ -1,7 +1,7 @@
 """The language model."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Finish:
 
 class ChatModel(Protocol):
     @abstractmethod
-    def stream(self, prompt: Prompt) -> AsyncIterator[str | Finish]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
         """Yields pieces of text, never empty and free of NUL and lone surrogates, then exactly one `Finish`, last.
 
         Text that arrived together comes as one piece. Raises an `UpstreamError` for whatever goes wrong, before or

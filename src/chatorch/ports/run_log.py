@@ -1,7 +1,7 @@
 """What live runs say, for whoever listens."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from chatorch.domain.model.conversation import RunId
@@ -40,10 +40,11 @@ class RunLog(Protocol):
         ...
 
     @abstractmethod
-    def follow(self, run_id: RunId, after: int) -> AsyncIterator[RunEvent | Silence]:
+    def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         """Yields what comes after position `after`, live: no gap, no repeat.
 
-        A follower ahead of the text gets a snapshot. `SILENCE` comes whenever nothing was said for two seconds. Ends after the terminal event; ends without one
-        where this log has no more to say (never open here, or abandoned): then the run's row tells.
+        A follower ahead of the text gets a snapshot. `SILENCE` comes whenever nothing was said for two seconds.
+        Ends after the terminal event; ends without one where this log has no more to say (never open here, or
+        abandoned): then the run's row tells.
         """
         ...

@@ -23,6 +23,7 @@
     ├── TooManyRuns
     ├── Unavailable               try again later
     │   ├── StoreUnavailable
+    │   │   └── RunUnsettled        the answer is there, its end is not yet stored
     │   ├── Overloaded
     │   └── Draining
     └── UpstreamError             the model did not answer properly
@@ -164,6 +165,16 @@ class Unavailable(ChatorchError):
 class StoreUnavailable(Unavailable):
     code = "store_unavailable"
     default_detail = "The database does not answer."
+
+
+class RunUnsettled(StoreUnavailable):
+    """The model has answered, but the store does not take the end of the run; `run_id` can be followed."""
+
+    default_detail = "The answer is complete but cannot be stored now; it is being tried again."
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__()
 
 
 class Overloaded(Unavailable):

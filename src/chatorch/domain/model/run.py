@@ -183,7 +183,8 @@ def terminal_event(run: Run) -> TerminalEvent | None:
 def replay(run: Run, after: int) -> Iterator[RunEvent]:
     """What a stored run still has to say to a client that stands at position `after` (0: at the start).
 
-    A client ahead of the stored text gets a snapshot, then the end. Nothing once it has the terminal event.
+    Nothing once it has the terminal event. A client ahead of the stored text gets, once the run has ended, a
+    snapshot and the end; while the run lives it gets nothing yet: the next checkpoint will pass it.
     """
     terminal = terminal_event(run)
     if terminal is not None and after >= terminal.seq:
@@ -192,7 +193,8 @@ def replay(run: Run, after: int) -> Iterator[RunEvent]:
         yield started_event(run)
     position = position_after(run.text)
     if after > position:
-        yield MessageSnapshot(position, run.text)
+        if terminal is not None:
+            yield MessageSnapshot(position, run.text)
     elif text := run.text[max(after - STARTED_SEQ, 0) :]:
         yield MessageDelta(position, text)
     if terminal is not None:

@@ -1,0 +1,154 @@
+"""The run log of one process: the text itself is the log, and every position in it is a slice."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import (
+    SILENCE,
+    STARTED_SEQ,
+    MessageDelta,
+    MessageSnapshot,
+    RunEvent,
+    RunStarted,
+    Silence,
+    TerminalEvent,
+)
+from chatorch.ports.run_log import RunLog
+
+SILENCE_S = 2.0
+
+
+class MemoryRunLog(RunLog):
+    """Followers pull at their own pace, so a slow one costs nothing but itself, and what it missed comes as one delta.
+
+    `silence_s` is how long nothing must be said before followers get `SILENCE`.
+    """
+
+    def __init__(self, silence_s: float = SILENCE_S) -> None:
+        self._silence_s = silence_s
+        self._logs: dict[RunId, _Log] = {}
+
+    def open(self, run_id: RunId, started: RunStarted) -> None:
+        self._logs[run_id] = _Log(started)
+
+    def append(self, run_id: RunId, text: str) -> None:
+        if log := self._logs.get(run_id):
+            log.append(text)
+
+    def end(self, run_id: RunId, terminal: TerminalEvent) -> None:
+        if log := self._logs.pop(run_id, None):
+            log.close(terminal)
+
+    def abandon(self, run_id: RunId) -> None:
+        if log := self._logs.pop(run_id, None):
+            log.close(None)
+
+    def text(self, run_id: RunId) -> str | None:
+        log = self._logs.get(run_id)
+        return None if log is None else log.text()
+
+    async def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
+        log = self._logs.get(run_id)
+        if log is None:
+            return
+        position = after
+        while True:
+            event = log.next_after(position)
+            if event is not None:
+                yield event
+                position = event.seq
+            elif log.closed:
+                return
+            elif not await log.changed(self._silence_s):
+                yield SILENCE
+
+
+class _Log:
+    """One run's text as a head and the pieces since it was last read whole, and who waits for more.
+
+    Appending is a list append; a follower at the tip takes the last piece as it is.
+    """
+
+    __slots__ = ("_head", "_length", "_served", "_served_after", "_started", "_tail", "_terminal", "_waiters", "closed")
+
+    def __init__(self, started: RunStarted) -> None:
+        self._started = started
+        self._head = ""
+        self._tail: list[str] = []
+        self._length = 0
+        self._terminal: TerminalEvent | None = None
+        self._waiters: set[asyncio.Future[bool]] = set()
+        self._served: MessageDelta | None = None
+        self._served_after = 0
+        self.closed = False
+
+    def append(self, text: str) -> None:
+        self._tail.append(text)
+        self._length += len(text)
+        if self._waiters:
+            self._wake()
+
+    def close(self, terminal: TerminalEvent | None) -> None:
+        self._terminal = terminal
+        self.closed = True
+        self._wake()
+
+    def text(self) -> str:
+        if self._tail:
+            self._head += "".join(self._tail)
+            self._tail.clear()
+        return self._head
+
+    def next_after(self, position: int) -> RunEvent | None:
+        """The next event for a follower at `position`; None where there is nothing more yet.
+
+        Followers that stand at the same place get the same object, so that a door can encode it once for all.
+        """
+        tip = STARTED_SEQ + self._length
+        if STARTED_SEQ <= position < tip:
+            served = self._served
+            if served is None or served.seq != tip or self._served_after != position:
+                self._served = served = MessageDelta(tip, self._since(position - STARTED_SEQ))
+                self._served_after = position
+            return served
+        if position < STARTED_SEQ:
+            return self._started
+        if position == tip:
+            return self._terminal
+        if self._terminal is not None and position >= self._terminal.seq:
+            return None
+        return MessageSnapshot(tip, self.text())
+
+    def _since(self, offset: int) -> str:
+        """The text from code point `offset` on, looking from the end, where followers usually are."""
+        tail = self._tail
+        begins = self._length
+        for index in range(len(tail) - 1, -1, -1):
+            begins -= len(tail[index])
+            if begins <= offset:
+                text = tail[index] if index == len(tail) - 1 else "".join(tail[index:])
+                return text[offset - begins :] if offset > begins else text
+        return self.text()[offset:]
+
+    async def changed(self, timeout_s: float) -> bool:
+        """Waits for the next append or the end; False when `timeout_s` passes without."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiters.add(waiter)
+        timer = loop.call_later(timeout_s, _resolve, waiter, False)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._waiters.discard(waiter)
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            _resolve(waiter, True)
+        self._waiters.clear()
+
+
+def _resolve(waiter: asyncio.Future[bool], result: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(result)

@@ -1,0 +1,92 @@
+"""Signing in, and knowing whose token it is."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from chatorch.domain.model.errors import InvalidField, InvalidGrant, InvalidToken
+from chatorch.domain.model.identity import Principal, Scope, User, UserId, canonical_username
+from chatorch.ports.passwords import PasswordHasher
+from chatorch.ports.system import Clock, IdFactory
+from chatorch.ports.tokens import Claims, TokenSigner
+from chatorch.ports.users import UserStore
+
+USER_CACHE_S = 5.0
+USER_CACHE_SIZE = 10_000
+
+NO_HASH = ""
+"""Verified in place of an unknown user's hash, so that it takes the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An access token; `expires_in` in seconds."""
+
+    access_token: str
+    expires_in: int
+    scopes: frozenset[Scope]
+
+
+class Authentication:
+    """Tokens for passwords, and principals for tokens. `token_life_s` is in seconds.
+
+    A token is good for at most 5 s after its user was disabled or got a new password.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: UserStore,
+        passwords: PasswordHasher,
+        tokens: TokenSigner,
+        clock: Clock,
+        ids: IdFactory,
+        token_life_s: int,
+    ) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._tokens = tokens
+        self._clock = clock
+        self._ids = ids
+        self._token_life_s = token_life_s
+        self._known: dict[UserId, tuple[float, User | None]] = {}
+
+    async def sign_in(self, username: str, password: str) -> Grant:
+        """Raises `InvalidGrant`, the same and after the same work whether the name or the password is wrong."""
+        user = await self._user_named(username)
+        right = await self._passwords.verify(user.password_hash if user else NO_HASH, password)
+        if user is None or not right or user.disabled:
+            raise InvalidGrant
+        now = self._clock.now()
+        expires_at = now + timedelta(seconds=self._token_life_s)
+        claims = Claims(user.id, user.scopes, self._ids.new("tok"), now, expires_at)
+        return Grant(self._tokens.sign(claims), self._token_life_s, user.scopes)
+
+    async def verify(self, token: str) -> Principal:
+        """The principal that a token speaks for. Raises `InvalidToken`, `StoreUnavailable`."""
+        claims = self._tokens.verify(token, self._clock.now())
+        user = await self._user(claims.user_id)
+        if user is None or user.disabled or claims.issued_at < user.password_changed_at:
+            raise InvalidToken
+        return Principal(user.id, user.username, claims.scopes & user.scopes)
+
+    def guest(self) -> Principal:
+        """Somebody without an account, for one request."""
+        return Principal(UserId(self._ids.new("gst")), "guest", frozenset({Scope.CHAT}), guest=True)
+
+    async def _user_named(self, username: str) -> User | None:
+        try:
+            name = canonical_username(username)
+        except InvalidField:
+            return None
+        return await self._users.by_username(name)
+
+    async def _user(self, user_id: UserId) -> User | None:
+        now = self._clock.monotonic()
+        known = self._known.get(user_id)
+        if known is not None and now - known[0] < USER_CACHE_S:
+            return known[1]
+        user = await self._users.by_id(user_id)
+        if len(self._known) >= USER_CACHE_SIZE:
+            self._known.clear()
+        self._known[user_id] = (now, user)
+        return user

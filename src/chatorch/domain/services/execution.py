@@ -1,0 +1,218 @@
+"""Carrying out one run: pull the model's stream, log it, and write the end before it is told."""
+
+import asyncio
+from contextlib import aclosing
+
+from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
+from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, UpstreamError
+from chatorch.domain.model.run import (
+    CancelReason,
+    Run,
+    RunCancelled,
+    RunCompleted,
+    RunError,
+    RunFailed,
+    RunInterrupted,
+    RunStatus,
+    TerminalEvent,
+    position_after,
+    started_event,
+)
+from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.runs import Ending, RunProgress
+from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import RunTelemetry
+
+MAX_BACKOFF_S = 2.0
+MAX_UNEXPECTED = 5
+
+
+class Execution:
+    """One run in flight. Exactly one of three things ends it: the model, a stop, or another worker's claim."""
+
+    def __init__(
+        self,
+        run: Run,
+        prompt: Prompt,
+        *,
+        grace_s: float,
+        model: ChatModel,
+        log: RunLog,
+        progress: RunProgress,
+        clock: Clock,
+        telemetry: RunTelemetry,
+    ) -> None:
+        self.run = run
+        self.grace_s = grace_s
+        self.watchers = 0
+        self.saved_chars = 0
+        self.finishing_since: float | None = None
+        self.ended = asyncio.Event()
+        self._prompt = prompt
+        self._model = model
+        self._log = log
+        self._progress = progress
+        self._clock = clock
+        self._telemetry = telemetry
+        self._stopped: CancelReason | None = None
+        self._lost = False
+        self._scope: asyncio.Timeout | None = None
+        self._pieces = 0
+        self._began = clock.monotonic()
+        self._first_piece_at: float | None = None
+        log.open(run.id, started_event(run))
+
+    def stop(self, reason: CancelReason) -> None:
+        """Cancels the run, closing the upstream connection. No effect once the model has ended, or a second time."""
+        if self._stopped is None and not self._lost and self.finishing_since is None:
+            self._stopped = reason
+            self._leave_stream()
+
+    def lose(self) -> None:
+        """Drops the run, since its row says that it is somebody else's. Nothing is written or told."""
+        if not self._lost and self.finishing_since is None:
+            self._lost = True
+            self._leave_stream()
+
+    async def carry_out(self) -> None:
+        """Runs to the end. When this itself is cancelled, it saves what there is before it gives way."""
+        try:
+            terminal = await self._pull()
+            if self._lost:
+                self._give_up()
+            else:
+                await self._settle(terminal)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._save_last())
+            raise
+        finally:
+            self.ended.set()
+
+    # -- pulling ---------------------------------------------------------------------------------------------------
+
+    async def _pull(self) -> TerminalEvent:
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                if self._stopped is not None or self._lost:
+                    self._leave_stream()
+                finish = await self._stream()
+        except Exception as error:
+            return self._broken_off(error)
+        finally:
+            self.finishing_since = self._clock.monotonic()
+        usage = finish.usage or self._estimated_usage()
+        return RunCompleted(self._end_seq(), self.run.message_id, finish.reason, usage)
+
+    async def _stream(self) -> Finish:
+        run_id, append = self.run.id, self._log.append
+        async with aclosing(self._model.stream(self._prompt)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Finish):
+                    return piece
+                append(run_id, piece)
+                self._pieces += 1
+                if self._first_piece_at is None:
+                    self._first_piece_at = self._clock.monotonic()
+        raise RuntimeError("the model's stream ended without a Finish")
+
+    def _leave_stream(self) -> None:
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def _broken_off(self, error: Exception) -> TerminalEvent:
+        if self._scope is not None and self._scope.expired():
+            return RunCancelled(self._end_seq(), self._stopped or CancelReason.USER)
+        if isinstance(error, UpstreamError):
+            return RunFailed(self._end_seq(), error.code, error.detail, error.retryable, error.retry_after)
+        self._telemetry.failed(self.run, error)
+        return RunFailed(self._end_seq(), ChatorchError.code, ChatorchError.default_detail, retryable=True)
+
+    # -- finishing -------------------------------------------------------------------------------------------------
+
+    async def _settle(self, terminal: TerminalEvent) -> None:
+        """Writes the end until the store takes it; only then it is told."""
+        ending = self._ending(terminal)
+        backoff, unexpected = 0.1, 0
+        while unexpected < MAX_UNEXPECTED:
+            try:
+                mine = await self._progress.finish(ending)
+            except StoreUnavailable:
+                self._telemetry.store_unavailable("the end of a run")
+            except Exception as error:
+                unexpected += 1
+                self._telemetry.failed(self.run, error)
+            else:
+                return self._publish(terminal, ending) if mine else self._give_up()
+            await self._clock.sleep(backoff)
+            backoff = min(backoff * 2, MAX_BACKOFF_S)
+        # The row stays live and its heartbeat stops: whoever recovers runs will end it.
+        return self._give_up()
+
+    def _publish(self, terminal: TerminalEvent, ending: Ending) -> None:
+        self._log.end(self.run.id, terminal)
+        self._telemetry.ended(self.run, ending, self._pieces)
+
+    def _give_up(self) -> None:
+        self._log.abandon(self.run.id)
+        self._telemetry.lost(self.run)
+
+    async def _save_last(self) -> None:
+        """One try, for a process that is being torn down."""
+        if self._log.text(self.run.id) is None:
+            return
+        terminal = RunCancelled(self._end_seq(), CancelReason.SHUTDOWN)
+        ending = self._ending(terminal)
+        try:
+            mine = await self._progress.finish(ending)
+        except Exception:
+            self._telemetry.store_unavailable("the end of a run")
+            mine = False
+        if mine:
+            self._publish(terminal, ending)
+        else:
+            self._give_up()
+
+    def _ending(self, terminal: TerminalEvent) -> Ending:
+        text = self._text()
+        status, finish_reason, error, cancelled = RunStatus.COMPLETED, None, None, None
+        usage = self._estimated_usage() if text else None
+        match terminal:
+            case RunCompleted():
+                finish_reason, usage = terminal.finish_reason, terminal.usage
+            case RunFailed():
+                status, error = RunStatus.FAILED, RunError(terminal.code, terminal.detail, terminal.retryable)
+            case RunCancelled():
+                status, cancelled = RunStatus.CANCELLED, terminal.reason
+            case RunInterrupted():
+                raise ValueError("an executor never interrupts its own run")
+        return Ending(
+            run_id=self.run.id,
+            epoch=self.run.epoch,
+            status=status,
+            text=text,
+            seq=terminal.seq,
+            finished_at=self._clock.now(),
+            finish_reason=finish_reason,
+            usage=usage,
+            error=error,
+            cancel_reason=cancelled,
+            first_piece_ms=self._milliseconds_to(self._first_piece_at),
+            duration_ms=self._milliseconds_to(self._clock.monotonic()),
+        )
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    def _text(self) -> str:
+        return self._log.text(self.run.id) or ""
+
+    def _end_seq(self) -> int:
+        return position_after(self._text()) + 1
+
+    def _milliseconds_to(self, moment: float | None) -> int | None:
+        return None if moment is None else round((moment - self._began) * 1000)
+
+    def _estimated_usage(self) -> Usage:
+        prompt = sum(estimate_tokens(message.content) for message in self._prompt.messages)
+        completion = estimate_tokens(self._text())
+        return Usage(prompt, completion, prompt + completion, UsageSource.ESTIMATED)

@@ -1,0 +1,197 @@
+"""All runs that this process carries out: who watches them, what is saved of them, and how they stop."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.run import CancelReason, Run
+from chatorch.domain.services.execution import Execution
+from chatorch.ports.chat_model import ChatModel, Prompt
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.runs import Checkpoint, RunProgress, Standing
+from chatorch.ports.system import Clock, Spawner
+from chatorch.ports.telemetry import RunTelemetry
+
+FIRST_WATCHER_S = 5.0
+GRACE_CHECK_S = 0.2
+STOP_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    """`checkpoint_s`: how old the saved text of a live run may be. `grace_s`: how long one goes on unwatched."""
+
+    checkpoint_s: float = 1.0
+    grace_s: float = 30.0
+
+
+class Executions:
+    """The live runs of this process. Leaving a run is not stopping it: that takes the grace, or an explicit stop."""
+
+    def __init__(
+        self,
+        *,
+        model: ChatModel,
+        log: RunLog,
+        progress: RunProgress,
+        clock: Clock,
+        spawner: Spawner,
+        telemetry: RunTelemetry,
+        settings: ExecutionSettings,
+    ) -> None:
+        self._model = model
+        self._log = log
+        self._progress = progress
+        self._clock = clock
+        self._spawner = spawner
+        self._telemetry = telemetry
+        self._settings = settings
+        self._live: dict[RunId, Execution] = {}
+        self._unwatched: dict[RunId, float] = {}
+        self.draining = False
+        self._drained = False
+
+    @property
+    def live(self) -> int:
+        """How many runs are in flight here."""
+        return len(self._live)
+
+    def begin(self, run: Run, prompt: Prompt, *, guest: bool = False) -> None:
+        """Starts to carry out a run that has just been stored."""
+        execution = Execution(
+            run,
+            prompt,
+            grace_s=0.0 if guest else self._settings.grace_s,
+            model=self._model,
+            log=self._log,
+            progress=self._progress,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+        self._live[run.id] = execution
+        self._unwatched[run.id] = self._clock.monotonic() + max(execution.grace_s, FIRST_WATCHER_S)
+        self._telemetry.started(run)
+        if self._drained:
+            execution.stop(CancelReason.SHUTDOWN)
+        self._spawner.spawn(self._carry_out(execution), f"run {run.id}")
+
+    async def _carry_out(self, execution: Execution) -> None:
+        try:
+            await execution.carry_out()
+        finally:
+            self._live.pop(execution.run.id, None)
+            self._unwatched.pop(execution.run.id, None)
+
+    def stop(self, run_id: RunId, reason: CancelReason) -> None:
+        """Stops a run, closing its upstream connection. A no-op where it is not executed here."""
+        if execution := self._live.get(run_id):
+            execution.stop(reason)
+
+    async def ended(self, run_id: RunId, timeout_s: float) -> None:
+        """Waits until a run is over here, at most `timeout_s`."""
+        if execution := self._live.get(run_id):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await execution.ended.wait()
+            except TimeoutError:
+                return
+
+    def unsettled_for(self, run_id: RunId) -> float:
+        """For how many seconds the end of a run has been waiting for the store; 0 where it is not."""
+        execution = self._live.get(run_id)
+        if execution is None or execution.finishing_since is None:
+            return 0.0
+        return self._clock.monotonic() - execution.finishing_since
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def watching(self, run_id: RunId) -> Iterator[None]:
+        """Counts as somebody who watches. When the last one leaves, the grace begins."""
+        execution = self._live.get(run_id)
+        if execution is None:
+            yield
+            return
+        execution.watchers += 1
+        self._unwatched.pop(run_id, None)
+        try:
+            yield
+        finally:
+            execution.watchers -= 1
+            if not execution.watchers and run_id in self._live:
+                self._leave(execution)
+
+    def _leave(self, execution: Execution) -> None:
+        if execution.grace_s:
+            self._unwatched[execution.run.id] = self._clock.monotonic() + execution.grace_s
+        else:
+            execution.stop(CancelReason.DETACHED)
+
+    async def keep_grace(self) -> None:
+        """For ever: stops what nobody has watched for the grace."""
+        while True:
+            await self._clock.sleep(GRACE_CHECK_S)
+            now = self._clock.monotonic()
+            for run_id in [run_id for run_id, deadline in self._unwatched.items() if deadline <= now]:
+                del self._unwatched[run_id]
+                self.stop(run_id, CancelReason.DETACHED)
+
+    # -- saving ----------------------------------------------------------------------------------------------------
+
+    async def keep_saved(self) -> None:
+        """For ever: checkpoints all live runs, one transaction a round."""
+        while True:
+            await self._clock.sleep(self._settings.checkpoint_s)
+            try:
+                await self.checkpoint()
+            except StoreUnavailable:
+                self._telemetry.store_unavailable("a checkpoint")
+
+    async def checkpoint(self) -> None:
+        """Saves what is new, shows that this process lives, and hears who was cancelled or lost.
+
+        Raises `StoreUnavailable`; nothing is lost by that, the next round saves it.
+        """
+        texts = {run_id: self._log.text(run_id) or "" for run_id in self._live}
+        if not texts:
+            return
+        standings = await self._progress.checkpoint(
+            [self._checkpoint(self._live[run_id], text) for run_id, text in texts.items()]
+        )
+        for run_id, standing in standings.items():
+            execution = self._live.get(run_id)
+            if execution is None:
+                continue
+            if standing is Standing.LOST:
+                execution.lose()
+                continue
+            execution.saved_chars = len(texts[run_id])
+            if standing is Standing.CANCEL:
+                execution.stop(CancelReason.USER)
+
+    def _checkpoint(self, execution: Execution, text: str) -> Checkpoint:
+        changed = len(text) != execution.saved_chars
+        return Checkpoint(execution.run.id, execution.run.epoch, text if changed else None)
+
+    # -- stopping --------------------------------------------------------------------------------------------------
+
+    async def drain(self, limit_s: float) -> None:
+        """Starts nothing new, lets live runs finish for `limit_s`, then cancels the rest as `shutdown`."""
+        self.draining = True
+        await self._all_ended(limit_s)
+        self._drained = True
+        for execution in list(self._live.values()):
+            execution.stop(CancelReason.SHUTDOWN)
+        await self._all_ended(STOP_S)
+
+    async def _all_ended(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._live:
+                    await next(iter(self._live.values())).ended.wait()
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            return

@@ -1,0 +1,82 @@
+"""Ending what a dead worker left.
+
+A worker shows that it lives by moving the heartbeat of its runs, a counter. A run is abandoned when its heartbeat
+was seen to stand still for the whole lease. Only time in which the store answered and this process itself was awake
+counts, so neither an outage of the store nor a stalled reaper kills a healthy run.
+"""
+
+from dataclasses import dataclass
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.ports.runs import LiveRun, RunProgress
+from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import RunTelemetry
+
+SWEEPS_A_LEASE = 5
+
+
+@dataclass(slots=True)
+class _Sighting:
+    run: LiveRun
+    still_for: float = 0.0
+
+
+class Recovery:
+    """Ends abandoned runs as `interrupted`, with the text saved so far. `lease_s` is in seconds."""
+
+    def __init__(self, *, progress: RunProgress, clock: Clock, telemetry: RunTelemetry, lease_s: float) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._telemetry = telemetry
+        self._lease_s = lease_s
+        self._interval_s = lease_s / SWEEPS_A_LEASE
+        self._seen: dict[RunId, _Sighting] = {}
+        self._swept_at: float | None = None
+
+    async def end_all(self) -> int:
+        """For a process that is alone on its store, before it starts anything: every live run is a dead one's.
+
+        Returns how many it ended. Raises `StoreUnavailable`.
+        """
+        return len(await self._progress.interrupt(await self._progress.live_runs(), self._clock.now()))
+
+    async def keep_watch(self) -> None:
+        """For ever: sweeps several times a lease."""
+        while True:
+            await self._clock.sleep(self._interval_s)
+            try:
+                await self.sweep()
+            except StoreUnavailable:
+                self._telemetry.store_unavailable("the search for abandoned runs")
+
+    async def sweep(self) -> int:
+        """Looks at all live runs once, and ends those whose lease is over. Returns how many.
+
+        Raises `StoreUnavailable`; then every lease is counted from its beginning again.
+        """
+        try:
+            live = await self._progress.live_runs()
+        except StoreUnavailable:
+            self._seen.clear()
+            self._swept_at = None
+            raise
+        awake_for = self._time_since_last_sweep()
+        self._seen = {run.run_id: self._sighting(run, awake_for) for run in live}
+        expired = [sighting.run for sighting in self._seen.values() if sighting.still_for >= self._lease_s]
+        if not expired:
+            return 0
+        return len(await self._progress.interrupt(expired, self._clock.now()))
+
+    def _sighting(self, run: LiveRun, awake_for: float) -> _Sighting:
+        before = self._seen.get(run.run_id)
+        if before is None or before.run != run:
+            return _Sighting(run)
+        return _Sighting(run, before.still_for + awake_for)
+
+    def _time_since_last_sweep(self) -> float:
+        """In seconds; at most twice the interval: a longer gap means that this process was asleep, not the other."""
+        now = self._clock.monotonic()
+        passed = 0.0 if self._swept_at is None else now - self._swept_at
+        self._swept_at = now
+        return min(passed, 2 * self._interval_s)

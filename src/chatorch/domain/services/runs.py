@@ -1,0 +1,257 @@
+"""Runs, as their users see them: start, retry, read, follow, answer, cancel."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chatorch.domain.model.context import ContextWindow
+from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId, title_from
+from chatorch.domain.model.errors import Draining, NotFound, RunUnsettled, StoreUnavailable
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
+from chatorch.domain.model.run import (
+    SILENCE,
+    TAKEOVER_GAP,
+    TERMINAL_EVENTS,
+    CancelReason,
+    MessageDelta,
+    MessageSnapshot,
+    Run,
+    RunCancelled,
+    RunEvent,
+    RunStatus,
+    Silence,
+    TerminalEvent,
+    position_after,
+    replay,
+)
+from chatorch.domain.services.executions import Executions
+from chatorch.ports.chat_model import Prompt
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.runs import IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
+from chatorch.ports.system import Clock, IdFactory
+
+POLL_S = 1.0
+UNSETTLED_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class StartChat:
+    """What a client asks for. `user_label` is the request's `user_id`; without `thread_id` a thread is opened."""
+
+    messages: tuple[NewMessage, ...]
+    thread_id: ThreadId | None = None
+    model: str | None = None
+    user_label: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryChat:
+    """Answer the same user message once more; what came after it leaves the history."""
+
+    run_id: RunId
+    model: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A run that was waited for: all its text, and how it ended."""
+
+    run: Run
+    text: str
+    terminal: TerminalEvent
+
+
+class Runs:
+    """Everything that can be done with a run. What belongs to somebody else is `NotFound`."""
+
+    def __init__(
+        self,
+        *,
+        store: RunStore,
+        log: RunLog,
+        executions: Executions,
+        clock: Clock,
+        ids: IdFactory,
+        policy: ChatPolicy,
+        context: ContextWindow,
+        max_live_runs: int,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._executions = executions
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+        self._context = context
+        self._max_live_runs = max_live_runs
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    async def start(self, principal: Principal, chat: StartChat) -> Run:
+        """Stores the messages and a run, starts to carry it out, and returns. From here on nothing is lost.
+
+        The same idempotency key again returns the run that it opened. Raises `InvalidField`, `RoleNotAllowed`,
+        `ModelNotAllowed`, `UserMismatch`, `GuestThread`, `NotFound`, `ThreadBusy`, `TooManyRuns`,
+        `IdempotencyKeyReused`, `Draining`, `StoreUnavailable`.
+        """
+        require_own_label(principal, chat.user_label)
+        require_no_guest_thread(principal, chat.thread_id)
+        self._policy.check_messages(chat.messages, opens_thread=chat.thread_id is None)
+        new = self._new_run(principal, chat.model, _idempotency_of_chat(chat))
+        if principal.guest:
+            new = replace(new, guest_label=chat.user_label)
+        turn = OpenTurn(
+            thread_id=chat.thread_id or ThreadId(self._ids.new("thr")),
+            title=None if chat.thread_id else _title(chat.messages),
+            messages=tuple((MessageId(self._ids.new("msg")), message) for message in chat.messages),
+        )
+        return await self._open(principal, self._store.open_run(new, turn))
+
+    async def retry(self, principal: Principal, retry: RetryChat) -> Run:
+        """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`."""
+        idempotency = _idempotency(retry.idempotency_key, ["retry", retry.run_id, retry.model])
+        new = self._new_run(principal, retry.model, idempotency)
+        return await self._open(principal, self._store.reopen_run(new, retry.run_id))
+
+    def _new_run(self, principal: Principal, model: str | None, idempotency: IdempotencyKey | None) -> NewRun:
+        if self._executions.draining:
+            raise Draining
+        return NewRun(
+            run_id=RunId(self._ids.new("run")),
+            message_id=MessageId(self._ids.new("msg")),
+            owner_id=principal.user_id,
+            model=self._policy.model_for(model),
+            now=self._clock.now(),
+            max_live=self._max_live_runs,
+            history_chars=self._context.max_chars,
+            idempotency=idempotency,
+        )
+
+    async def _open(self, principal: Principal, opening: Coroutine[Any, Any, OpenedRun]) -> Run:
+        """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
+        return await asyncio.shield(self._open_and_begin(principal, opening))
+
+    async def _open_and_begin(self, principal: Principal, opening: Coroutine[Any, Any, OpenedRun]) -> Run:
+        opened = await opening
+        if not opened.joined:
+            run = opened.run
+            prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
+            self._executions.begin(run, prompt, guest=principal.guest)
+        return opened.run
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    async def read(self, principal: Principal, run_id: RunId) -> Run:
+        """The run with its text so far. Raises `NotFound`, `StoreUnavailable`."""
+        run = await self._store.read_run(principal.user_id, run_id)
+        text = self._log.text(run_id) if run.status.live else None
+        if text:
+            return replace(run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
+        return run
+
+    async def cancel(self, principal: Principal, run_id: RunId) -> None:
+        """Stops a run wherever it is executed; no effect on one that has ended. Raises `NotFound`."""
+        run = await self._store.request_cancel(principal.user_id, run_id)
+        if run.status.live:
+            self._executions.stop(run_id, CancelReason.USER)
+
+    async def answer(self, run: Run) -> Answer:
+        """Waits for the end. Raises `RunUnsettled` when the store does not take it for 10 s."""
+        parts: list[str] = []
+        events = self.events(run)
+        try:
+            async for event in events:
+                match event:
+                    case MessageDelta():
+                        parts.append(event.text)
+                    case MessageSnapshot():
+                        parts = [event.text]
+                    case Silence():
+                        if self._executions.unsettled_for(run.id) >= UNSETTLED_S:
+                            raise RunUnsettled(run.id)
+                    case _ if isinstance(event, TERMINAL_EVENTS):
+                        return Answer(run, "".join(parts), event)
+        finally:
+            await events.aclose()
+        raise RuntimeError("a run's events ended without a terminal one")
+
+    # -- following -------------------------------------------------------------------------------------------------
+
+    async def events(self, run: Run, after: int = 0) -> AsyncGenerator[RunEvent | Silence]:
+        """What comes after position `after`: replay, then live, until the terminal event. No gap, no repeat.
+
+        `run` is one that `start` or `read` returned, so the caller may see it. `SILENCE` stands for two seconds
+        without an event. Raises nothing once it has begun: a store that is away is silence.
+        """
+        position = after
+        if run.status.live:
+            with self._executions.watching(run.id):
+                async with aclosing(self._log.follow(run.id, after)) as live:
+                    async for event in live:
+                        if isinstance(event, Silence):
+                            if await self._ended_elsewhere(run):
+                                break
+                            yield event
+                            continue
+                        yield event
+                        position = event.seq
+                        if isinstance(event, TERMINAL_EVENTS):
+                            return
+                async with aclosing(self._events_of_row(run, position)) as stored:
+                    async for event in stored:
+                        yield event
+        else:
+            for event in replay(run, position):
+                yield event
+
+    async def _events_of_row(self, run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
+        """What the row says, for as long as it is all there is: another worker executes the run, or did."""
+        while True:
+            try:
+                run = await self._store.read_run(run.owner_id, run.id)
+            except NotFound:
+                yield RunCancelled(position + TAKEOVER_GAP, CancelReason.USER)
+                return
+            except StoreUnavailable:
+                yield SILENCE
+            else:
+                for event in replay(run, position):
+                    position = event.seq
+                    yield event
+                if not run.status.live:
+                    return
+            await self._clock.sleep(POLL_S)
+            yield SILENCE
+
+    async def _ended_elsewhere(self, run: Run) -> bool:
+        try:
+            return not (await self._store.read_run(run.owner_id, run.id)).status.live
+        except NotFound:
+            return True
+        except StoreUnavailable:
+            return False
+
+
+def _title(messages: tuple[NewMessage, ...]) -> str:
+    return title_from(next(message.content for message in messages if message.role is Role.USER))
+
+
+def _idempotency_of_chat(chat: StartChat) -> IdempotencyKey | None:
+    if chat.idempotency_key is None:
+        return None
+    messages = [[m.role, m.content, m.timestamp, dict(m.metadata)] for m in chat.messages]
+    return _idempotency(chat.idempotency_key, ["chat", chat.thread_id, chat.model, chat.user_label, messages])
+
+
+def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:
+    """The key with a digest of what is asked; through which door the answer goes is not part of it."""
+    if key is None:
+        return None
+    return IdempotencyKey(key, hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest())

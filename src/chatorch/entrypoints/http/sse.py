@@ -1,0 +1,90 @@
+"""A run as server-sent events (WHATWG HTML, 9.2): `id` is the position, so `Last-Event-ID` resumes exactly there."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import TERMINAL_EVENTS, MessageDelta, RunEvent, Silence
+from chatorch.entrypoints.envelope import EVENT_TYPES, envelope
+from chatorch.entrypoints.http.disconnect import ClientLeft, unless_client_leaves
+
+PING = b": ping\n\n"
+PING_AFTER_S = 13.0
+"""Silence is noticed every two seconds, so no more than 15 s pass without a byte."""
+
+
+class EventFrames:
+    """The latest frame of each run that is being followed: however many follow it, an event is encoded once."""
+
+    def __init__(self) -> None:
+        self._latest: dict[RunId, tuple[RunEvent, bytes]] = {}
+
+    def frame(self, run_id: RunId, event: RunEvent) -> bytes:
+        latest = self._latest.get(run_id)
+        if latest is not None and latest[0] is event:
+            return latest[1]
+        data = envelope(run_id, event)
+        if type(event) is MessageDelta:
+            frame = b"id: %d\nevent: message.delta\ndata: %b\n\n" % (event.seq, data)
+        else:
+            frame = b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, EVENT_TYPES[type(event)].encode(), data)
+        self._latest[run_id] = (event, frame)
+        return frame
+
+    def forget(self, run_id: RunId) -> None:
+        self._latest.pop(run_id, None)
+
+
+class EventStream(Response):
+    """Streams a run's events until the terminal one. A client that disconnects leaves the run; it does not stop it.
+
+    Written straight to ASGI: `StreamingResponse` costs a task group and 20 µs a token more.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        run_id: RunId,
+        events: AsyncGenerator[RunEvent | Silence],
+        *,
+        frames: EventFrames,
+        counted: Callable[[], AbstractContextManager[object]] = nullcontext,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", **(headers or {})}
+        )
+        del self.headers["content-length"]
+        self._run_id = run_id
+        self._events = events
+        self._frames = frames
+        self._counted = counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with aclosing(self._events), unless_client_leaves(receive):
+                with self._counted():
+                    await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                    await self._send_events(send)
+        except ClientLeft:
+            return
+        finally:
+            self._frames.forget(self._run_id)
+
+    async def _send_events(self, send: Send) -> None:
+        run_id, frame = self._run_id, self._frames.frame
+        sent_at = time.monotonic()
+        async for event in self._events:
+            if isinstance(event, Silence):
+                if time.monotonic() - sent_at < PING_AFTER_S:
+                    continue
+                body, more = PING, True
+            else:
+                body, more = frame(run_id, event), not isinstance(event, TERMINAL_EVENTS)
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+            sent_at = time.monotonic()

@@ -1,0 +1,159 @@
+"""What every run log keeps to: replay, then live, at each follower's own pace."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
+from chatorch.domain.model.run import (
+    SILENCE,
+    CancelReason,
+    MessageDelta,
+    MessageSnapshot,
+    RunCancelled,
+    RunEvent,
+    RunInterrupted,
+    RunStarted,
+)
+from chatorch.ports.run_log import RunLog
+
+RUN = RunId("run_1")
+STARTED = RunStarted(1, ThreadId("thr_1"), MessageId("msg_1"), "a-model")
+
+
+@pytest.fixture(params=["memory"])
+def log(request: pytest.FixtureRequest) -> RunLog:
+    assert request.param == "memory"
+    return MemoryRunLog(silence_s=0.02)
+
+
+async def heard(log: RunLog, after: int = 0) -> list[RunEvent]:
+    async with asyncio.timeout(5):
+        return [event async for event in log.follow(RUN, after) if event is not SILENCE]
+
+
+async def test_a_follower_hears_the_start_all_text_and_the_end_in_order(log: RunLog):
+    log.open(RUN, STARTED)
+    log.append(RUN, "Hello ")
+    following = asyncio.ensure_future(heard(log))
+    await asyncio.sleep(0)
+    log.append(RUN, "world")
+    await asyncio.sleep(0)
+    log.end(RUN, RunCancelled(13, CancelReason.USER))
+
+    events = await following
+
+    assert events[0] == STARTED
+    assert "".join(e.text for e in events[1:-1]) == "Hello world"
+    assert events[-1] == RunCancelled(13, CancelReason.USER)
+
+
+async def test_a_resume_inside_a_piece_sends_the_rest_of_it(log: RunLog):
+    log.open(RUN, STARTED)
+    log.append(RUN, "Hello")
+    following = asyncio.ensure_future(heard(log, after=3))
+    await asyncio.sleep(0)
+    log.end(RUN, RunInterrupted(7))
+
+    assert await following == [MessageDelta(6, "llo"), RunInterrupted(7)]
+
+
+async def test_pieces_that_a_follower_missed_come_as_one(log: RunLog):
+    log.open(RUN, STARTED)
+    for piece in ("a", "bc", "d"):
+        log.append(RUN, piece)
+
+    following = log.follow(RUN, 1)
+
+    assert await anext(following) == MessageDelta(5, "abcd")
+    await following.aclose()
+
+
+async def test_followers_at_the_same_place_get_the_same_object(log: RunLog):
+    log.open(RUN, STARTED)
+    log.append(RUN, "abc")
+    one, two = log.follow(RUN, 1), log.follow(RUN, 1)
+
+    assert await anext(one) is await anext(two)
+
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_a_follower_ahead_of_the_text_gets_a_snapshot(log: RunLog):
+    log.open(RUN, STARTED)
+    log.append(RUN, "abc")
+    following = log.follow(RUN, 50)
+
+    assert await anext(following) == MessageSnapshot(4, "abc")
+    log.append(RUN, "d")
+    assert await anext(following) == MessageDelta(5, "d")
+    await following.aclose()
+
+
+async def test_silence_is_noticed(log: RunLog):
+    log.open(RUN, STARTED)
+    following = log.follow(RUN, 1)
+
+    async with asyncio.timeout(5):
+        assert await anext(following) is SILENCE
+    await following.aclose()
+
+
+async def test_an_abandoned_log_ends_without_a_terminal_event(log: RunLog):
+    log.open(RUN, STARTED)
+    log.append(RUN, "abc")
+    following = asyncio.ensure_future(heard(log))
+    await asyncio.sleep(0)
+    log.abandon(RUN)
+
+    assert await following == [STARTED, MessageDelta(4, "abc")]
+    assert log.text(RUN) is None
+
+
+async def test_a_log_that_is_not_here_has_nothing_to_say_and_takes_nothing(log: RunLog):
+    log.append(RUN, "lost")
+    log.end(RUN, RunInterrupted(2))
+    log.abandon(RUN)
+
+    assert log.text(RUN) is None
+    assert await heard(log) == []
+
+
+async def test_who_follows_when_the_end_comes_hears_it_and_who_comes_later_does_not(log: RunLog):
+    log.open(RUN, STARTED)
+    following = log.follow(RUN, 1)
+    waiting = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    log.end(RUN, RunInterrupted(2))
+
+    assert await waiting == RunInterrupted(2)
+    assert await heard(log) == []
+
+
+@given(
+    pieces=st.lists(st.text(min_size=1, max_size=8), max_size=30),
+    cut=st.integers(min_value=0, max_value=250),
+    reads=st.lists(st.booleans(), min_size=30, max_size=30),
+)
+def test_text_before_any_cut_and_text_after_it_are_the_whole(pieces: list[str], cut: int, reads: list[bool]):
+    async def scenario() -> None:
+        log = MemoryRunLog()
+        log.open(RUN, STARTED)
+        for piece, read in zip(pieces, reads, strict=False):
+            log.append(RUN, piece)
+            if read:
+                log.text(RUN)
+        whole = "".join(pieces)
+        place = min(cut, len(whole))
+        following = asyncio.ensure_future(heard(log, after=1 + place))
+        await asyncio.sleep(0)
+        log.end(RUN, RunInterrupted(len(whole) + 2))
+        events = await following
+        assert whole[:place] + "".join(e.text for e in events[:-1]) == whole
+        assert [e.seq for e in events] == sorted(e.seq for e in events)
+
+    asyncio.run(scenario())
