@@ -3,3 +3,31 @@
 Adapters subclass these, so a missing method fails at construction. Each docstring is the contract; one contract
 suite a port in `tests/contracts` runs over every adapter.
 """
+
+from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.passwords import PasswordHasher
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.runs import RunProgress, RunStore
+from chatorch.ports.system import Clock, IdFactory, Spawner
+from chatorch.ports.telemetry import RunTelemetry
+from chatorch.ports.threads import ThreadStore
+from chatorch.ports.tokens import Claims, TokenSigner
+from chatorch.ports.users import UserStore
+
+__all__ = [
+    "ChatModel",
+    "Claims",
+    "Clock",
+    "Finish",
+    "IdFactory",
+    "PasswordHasher",
+    "Prompt",
+    "RunLog",
+    "RunProgress",
+    "RunStore",
+    "RunTelemetry",
+    "Spawner",
+    "ThreadStore",
+    "TokenSigner",
+    "UserStore",
+]

@@ -36,7 +36,7 @@ class RunLog(Protocol):
 
     @abstractmethod
     def text(self, run_id: RunId) -> str | None:
-        """The whole text so far; None where the log is not open here."""
+        """The whole text so far; None where the log is not open here, or has ended."""
         ...
 
     @abstractmethod

@@ -22,8 +22,8 @@ class RunTelemetry(Protocol):
         ...
 
     @abstractmethod
-    def failed(self, run: Run, error: BaseException) -> None:
-        """A fault of ours, not of the provider's, ended the run."""
+    def failed(self, what: str, error: BaseException) -> None:
+        """A fault of ours, not of the provider's or the store's, in `what`. To be logged without its message."""
         ...
 
     @abstractmethod

@@ -1,0 +1,1 @@
+"""One process, nothing kept: for embedding without a database, and for tests."""

@@ -17,6 +17,8 @@ from chatorch.domain.model.run import (
 from chatorch.ports.run_log import RunLog
 
 SILENCE_S = 2.0
+LINGER_S = 5.0
+"""How long an ended log stays, for followers that were just about to begin: the store knows less than it does."""
 
 
 class MemoryRunLog(RunLog):
@@ -33,12 +35,13 @@ class MemoryRunLog(RunLog):
         self._logs[run_id] = _Log(started)
 
     def append(self, run_id: RunId, text: str) -> None:
-        if log := self._logs.get(run_id):
+        if (log := self._logs.get(run_id)) and not log.closed:
             log.append(text)
 
     def end(self, run_id: RunId, terminal: TerminalEvent) -> None:
-        if log := self._logs.pop(run_id, None):
+        if log := self._logs.get(run_id):
             log.close(terminal)
+            asyncio.get_running_loop().call_later(LINGER_S, self._logs.pop, run_id, None)
 
     def abandon(self, run_id: RunId) -> None:
         if log := self._logs.pop(run_id, None):
@@ -46,7 +49,7 @@ class MemoryRunLog(RunLog):
 
     def text(self, run_id: RunId) -> str | None:
         log = self._logs.get(run_id)
-        return None if log is None else log.text()
+        return None if log is None or log.closed else log.text()
 
     async def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         log = self._logs.get(run_id)

@@ -28,6 +28,7 @@
     │   └── Draining
     └── UpstreamError             the model did not answer properly
         ├── UpstreamAuthFailed
+        ├── UpstreamRejected        this request is refused, and would be again
         ├── UpstreamInvalid
         ├── UpstreamRateLimited
         ├── UpstreamUnavailable
@@ -202,6 +203,13 @@ class UpstreamError(ChatorchError):
 class UpstreamAuthFailed(UpstreamError):
     code = "upstream_auth"
     default_detail = "The model's provider refused the credentials; see OPENAI_API_KEY."
+    retryable = False
+
+
+class UpstreamRejected(UpstreamError):
+    """The provider refuses this very request (an unknown model, say). Its code is `upstream_error`."""
+
+    default_detail = "The model's provider refused the request."
     retryable = False
 
 

@@ -125,7 +125,7 @@ class Execution:
             return RunCancelled(self._end_seq(), self._stopped or CancelReason.USER)
         if isinstance(error, UpstreamError):
             return RunFailed(self._end_seq(), error.code, error.detail, error.retryable, error.retry_after)
-        self._telemetry.failed(self.run, error)
+        self._telemetry.failed(f"run {self.run.id}", error)
         return RunFailed(self._end_seq(), ChatorchError.code, ChatorchError.default_detail, retryable=True)
 
     # -- finishing -------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Execution:
                 self._telemetry.store_unavailable("the end of a run")
             except Exception as error:
                 unexpected += 1
-                self._telemetry.failed(self.run, error)
+                self._telemetry.failed(f"the end of run {self.run.id}", error)
             else:
                 return self._publish(terminal, ending) if mine else self._give_up()
             await self._clock.sleep(backoff)
@@ -165,7 +165,7 @@ class Execution:
         ending = self._ending(terminal)
         try:
             mine = await self._progress.finish(ending)
-        except Exception:
+        except StoreUnavailable:
             self._telemetry.store_unavailable("the end of a run")
             mine = False
         if mine:

@@ -149,6 +149,8 @@ class Executions:
                 await self.checkpoint()
             except StoreUnavailable:
                 self._telemetry.store_unavailable("a checkpoint")
+            except Exception as error:  # the next round must come: heartbeats and cancels hang on it
+                self._telemetry.failed("a checkpoint", error)
 
     async def checkpoint(self) -> None:
         """Saves what is new, shows that this process lives, and hears who was cancelled or lost.

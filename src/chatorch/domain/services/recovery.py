@@ -49,6 +49,8 @@ class Recovery:
                 await self.sweep()
             except StoreUnavailable:
                 self._telemetry.store_unavailable("the search for abandoned runs")
+            except Exception as error:
+                self._telemetry.failed("the search for abandoned runs", error)
 
     async def sweep(self) -> int:
         """Looks at all live runs once, and ends those whose lease is over. Returns how many.

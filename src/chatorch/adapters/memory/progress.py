@@ -1,0 +1,77 @@
+"""Runs in memory, as their executors report them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from chatorch.adapters.memory.state import State
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import TAKEOVER_GAP, RunStatus, position_after
+from chatorch.ports.runs import Checkpoint, Ending, LiveRun, RunProgress, Standing
+
+
+class MemoryRunProgress(RunProgress):
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+        self._state.require_available()
+        return {checkpoint.run_id: self._save(checkpoint) for checkpoint in checkpoints}
+
+    def _save(self, checkpoint: Checkpoint) -> Standing:
+        record = self._state.live.get(checkpoint.run_id)
+        if record is None or record.run.epoch != checkpoint.epoch:
+            return Standing.LOST
+        record.heartbeat += 1
+        if (text := checkpoint.text) is not None:
+            record.run = replace(record.run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
+            record.answer.message = replace(record.answer.message, content=text)
+        return Standing.CANCEL if record.cancel_requested else Standing.MINE
+
+    async def finish(self, ending: Ending) -> bool:
+        self._state.require_available()
+        record = self._state.runs.get(ending.run_id)
+        if record is None or record.run.epoch != ending.epoch:
+            return False
+        if record.run.status.live:
+            ended = replace(
+                record.run,
+                status=ending.status,
+                text=ending.text,
+                seq=ending.seq,
+                finished_at=ending.finished_at,
+                finish_reason=ending.finish_reason,
+                usage=ending.usage,
+                error=ending.error,
+                cancel_reason=ending.cancel_reason,
+            )
+            self._state.end_run(
+                ended,
+                ending.finished_at,
+                first_piece_ms=ending.first_piece_ms,
+                duration_ms=ending.duration_ms,
+            )
+        return True
+
+    async def live_runs(self) -> Sequence[LiveRun]:
+        self._state.require_available()
+        return [LiveRun(r.run.id, r.run.epoch, r.heartbeat) for r in self._state.live.values()]
+
+    async def interrupt(self, runs: Sequence[LiveRun], now: datetime) -> Sequence[RunId]:
+        self._state.require_available()
+        return [seen.run_id for seen in runs if self._interrupt(seen, now)]
+
+    def _interrupt(self, seen: LiveRun, now: datetime) -> bool:
+        record = self._state.live.get(seen.run_id)
+        if record is None or (record.run.epoch, record.heartbeat) != (seen.epoch, seen.heartbeat):
+            return False
+        run = record.run
+        interrupted = replace(
+            run,
+            status=RunStatus.INTERRUPTED,
+            epoch=run.epoch + 1,
+            seq=run.seq + TAKEOVER_GAP,
+            finished_at=now,
+        )
+        self._state.end_run(interrupted, now)
+        return True

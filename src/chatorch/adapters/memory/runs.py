@@ -1,0 +1,126 @@
+"""Runs in memory, as clients ask for them."""
+
+from copy import deepcopy
+from datetime import datetime, timedelta
+
+from chatorch.adapters.memory.state import MessageRecord, RunRecord, State, ThreadRecord, UsedKey
+from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, NewMessage, Role, RunId, Thread
+from chatorch.domain.model.errors import IdempotencyKeyReused, RunSuperseded, ThreadBusy, TooManyRuns
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.run import Run, RunStatus
+from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn, RunStore
+
+KEY_LIFETIME = timedelta(hours=24)
+
+
+class MemoryRunStore(RunStore):
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def open_run(self, new: NewRun, turn: OpenTurn) -> OpenedRun:
+        state = self._state
+        state.require_available()
+        if turn.title is None:
+            record = state.thread_of(new.owner_id, turn.thread_id)
+        else:
+            thread = Thread(turn.thread_id, new.owner_id, turn.title, {}, created_at=new.now, updated_at=new.now)
+            record = ThreadRecord(thread)
+        if joined := self._joined(new):
+            return joined
+        self._require_room(new, record)
+        state.threads[turn.thread_id] = record
+        for message_id, message in turn.messages:
+            _append(record, message_id, message, new.now)
+        return self._open(new, record, turn.messages[-1][0])
+
+    async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
+        state = self._state
+        state.require_available()
+        retried = state.run_of(new.owner_id, retry_of).run
+        record = state.threads[retried.thread_id]
+        if joined := self._joined(new):
+            return joined
+        question = record.find(retried.user_message_id)
+        if question.superseded:
+            raise RunSuperseded
+        self._require_room(new, record)
+        for later in record.messages[question.message.position + 1 :]:
+            later.superseded = True
+        return self._open(new, record, retried.user_message_id)
+
+    async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
+        self._state.require_available()
+        return self._state.run_of(owner_id, run_id).run
+
+    async def request_cancel(self, owner_id: UserId, run_id: RunId) -> Run:
+        self._state.require_available()
+        record = self._state.run_of(owner_id, run_id)
+        if record.run.status.live:
+            record.cancel_requested = True
+        return record.run
+
+    def _joined(self, new: NewRun) -> OpenedRun | None:
+        """What the same key opened before. Raises `IdempotencyKeyReused`."""
+        if new.idempotency is None:
+            return None
+        used = self._state.keys.get((new.owner_id, new.idempotency.key))
+        if used is None or new.now - used.used_at > KEY_LIFETIME:
+            return None
+        if used.fingerprint != new.idempotency.fingerprint:
+            raise IdempotencyKeyReused
+        return OpenedRun(self._state.runs[used.run_id].run, (), joined=True)
+
+    def _require_room(self, new: NewRun, record: ThreadRecord) -> None:
+        """Raises `ThreadBusy` or `TooManyRuns`."""
+        if live := self._state.live_in(record.thread.id):
+            raise ThreadBusy(live.id)
+        if sum(1 for _ in self._state.live_of(new.owner_id)) >= new.max_live:
+            raise TooManyRuns
+
+    def _open(self, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
+        history = _newest(record.shown(), new.history_chars)
+        run = Run(
+            id=new.run_id,
+            thread_id=record.thread.id,
+            owner_id=new.owner_id,
+            user_message_id=user_message_id,
+            message_id=new.message_id,
+            status=RunStatus.QUEUED,
+            model=new.model,
+            created_at=new.now,
+        )
+        answer = _append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
+        record.touch(new.now)
+        self._state.runs[run.id] = self._state.live[run.id] = RunRecord(run, answer, new.guest_label)
+        if key := new.idempotency:
+            self._state.keys[new.owner_id, key.key] = UsedKey(key.fingerprint, run.id, new.now)
+        return OpenedRun(run, history, joined=False)
+
+
+def _append(
+    record: ThreadRecord, message_id: MessageId, new: NewMessage, now: datetime, *, writer: RunId | None = None
+) -> MessageRecord:
+    """Adds a message at the thread's end; `writer` is the run that is going to write it."""
+    message = Message(
+        id=message_id,
+        thread_id=record.thread.id,
+        position=len(record.messages),
+        role=new.role,
+        content=new.content,
+        status=MessageStatus.COMPLETE if writer is None else MessageStatus.STREAMING,
+        created_at=now,
+        run_id=writer,
+        metadata=deepcopy(new.metadata),
+    )
+    added = MessageRecord(message, new.timestamp)
+    record.messages.append(added)
+    return added
+
+
+def _newest(messages: list[Message], max_chars: int) -> tuple[Message, ...]:
+    """The last message, and those before it that fit into `max_chars` with it."""
+    begin, left = len(messages) - 1, max_chars - len(messages[-1].content)
+    while begin > 0 and len(messages[begin - 1].content) <= left:
+        begin -= 1
+        left -= len(messages[begin].content)
+    return tuple(messages[begin:])

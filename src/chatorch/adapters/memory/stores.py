@@ -1,0 +1,35 @@
+"""All stores of one process, over one state."""
+
+from chatorch.adapters.memory.progress import MemoryRunProgress
+from chatorch.adapters.memory.runs import MemoryRunStore
+from chatorch.adapters.memory.state import State
+from chatorch.adapters.memory.threads import MemoryThreadStore
+from chatorch.adapters.memory.users import MemoryUserStore
+from chatorch.domain.model.run import Interaction
+
+
+class MemoryStore:
+    """Keeps everything for as long as the process lives. For one event loop: every method is a step without a pause.
+
+    `users`, `threads`, `runs` and `progress` implement the four store ports. While `available` is False every one
+    of their methods raises `StoreUnavailable`, and nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self._state = State()
+        self.users = MemoryUserStore(self._state)
+        self.threads = MemoryThreadStore(self._state)
+        self.runs = MemoryRunStore(self._state)
+        self.progress = MemoryRunProgress(self._state)
+
+    @property
+    def available(self) -> bool:
+        return self._state.available
+
+    @available.setter
+    def available(self, available: bool) -> None:
+        self._state.available = available
+
+    def interactions(self) -> list[Interaction]:
+        """The records of all ended runs, in the order of their ends; also of deleted threads."""
+        return list(self._state.interactions.values())

@@ -1,0 +1,82 @@
+"""Threads and their messages in memory."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from chatorch.adapters.memory.state import State
+from chatorch.domain.model.conversation import Message, Thread, ThreadId
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
+from chatorch.domain.model.run import CancelReason, Run, RunStatus
+from chatorch.ports.threads import ThreadChange, ThreadStore
+
+T = TypeVar("T", Thread, Message)
+
+
+class MemoryThreadStore(ThreadStore):
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def list_threads(self, owner_id: UserId, page: PageRequest[ThreadCursor]) -> Page[Thread]:
+        self._state.require_available()
+        threads = [r.thread for r in self._state.threads.values() if r.thread.owner_id == owner_id]
+        after = page.after and (page.after.updated_at, page.after.id)
+        items, more = _page(threads, _thread_place, after, limit=page.limit, descending=page.descending)
+        return Page(tuple(items), ThreadCursor(*_thread_place(items[-1])).encode() if more else None)
+
+    async def read_thread(self, owner_id: UserId, thread_id: ThreadId) -> Thread:
+        self._state.require_available()
+        return self._state.thread_of(owner_id, thread_id).thread
+
+    async def update_thread(self, owner_id: UserId, thread_id: ThreadId, change: ThreadChange, now: datetime) -> Thread:
+        self._state.require_available()
+        record = self._state.thread_of(owner_id, thread_id)
+        title = record.thread.title if change.title is None else change.title
+        metadata = record.thread.metadata if change.metadata is None else deepcopy(change.metadata)
+        record.thread = replace(record.thread, title=title, metadata=metadata, updated_at=now)
+        return record.thread
+
+    async def delete_thread(self, owner_id: UserId, thread_id: ThreadId, now: datetime) -> None:
+        state = self._state
+        state.require_available()
+        state.thread_of(owner_id, thread_id)
+        if live := state.live_in(thread_id):
+            cancelled = replace(
+                live, status=RunStatus.CANCELLED, cancel_reason=CancelReason.USER, finished_at=now, seq=live.seq + 1
+            )
+            state.end_run(cancelled, now)
+        removed = {run_id for run_id, record in state.runs.items() if record.run.thread_id == thread_id}
+        state.runs = {run_id: record for run_id, record in state.runs.items() if run_id not in removed}
+        state.keys = {place: used for place, used in state.keys.items() if used.run_id not in removed}
+        del state.threads[thread_id]
+
+    async def list_messages(
+        self, owner_id: UserId, thread_id: ThreadId, page: PageRequest[MessageCursor]
+    ) -> Page[Message]:
+        self._state.require_available()
+        messages = self._state.thread_of(owner_id, thread_id).shown()
+        after = page.after and page.after.position
+        items, more = _page(messages, lambda m: m.position, after, limit=page.limit, descending=page.descending)
+        return Page(tuple(items), MessageCursor(items[-1].position).encode() if more else None)
+
+    async def live_run(self, owner_id: UserId, thread_id: ThreadId) -> Run | None:
+        self._state.require_available()
+        self._state.thread_of(owner_id, thread_id)
+        return self._state.live_in(thread_id)
+
+
+def _thread_place(thread: Thread) -> tuple[datetime, str]:
+    return thread.updated_at, thread.id
+
+
+def _page(
+    items: Sequence[T], place: Callable[[T], Any], after: Any | None, *, limit: int, descending: bool
+) -> tuple[list[T], bool]:
+    """The items beyond place `after` in the direction of the list, and whether there are more of them."""
+    if after is not None:
+        items = [item for item in items if (place(item) < after if descending else place(item) > after)]
+    ordered = sorted(items, key=place, reverse=descending)
+    return ordered[:limit], len(ordered) > limit

@@ -1,0 +1,45 @@
+"""Accounts in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from chatorch.adapters.memory.state import State
+from chatorch.domain.model.errors import UsernameTaken
+from chatorch.domain.model.identity import User, UserId
+from chatorch.ports.users import UserStore
+
+
+class MemoryUserStore(UserStore):
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def add(self, user: User) -> None:
+        self._state.require_available()
+        if user.username in self._state.user_ids:
+            raise UsernameTaken
+        self._state.users[user.id] = user
+        self._state.user_ids[user.username] = user.id
+
+    async def by_username(self, username: str) -> User | None:
+        self._state.require_available()
+        user_id = self._state.user_ids.get(username)
+        return None if user_id is None else self._state.users[user_id]
+
+    async def by_id(self, user_id: UserId) -> User | None:
+        self._state.require_available()
+        return self._state.users.get(user_id)
+
+    async def list_all(self) -> Sequence[User]:
+        self._state.require_available()
+        return sorted(self._state.users.values(), key=lambda user: user.username)
+
+    async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
+        self._state.require_available()
+        if user := self._state.users.get(user_id):
+            self._state.users[user_id] = replace(user, disabled=disabled)
+
+    async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
+        self._state.require_available()
+        if user := self._state.users.get(user_id):
+            self._state.users[user_id] = replace(user, password_hash=password_hash, password_changed_at=changed_at)

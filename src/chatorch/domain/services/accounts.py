@@ -1,0 +1,68 @@
+"""The accounts of users, as an operator keeps them."""
+
+from collections.abc import Sequence
+
+from chatorch.domain.model.errors import InvalidField, NotFound
+from chatorch.domain.model.identity import Scope, User, UserId, canonical_username
+from chatorch.ports.passwords import PasswordHasher
+from chatorch.ports.system import Clock, IdFactory
+from chatorch.ports.users import UserStore
+
+MIN_PASSWORD_CHARS = 8
+MAX_PASSWORD_CHARS = 1024
+
+
+class Accounts:
+    """User names may be given in any spelling; `canonical_username` makes them one."""
+
+    def __init__(self, *, users: UserStore, passwords: PasswordHasher, clock: Clock, ids: IdFactory) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._clock = clock
+        self._ids = ids
+
+    async def add(self, username: str, password: str, admin: bool = False) -> User:
+        """Raises `InvalidField` and `UsernameTaken`."""
+        name = canonical_username(username)
+        password_hash = await self._hash(password)
+        now = self._clock.now()
+        user = User(
+            id=UserId(self._ids.new("usr")),
+            username=name,
+            password_hash=password_hash,
+            scopes=frozenset({Scope.CHAT, Scope.ADMIN} if admin else {Scope.CHAT}),
+            disabled=False,
+            created_at=now,
+            password_changed_at=now,
+        )
+        await self._users.add(user)
+        return user
+
+    async def list_all(self) -> Sequence[User]:
+        """By user name."""
+        return await self._users.list_all()
+
+    async def set_disabled(self, username: str, disabled: bool) -> User:
+        """Tokens stop counting within the few seconds that a user is cached. Raises `NotFound`."""
+        user = await self._named(username)
+        await self._users.set_disabled(user.id, disabled)
+        return user
+
+    async def set_password(self, username: str, password: str) -> User:
+        """Tokens issued before no longer count. Raises `InvalidField` and `NotFound`."""
+        user = await self._named(username)
+        await self._users.set_password(user.id, await self._hash(password), self._clock.now())
+        return user
+
+    async def _named(self, username: str) -> User:
+        user = await self._users.by_username(canonical_username(username))
+        if user is None:
+            raise NotFound("There is no user of this name.")
+        return user
+
+    async def _hash(self, password: str) -> str:
+        if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+            raise InvalidField("password", f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters")
+        if "\0" in password or any("\ud800" <= char <= "\udfff" for char in password):
+            raise InvalidField("password", "must be text without NUL")
+        return await self._passwords.hash(password)

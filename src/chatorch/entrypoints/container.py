@@ -1,0 +1,157 @@
+"""The one composition root: which adapter stands behind which port, and what every service is given.
+
+Override a provider to swap an adapter: ``Container(settings=…, chat_model=providers.Object(fake))``.
+"""
+
+from dependency_injector import containers, providers
+from prometheus_client import CollectorRegistry
+
+from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.adapters.offline_model import OfflineChatModel
+from chatorch.adapters.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.openai.deadlines import Deadlines
+from chatorch.adapters.sql import (
+    SqlRunProgress,
+    SqlRunStore,
+    SqlThreadStore,
+    SqlUserStore,
+    StoreLock,
+    migrate,
+    open_database,
+    open_lock,
+)
+from chatorch.adapters.system import SystemClock, TaskSpawner, TimeOrderedIds
+from chatorch.adapters.telemetry import PrometheusTelemetry
+from chatorch.domain.model.context import ContextWindow
+from chatorch.domain.model.policy import ChatPolicy
+from chatorch.domain.services.accounts import Accounts
+from chatorch.domain.services.authentication import Authentication
+from chatorch.domain.services.conversations import Conversations
+from chatorch.domain.services.executions import Executions, ExecutionSettings
+from chatorch.domain.services.recovery import Recovery
+from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.http.sse import EventFrames
+from chatorch.entrypoints.lifetime import lifetime
+from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.settings import Settings
+from chatorch.ports.chat_model import ChatModel
+from chatorch.ports.system import Clock
+
+
+def _chat_model(settings: Settings, clock: Clock) -> ChatModel:
+    if settings.offline:
+        return OfflineChatModel(clock)
+    deadlines = Deadlines(settings.first_piece_timeout_s, settings.idle_timeout_s, settings.total_timeout_s)
+    key = settings.openai_api_key
+    return OpenAIChatModel(
+        key.get_secret_value() if key else None, base_url=settings.openai_base_url, deadlines=deadlines
+    )
+
+
+def _tokens(settings: Settings) -> JwtTokenSigner:
+    secret = settings.secret_key.get_secret_value()
+    return JwtTokenSigner(secret, issuer=settings.token_issuer, audience=settings.token_audience)
+
+
+def _policy(settings: Settings) -> ChatPolicy:
+    return ChatPolicy(
+        default_model=settings.model,
+        allowed_models=settings.allowed_models,
+        client_system=settings.client_system,
+        max_content_chars=settings.max_content_chars,
+    )
+
+
+def _store_lock(settings: Settings) -> StoreLock | None:
+    """With Redis, processes share the store, and leases decide; without, one process has it to itself."""
+    return None if settings.redis_url else open_lock(settings.database_url)
+
+
+class Container(containers.DeclarativeContainer):
+    """A synchronous graph. What lives and dies with the process is in `lifetime`, a leaf that nothing depends on."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    # -- the world ---------------------------------------------------------------------------------------------------
+    clock = providers.Singleton(SystemClock)
+    ids = providers.Singleton(TimeOrderedIds)
+    spawner = providers.Singleton(TaskSpawner)
+    registry = providers.Singleton(CollectorRegistry)
+    metrics = providers.Singleton(Metrics, registry)
+    telemetry = providers.Singleton(PrometheusTelemetry, registry)
+    database = providers.Singleton(
+        open_database, settings.provided.database_url, pool_size=settings.provided.db_pool_size
+    )
+    store_lock = providers.Singleton(_store_lock, settings)
+    users = providers.Singleton(SqlUserStore, database)
+    threads = providers.Singleton(SqlThreadStore, database)
+    run_store = providers.Singleton(SqlRunStore, database)
+    progress = providers.Singleton(SqlRunProgress, database)
+    run_log = providers.Singleton(MemoryRunLog)
+    chat_model = providers.Singleton(_chat_model, settings, clock)
+    passwords = providers.Singleton(Argon2PasswordHasher, workers=settings.provided.password_workers)
+    tokens = providers.Singleton(_tokens, settings)
+
+    # -- what chat does ----------------------------------------------------------------------------------------------
+    executions = providers.Singleton(
+        Executions,
+        model=chat_model,
+        log=run_log,
+        progress=progress,
+        clock=clock,
+        spawner=spawner,
+        telemetry=telemetry,
+        settings=providers.Factory(
+            ExecutionSettings,
+            checkpoint_s=settings.provided.checkpoint_s,
+            grace_s=settings.provided.detach_grace_s,
+        ),
+    )
+    runs = providers.Singleton(
+        Runs,
+        store=run_store,
+        log=run_log,
+        executions=executions,
+        clock=clock,
+        ids=ids,
+        policy=providers.Singleton(_policy, settings),
+        context=providers.Factory(
+            ContextWindow,
+            max_chars=settings.provided.context_chars,
+            system_prompt=settings.provided.system_prompt,
+        ),
+        max_live_runs=settings.provided.max_live_runs_per_user,
+    )
+    conversations = providers.Singleton(
+        Conversations, store=threads, log=run_log, runs=runs, executions=executions, clock=clock
+    )
+    recovery = providers.Singleton(
+        Recovery, progress=progress, clock=clock, telemetry=telemetry, lease_s=settings.provided.lease_s
+    )
+    authentication = providers.Singleton(
+        Authentication,
+        users=users,
+        passwords=passwords,
+        tokens=tokens,
+        clock=clock,
+        ids=ids,
+        token_life_s=settings.provided.access_token_life_s,
+    )
+    accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
+
+    # -- the doors ---------------------------------------------------------------------------------------------------
+    event_frames = providers.Singleton(EventFrames)
+    migrate = providers.Callable(migrate, database)
+    lifetime = providers.Resource(
+        lifetime,
+        store_lock=store_lock,
+        database=database,
+        recovery=recovery,
+        executions=executions,
+        metrics=metrics,
+        clock=clock,
+        closing=providers.List(spawner, chat_model, passwords),
+        drain_limit_s=settings.provided.drain_limit_s,
+    )

@@ -1,0 +1,92 @@
+"""What happens around the requests: the store is claimed and made ready, dead runs are ended, live ones are kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import structlog
+
+from chatorch.domain.services.executions import Executions
+from chatorch.domain.services.recovery import Recovery
+from chatorch.entrypoints.loop_lag import sample_loop_lag
+from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.signals import SignalDrain
+from chatorch.ports.system import Clock
+
+log = structlog.get_logger(__name__)
+
+
+class Closing(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class Database(Protocol):
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class StoreLock(Protocol):
+    async def acquire(self) -> None: ...
+    async def release(self) -> None: ...
+
+
+async def lifetime(
+    *,
+    store_lock: StoreLock | None,
+    database: Database,
+    recovery: Recovery,
+    executions: Executions,
+    metrics: Metrics,
+    clock: Clock,
+    closing: list[Closing],
+    drain_limit_s: float,
+) -> AsyncIterator[None]:
+    """Everything that lives as long as the process.
+
+    `store_lock` is None where other processes share the store: then leases decide which runs are dead. `closing` is
+    closed in the order given, after the last run has ended and before the database.
+    """
+    async with _claimed(store_lock):
+        try:
+            await database.start()
+            if store_lock is not None and (count := await recovery.end_all()):
+                log.info("runs_interrupted", count=count, reason="the process that executed them is gone")
+            loops = [executions.keep_saved(), executions.keep_grace(), sample_loop_lag(clock, metrics.loop_was_late)]
+            if store_lock is None:
+                loops.append(recovery.keep_watch())
+            async with _running(loops):
+                signals = SignalDrain(executions.drain, drain_limit_s)
+                signals.install()
+                try:
+                    yield
+                finally:
+                    await executions.drain(drain_limit_s)
+                    signals.uninstall()
+        finally:
+            for thing in closing:
+                await thing.aclose()
+            await database.close()
+
+
+@asynccontextmanager
+async def _claimed(store_lock: StoreLock | None) -> AsyncIterator[None]:
+    if store_lock is None:
+        yield
+        return
+    await store_lock.acquire()
+    try:
+        yield
+    finally:
+        await store_lock.release()
+
+
+@asynccontextmanager
+async def _running(loops: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

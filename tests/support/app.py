@@ -1,0 +1,123 @@
+"""The domain on fakes: what an embedding application would build, with everything in the test's hands."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.adapters.memory.stores import MemoryStore
+from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
+from chatorch.domain.model.context import ContextWindow
+from chatorch.domain.model.conversation import NewMessage, Role
+from chatorch.domain.model.identity import Principal, Scope, UserId
+from chatorch.domain.model.policy import ChatPolicy
+from chatorch.domain.model.run import TERMINAL_EVENTS, Run, RunEvent, Silence
+from chatorch.domain.services import Conversations, Executions, ExecutionSettings, Recovery, Runs, StartChat
+from chatorch.ports.runs import Ending
+from chatorch.ports.telemetry import RunTelemetry
+from tests.support.fakes import FakeClock, ScriptedChatModel
+
+ALICE = Principal(UserId("usr_alice"), "alice", frozenset({Scope.CHAT}))
+BOB = Principal(UserId("usr_bob"), "bob", frozenset({Scope.CHAT}))
+GUEST = Principal(UserId("gst_1"), "guest", frozenset({Scope.CHAT}), guest=True)
+
+
+class RecordingTelemetry(RunTelemetry):
+    def __init__(self) -> None:
+        self.endings: list[Ending] = []
+        self.lost_runs: list[Run] = []
+        self.failures: list[str] = []
+        self.outages: list[str] = []
+
+    def started(self, run: Run) -> None: ...
+
+    def ended(self, run: Run, ending: Ending, pieces: int) -> None:
+        self.endings.append(ending)
+
+    def lost(self, run: Run) -> None:
+        self.lost_runs.append(run)
+
+    def failed(self, what: str, error: BaseException) -> None:
+        self.failures.append(what)
+
+    def store_unavailable(self, what: str) -> None:
+        self.outages.append(what)
+
+
+@dataclass
+class Chat:
+    """One process's services over a store that may be shared with another `Chat`."""
+
+    model: ScriptedChatModel = field(default_factory=ScriptedChatModel)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: FakeClock = field(default_factory=FakeClock)
+    policy: ChatPolicy = field(default_factory=lambda: ChatPolicy("a-model"))
+    grace_s: float = 30.0
+    max_live_runs: int = 8
+
+    def __post_init__(self) -> None:
+        self.telemetry = RecordingTelemetry()
+        self.spawner = TaskSpawner()
+        self.log = MemoryRunLog(silence_s=0.02)
+        self.executions = Executions(
+            model=self.model,
+            log=self.log,
+            progress=self.store.progress,
+            clock=self.clock,
+            spawner=self.spawner,
+            telemetry=self.telemetry,
+            settings=ExecutionSettings(checkpoint_s=1.0, grace_s=self.grace_s),
+        )
+        self.runs = Runs(
+            store=self.store.runs,
+            log=self.log,
+            executions=self.executions,
+            clock=self.clock,
+            ids=TimeOrderedIds(),
+            policy=self.policy,
+            context=ContextWindow(10_000, "Be brief."),
+            max_live_runs=self.max_live_runs,
+        )
+        self.conversations = Conversations(
+            store=self.store.threads, log=self.log, runs=self.runs, executions=self.executions, clock=self.clock
+        )
+        self.recovery = Recovery(progress=self.store.progress, clock=self.clock, telemetry=self.telemetry, lease_s=5.0)
+
+    async def start(self, text: str = "Hi", who: Principal = ALICE, **more: object) -> Run:
+        return await self.runs.start(who, StartChat((NewMessage(Role.USER, text),), **more))
+
+    async def heard(self, run: Run, after: int = 0) -> list[RunEvent]:
+        """All events until the terminal one, bounded in time."""
+        async with asyncio.timeout(5):
+            return [event async for event in self.runs.events(run, after) if not isinstance(event, Silence)]
+
+    async def ended(self, run: Run) -> Run:
+        """The stored run once it has ended, bounded in time."""
+        await self.heard(run)
+        return await self.runs.read(ALICE, run.id)
+
+
+@asynccontextmanager
+async def following(chat: Chat, run: Run, after: int = 0) -> AsyncIterator[asyncio.Task[list[RunEvent]]]:
+    """Follows in the background from before the block begins; the task's result is `heard`'s."""
+    task = asyncio.ensure_future(chat.heard(run, after))
+    await asyncio.sleep(0)
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+def text_of(events: list[RunEvent]) -> str:
+    """What a client shows: deltas append, snapshots replace."""
+    shown = ""
+    for event in events:
+        match event:
+            case _ if isinstance(event, TERMINAL_EVENTS):
+                return shown
+            case _ if type(event).__name__ == "MessageSnapshot":
+                shown = event.text
+            case _ if type(event).__name__ == "MessageDelta":
+                shown += event.text
+    return shown
