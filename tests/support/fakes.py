@@ -79,7 +79,7 @@ class FakeClock(Clock):
 
 
 class PlainPasswords(PasswordHasher):
-    """No hashing at all, for tests that sign in often. `verified` counts, `full` makes it refuse as an overloaded one."""
+    """No hashing at all, for tests that sign in often. `verified` counts; `full` is what both methods raise instead."""
 
     def __init__(self) -> None:
         self.verified = 0

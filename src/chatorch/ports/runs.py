@@ -169,7 +169,7 @@ class RunProgress(Protocol):
     async def interrupt(self, runs: Sequence[LiveRun], now: datetime) -> Sequence[RunId]:
         """Ends as `interrupted`, with the text saved, those that are live and exactly as seen (epoch and heartbeat).
 
-        Raises their epoch; the terminal position lies `TAKEOVER_GAP` further. Writes messages, thread times and
+        Raises their epoch; the terminal event lies `1 + TAKEOVER_GAP` after the text. Writes messages, thread times and
         interactions too. Returns which it ended.
         """
         ...

@@ -70,7 +70,7 @@ class MemoryRunProgress(RunProgress):
             run,
             status=RunStatus.INTERRUPTED,
             epoch=run.epoch + 1,
-            seq=run.seq + TAKEOVER_GAP,
+            seq=run.seq + 1 + TAKEOVER_GAP,
             finished_at=now,
         )
         self._state.end_run(interrupted, now)

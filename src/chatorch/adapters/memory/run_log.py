@@ -32,7 +32,7 @@ class MemoryRunLog(RunLog):
         self._logs: dict[RunId, _Log] = {}
 
     def open(self, run_id: RunId, started: RunStarted) -> None:
-        self._logs[run_id] = _Log(started)
+        self._logs[run_id] = _Log(started, self._silence_s)
 
     def append(self, run_id: RunId, text: str) -> None:
         if (log := self._logs.get(run_id)) and not log.closed:
@@ -55,6 +55,7 @@ class MemoryRunLog(RunLog):
         log = self._logs.get(run_id)
         if log is None:
             return
+        loop = asyncio.get_running_loop()
         position = after
         while True:
             event = log.next_after(position)
@@ -63,25 +64,42 @@ class MemoryRunLog(RunLog):
                 position = event.seq
             elif log.closed:
                 return
-            elif not await log.changed(self._silence_s):
+            elif not await log.changed(loop):
                 yield SILENCE
 
 
 class _Log:
     """One run's text as a head and the pieces since it was last read whole, and who waits for more.
 
-    Appending is a list append; a follower at the tip takes the last piece as it is.
+    Appending is a list append; a follower at the tip takes the last piece as it is. Silence is noticed by one timer
+    a log, set again when it rings, not by one a piece.
     """
 
-    __slots__ = ("_head", "_length", "_served", "_served_after", "_started", "_tail", "_terminal", "_waiters", "closed")
+    __slots__ = (
+        "_appended",
+        "_head",
+        "_length",
+        "_served",
+        "_served_after",
+        "_silence_s",
+        "_started",
+        "_tail",
+        "_terminal",
+        "_timer",
+        "_waiters",
+        "closed",
+    )
 
-    def __init__(self, started: RunStarted) -> None:
+    def __init__(self, started: RunStarted, silence_s: float) -> None:
         self._started = started
+        self._silence_s = silence_s
         self._head = ""
         self._tail: list[str] = []
         self._length = 0
         self._terminal: TerminalEvent | None = None
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._waiters: list[asyncio.Future[bool]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._appended = False
         self._served: MessageDelta | None = None
         self._served_after = 0
         self.closed = False
@@ -89,13 +107,16 @@ class _Log:
     def append(self, text: str) -> None:
         self._tail.append(text)
         self._length += len(text)
+        self._appended = True
         if self._waiters:
-            self._wake()
+            self._wake(True)
 
     def close(self, terminal: TerminalEvent | None) -> None:
         self._terminal = terminal
         self.closed = True
-        self._wake()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake(True)
 
     def text(self) -> str:
         if self._tail:
@@ -134,24 +155,25 @@ class _Log:
                 return text[offset - begins :] if offset > begins else text
         return self.text()[offset:]
 
-    async def changed(self, timeout_s: float) -> bool:
-        """Waits for the next append or the end; False when `timeout_s` passes without."""
-        loop = asyncio.get_running_loop()
+    def changed(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[bool]:
+        """Done at the next append or the end; with False where nothing came for about `silence_s` seconds."""
         waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiters.add(waiter)
-        timer = loop.call_later(timeout_s, _resolve, waiter, False)
-        try:
-            return await waiter
-        finally:
-            timer.cancel()
-            self._waiters.discard(waiter)
+        self._waiters.append(waiter)
+        if self._timer is None:
+            self._appended = False
+            self._timer = loop.call_later(self._silence_s, self._ring, loop)
+        return waiter
 
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            _resolve(waiter, True)
-        self._waiters.clear()
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._appended:
+            self._appended = False
+            self._timer = loop.call_later(self._silence_s, self._ring, loop)
+        else:
+            self._wake(False)
 
-
-def _resolve(waiter: asyncio.Future[bool], result: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(result)
+    def _wake(self, changed: bool) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(changed)

@@ -44,7 +44,7 @@ class MemoryRunStore(RunStore):
         if question.superseded:
             raise RunSuperseded
         self._require_room(new, record)
-        for later in record.messages[question.message.position + 1 :]:
+        for later in record.messages[question.message.position :]:
             later.superseded = True
         return self._open(new, record, retried.user_message_id)
 
@@ -104,7 +104,7 @@ def _append(
     message = Message(
         id=message_id,
         thread_id=record.thread.id,
-        position=len(record.messages),
+        position=len(record.messages) + 1,
         role=new.role,
         content=new.content,
         status=MessageStatus.COMPLETE if writer is None else MessageStatus.STREAMING,

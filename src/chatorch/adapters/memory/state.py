@@ -21,7 +21,7 @@ class MessageRecord:
 
 @dataclass(slots=True)
 class ThreadRecord:
-    """A thread and all messages it ever had; a message's position is its index here."""
+    """A thread and all messages it ever had, in the order of their positions, which begin at 1."""
 
     thread: Thread
     messages: list[MessageRecord] = field(default_factory=list)
@@ -33,7 +33,8 @@ class ThreadRecord:
         return next(record for record in self.messages if record.message.id == message_id)
 
     def touch(self, now: datetime) -> None:
-        self.thread = replace(self.thread, updated_at=now)
+        """Moves `updated_at` forward, never back."""
+        self.thread = replace(self.thread, updated_at=max(now, self.thread.updated_at))
 
 
 @dataclass(slots=True)

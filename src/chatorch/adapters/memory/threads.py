@@ -36,7 +36,8 @@ class MemoryThreadStore(ThreadStore):
         record = self._state.thread_of(owner_id, thread_id)
         title = record.thread.title if change.title is None else change.title
         metadata = record.thread.metadata if change.metadata is None else deepcopy(change.metadata)
-        record.thread = replace(record.thread, title=title, metadata=metadata, updated_at=now)
+        record.thread = replace(record.thread, title=title, metadata=metadata)
+        record.touch(now)
         return record.thread
 
     async def delete_thread(self, owner_id: UserId, thread_id: ThreadId, now: datetime) -> None:

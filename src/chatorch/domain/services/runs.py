@@ -217,7 +217,7 @@ class Runs:
             try:
                 run = await self._store.read_run(run.owner_id, run.id)
             except NotFound:
-                yield RunCancelled(position + TAKEOVER_GAP, CancelReason.USER)
+                yield RunCancelled(position + 1 + TAKEOVER_GAP, CancelReason.USER)
                 return
             except StoreUnavailable:
                 yield SILENCE

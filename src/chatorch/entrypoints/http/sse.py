@@ -65,7 +65,7 @@ class EventStream(Response):
         self._frames = frames
         self._counted = counted
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         try:
             async with aclosing(self._events), unless_client_leaves(receive):
                 with self._counted():

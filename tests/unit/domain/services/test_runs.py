@@ -417,7 +417,7 @@ async def test_a_follower_ahead_of_what_a_dead_worker_had_saved_gets_a_snapshot_
 
     events = await other.heard(await other.runs.read(ALICE, run.id), after=6)
 
-    assert events == [MessageSnapshot(4, "Hel"), RunInterrupted(4 + TAKEOVER_GAP)]
+    assert events == [MessageSnapshot(4, "Hel"), RunInterrupted(4 + 1 + TAKEOVER_GAP)]
 
 
 async def test_a_run_executed_elsewhere_is_followed_through_its_row():

@@ -1,0 +1,79 @@
+# `make` alone lists the targets.
+
+HOST := 127.0.0.1
+PORT := 8000
+# What to add to the command of test, soak, bench or lock, such as ARGS="-k resume"
+ARGS :=
+# Seconds that the tests may take; 0 is without a limit
+TEST_LIMIT := 0
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install run test lint check soak bench lock format clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# An install that was interrupted, moved or copied is made again, whatever the times of the files say
+ifneq ($(shell [ -x $(BIN)/python ] && cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): requirements/dev.txt pyproject.toml scripts/install.sh
+	@PYTHON="$(PYTHON)" scripts/install.sh
+
+install: $(STAMP)  ## Make .venv with everything in it, as locked (PYTHON=... picks the interpreter)
+
+define NEXT
+chatorch serves http://$(HOST):$(PORT) until Ctrl-C. In another terminal, in this folder:
+
+  echo 'correct horse battery' | $(BIN)/chatorch users add ada --password-stdin
+  TOKEN=$$(curl -s http://$(HOST):$(PORT)/token -d grant_type=password -d username=ada \
+    -d 'password=correct horse battery' | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
+  curl -N http://$(HOST):$(PORT)/api/chat/protected -H "Authorization: Bearer $$TOKEN" \
+    -H 'Content-Type: application/json' \
+    -d '{"messages": [{"role": "user", "content": "Hello"}], "stream": true}'
+
+endef
+export NEXT
+
+run: install  ## Serve on 127.0.0.1:8000 (HOST=... PORT=...); the first time, write .env
+	@[ -e .env ] || $(BIN)/chatorch init
+	@printf '\n%s\n' "$$NEXT"
+	@exec $(BIN)/chatorch serve --host $(HOST) --port $(PORT)
+
+test: install  ## Run the tests (ARGS="-k resume" for some of them)
+	@timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(BIN)/pytest -q $(ARGS) || \
+	{ code=$$?; [ $$code -ne 124 ] || echo "The tests took longer than $(TEST_LIMIT) seconds." >&2; exit $$code; }
+
+lint: install  ## Check format, style, types and imports
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: TEST_LIMIT := 300
+check: lint test  ## What must pass before a commit: lint, and the tests in less than 5 minutes
+
+soak: install  ## Run the tests with the full counts of the fault tests (long)
+	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(ARGS)
+
+bench: install  ## Measure what it costs, beside its yardsticks
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: install  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer releases)
+	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) $(ARGS) pyproject.toml --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+
+format: install  ## Format the code and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:  ## Remove .venv, caches and builds; .env and databases stay
+	rm -rf .venv dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

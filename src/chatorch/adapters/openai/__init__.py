@@ -1,0 +1,1 @@
+"""What speaks to OpenAI, and to every server that speaks its API."""

@@ -1,0 +1,110 @@
+"""The chat model behind any server that speaks OpenAI's chat-completions API."""
+
+from collections.abc import AsyncGenerator
+from typing import cast
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+from openai import AsyncOpenAI, AsyncStream
+
+from chatorch.adapters.openai.client import OPENAI_BASE_URL, http_client_for, without_credentials
+from chatorch.adapters.openai.completion import Completion
+from chatorch.adapters.openai.deadlines import Deadlines, Watch
+from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
+from chatorch.adapters.openai.transport import Attempt, current_attempt
+from chatorch.domain.model.errors import UpstreamError, UpstreamUnavailable
+from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+
+NO_KEY = "none"
+"""Sent where there is no key: a server of one's own wants none, and the SDK refuses to go without."""
+
+
+class OpenAIChatModel(ChatModel):
+    """Streams from ``{base_url}/chat/completions``. Refusals count as text; only the first choice is heard.
+
+    A server that ignores `stream` and answers with one JSON completion is understood as well.
+
+    `max_retries`: how often the SDK tries again after 408, 409, 429, 5xx or a failed connection, before the first
+    byte only; it obeys `Retry-After`, within our deadlines. `send_user`: whether `Prompt.user` goes along as
+    ``user``; by default only to OpenAI itself, for several other servers refuse members that they do not know.
+    `http_client`: another way to send, for tests; the caller's to configure, ours to close.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None,
+        base_url: str | None = None,
+        *,
+        deadlines: Deadlines | None = None,
+        max_retries: int = 2,
+        send_user: bool | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        url = base_url or OPENAI_BASE_URL
+        self._deadlines = deadlines or Deadlines()
+        self._send_user = urlsplit(url).hostname == "api.openai.com" if send_user is None else send_user
+        self._client = AsyncOpenAI(
+            api_key=api_key or NO_KEY,
+            base_url=without_credentials(url),
+            max_retries=max_retries,
+            timeout=None,
+            http_client=http_client or http_client_for(url),
+        )
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+        if self._client.is_closed():
+            raise UpstreamUnavailable
+        attempt, watch = Attempt(), Watch(self._deadlines)
+        response: httpx2.Response | None = None
+        failure: UpstreamError | None = None
+        finish: Finish | None = None
+        try:
+            response = await watch.wait(lambda: self._open(prompt, attempt))
+            completion = Completion(response, watch)
+            while text := await completion.text():
+                yield text
+            finish = await completion.finish()
+        except LIBRARY_ERRORS as error:
+            failure = attempt.failure if isinstance(error, TimeoutError) and attempt.failure else failure_of(error)
+        finally:
+            watch.stop()
+            if response is not None:
+                await response.aclose()
+        if failure is not None:
+            raise failure
+        if finish is not None:
+            yield finish
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _open(self, prompt: Prompt, attempt: Attempt) -> httpx2.Response:
+        """The SDK sends, retries and raises; the body comes unread.
+
+        `chat.completions.create` would walk every message of the history through its type hints: 140 µs each.
+        """
+        token = current_attempt.set(attempt)
+        try:
+            answer: object = await self._client.post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                content=self._body_of(prompt),
+                options={"security": {"bearer_auth": True}},
+                stream=True,
+                stream_cls=AsyncStream[object],
+            )
+        finally:
+            current_attempt.reset(token)
+        return cast("httpx2.Response", answer)
+
+    def _body_of(self, prompt: Prompt) -> bytes:
+        body: dict[str, object] = {
+            "model": prompt.model,
+            "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if self._send_user:
+            body["user"] = prompt.user
+        return msgspec.json.encode(body)

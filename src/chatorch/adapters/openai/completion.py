@@ -1,0 +1,95 @@
+"""One streamed completion: bytes in, pieces of text and the finish out."""
+
+import asyncio
+from contextlib import suppress
+
+import httpx2
+
+from chatorch.adapters.openai.answer import Answer
+from chatorch.adapters.openai.deadlines import Watch
+from chatorch.adapters.openai.errors import LIBRARY_ERRORS
+from chatorch.adapters.openai.sse import BodyParser, EventParser, PayloadParser
+from chatorch.adapters.openai.transport import SOURCE_EXTENSION, ByteSource
+from chatorch.domain.model.errors import UpstreamInvalid
+from chatorch.ports.chat_model import Finish
+
+DRAIN_SECONDS = 0.1
+
+_EVENT_TYPES = ("text/event-stream", "text/plain", "application/octet-stream", "")
+
+
+class Completion:
+    """`UpstreamInvalid` at once where the response is neither events nor JSON (a proxy's login page, say)."""
+
+    __slots__ = ("_answer", "_at_end", "_over", "_parser", "_source", "_watch")
+
+    def __init__(self, response: httpx2.Response, watch: Watch) -> None:
+        self._parser = _parser_for(response.headers.get("content-type", ""))
+        self._source: ByteSource = response.extensions.get(SOURCE_EXTENSION) or _AnySource(response)
+        self._watch = watch
+        self._answer = Answer()
+        self._over = False
+        self._at_end = False
+
+    async def text(self) -> str:
+        """The text that the next read brings; empty once all is said. Raises after the text that came before."""
+        answer, parser = self._answer, self._parser
+        while not self._over:
+            try:
+                data = await self._watch.wait(self._source.read)
+            except LIBRARY_ERRORS:
+                data = self._source.rest()
+                if not (data or answer.announced):
+                    raise
+            if data:
+                payloads = parser.feed(data)
+            else:
+                payloads = parser.close()
+                self._over = self._at_end = True
+            if payloads:
+                self._watch.progress = True
+                text = answer.take(payloads)
+                self._over = self._over or answer.over or parser.overflow
+                if text:
+                    return text
+            elif parser.overflow:
+                self._over = True
+        if answer.failure is not None:
+            raise answer.failure
+        if parser.overflow:
+            raise UpstreamInvalid("The model's provider sent a chunk that is too long.")
+        return ""
+
+    async def finish(self) -> Finish:
+        """Raises `UpstreamInvalid` where the provider announced no end.
+
+        Reads what follows `[DONE]` first, for a moment only, so that the connection can be used again.
+        """
+        finish = self._answer.finish()
+        with suppress(*LIBRARY_ERRORS):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self._at_end:
+                    self._at_end = not await self._source.read()
+        return finish
+
+
+class _AnySource(ByteSource):
+    """The bytes of a response that another transport than ours brought."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._pieces = response.aiter_bytes()
+
+    async def read(self) -> bytes:
+        return await anext(self._pieces, b"")
+
+    def rest(self) -> bytes:
+        return b""
+
+
+def _parser_for(content_type: str) -> PayloadParser:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return BodyParser()
+    if kind in _EVENT_TYPES:
+        return EventParser()
+    raise UpstreamInvalid("The model's provider answered with something that is neither events nor JSON.")

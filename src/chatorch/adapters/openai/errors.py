@@ -1,0 +1,123 @@
+"""The one mapping from what openai, httpx2 and aiohttp raise, and what a provider says, to our upstream errors.
+
+A detail holds a status at most: nothing of a body, an address or a header, for a provider may echo the key.
+Raise what these return outside the `except` block, so that no traceback carries the library's error along.
+"""
+
+import email.utils
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import aiohttp
+import httpx2
+import openai
+
+from chatorch.domain.model.errors import (
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+
+LIBRARY_ERRORS = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamError,
+    aiohttp.ClientError,
+    OSError,  # TimeoutError is one
+)
+
+MAX_RETRY_AFTER = 86_400.0
+
+_CODES: tuple[tuple[tuple[str, ...], int], ...] = (
+    (("rate_limit", "too_many_requests", "insufficient_quota"), 429),
+    (("invalid_api_key", "authentication", "permission"), 401),
+    (("overloaded", "unavailable"), 503),
+    (("timeout", "timed_out"), 504),
+    (("server_error", "internal"), 500),
+    (("invalid_request", "context_length_exceeded", "not_found"), 400),
+)
+
+
+def failure_of(error: BaseException) -> UpstreamError:
+    """What an exception out of `LIBRARY_ERRORS` means. Ours pass through."""
+    match error:
+        case UpstreamError():
+            return error
+        case openai.APIStatusError():
+            return failure_of_status(error.status_code, error.response.headers)
+        case openai.APIResponseValidationError():
+            return UpstreamInvalid()
+        case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
+            return UpstreamTimeout()
+        case openai.APIConnectionError() | httpx2.HTTPError() | aiohttp.ClientError() | OSError():
+            return UpstreamUnavailable()
+    return UpstreamError()
+
+
+def failure_of_status(status: int, headers: Mapping[str, str] | None = None) -> UpstreamError:
+    """What an HTTP status other than 2xx means. `headers` (names in any case) may hold the wait that it asks for."""
+    retry_after = retry_after_seconds(headers) if headers is not None else None
+    detail = f"The model's provider answered with status {status}."
+    match status:
+        case 401 | 403:
+            return UpstreamAuthFailed()
+        case 429:
+            return UpstreamRateLimited(retry_after=retry_after)
+        case 408 | 504:
+            return UpstreamTimeout(retry_after=retry_after)
+        case 502 | 503:
+            return UpstreamUnavailable(detail, retry_after=retry_after)
+        case 404:
+            return UpstreamRejected(f"{detail} Is the model's name right, and OPENAI_BASE_URL?")
+        case _ if status >= 500 or status == 409:
+            return UpstreamError(detail, retry_after=retry_after)
+    return UpstreamRejected(detail)
+
+
+def failure_in_stream(error: object) -> UpstreamError:
+    """What an error object in a stream means: ``{"message", "type", "code"}``, where `code` may be an HTTP status."""
+    words: list[str] = []
+    if isinstance(error, dict):
+        for member in (error.get("code"), error.get("status"), error.get("type")):
+            if isinstance(member, int) and 400 <= member < 600:
+                return failure_of_status(member)
+            words.append(str(member).lower())
+    for word in words:
+        if word.isdecimal() and len(word) == 3 and word[0] in "45":
+            return failure_of_status(int(word))
+        for parts, status in _CODES:
+            if any(part in word for part in parts):
+                return _without_status(failure_of_status(status))
+    return UpstreamError()
+
+
+def retry_after_seconds(
+    headers: Mapping[str, str], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> float | None:
+    """`Retry-After-Ms` (OpenAI's own), or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), in seconds.
+
+    None where there is none that makes sense; never negative, and a day at most.
+    """
+    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) / divisor
+        except ValueError:
+            continue
+        return min(max(seconds, 0.0), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
+    try:
+        until = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    seconds = (until.replace(tzinfo=until.tzinfo or UTC) - now()).total_seconds()
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _without_status(failure: UpstreamError) -> UpstreamError:
+    """No status was seen, so the detail must not name one."""
+    return type(failure)(retry_after=failure.retry_after)

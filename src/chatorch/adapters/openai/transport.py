@@ -1,0 +1,158 @@
+"""HTTP for the openai SDK on aiohttp: the cheapest way to the bytes of a stream that it can be given.
+
+The SDK brings a transport on aiohttp of its own. It wraps each read in four generators, cuts reads at 16 KiB, and
+takes a server that hangs up for a connect time-out; this one does not.
+"""
+
+import ipaddress
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import httpx2
+
+from chatorch.adapters.openai.errors import failure_of, failure_of_status
+from chatorch.domain.model.errors import UpstreamError
+
+CONNECT_TIMEOUT = 10.0
+
+SOURCE_EXTENSION = "chatorch.source"
+"""The response extension that holds the response's `ByteSource`."""
+
+
+class ByteSource(Protocol):
+    """The bytes of a body, past the layers of httpx2. Close the response, not this."""
+
+    read: Callable[[], Awaitable[bytes]]
+    """What has arrived since, or the next that arrives; empty at the end. Raises aiohttp's errors."""
+
+    @abstractmethod
+    def rest(self) -> bytes:
+        """What had come ahead of an error that `read` raised; aiohttp tells of the error first."""
+        ...
+
+
+@dataclass(slots=True)
+class Attempt:
+    """How the latest try of a call failed; None while one is under way. The SDK waits and tries again in between."""
+
+    failure: UpstreamError | None = None
+
+
+current_attempt: ContextVar[Attempt | None] = ContextVar("current_attempt", default=None)
+
+
+class AiohttpTransport(httpx2.AsyncBaseTransport):
+    """Any number of connections, no read time-outs, no redirects, no cookies. Errors are httpx2's."""
+
+    def __init__(self, *, proxy: str | None = None, connect_timeout: float = CONNECT_TIMEOUT) -> None:
+        self._ssl = httpx2.create_ssl_context()
+        self._proxy = proxy
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
+        self._session: aiohttp.ClientSession | None = None
+        self._open: set[_Body] = set()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        attempt = current_attempt.get() or Attempt()
+        attempt.failure = None
+        try:
+            answer = await self._send(request)
+        except httpx2.HTTPError as error:
+            attempt.failure = failure_of(error)
+            raise
+        body = _Body(answer, self._open)
+        if answer.status >= 400:
+            # Nobody needs the body of an error, and it may echo the key.
+            attempt.failure = failure_of_status(answer.status, answer.headers)
+            await body.aclose()
+            return httpx2.Response(answer.status, headers=_headers(answer), content=b"", request=request)
+        return httpx2.Response(
+            answer.status,
+            headers=_headers(answer),
+            stream=body,
+            request=request,
+            extensions={"http_version": b"HTTP/1.1", SOURCE_EXTENSION: body},
+        )
+
+    async def aclose(self) -> None:
+        for body in list(self._open):
+            await body.aclose()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _send(self, request: httpx2.Request) -> aiohttp.ClientResponse:
+        if self._session is None:
+            self._session = self._new_session()
+        try:
+            return await self._session.request(
+                request.method,
+                str(request.url),
+                headers=request.headers,
+                data=request.content,
+                allow_redirects=False,
+            )
+        except TimeoutError:
+            raise httpx2.ConnectTimeout("The connection was not made in time.") from None
+        except (aiohttp.ClientError, OSError) as error:
+            # aiohttp's own errors may hold the request's headers, so they are not chained.
+            raise httpx2.ConnectError(type(error).__name__) from None
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            proxy=self._proxy,
+        )
+
+
+class _Body(httpx2.AsyncByteStream, ByteSource):
+    """A response's bytes. Closing it midway closes the connection; read to its end, the connection is free again."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, live: "set[_Body]") -> None:
+        self.read = answer.content.readany
+        self._answer = answer
+        self._live = live
+        live.add(self)
+
+    def rest(self) -> bytes:
+        content = self._answer.content
+        return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001  # no public way past the error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while data := await self.read():
+                yield data
+        except (aiohttp.ClientError, OSError) as error:
+            raise httpx2.ReadError(type(error).__name__) from None
+
+    async def aclose(self) -> None:
+        self._live.discard(self)
+        self._answer.close()
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the usual variables (`HTTPS_PROXY`, `NO_PROXY`, …) name for this address; none for loopback."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or _is_loopback(host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _headers(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+    """aiohttp has decompressed the body already."""
+    return [(name, value) for name, value in answer.raw_headers if name.lower() != b"content-encoding"]

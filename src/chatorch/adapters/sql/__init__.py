@@ -1,0 +1,28 @@
+"""The stores on SQL: SQLite by default, PostgreSQL for more.
+
+A store method is one transaction, written once as a synchronous function over a SQLAlchemy connection; a `Database`
+runs it, on a thread of its own for SQLite and over asyncpg for PostgreSQL.
+"""
+
+from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.lock import StoreLock, StoreLocked
+from chatorch.adapters.sql.progress import SqlRunProgress
+from chatorch.adapters.sql.runs import SqlRunStore
+from chatorch.adapters.sql.schema import SchemaMismatch, migrate
+from chatorch.adapters.sql.threads import SqlThreadStore
+from chatorch.adapters.sql.urls import open_database, open_lock
+from chatorch.adapters.sql.users import SqlUserStore
+
+__all__ = [
+    "Database",
+    "SchemaMismatch",
+    "SqlRunProgress",
+    "SqlRunStore",
+    "SqlThreadStore",
+    "SqlUserStore",
+    "StoreLock",
+    "StoreLocked",
+    "migrate",
+    "open_database",
+    "open_lock",
+]

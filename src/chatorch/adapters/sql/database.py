@@ -1,0 +1,64 @@
+"""Where transactions run. A transaction is a synchronous function over a connection, the same on both databases."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, literal, select
+
+T = TypeVar("T")
+
+Work = Callable[[Connection], T]
+
+_PING = select(literal(1))
+
+
+class Database(ABC):
+    """Runs transactions, each as a whole or not at all.
+
+    Raises `StoreUnavailable` when the database does not answer within its time limits. A caller that is cancelled
+    stops waiting; its transaction runs to its end all the same, or does not begin.
+    """
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Makes sure of the schema. Raises `SchemaMismatch` where only an operator can."""
+        ...
+
+    @abstractmethod
+    async def read(self, work: Work[T]) -> T:
+        """Runs work that writes nothing."""
+        ...
+
+    @abstractmethod
+    async def write(self, work: Work[T]) -> T:
+        """Runs work in a transaction: committed when it returns, rolled back when it raises."""
+        ...
+
+    @abstractmethod
+    async def alter(self, work: Work[T]) -> T:
+        """Runs work that changes the schema, in one transaction, however long it takes."""
+        ...
+
+    @abstractmethod
+    def in_use(self) -> int:
+        """How many connections are checked out now."""
+        ...
+
+    @abstractmethod
+    def size(self) -> int:
+        """How many connections there may be at most."""
+        ...
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Waits for what has begun, then closes all connections. Nothing runs afterwards."""
+        ...
+
+    async def ping(self) -> None:
+        """Returns when the database answers."""
+        await self.read(_ping)
+
+
+def _ping(connection: Connection) -> None:
+    connection.execute(_PING)

@@ -1,0 +1,149 @@
+"""The transactions that open a run."""
+
+from sqlalchemy import Connection, bindparam, insert, not_, select, update
+
+from chatorch.adapters.sql.access import live_runs_of, lock_owner, require_sane, require_thread, touch_threads
+from chatorch.adapters.sql.history import last_position, read_history
+from chatorch.adapters.sql.idempotency import find_earlier, remember
+from chatorch.adapters.sql.rows import AnyRow, Values, message_values, new_run_values
+from chatorch.adapters.sql.tables import messages, runs, threads
+from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy, TooManyRuns
+from chatorch.domain.model.run import Run, RunStatus
+from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn
+
+_ADD_THREAD = insert(threads)
+_ADD_MESSAGES = insert(messages)
+_ADD_RUN = insert(runs)
+_RETRIED_THREAD = select(runs.c.thread_id).where(
+    runs.c.id == bindparam("run_id"), runs.c.owner_id == bindparam("owner_id")
+)
+_RETRIED = (
+    select(runs.c.user_message_id, messages.c.position, messages.c.superseded)
+    .join_from(runs, messages, messages.c.id == runs.c.user_message_id)
+    .where(runs.c.id == bindparam("run_id"))
+)
+_SUPERSEDE = (
+    update(messages)
+    .where(
+        messages.c.thread_id == bindparam("of_thread"),
+        messages.c.position > bindparam("from_position"),
+        not_(messages.c.superseded),
+    )
+    .values(superseded=True)
+)
+
+
+def open_run(connection: Connection, new: NewRun, turn: OpenTurn) -> OpenedRun:
+    """See `chatorch.ports.runs.RunStore.open_run`."""
+    lock_owner(connection, new.owner_id)
+    if turn.title is None:
+        require_thread(connection, new.owner_id, turn.thread_id, lock=True)
+    if earlier := find_earlier(connection, new):
+        return OpenedRun(earlier, (), joined=True)
+    _require_room(connection, new, turn.thread_id)
+    last = 0
+    if turn.title is None:
+        touch_threads(connection, [turn.thread_id], new.now)
+        last = last_position(connection, turn.thread_id)
+    else:
+        connection.execute(_ADD_THREAD, _thread_values(new, turn, turn.title))
+    said = _messages(new, turn, last)
+    rows = [message_values(message, sent.timestamp) for message, (_, sent) in zip(said, turn.messages, strict=True)]
+    run = _write_run(connection, new, turn.thread_id, said[-1].id, said[-1].position + 1, rows)
+    if turn.title is None:
+        said = read_history(connection, turn.thread_id, said[-1].position, new.history_chars)
+    return OpenedRun(run, said, joined=False)
+
+
+def reopen_run(connection: Connection, new: NewRun, retry_of: RunId) -> OpenedRun:
+    """See `chatorch.ports.runs.RunStore.reopen_run`."""
+    require_sane(retry_of)
+    lock_owner(connection, new.owner_id)
+    found = connection.execute(_RETRIED_THREAD, {"run_id": retry_of, "owner_id": new.owner_id}).one_or_none()
+    if found is None:
+        raise NotFound
+    thread_id = ThreadId(found.thread_id)
+    require_thread(connection, new.owner_id, thread_id, lock=True)
+    if earlier := find_earlier(connection, new):
+        return OpenedRun(earlier, (), joined=True)
+    retried: AnyRow = connection.execute(_RETRIED, {"run_id": retry_of}).one()
+    if retried.superseded:
+        raise RunSuperseded
+    _require_room(connection, new, thread_id)
+    connection.execute(_SUPERSEDE, {"of_thread": thread_id, "from_position": retried.position})
+    touch_threads(connection, [thread_id], new.now)
+    last = last_position(connection, thread_id)
+    run = _write_run(connection, new, thread_id, MessageId(retried.user_message_id), last + 1, [])
+    return OpenedRun(run, read_history(connection, thread_id, retried.position, new.history_chars), joined=False)
+
+
+def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId) -> None:
+    live = live_runs_of(connection, new.owner_id)
+    for row in live:
+        if row.thread_id == thread_id:
+            raise ThreadBusy(row.id)
+    if len(live) >= new.max_live:
+        raise TooManyRuns
+
+
+def _write_run(
+    connection: Connection,
+    new: NewRun,
+    thread_id: ThreadId,
+    user_message_id: MessageId,
+    position: int,
+    message_rows: list[Values],
+) -> Run:
+    """Writes the messages, the run and its empty message, which gets `position`."""
+    answer = Message(
+        id=new.message_id,
+        thread_id=thread_id,
+        position=position,
+        role=Role.ASSISTANT,
+        content="",
+        status=MessageStatus.STREAMING,
+        created_at=new.now,
+        run_id=new.run_id,
+    )
+    run = Run(
+        id=new.run_id,
+        thread_id=thread_id,
+        owner_id=new.owner_id,
+        user_message_id=user_message_id,
+        message_id=new.message_id,
+        status=RunStatus.QUEUED,
+        model=new.model,
+        created_at=new.now,
+    )
+    connection.execute(_ADD_MESSAGES, [*message_rows, message_values(answer)])
+    connection.execute(_ADD_RUN, new_run_values(run, new.guest_label))
+    remember(connection, new, thread_id)
+    return run
+
+
+def _messages(new: NewRun, turn: OpenTurn, last: int) -> tuple[Message, ...]:
+    return tuple(
+        Message(
+            id=message_id,
+            thread_id=turn.thread_id,
+            position=position,
+            role=message.role,
+            content=message.content,
+            status=MessageStatus.COMPLETE,
+            created_at=new.now,
+            metadata=message.metadata,
+        )
+        for position, (message_id, message) in enumerate(turn.messages, last + 1)
+    )
+
+
+def _thread_values(new: NewRun, turn: OpenTurn, title: str) -> Values:
+    return {
+        "id": turn.thread_id,
+        "owner_id": new.owner_id,
+        "title": title,
+        "metadata": {},
+        "created_at": new.now,
+        "updated_at": new.now,
+    }

@@ -1,0 +1,199 @@
+"""Rows to model and back. Every column is named here once for each direction."""
+
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from chatorch.adapters.sql.tables import messages, runs, threads, users
+from chatorch.domain.model.conversation import (
+    Message,
+    MessageId,
+    MessageStatus,
+    Role,
+    RunId,
+    Thread,
+    ThreadId,
+    Usage,
+    UsageSource,
+)
+from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.domain.model.run import CancelReason, Interaction, Run, RunError, RunStatus
+
+AnyRow = Row[*tuple[Any, ...]]
+Values = dict[str, Any]
+
+SELECT_USER = select(users)
+SELECT_THREAD = select(threads)
+SELECT_MESSAGE = select(
+    messages.c.id,
+    messages.c.thread_id,
+    messages.c.position,
+    messages.c.role,
+    messages.c.content,
+    messages.c.status,
+    messages.c.created_at,
+    messages.c.run_id,
+    messages.c.metadata,
+)
+SELECT_RUN = select(runs, messages.c.content.label("text")).join_from(
+    runs, messages, messages.c.id == runs.c.message_id
+)
+"""The run with its text, which the assistant's message holds."""
+
+
+def to_user(row: AnyRow) -> User:
+    return User(
+        id=UserId(row.id),
+        username=row.username,
+        password_hash=row.password_hash,
+        scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
+        disabled=row.disabled,
+        created_at=row.created_at,
+        password_changed_at=row.password_changed_at,
+    )
+
+
+def user_values(user: User) -> Values:
+    return {
+        "id": user.id,
+        "username": user.username,
+        "password_hash": user.password_hash,
+        "scopes": " ".join(sorted(user.scopes)),
+        "disabled": user.disabled,
+        "created_at": user.created_at,
+        "password_changed_at": user.password_changed_at,
+    }
+
+
+def to_thread(row: AnyRow) -> Thread:
+    return Thread(
+        id=ThreadId(row.id),
+        owner_id=UserId(row.owner_id),
+        title=row.title,
+        metadata=row.metadata,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def to_message(row: AnyRow) -> Message:
+    return Message(
+        id=MessageId(row.id),
+        thread_id=ThreadId(row.thread_id),
+        position=row.position,
+        role=Role(row.role),
+        content=row.content,
+        status=MessageStatus(row.status),
+        created_at=row.created_at,
+        run_id=row.run_id,
+        metadata=row.metadata,
+    )
+
+
+def message_values(message: Message, timestamp: str | None = None) -> Values:
+    """`timestamp` is the client's word for when it was written."""
+    return {
+        "id": message.id,
+        "thread_id": message.thread_id,
+        "position": message.position,
+        "role": message.role.value,
+        "content": message.content,
+        "status": message.status.value,
+        "created_at": message.created_at,
+        "run_id": message.run_id,
+        "metadata": message.metadata,
+        "client_timestamp": timestamp,
+        "superseded": False,
+    }
+
+
+def to_run(row: AnyRow) -> Run:
+    return Run(
+        id=RunId(row.id),
+        thread_id=ThreadId(row.thread_id),
+        owner_id=UserId(row.owner_id),
+        user_message_id=MessageId(row.user_message_id),
+        message_id=MessageId(row.message_id),
+        status=RunStatus(row.status),
+        model=row.model,
+        created_at=row.created_at,
+        epoch=row.epoch,
+        seq=row.seq,
+        text=row.text,
+        finished_at=row.finished_at,
+        finish_reason=row.finish_reason,
+        usage=_to_usage(row),
+        error=_to_error(row),
+        cancel_reason=CancelReason(row.cancel_reason) if row.cancel_reason is not None else None,
+    )
+
+
+def new_run_values(run: Run, guest_label: str | None) -> Values:
+    return {
+        "id": run.id,
+        "thread_id": run.thread_id,
+        "owner_id": run.owner_id,
+        "user_message_id": run.user_message_id,
+        "message_id": run.message_id,
+        "status": run.status.value,
+        "model": run.model,
+        "created_at": run.created_at,
+        "epoch": run.epoch,
+        "seq": run.seq,
+        "heartbeat": 0,
+        "cancel_requested": False,
+        "guest_label": guest_label,
+    }
+
+
+def usage_values(usage: Usage | None) -> Values:
+    return {
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "total_tokens": usage.total_tokens if usage else None,
+        "usage_source": usage.source.value if usage else None,
+    }
+
+
+def to_interaction(row: AnyRow) -> Interaction:
+    return Interaction(
+        run_id=RunId(row.run_id),
+        thread_id=ThreadId(row.thread_id),
+        user_id=UserId(row.user_id),
+        model=row.model,
+        status=RunStatus(row.status),
+        usage=_to_usage(row),
+        first_piece_ms=row.first_piece_ms,
+        duration_ms=row.duration_ms,
+        error_code=row.error_code,
+        created_at=row.created_at,
+        guest_label=row.guest_label,
+    )
+
+
+def interaction_values(interaction: Interaction) -> Values:
+    return {
+        "run_id": interaction.run_id,
+        "thread_id": interaction.thread_id,
+        "user_id": interaction.user_id,
+        "model": interaction.model,
+        "status": interaction.status.value,
+        **usage_values(interaction.usage),
+        "first_piece_ms": interaction.first_piece_ms,
+        "duration_ms": interaction.duration_ms,
+        "error_code": interaction.error_code,
+        "created_at": interaction.created_at,
+        "guest_label": interaction.guest_label,
+    }
+
+
+def _to_usage(row: AnyRow) -> Usage | None:
+    if row.usage_source is None:
+        return None
+    return Usage(row.prompt_tokens, row.completion_tokens, row.total_tokens, UsageSource(row.usage_source))
+
+
+def _to_error(row: AnyRow) -> RunError | None:
+    if row.error_code is None:
+        return None
+    return RunError(row.error_code, row.error_detail, row.error_retryable)

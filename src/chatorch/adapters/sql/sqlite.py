@@ -1,0 +1,119 @@
+"""SQLite: the standard driver on threads of our own, one of them for writing."""
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, NullPool, Pool, QueuePool, create_engine, event
+
+from chatorch.adapters.sql import schema
+from chatorch.adapters.sql.columns import load_json
+from chatorch.adapters.sql.database import Database, T, Work
+from chatorch.adapters.sql.errors import outages_translated
+from chatorch.domain.model.errors import StoreUnavailable
+
+READERS = 3
+BUSY_TIMEOUT = 10.0
+"""Seconds that a writer waits for another process, such as the command line."""
+
+
+class SqliteDatabase(Database):
+    """One file, in WAL mode.
+
+    All writes of this process go through one thread, so they queue and never meet "database is locked". A
+    transaction is one hop to a thread, not one a statement. `synchronous=FULL`: what is committed survives a power
+    cut. `path` names the file; its folder must exist.
+    """
+
+    def __init__(self, path: Path, *, readers: int = READERS, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._writer = _Lane("sqlite-writer", _engine(path, "BEGIN IMMEDIATE", busy_timeout, threads=1), 1)
+        self._readers = _Lane("sqlite-reader", _engine(path, "BEGIN", busy_timeout, threads=readers), readers)
+
+    async def start(self) -> None:
+        await self.alter(schema.upgrade)
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._readers.run(work)
+
+    async def write(self, work: Work[T]) -> T:
+        return await self._writer.run(work)
+
+    async def alter(self, work: Work[T]) -> T:
+        # Without foreign keys: SQLite changes a table by making it anew, and dropping the old one would cascade.
+        engine = _engine(self._path, "BEGIN IMMEDIATE", self._busy_timeout, foreign_keys=False)
+        with outages_translated():
+            return await asyncio.to_thread(_transact, engine, work)
+
+    def in_use(self) -> int:
+        return self._writer.in_use() + self._readers.in_use()
+
+    def size(self) -> int:
+        return self._writer.threads + self._readers.threads
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._readers.close)
+        await asyncio.to_thread(self._writer.close)
+
+
+class _Lane:
+    """A few threads with as many connections, and the queue before them."""
+
+    def __init__(self, name: str, engine: Engine, threads: int) -> None:
+        self.threads = threads
+        self._engine = engine
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._closed = False
+
+    async def run(self, work: Work[T]) -> T:
+        if self._closed:
+            raise StoreUnavailable
+        # Cancelling takes back what still waits in the queue; a thread that has begun goes on to the end.
+        with outages_translated():
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, partial(_transact, self._engine, work))
+
+    def in_use(self) -> int:
+        pool = self._engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    def close(self) -> None:
+        self._closed = True
+        self._executor.shutdown(wait=True)
+        self._engine.dispose()
+
+
+def _transact(engine: Engine, work: Work[T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _engine(
+    path: Path, begin: str, busy_timeout: float, *, threads: int | None = None, foreign_keys: bool = True
+) -> Engine:
+    """An engine that begins each transaction itself: the driver's own way begins too late, and never IMMEDIATE."""
+    pool: dict[str, type[Pool] | int] = {"poolclass": NullPool}
+    if threads is not None:
+        pool = {"poolclass": QueuePool, "pool_size": threads, "max_overflow": 0}
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        hide_parameters=True,
+        json_deserializer=load_json,
+        connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
+        **pool,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,138 @@
+"""The tables. What a row means is said in `chatorch.domain.model`; how the two meet is in `rows`."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
+
+from chatorch.adapters.sql.columns import KEY_TEXT, UtcTime
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", KEY_TEXT, primary_key=True),
+    Column("username", KEY_TEXT, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("password_changed_at", UtcTime, nullable=False),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("id", KEY_TEXT, primary_key=True),
+    # Without a foreign key: a guest owns a thread for one turn and has no account.
+    Column("owner_id", KEY_TEXT, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Index(None, "owner_id", "updated_at", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", KEY_TEXT, primary_key=True),
+    Column("thread_id", KEY_TEXT, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("run_id", KEY_TEXT),
+    Column("metadata", JSON, nullable=False),
+    Column("client_timestamp", Text),
+    Column("superseded", Boolean, nullable=False),
+    UniqueConstraint("thread_id", "position"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", KEY_TEXT, primary_key=True),
+    Column("thread_id", KEY_TEXT, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("owner_id", KEY_TEXT, nullable=False),
+    Column("user_message_id", KEY_TEXT, nullable=False),
+    Column("message_id", KEY_TEXT, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("heartbeat", BigInteger, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("finish_reason", Text),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("usage_source", Text),
+    Column("error_code", Text),
+    Column("error_detail", Text),
+    Column("error_retryable", Boolean),
+    Column("cancel_reason", Text),
+    Column("guest_label", Text),
+)
+
+# As literals, because neither database uses a partial index for a query whose condition holds parameters.
+LIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'streaming'")])
+"""The run has not ended."""
+
+ONE_LIVE_RUN = Index("uq_runs_live_thread", runs.c.thread_id, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
+"""One live run a thread is the database's rule, whatever the code above it does."""
+
+Index("ix_runs_live_owner", runs.c.owner_id, sqlite_where=LIVE, postgresql_where=LIVE)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner_id", KEY_TEXT, primary_key=True),
+    Column("key", KEY_TEXT, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("thread_id", KEY_TEXT, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("run_id", KEY_TEXT, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    # Without foreign keys: the record outlives its thread.
+    Column("run_id", KEY_TEXT, primary_key=True),
+    Column("thread_id", KEY_TEXT, nullable=False),
+    Column("user_id", KEY_TEXT, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("usage_source", Text),
+    Column("first_piece_ms", BigInteger),
+    Column("duration_ms", BigInteger),
+    Column("error_code", Text),
+    Column("created_at", UtcTime, nullable=False, index=True),
+    Column("guest_label", Text),
+)

@@ -1,0 +1,74 @@
+"""What `DATABASE_URL` may say, and the database that it names."""
+
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.lock import PostgresLock, SqliteLock, StoreLock
+from chatorch.adapters.sql.postgres import POOL_SIZE, POOL_TIMEOUT, PostgresDatabase
+from chatorch.adapters.sql.sqlite import SqliteDatabase
+
+_POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
+_FORMS = "sqlite:///./chat.db, sqlite:////an/absolute/path.db or postgresql://user:password@host/name"
+
+
+def open_database(url: str, *, pool_size: int = POOL_SIZE, pool_timeout: float = POOL_TIMEOUT) -> Database:
+    """The database of a URL; connects when first asked. The pool's measures are for PostgreSQL only.
+
+    Takes ``sqlite:///relative``, ``sqlite:////absolute``, and ``postgresql://``, ``postgres://`` or
+    ``postgresql+asyncpg://`` with ``?host=`` for a Unix socket and ``?sslmode=``. Raises `ValueError` with one line
+    that names the setting and repeats no password.
+    """
+    parsed = parse_url(url)
+    if isinstance(parsed, Path):
+        return SqliteDatabase(parsed)
+    return PostgresDatabase(parsed, pool_size=pool_size, pool_timeout=pool_timeout)
+
+
+def open_lock(url: str) -> StoreLock:
+    """The lock of the store that a URL names, not yet taken. Raises like `open_database`."""
+    parsed = parse_url(url)
+    return SqliteLock(parsed) if isinstance(parsed, Path) else PostgresLock(parsed)
+
+
+def parse_url(url: str) -> Path | URL:
+    """The absolute path of an SQLite file, or the URL of a PostgreSQL database as SQLAlchemy wants it."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"DATABASE_URL is not a database URL; write {_FORMS}") from None
+    if parsed.drivername == "sqlite":
+        return _sqlite_path(parsed)
+    if parsed.drivername in _POSTGRES:
+        return _postgres_url(parsed)
+    raise ValueError(f"DATABASE_URL names {parsed.drivername!r}, which is not supported; write {_FORMS}")
+
+
+def _sqlite_path(url: URL) -> Path:
+    if url.host or url.username or url.port:
+        raise ValueError("DATABASE_URL: an SQLite path begins after three slashes, as in sqlite:///./chat.db")
+    if url.query:
+        raise ValueError(f"DATABASE_URL: {next(iter(url.query))!r} is not a parameter for SQLite here")
+    if not url.database or url.database.startswith((":memory:", "file:")):
+        raise ValueError("DATABASE_URL: SQLite needs a file, because an in-memory database keeps nothing")
+    path = Path(url.database).absolute()
+    if not path.parent.is_dir():
+        raise ValueError(f"DATABASE_URL: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise ValueError(f"DATABASE_URL: {path} is a folder, not a file")
+    return path
+
+
+def _postgres_url(url: URL) -> URL:
+    query = dict(url.query)
+    # asyncpg calls it ssl, and takes the same words: https://magicstack.github.io/asyncpg/current/api/
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    for name in query:
+        if name not in {"host", "port", "ssl"}:
+            raise ValueError(f"DATABASE_URL: {name!r} is not a parameter for PostgreSQL here")
+    if not url.database:
+        raise ValueError("DATABASE_URL names no database, as in postgresql://user:password@host/name")
+    return url.set(drivername="postgresql+asyncpg", query=query)

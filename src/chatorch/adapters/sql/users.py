@@ -1,0 +1,68 @@
+"""Accounts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, insert, update
+from sqlalchemy.exc import IntegrityError
+
+from chatorch.adapters.sql.columns import UtcTime
+from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.errors import breaks
+from chatorch.adapters.sql.rows import SELECT_USER, to_user, user_values
+from chatorch.adapters.sql.tables import users
+from chatorch.domain.model.errors import UsernameTaken
+from chatorch.domain.model.identity import User, UserId
+from chatorch.ports.users import UserStore
+
+_BY_ID = SELECT_USER.where(users.c.id == bindparam("user_id"))
+_BY_USERNAME = SELECT_USER.where(users.c.username == bindparam("username"))
+_ALL = SELECT_USER.order_by(users.c.username)
+_ADD = insert(users)
+_SET_DISABLED = update(users).where(users.c.id == bindparam("user_id")).values(disabled=bindparam("now_disabled"))
+_SET_PASSWORD = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"))
+    .values(password_hash=bindparam("new_hash"), password_changed_at=bindparam("changed_at", type_=UtcTime))
+)
+
+
+class SqlUserStore(UserStore):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, user: User) -> None:
+        values = user_values(user)
+        try:
+            await self._database.write(lambda connection: _execute(connection, _ADD, values))
+        except IntegrityError as error:
+            if breaks(error, "uq_users_username", "users.username"):
+                raise UsernameTaken from None
+            raise
+
+    async def by_username(self, username: str) -> User | None:
+        return await self._database.read(lambda connection: _one(connection, _BY_USERNAME, {"username": username}))
+
+    async def by_id(self, user_id: UserId) -> User | None:
+        return await self._database.read(lambda connection: _one(connection, _BY_ID, {"user_id": user_id}))
+
+    async def list_all(self) -> Sequence[User]:
+        return await self._database.read(lambda connection: [to_user(row) for row in connection.execute(_ALL)])
+
+    async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
+        values = {"user_id": user_id, "now_disabled": disabled}
+        await self._database.write(lambda connection: _execute(connection, _SET_DISABLED, values))
+
+    async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
+        values = {"user_id": user_id, "new_hash": password_hash, "changed_at": changed_at}
+        await self._database.write(lambda connection: _execute(connection, _SET_PASSWORD, values))
+
+
+def _execute(connection: Connection, statement: Any, values: dict[str, Any]) -> None:
+    connection.execute(statement, values)
+
+
+def _one(connection: Connection, statement: Select[Any], values: dict[str, Any]) -> User | None:
+    row = connection.execute(statement, values).one_or_none()
+    return None if row is None else to_user(row)

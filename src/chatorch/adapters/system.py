@@ -1,0 +1,92 @@
+"""The real clock, real chance, and asyncio's tasks."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from chatorch.ports.system import Clock, IdFactory, Spawner
+
+# Crockford's alphabet is in ASCII order, so equally long numbers sort as strings as they do as numbers.
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_CHARS = 26
+RANDOM_BITS = 80
+
+
+class SystemClock(Clock):
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class TimeOrderedIds(IdFactory):
+    """A ULID in lower case: 48 bits of milliseconds since 1970, then 80 random bits, in Crockford's base 32.
+
+    Ids of different milliseconds sort by time, as strings; those of the same one in any order. See
+    https://github.com/ulid/spec.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
+    def new(self, prefix: str) -> str:
+        milliseconds = int(self._clock.now().timestamp() * 1000)
+        return f"{prefix}_{_crockford(milliseconds << RANDOM_BITS | secrets.randbits(RANDOM_BITS))}"
+
+
+def _crockford(number: int) -> str:
+    return "".join(CROCKFORD[number >> shift & 31] for shift in range(5 * (ID_CHARS - 1), -1, -5))
+
+
+class TaskSpawner(Spawner):
+    """Work as tasks of the running loop.
+
+    A failure is logged once, as its type and the place that raised it, never with its message, which may repeat what
+    a user wrote.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        # The loop itself holds tasks only weakly.
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def aclose(self, *, wait_s: float = 5.0, cancel_s: float = 2.0) -> None:
+        """Waits `wait_s` seconds for what runs, then cancels what is left and gives it `cancel_s` to clean up."""
+        await self._wait(wait_s)
+        for task in self._tasks:
+            task.cancel()
+        await self._wait(cancel_s)
+
+    async def _wait(self, seconds: float) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            structlog.get_logger(__name__).error(
+                "task_failed", task=task.get_name(), error=type(error).__qualname__, at=_location(error)
+            )
+
+
+def _location(error: BaseException) -> str | None:
+    """``module:line`` of the frame that raised; None where nothing was raised."""
+    trace = error.__traceback__
+    if trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"

@@ -1,0 +1,94 @@
+"""What live runs say: Prometheus collectors, and a log line where a run begins and where it ends."""
+
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from chatorch.domain.model.run import Run
+from chatorch.ports.runs import Ending
+from chatorch.ports.telemetry import RunTelemetry
+
+FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
+RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+
+log = structlog.get_logger(__name__)
+
+
+class PrometheusTelemetry(RunTelemetry):
+    """Records into collectors of its own in the registry handed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, doc: str, *labels: str) -> Any:
+            return Counter(name, doc, labels, registry=registry)
+
+        self._started = counter("chatorch_runs_started_total", "Runs begun here.")
+        self._outcomes = counter("chatorch_runs_total", "Runs ended here, by outcome.", "status", "code")
+        self._processed = counter(
+            "chatorch_messages_processed_total", "Messages of users that were dealt with, however their runs ended."
+        )
+        self._pieces = counter("chatorch_pieces_total", "Pieces of text that came from the model.")
+        self._tokens = counter("chatorch_tokens_total", "Tokens of finished runs.", "kind")
+        self._lost = counter("chatorch_runs_lost_total", "Runs executed here that somebody else ended.")
+        self._faults = counter("chatorch_faults_total", "Errors of our own that nobody expected.", "what")
+        self._store_failures = counter("chatorch_store_failures_total", "Writes to be tried again.", "what")
+        self._first_piece = Histogram(
+            "chatorch_first_piece_seconds",
+            "From the run's begin to its first text.",
+            buckets=FIRST_PIECE_BUCKETS,
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "chatorch_run_duration_seconds", "Whole runs.", buckets=RUN_BUCKETS, registry=registry
+        )
+
+    def started(self, run: Run) -> None:
+        self._started.inc()
+        # From here on, in the request that opened it and in the task that carries it out.
+        structlog.contextvars.bind_contextvars(run_id=run.id)
+        log.info("run_started", **_ids(run), model=run.model)
+
+    def ended(self, run: Run, ending: Ending, pieces: int) -> None:
+        code = ending.error.code if ending.error else ""
+        self._outcomes.labels(ending.status.value, code).inc()
+        self._processed.inc()
+        self._pieces.inc(pieces)
+        if ending.first_piece_ms is not None:
+            self._first_piece.observe(ending.first_piece_ms / 1000)
+        if ending.duration_ms is not None:
+            self._duration.observe(ending.duration_ms / 1000)
+        if ending.usage is not None:
+            self._tokens.labels("prompt").inc(ending.usage.prompt_tokens)
+            self._tokens.labels("completion").inc(ending.usage.completion_tokens)
+        log.info("run_ended", **_ids(run), **_outcome(ending), pieces=pieces)
+
+    def lost(self, run: Run) -> None:
+        self._lost.inc()
+        log.warning("run_lost", **_ids(run))
+
+    def failed(self, what: str, error: BaseException) -> None:
+        self._faults.labels(what).inc()
+        log.error("fault", what=what, exc_info=error)
+
+    def store_unavailable(self, what: str) -> None:
+        self._store_failures.labels(what).inc()
+        log.warning("store_unavailable", what=what)
+
+
+def _ids(run: Run) -> dict[str, str]:
+    return {"run_id": run.id, "thread_id": run.thread_id, "user_id": run.owner_id}
+
+
+def _outcome(ending: Ending) -> dict[str, object]:
+    """What there is to say about an end; never the text."""
+    said = {
+        "status": ending.status.value,
+        "code": ending.error.code if ending.error else None,
+        "reason": ending.cancel_reason.value if ending.cancel_reason else None,
+        "finish_reason": ending.finish_reason,
+        "first_piece_ms": ending.first_piece_ms,
+        "duration_ms": ending.duration_ms,
+        "prompt_tokens": ending.usage.prompt_tokens if ending.usage else None,
+        "completion_tokens": ending.usage.completion_tokens if ending.usage else None,
+    }
+    return {name: value for name, value in said.items() if value is not None}

@@ -1,0 +1,40 @@
+"""The application: routes on a container. Importing this does nothing."""
+
+from dependency_injector.ext.starlette import Lifespan
+from fastapi import FastAPI
+
+from chatorch import __version__
+from chatorch.entrypoints.container import Container
+from chatorch.entrypoints.http.openapi import install_openapi
+from chatorch.entrypoints.http.plumbing import install_plumbing
+from chatorch.entrypoints.http.routes import chat, identity, operation, runs, threads
+from chatorch.entrypoints.settings import load_settings
+
+
+def create_app(container: Container) -> FastAPI:
+    """The ASGI application on this container, whose `lifetime` begins and ends with the application's lifespan."""
+    settings = container.settings()
+    app = FastAPI(
+        title="chatorch",
+        version=__version__,
+        description="A chat backend: one run, any door, nothing lost.",
+        lifespan=Lifespan(container),
+        redirect_slashes=False,
+    )
+    app.state.container = container
+    for topic in (identity, chat, runs, threads, operation):
+        app.include_router(topic.router)
+    install_openapi(app)
+    install_plumbing(
+        app,
+        metrics=container.metrics(),
+        body_cap=settings.body_cap_bytes,
+        cors_origins=settings.cors_origins,
+        debug=settings.debug,
+    )
+    return app
+
+
+def create_app_from_environment() -> FastAPI:
+    """For a server that takes a factory. Raises `SettingsError`."""
+    return create_app(Container(settings=load_settings()))

@@ -1,0 +1,193 @@
+"""``chatorch``: everything that an operator does from a terminal. What is expected to go wrong takes one line."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from chatorch import __version__
+from chatorch.domain.model.identity import Scope, User
+from chatorch.domain.services.accounts import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, Accounts
+from chatorch.entrypoints.env_file import write_env_file
+from chatorch.entrypoints.settings import ENV_FILE, Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from chatorch.entrypoints.container import Container
+
+T = TypeVar("T")
+
+REFUSED = 2
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A chat backend.")
+users = typer.Typer(no_args_is_help=True, help="Keep the accounts of users.")
+app.add_typer(users, name="users")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user name, in any spelling")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input")]
+
+
+def main() -> None:
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"chatorch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit")
+    ] = False,
+) -> None:
+    """A chat backend: one run, any door, nothing lost."""
+
+
+@app.command()
+def init() -> None:
+    """Write .env with a fresh SECRET_KEY. Never overwrites one."""
+    if write_env_file(ENV_FILE):
+        typer.echo(f"Wrote {Path.cwd() / ENV_FILE} with a new SECRET_KEY, readable by you only.")
+        typer.echo("Next: chatorch users add NAME, then chatorch serve.")
+    else:
+        typer.echo(f"{Path.cwd() / ENV_FILE} is there already; nothing was changed.")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="More than one needs REDIS_URL")] = 1,
+) -> None:
+    """Answer requests until stopped."""
+    from chatorch.entrypoints.server import ServeRefused, run_server  # noqa: PLC0415  # slow to import
+
+    settings = _settings()
+    _open_container(settings)
+    try:
+        run_server(settings, host=host, port=port, workers=workers)
+    except ServeRefused as error:
+        _refuse(str(error))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to this version's."""
+
+    async def work() -> None:
+        try:
+            await container.migrate()
+        finally:
+            await container.database().close()
+
+    container = _open_container(_settings())
+    _run(work())
+    typer.echo("The database is up to date.")
+
+
+@users.command("add")
+def add_user(
+    name: Name,
+    admin: Annotated[bool, typer.Option("--admin", help="May announce to everyone")] = False,
+    password_stdin: FromStdin = False,
+) -> None:
+    """Add an account."""
+    password = _password(password_stdin)
+    user = _with_accounts(lambda accounts: accounts.add(name, password, admin))
+    typer.echo(f"Added {user.username} ({user.id}).")
+
+
+@users.command("list")
+def list_users() -> None:
+    """List all accounts: name, id, scopes, state."""
+    for user in _with_accounts(lambda accounts: accounts.list_all()):
+        state = "disabled" if user.disabled else "enabled"
+        typer.echo(f"{user.username}\t{user.id}\t{_scopes(user)}\t{state}")
+
+
+@users.command("disable")
+def disable_user(name: Name) -> None:
+    """Lock an account out; its tokens stop counting within seconds."""
+    user = _with_accounts(lambda accounts: accounts.set_disabled(name, True))
+    typer.echo(f"Disabled {user.username}.")
+
+
+@users.command("enable")
+def enable_user(name: Name) -> None:
+    """Let a disabled account in again."""
+    user = _with_accounts(lambda accounts: accounts.set_disabled(name, False))
+    typer.echo(f"Enabled {user.username}.")
+
+
+@users.command("set-password")
+def set_password(name: Name, password_stdin: FromStdin = False) -> None:
+    """Give an account a new password; tokens issued before stop counting."""
+    password = _password(password_stdin)
+    user = _with_accounts(lambda accounts: accounts.set_password(name, password))
+    typer.echo(f"{user.username} has a new password.")
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        password = sys.stdin.read(MAX_PASSWORD_CHARS + 2).removesuffix("\n").removesuffix("\r")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+        _refuse(f"password: must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters")
+    return password
+
+
+def _scopes(user: User) -> str:
+    return " ".join(scope.value for scope in Scope if scope in user.scopes)
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        _refuse(*error.lines)
+
+
+def _open_container(settings: Settings) -> "Container":
+    from chatorch.entrypoints.container import Container  # noqa: PLC0415  # slow to import
+
+    container = Container(settings=settings)
+    try:
+        container.database()
+    except ValueError as error:
+        _refuse(str(error))
+    return container
+
+
+def _with_accounts(work: Callable[[Accounts], Awaitable[T]]) -> T:
+    async def run() -> T:
+        try:
+            await container.database().start()
+            return await work(container.accounts())
+        finally:
+            await container.passwords().aclose()
+            await container.database().close()
+
+    container = _open_container(_settings())
+    return _run(run())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it; an error that is ours says what to do in its text, and takes one line."""
+    try:
+        return asyncio.run(work)
+    except Exception as error:
+        if not type(error).__module__.startswith("chatorch."):
+            raise
+        _refuse(str(error))
+
+
+def _refuse(*lines: str) -> NoReturn:
+    for line in lines:
+        typer.echo(f"chatorch: {line}", err=True)
+    raise typer.Exit(REFUSED)

@@ -1,0 +1,65 @@
+"""Answering with a run, as JSON when it has ended or as events while it goes: the same for every route."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.http.dependencies import provided
+from chatorch.entrypoints.http.disconnect import unless_client_leaves
+from chatorch.entrypoints.http.errors import run_problem
+from chatorch.entrypoints.http.sse import EventFrames, EventStream
+from chatorch.entrypoints.http.views import chat_view, json_response
+from chatorch.entrypoints.metrics import Metrics
+from chatorch.ports.system import Clock
+
+EVENT_STREAM = "text/event-stream"
+
+
+class Answers:
+    """Turns a run that has been started into a response, in the form that the client asked for."""
+
+    def __init__(self, runs: Runs, frames: EventFrames, metrics: Metrics, clock: Clock) -> None:
+        self._runs = runs
+        self._frames = frames
+        self._metrics = metrics
+        self._clock = clock
+
+    async def to(self, request: Request, run: Run, *, stream: bool) -> Response:
+        """Raises `ClientLeft` when the client does, and `RunUnsettled`."""
+        if stream or EVENT_STREAM in request.headers.get("accept", ""):
+            return self.stream(run)
+        async with unless_client_leaves(request.receive):
+            answer = await self._runs.answer(run)
+        if isinstance(answer.terminal, RunCompleted):
+            return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
+        return run_problem(run.id, answer.terminal)
+
+    def stream(self, run: Run, after: int = 0) -> EventStream:
+        return EventStream(
+            run.id,
+            self._runs.events(run, after),
+            frames=self._frames,
+            counted=self._metrics.connection,
+            headers={"Content-Location": events_path(run.id)},
+        )
+
+
+def events_path(run_id: RunId) -> str:
+    return f"/api/runs/{run_id}/events"
+
+
+async def _answers(
+    runs: Annotated[Runs, Depends(provided(lambda c: c.runs()))],
+    frames: Annotated[EventFrames, Depends(provided(lambda c: c.event_frames()))],
+    metrics: Annotated[Metrics, Depends(provided(lambda c: c.metrics()))],
+    clock: Annotated[Clock, Depends(provided(lambda c: c.clock()))],
+) -> Answers:
+    return Answers(runs, frames, metrics, clock)
+
+
+AnswersDep = Annotated[Answers, Depends(_answers)]

@@ -1,0 +1,91 @@
+"""Every error becomes a problem: one function for each way that a request can fail, installed in one place."""
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatorch.domain.model.errors import ChatorchError
+from chatorch.domain.model.run import RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent
+from chatorch.entrypoints.http.field_paths import field_error
+from chatorch.entrypoints.http.middleware.body_cap import BodyTooLarge, LingeringClose
+from chatorch.entrypoints.http.problems import (
+    INTERNAL_DETAIL,
+    domain_problem,
+    http_problem,
+    invalid,
+    problem,
+    seconds,
+    status_of_code,
+)
+from chatorch.entrypoints.http.request_id import HEADER, begin_request, current_request_id
+
+log = structlog.get_logger(__name__)
+
+BODILESS = frozenset({204, 304})
+
+
+class ErrorResponses:
+    """The answer to any exception. `debug` shows an unexpected one's own text in `detail`."""
+
+    def __init__(self, *, debug: bool = False) -> None:
+        self._debug = debug
+
+    def answer(self, error: Exception) -> Response:
+        """Logs what is unexpected, and only that."""
+        match error:
+            case ChatorchError():
+                response = domain_problem(error)
+                if response.status_code == 500:
+                    log.error("request_failed", exc_info=error)
+                return response
+            case RequestValidationError():
+                return invalid([field_error(item) for item in error.errors()])
+            case BodyTooLarge():
+                return LingeringClose(http_problem(413))
+            case HTTPException():
+                if error.status_code in BODILESS:
+                    return Response(status_code=error.status_code, headers=error.headers)
+                return http_problem(error.status_code, error.headers)
+        log.error("request_failed", exc_info=error)
+        detail = (str(error) or type(error).__name__) if self._debug else INTERNAL_DETAIL
+        return problem(500, ChatorchError.code, detail)
+
+
+def install_error_handlers(app: FastAPI, *, debug: bool = False) -> ErrorResponses:
+    """For what is raised in a route or a dependency; the middleware answers what is raised elsewhere."""
+    responses = ErrorResponses(debug=debug)
+
+    async def handle(_request: Request, error: Exception) -> Response:
+        return responses.answer(error)
+
+    async def handle_outside(_request: Request, error: Exception) -> Response:
+        response = responses.answer(error)
+        response.headers[HEADER.decode()] = current_request_id() or begin_request(None)
+        return response
+
+    kinds: tuple[type[Exception], ...] = (ChatorchError, RequestValidationError, HTTPException)
+    for kind in kinds:
+        app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, handle_outside)
+    return responses
+
+
+def run_problem(run_id: str, terminal: TerminalEvent) -> Response:
+    """The answer to a caller that wanted JSON when the run ended without an answer. Never for a completed run."""
+    retry_after: dict[str, str] = {}
+    match terminal:
+        case RunFailed():
+            status, code, detail = status_of_code(terminal.code), terminal.code, terminal.detail
+            if status == 503:
+                retry_after = {"Retry-After": seconds(terminal.retry_after or 1)}
+        case RunCancelled():
+            status, code, detail = 409, "run_cancelled", f"The run was cancelled ({terminal.reason})."
+        case RunInterrupted():
+            status, code, detail = 503, "run_interrupted", "The process that carried out the run is gone."
+            retry_after = {"Retry-After": "1"}
+        case RunCompleted():
+            raise ValueError(f"run {run_id} completed")
+    return problem(status, code, detail, headers=retry_after, run_id=run_id)

@@ -1,0 +1,71 @@
+"""The outermost layer: every request gets an id, one log line and its place in the metrics."""
+
+from time import perf_counter
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chatorch.entrypoints.http.middleware.exchange import SCOPE_KEY, Exchange
+from chatorch.entrypoints.http.request_id import HEADER, begin_request
+from chatorch.entrypoints.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+UNMATCHED = "unmatched"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+ROUTINE = ("/health", "/metrics")
+"""Asked every few seconds by machines: logged at DEBUG where all is well."""
+
+
+class Access:
+    """Logs and counts by route template: a path can hold ids and, by mistake, secrets."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = perf_counter()
+        request_id = begin_request(_offered_id(scope))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        exchange = scope[SCOPE_KEY] = Exchange(request_id, send)
+        try:
+            await self._app(scope, receive, exchange)
+        finally:
+            self._record(scope, exchange.status, perf_counter() - started_at)
+
+    def _record(self, scope: Scope, status: int, duration_s: float) -> None:
+        route = route_template(scope)
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        self._metrics.request_done(route, method, status, duration_s)
+        say = log.debug if route.startswith(ROUTINE) and status < 400 else log.info
+        client = scope.get("client")
+        say(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            duration_ms=round(duration_s * 1000, 2),
+            client=client[0] if client else None,
+        )
+
+
+def route_template(scope: Scope) -> str:
+    """Such as ``/api/runs/{run_id}``; ``unmatched`` where no route is.
+
+    FastAPI keeps an included router's prefix apart from its routes (`fastapi.routing._EffectiveRouteContext`).
+    """
+    route = scope.get("route")
+    if route is None:
+        return UNMATCHED
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    template = getattr(included, "path_format", None) or getattr(route, "path_format", None)
+    return template if isinstance(template, str) else UNMATCHED
+
+
+def _offered_id(scope: Scope) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == HEADER), None)

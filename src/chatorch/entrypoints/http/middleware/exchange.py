@@ -1,0 +1,41 @@
+"""One request and its response, as the outermost layer sees them."""
+
+from collections.abc import Awaitable
+
+from starlette.types import Message, Scope, Send
+
+from chatorch.entrypoints.http.request_id import HEADER
+
+SCOPE_KEY = "chatorch.exchange"
+CLIENT_LEFT = 499
+"""Recorded, never sent, where the client was gone before the response began (nginx's convention)."""
+
+
+class Exchange:
+    """Adds ``X-Request-ID`` and remembers the status. It is the `send` of everything inside.
+
+    Not a coroutine function: a body message is handed on as it is, without another frame on the way.
+    """
+
+    __slots__ = ("_send", "request_id", "status")
+
+    def __init__(self, request_id: str, send: Send) -> None:
+        self.request_id = request_id
+        self._send = send
+        self.status = CLIENT_LEFT
+
+    @classmethod
+    def of(cls, scope: Scope) -> "Exchange":
+        exchange: Exchange = scope[SCOPE_KEY]
+        return exchange
+
+    @property
+    def started(self) -> bool:
+        return self.status != CLIENT_LEFT
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), (HEADER, self.request_id.encode("ascii"))]
+            message = {**message, "headers": headers}
+        return self._send(message)

@@ -1,0 +1,56 @@
+"""What no route should have to think of: bodies over the cap, NUL in an address, and errors nobody expected."""
+
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chatorch.entrypoints.http.disconnect import ClientLeft
+from chatorch.entrypoints.http.middleware.body_cap import BodyTooLarge, CappedReceive, declared_length
+from chatorch.entrypoints.http.middleware.exchange import Exchange
+from chatorch.entrypoints.http.problems import http_problem, invalid
+
+
+class Guard:
+    """Stands inside CORS, so that its answers carry those headers too. `answer` turns an exception into a response.
+
+    An error after the response has begun is raised on: the server then breaks the connection, and the client knows.
+    """
+
+    def __init__(self, app: ASGIApp, *, body_cap: int, answer: Callable[[Exception], Response]) -> None:
+        self._app = app
+        self._body_cap = body_cap
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        response = self._refusal(scope)
+        if response is None:
+            response = await self._pass_on(scope, receive, send)
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        try:
+            await self._app(scope, CappedReceive(receive, self._body_cap), send)
+        except (ClientLeft, ClientDisconnect):
+            pass
+        except Exception as error:
+            if Exchange.of(scope).started:
+                raise
+            return self._answer(error)
+        return None
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        # A parameter with NUL would get as far as PostgreSQL, whose text cannot hold it.
+        if "\0" in scope["path"]:
+            return http_problem(404)
+        if b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
+            return invalid([{"field": "query", "problem": "must not contain NUL"}])
+        length = declared_length(scope)
+        if length is not None and length > self._body_cap:
+            return self._answer(BodyTooLarge())
+        return None

@@ -1,0 +1,32 @@
+"""Puts together what every request passes: the access layer outside, then CORS, then the guard."""
+
+from collections.abc import Collection
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from chatorch.entrypoints.http.errors import install_error_handlers
+from chatorch.entrypoints.http.middleware.access import Access
+from chatorch.entrypoints.http.middleware.guard import Guard
+from chatorch.entrypoints.metrics import Metrics
+
+CORS_METHODS = ("GET", "POST", "PATCH", "DELETE")
+CORS_REQUEST_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID")
+CORS_RESPONSE_HEADERS = ("X-Request-ID", "Content-Location", "Retry-After", "WWW-Authenticate")
+
+
+def install_plumbing(
+    app: FastAPI, *, metrics: Metrics, body_cap: int, cors_origins: Collection[str] = (), debug: bool = False
+) -> None:
+    """To be called last: other middleware must lie inside, where its errors are answered like any other."""
+    responses = install_error_handlers(app, debug=debug)
+    app.add_middleware(Guard, body_cap=body_cap, answer=responses.answer)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(cors_origins),
+            allow_methods=CORS_METHODS,
+            allow_headers=CORS_REQUEST_HEADERS,
+            expose_headers=CORS_RESPONSE_HEADERS,
+        )
+    app.add_middleware(Access, metrics=metrics)

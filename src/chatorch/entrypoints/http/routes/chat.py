@@ -1,0 +1,62 @@
+"""Sending a message."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatorch.domain.model.conversation import ThreadId
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.services.runs import Runs, StartChat
+from chatorch.entrypoints.http.answers import EVENT_STREAM, Answers, AnswersDep
+from chatorch.entrypoints.http.dependencies import IdempotencyKey, SignedIn, SignedInOrGuest, provided
+from chatorch.entrypoints.http.openapi import problems
+from chatorch.entrypoints.http.schemas import ChatRequest, ChatResponse
+from chatorch.entrypoints.http.strict_json import StrictRoute
+
+RunsDep = Annotated[Runs, Depends(provided(lambda c: c.runs()))]
+
+ANSWERED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The answer; with `stream`, its events", "content": {EVENT_STREAM: {}}},
+    **problems(401, 403, 404, 409, 429, 502, 503, 504),
+}
+
+router = APIRouter(prefix="/api/chat", tags=["chat"], route_class=StrictRoute)
+
+
+@router.post("/protected", response_model=ChatResponse, responses=ANSWERED)
+async def chat_protected(
+    request: Request, body: ChatRequest, principal: SignedIn, key: IdempotencyKey, runs: RunsDep, answers: AnswersDep
+) -> Response:
+    """Stores the message and answers it, signed in."""
+    return await _chat(request, body, principal, key, runs, answers)
+
+
+@router.post("", response_model=ChatResponse, responses=ANSWERED)
+async def chat(
+    request: Request,
+    body: ChatRequest,
+    principal: SignedInOrGuest,
+    key: IdempotencyKey,
+    runs: RunsDep,
+    answers: AnswersDep,
+) -> Response:
+    """The same, also for a guest where `CHATORCH_ANONYMOUS_CHAT` allows one: a single turn, gone with its client."""
+    return await _chat(request, body, principal, key, runs, answers)
+
+
+async def _chat(
+    request: Request, body: ChatRequest, principal: Principal, key: str | None, runs: Runs, answers: Answers
+) -> Response:
+    run = await runs.start(
+        principal,
+        StartChat(
+            messages=body.new_messages(),
+            thread_id=ThreadId(body.thread_id) if body.thread_id is not None else None,
+            model=body.model,
+            user_label=body.user_id,
+            idempotency_key=key,
+        ),
+    )
+    return await answers.to(request, run, stream=body.stream)

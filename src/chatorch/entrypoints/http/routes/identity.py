@@ -1,0 +1,34 @@
+"""Signing in."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+from starlette.responses import Response
+
+from chatorch.domain.services.authentication import Authentication
+from chatorch.entrypoints.http.dependencies import SignedIn, provided
+from chatorch.entrypoints.http.forms import TokenForm
+from chatorch.entrypoints.http.openapi import problems
+from chatorch.entrypoints.http.schemas import MeOut, TokenResponse
+from chatorch.entrypoints.http.views import json_response, me_view, token_view
+
+NOT_STORED = {"Cache-Control": "no-store"}
+"""RFC 6749, 5.1."""
+
+router = APIRouter(tags=["identity"])
+
+
+@router.post("/token", response_model=TokenResponse, responses=problems(401, 503))
+async def token(
+    form: Annotated[TokenForm, Form()],
+    authentication: Annotated[Authentication, Depends(provided(lambda c: c.authentication()))],
+) -> Response:
+    """An access token for a user name and a password (RFC 6749, 4.3)."""
+    grant = await authentication.sign_in(form.username, form.password)
+    return json_response(token_view(grant.access_token, grant.expires_in, grant.scopes), headers=NOT_STORED)
+
+
+@router.get("/api/me", response_model=MeOut, responses=problems(401, 403, 503))
+async def me(principal: SignedIn) -> Response:
+    """Whose token this is."""
+    return json_response(me_view(principal))

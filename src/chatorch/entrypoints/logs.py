@@ -1,0 +1,82 @@
+"""Logging, configured once by an entry point: one line an event, and nothing in it that should not be there."""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor
+
+from chatorch.entrypoints.log_safety import describe_exception, escape_controls, first_line, redact
+
+QUIET = ("uvicorn.access",)
+"""Our own access line replaces these."""
+
+AT_INFO = ("uvicorn", "uvicorn.error", "chatorch")
+"""Other libraries are heard from WARNING on: below it they log requests, and sometimes bodies."""
+
+
+def configure_logs(*, log_format: str | None = None, level: str = "info", stream: TextIO | None = None) -> None:
+    """Sends structlog's and the standard library's events to `stream` (stderr) as JSON or for the eye.
+
+    `log_format` is ``json``, ``console``, or None: console on a terminal, JSON elsewhere. May be called again.
+    """
+    out = stream or sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    console = log_format == "console" or (log_format is None and out.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        describe_exception,
+        redact,
+        escape_controls,
+    ]
+    renderer = structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else _as_json
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=stream is None,
+    )
+    _take_over_stdlib(number)
+
+
+def _as_json(_logger: Any, _method: str, event: EventDict) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _take_over_stdlib(level: int) -> None:
+    logging.captureWarnings(True)
+    root = logging.getLogger()
+    root.handlers[:] = [_IntoStructlog()]
+    root.setLevel(logging.WARNING)
+    for name in AT_INFO:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(max(level, logging.INFO))
+    for name in QUIET:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = False
+        logger.disabled = True
+
+
+class _IntoStructlog(logging.Handler):
+    """Hands a library's record on, its first line only: what follows is a traceback or an object's repr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._log: Any = structlog.get_logger()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            message = str(record.msg)
+        event, members = first_line(message)
+        if record.exc_info and record.exc_info[1] is not None:
+            members["exc_info"] = record.exc_info[1]
+        self._log.log(max(record.levelno, logging.DEBUG), event, logger=record.name, **members)

@@ -1,0 +1,89 @@
+"""uvicorn, as this application wants it."""
+
+import errno
+import os
+import socket
+
+import structlog
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from chatorch.entrypoints.logs import configure_logs
+from chatorch.entrypoints.settings import Settings, unknown_settings
+
+APP = "chatorch.entrypoints.app:create_app_from_environment"
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+"""Longer than the 60 s of common load balancers, which must be the ones to close an idle connection."""
+AFTER_DRAIN_S = 10
+"""For what is still open when our own drain has ended all runs."""
+MAX_FRAME_BYTES = 64 * 1024
+WORKER_START_S = 30
+
+log = structlog.get_logger(__name__)
+
+
+class ServeRefused(Exception):
+    """The server was not started. The text says why, and what to do."""
+
+
+def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
+    """Serves until a signal ends it. Raises `ServeRefused` before anything is started."""
+    if workers > 1 and settings.redis_url is None:
+        raise ServeRefused(
+            "--workers: more than one needs REDIS_URL, because a run must be followed and cancelled from any of them"
+        )
+    listener = _listen(host, port)
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    for line in unknown_settings():
+        log.warning("setting_unknown", problem=line)
+    if settings.offline:
+        log.warning("model_offline", problem="neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: answers are made up")
+    address = listener.getsockname()
+    log.info("listening", host=address[0], port=address[1], workers=workers, pid=os.getpid())
+    config = server_config(workers)
+    try:
+        if workers > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        listener.close()
+
+
+def server_config(workers: int = 1) -> uvicorn.Config:
+    """The access log is ours, and so are all logs' shapes; versions are nobody's business."""
+    return uvicorn.Config(
+        APP,
+        factory=True,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        ws_max_size=MAX_FRAME_BYTES,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=AFTER_DRAIN_S,
+        timeout_worker_healthcheck=WORKER_START_S,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = {
+            errno.EADDRINUSE: "is in use already; choose another --port",
+            errno.EACCES: "needs more rights; choose a --port above 1023",
+            errno.EADDRNOTAVAIL: "is no address of this machine; choose another --host",
+        }.get(error.errno or 0, "cannot be listened on")
+        raise ServeRefused(f"{host}:{port} {why}") from None
+    listener.set_inheritable(True)
+    return listener

@@ -1,0 +1,212 @@
+"""What an operator can set: one plain, frozen model, and the only reader of the environment and of ``.env``."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX = "CHATORCH_"
+ENV_FILE = Path(".env")
+MIN_SECRET_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The settings are wrong. `lines` has one for each wrong setting: its name and the problem, never its value."""
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        self.lines = lines
+        super().__init__("\n".join(lines))
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part for part in (part.strip() for part in value.split(",")) if part]
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().encode("utf-8", "surrogateescape")) < MIN_SECRET_BYTES:
+        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; `chatorch init` makes one")
+    return value
+
+
+def _fits_into_header(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    return value
+
+
+def _database_url(value: str) -> str:
+    if value.partition("://")[0].partition("+")[0] not in {"sqlite", "postgresql", "postgres"}:
+        raise ValueError("must begin with sqlite:// or postgresql://")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if value.partition("://")[0] not in {"redis", "rediss", "unix"}:
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _origin_of(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        is_web = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text repeats the value
+        return None
+    return f"{parts.scheme}://{parts.netloc}" if is_web else None
+
+
+def _http_url(value: str) -> str:
+    if _origin_of(value) is None:
+        raise ValueError("must be an http:// or https:// address")
+    return value
+
+
+def _origins(value: frozenset[str]) -> frozenset[str]:
+    if any(_origin_of(origin) != origin for origin in value - {"*"}):
+        raise ValueError("must be *, or origins such as https://chat.example.com, without a path")
+    return value
+
+
+Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Building one reads nothing but its arguments; `load_settings` reads the environment.
+
+    A field's name in the environment is its own in capitals behind ``CHATORCH_``, or its alias. Durations are in
+    seconds, sizes in bytes, lists separated by commas.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(validation_alias="SECRET_KEY")
+    openai_api_key: HeaderSecret | None = Field(None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None, validation_alias="OPENAI_BASE_URL", repr=False
+    )
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+        "sqlite:///./chat.db", validation_alias="DATABASE_URL", repr=False
+    )
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(None, validation_alias="REDIS_URL", repr=False)
+    debug: bool = Field(False, validation_alias="DEBUG")
+
+    model: str = Field("gpt-5.4-mini", max_length=128)
+    allowed_models: Names = frozenset()
+    system_prompt: str | None = None
+    context_chars: Count = 48_000
+    anonymous_chat: bool = False
+    client_system: bool = True
+    max_content_chars: Count = 2000
+    max_live_runs_per_user: Count = 8
+
+    detach_grace_s: Seconds = 30
+    first_piece_timeout_s: Seconds = 60
+    idle_timeout_s: Seconds = 30
+    total_timeout_s: Seconds = 600
+    drain_limit_s: Seconds = 20
+    lease_s: Seconds = 5
+    checkpoint_s: Seconds = 1
+
+    access_token_life_s: Count = 1800
+    token_issuer: str = "chatorch"  # noqa: S105
+    token_audience: str = "chatorch"  # noqa: S105
+    cors_origins: Annotated[Names, AfterValidator(_origins)] = frozenset()
+    metrics_token: HeaderSecret | None = None
+
+    log_format: Literal["json", "console"] | None = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
+    ] = "info"
+    body_cap_bytes: Count = 1_048_576
+    db_pool_size: Count = 5
+    password_workers: Count = 2
+
+    @property
+    def offline(self) -> bool:
+        """No provider is named, so the offline model answers."""
+        return self.openai_api_key is None and self.openai_base_url is None
+
+    @model_validator(mode="after")
+    def _heartbeats_fit_into_the_lease(self) -> Self:
+        if self.lease_s < 2 * self.checkpoint_s:
+            raise ValueError(f"{PREFIX}LEASE_S: must be at least twice {PREFIX}CHECKPOINT_S")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
+    """The environment over `env_file` over the defaults; an empty value counts as unset. Raises `SettingsError`."""
+    try:
+        values = {
+            **DotEnvSettingsSource(Settings, env_file, dotenv_filtering="only_existing", env_ignore_empty=True)(),
+            **EnvSettingsSource(Settings, env_ignore_empty=True)(),
+        }
+    except OSError as error:
+        raise SettingsError((f"{env_file}: cannot be read ({error.strerror})",)) from None
+    except UnicodeDecodeError:
+        raise SettingsError((f"{env_file}: is not UTF-8 text",)) from None
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_lines(error)) from None
+
+
+def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
+    """One line for each ``CHATORCH_`` name in the environment or `env_file` that is no setting, with the closest."""
+    known = {_env_name(field).removeprefix(PREFIX): _env_name(field) for field in Settings.model_fields}
+    from_file = DotEnvSettingsSource(Settings, env_file).env_vars if env_file else {}
+    given = {name.upper() for name in (*os.environ, *from_file)}
+    lines = []
+    for name in sorted(name for name in given - set(known.values()) if name.startswith(PREFIX)):
+        closest = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+        lines.append(f"{name}: is no setting" + (f"; did you mean {known[closest[0]]}?" if closest else ""))
+    return lines
+
+
+def _env_name(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else PREFIX + field.upper()
+
+
+def _lines(error: ValidationError) -> tuple[str, ...]:
+    lines: dict[str, str] = {}
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        problem = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        if not item["loc"]:
+            name, _, problem = problem.partition(": ")
+        else:
+            place = str(item["loc"][0])
+            name = _env_name(place) if place in Settings.model_fields else place
+        if item["type"] == "missing":
+            problem = "must be set; `chatorch init` writes one into .env"
+        lines.setdefault(name, f"{name}: {problem}")
+    return tuple(lines.values())

@@ -1,0 +1,126 @@
+"""What only the stores in memory have; what they share with others is in the contracts."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from chatorch.adapters.memory.stores import MemoryStore
+from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
+from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.run import RunStatus
+from chatorch.ports.runs import Checkpoint, Ending, LiveRun, NewRun, OpenTurn
+from chatorch.ports.threads import ThreadChange
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ANN, THREAD, RUN = UserId("usr_ann"), ThreadId("thr_1"), RunId("run_1")
+USER = User(ANN, "ann", "$hash", frozenset({Scope.CHAT}), False, NOW, NOW)
+EVE = User(UserId("usr_eve"), "eve", "$hash", frozenset({Scope.CHAT}), False, NOW, NOW)
+PAGE: PageRequest[Any] = PageRequest()
+
+OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
+    "users.add": lambda store: store.users.add(EVE),
+    "users.by_username": lambda store: store.users.by_username("ann"),
+    "users.by_id": lambda store: store.users.by_id(ANN),
+    "users.list_all": lambda store: store.users.list_all(),
+    "users.set_disabled": lambda store: store.users.set_disabled(ANN, disabled=True),
+    "users.set_password": lambda store: store.users.set_password(ANN, "$other", NOW),
+    "threads.list_threads": lambda store: store.threads.list_threads(ANN, PAGE),
+    "threads.read_thread": lambda store: store.threads.read_thread(ANN, THREAD),
+    "threads.update_thread": lambda store: store.threads.update_thread(ANN, THREAD, ThreadChange("New"), NOW),
+    "threads.delete_thread": lambda store: store.threads.delete_thread(ANN, THREAD, NOW),
+    "threads.list_messages": lambda store: store.threads.list_messages(ANN, THREAD, PAGE),
+    "threads.live_run": lambda store: store.threads.live_run(ANN, THREAD),
+    "runs.open_run": lambda store: store.runs.open_run(*opening("2")),
+    "runs.reopen_run": lambda store: store.runs.reopen_run(opening("2")[0], RUN),
+    "runs.read_run": lambda store: store.runs.read_run(ANN, RUN),
+    "runs.request_cancel": lambda store: store.runs.request_cancel(ANN, RUN),
+    "progress.checkpoint": lambda store: store.progress.checkpoint([Checkpoint(RUN, 1, "Hello")]),
+    "progress.finish": lambda store: store.progress.finish(Ending(RUN, 1, RunStatus.FAILED, "Hello", 7, NOW)),
+    "progress.live_runs": lambda store: store.progress.live_runs(),
+    "progress.interrupt": lambda store: store.progress.interrupt([LiveRun(RUN, 1, 0)], NOW),
+}
+
+
+def opening(number: str, **metadata: Any) -> tuple[NewRun, OpenTurn]:
+    new = NewRun(RunId(f"run_{number}"), MessageId(f"msg_a{number}"), ANN, "a-model", NOW, 8, 1000)
+    message = NewMessage(Role.USER, "Hi", metadata=metadata)
+    return new, OpenTurn(ThreadId(f"thr_{number}"), "Hi", ((MessageId(f"msg_{number}"), message),))
+
+
+async def everything(store: MemoryStore) -> list[Any]:
+    threads = await store.threads.list_threads(ANN, PAGE)
+    messages = [await store.threads.list_messages(ANN, thread.id, PAGE) for thread in threads.items]
+    runs = [await store.threads.live_run(ANN, thread.id) for thread in threads.items]
+    return [
+        await store.users.list_all(),
+        threads,
+        messages,
+        runs,
+        await store.progress.live_runs(),
+        store.interactions(),
+    ]
+
+
+@pytest.fixture
+async def store() -> MemoryStore:
+    store = MemoryStore()
+    await store.users.add(USER)
+    await store.runs.open_run(*opening("1"))
+    return store
+
+
+def test_every_method_of_every_store_is_among_the_operations(store: MemoryStore):
+    methods = {
+        f"{name}.{method}"
+        for name in ("users", "threads", "runs", "progress")
+        for method in dir(getattr(store, name))
+        if not method.startswith("_")
+    }
+    assert set(OPERATIONS) == methods
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_a_store_that_is_switched_off_says_so_and_changes_nothing(store: MemoryStore, name: str):
+    before = await everything(store)
+    store.available = False
+    with pytest.raises(StoreUnavailable):
+        await OPERATIONS[name](store)
+    store.available = True
+    assert await everything(store) == before
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_it_works_again_once_it_is_switched_on(store: MemoryStore, name: str):
+    store.available = False
+    store.available = True
+    if name == "runs.reopen_run":
+        await store.progress.finish(Ending(RUN, 1, RunStatus.FAILED, "", 2, NOW))
+    await OPERATIONS[name](store)
+
+
+async def test_metadata_is_kept_as_it_was_whatever_its_sender_does_to_it(store: MemoryStore):
+    metadata: dict[str, Any] = {"tags": ["a"]}
+    await store.runs.open_run(*opening("2", **metadata))
+    await store.threads.update_thread(ANN, THREAD, ThreadChange(metadata=metadata), NOW)
+    metadata["tags"].append("b")
+
+    page = await store.threads.list_messages(ANN, ThreadId("thr_2"), PAGE)
+    assert page.items[0].metadata == {"tags": ["a"]}
+    assert (await store.threads.read_thread(ANN, THREAD)).metadata == {"tags": ["a"]}
+
+
+async def test_interactions_come_in_the_order_of_their_ends(store: MemoryStore):
+    await store.runs.open_run(*opening("2"))
+    for number in ("2", "1"):
+        await store.progress.finish(Ending(RunId(f"run_{number}"), 1, RunStatus.FAILED, "", 2, NOW))
+    assert [interaction.run_id for interaction in store.interactions()] == ["run_2", "run_1"]
+
+
+async def test_two_stores_share_nothing():
+    one, other = MemoryStore(), MemoryStore()
+    await one.users.add(USER)
+    assert await other.users.list_all() == []

@@ -1,0 +1,182 @@
+"""Alone or not: one process at a time holds the store."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatorch.adapters.sql import StoreLocked, open_lock
+from chatorch.adapters.sql.lock import PostgresLock
+from chatorch.adapters.sql.urls import parse_url
+from chatorch.domain.model.errors import StoreUnavailable
+from tests.support.postgres import Databases, PostgresServer
+
+HOLD_AND_DIE = """
+import asyncio, sys
+from chatorch.adapters.sql import open_lock
+
+async def main(url):
+    lock = open_lock(url)
+    await lock.acquire()
+    print("held", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_a_second_process_is_refused_with_the_reason(url: str) -> None:
+    first, second = open_lock(url), open_lock(url)
+    await first.acquire()
+
+    with pytest.raises(StoreLocked) as refused:
+        await second.acquire()
+
+    assert "REDIS_URL" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    if url.startswith("sqlite"):
+        assert f"pid {os.getpid()}" in str(refused.value)
+    await first.release()
+    await second.acquire()
+    await second.release()
+
+
+async def test_releasing_twice_or_never_held_does_nothing(url: str) -> None:
+    lock = open_lock(url)
+
+    await lock.release()
+    await lock.acquire()
+    await lock.release()
+    await lock.release()
+
+    await lock.acquire()
+    await lock.release()
+
+
+async def test_a_process_that_is_killed_gives_it_back(url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD_AND_DIE, url, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    lock = open_lock(url)
+    async with asyncio.timeout(15):
+        assert await process.stdout.readline() == b"held\n"
+        with pytest.raises(StoreLocked):
+            await lock.acquire()
+        process.kill()
+        await process.wait()
+        while True:  # PostgreSQL notices a moment later
+            try:
+                await lock.acquire()
+                break
+            except StoreLocked:
+                await asyncio.sleep(0)
+    await lock.release()
+
+
+async def test_locks_of_two_databases_are_two(own_postgres: Databases, tmp_path: Path) -> None:
+    urls = [await own_postgres.fresh(), await own_postgres.fresh()]
+    urls += [f"sqlite:///{tmp_path}/a.db", f"sqlite:///{tmp_path}/b.db"]
+    locks = [open_lock(url) for url in urls]
+
+    for lock in locks:
+        await lock.acquire()
+
+    for lock in locks:
+        await lock.release()
+
+
+async def test_a_store_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    gone = open_lock(f"sqlite:///{folder}/chat.db")
+    folder.rmdir()
+
+    for lock in (gone, open_lock("postgresql://chatorch@127.0.0.1:1/chat")):
+        with pytest.raises(StoreUnavailable):
+            await lock.acquire()
+
+
+async def test_after_a_crash_of_postgresql_the_lock_is_taken_again(
+    crashing_postgres: PostgresServer, own_postgres: Databases
+) -> None:
+    url = await own_postgres.fresh()
+    lock = PostgresLock(parse_url(url), retry_every=0.02)
+    await lock.acquire()
+    told = _Told()
+
+    with told:
+        await asyncio.to_thread(crashing_postgres.crash)
+        await told.until("lost")
+        await asyncio.to_thread(crashing_postgres.start)
+        await told.until("held again")
+
+    with pytest.raises(StoreLocked):
+        await open_lock(url).acquire()
+    await lock.release()
+
+
+async def test_another_process_that_was_quicker_is_reported_once(
+    crashing_postgres: PostgresServer, own_postgres: Databases
+) -> None:
+    url = await own_postgres.fresh()
+    slow, quick = PostgresLock(parse_url(url), retry_every=0.3), open_lock(url)
+    await slow.acquire()
+    told = _Told()
+
+    with told:
+        await asyncio.to_thread(crashing_postgres.crash)
+        await told.until("lost")
+        await asyncio.to_thread(crashing_postgres.start)
+        await quick.acquire()
+        await told.until("another process took the lock")
+        await quick.release()
+        await told.until("held again")
+
+    assert sum("another process" in message for message in told.messages) == 1
+    await slow.release()
+
+
+async def test_releasing_while_the_server_is_away_stops_the_trying(
+    crashing_postgres: PostgresServer, own_postgres: Databases
+) -> None:
+    lock = PostgresLock(parse_url(await own_postgres.fresh()), retry_every=0.02)
+    await lock.acquire()
+    told = _Told()
+
+    with told:
+        await asyncio.to_thread(crashing_postgres.crash)
+        await told.until("lost")
+        await lock.release()
+        await asyncio.to_thread(crashing_postgres.start)
+
+    assert not any(task.get_name() == "store-lock" for task in asyncio.all_tasks())
+
+
+class _Told(logging.Handler):
+    """What the lock says in the log, to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self._changed = asyncio.Event()
+        self._logger = logging.getLogger("chatorch.adapters.sql.lock")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        self._changed.set()
+
+    async def until(self, part: str) -> None:
+        async with asyncio.timeout(10):
+            while not any(part in message for message in self.messages):
+                self._changed.clear()
+                await self._changed.wait()
+
+    def __enter__(self) -> None:
+        self._logger.addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)

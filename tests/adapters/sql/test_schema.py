@@ -1,0 +1,143 @@
+"""Migrations, and what is said where they are missing."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from chatorch.adapters.sql import Database, SchemaMismatch, migrate, open_database, schema
+from chatorch.adapters.sql.tables import metadata
+from tests.support.postgres import Databases
+from tests.support.stores import new_run, sql_stores, turn
+
+TABLES = {"users", "threads", "messages", "runs", "idempotency_keys", "interactions"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
+    if request.param == "postgresql":
+        databases: Databases = request.getfixturevalue("postgres")
+        return await databases.fresh(migrated=False)
+    return f"sqlite:///{tmp_path}/new.db"
+
+
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def revise(revision: str):
+    def work(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+    return work
+
+
+async def test_it_goes_up_down_and_up_again(new_url: str) -> None:
+    database = open_database(new_url)
+
+    await migrate(database)
+    assert await database.read(tables) == TABLES
+    await sql_stores(database).runs.open_run(new_run("r"), turn("m", "t", opens=True))
+
+    await database.alter(lambda connection: schema.downgrade(connection, "base"))
+    assert await database.read(tables) == set()
+
+    await migrate(database)
+    assert await database.read(tables) == TABLES
+    await database.start()
+    await database.close()
+
+
+async def test_migrating_what_is_migrated_changes_nothing(database: Database) -> None:
+    await sql_stores(database).runs.open_run(new_run("r"), turn("m", "t", opens=True))
+
+    await migrate(database)
+
+    assert len(await sql_stores(database).progress.live_runs()) == 1
+
+
+async def test_the_migrated_schema_is_the_one_in_the_tables(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert await database.read(differences) == []
+
+
+async def test_the_guarding_indexes_are_partial(database: Database) -> None:
+    def predicates(connection: Connection) -> dict[str, str]:
+        if connection.dialect.name == "sqlite":
+            rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql LIKE '% WHERE %'"))
+        else:
+            rows = connection.execute(
+                text("SELECT indexname, indexdef FROM pg_indexes WHERE indexdef LIKE '% WHERE %'")
+            )
+        return {name: definition.partition(" WHERE ")[2] for name, definition in rows}
+
+    found = await database.read(predicates)
+
+    assert set(found) == {"uq_runs_live_thread", "ix_runs_live_owner"}
+    assert all("'queued'" in predicate and "'streaming'" in predicate for predicate in found.values())
+
+
+@pytest.mark.parametrize("query", ["live runs of an owner", "live runs"])
+async def test_live_runs_are_found_by_index_alone(sqlite_path: Path, query: str) -> None:
+    conditions = {"live runs of an owner": "owner_id = 'x' AND ", "live runs": ""}
+    database = open_database(f"sqlite:///{sqlite_path}")
+
+    def plan(connection: Connection) -> str:
+        statement = f"EXPLAIN QUERY PLAN SELECT id FROM runs WHERE {conditions[query]}status IN ('queued', 'streaming')"
+        return " ".join(row.detail for row in connection.execute(text(statement)))
+
+    assert "INDEX" in await database.read(plan)
+    await database.close()
+
+
+async def test_sqlite_migrates_itself_at_the_start(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/new.db")
+
+    await database.start()
+
+    assert await database.read(tables) == TABLES
+    await database.close()
+
+
+async def test_processes_that_start_or_migrate_at_once_do_not_clash(new_url: str) -> None:
+    databases = [open_database(new_url) for _ in range(4)]
+
+    await asyncio.gather(*(migrate(database) for database in databases))
+
+    assert await databases[0].read(tables) == TABLES
+    await asyncio.gather(*(database.start() for database in databases))
+    await asyncio.gather(*(database.close() for database in databases))
+
+
+async def test_postgresql_without_tables_asks_to_migrate(postgres: Databases) -> None:
+    database = open_database(await postgres.fresh(migrated=False))
+
+    with pytest.raises(SchemaMismatch) as refused:
+        await database.start()
+
+    assert str(refused.value) == "The database has no tables yet: run `chatorch migrate`."
+    await database.close()
+
+
+def test_a_database_that_is_behind_asks_to_migrate() -> None:
+    assert schema.mismatch("0001", "0002") == (
+        "The database is at revision 0001 and this chatorch needs 0002: run `chatorch migrate`."
+    )
+    assert schema.mismatch("0002", "0002") is None
+
+
+async def test_a_database_that_is_ahead_asks_for_a_newer_chatorch(database: Database) -> None:
+    await database.write(revise("9999"))
+
+    for attempt in (database.start, lambda: migrate(database)):
+        with pytest.raises(SchemaMismatch) as refused:
+            await attempt()
+        assert str(refused.value) == (
+            "The database is at revision 9999, which this chatorch does not know: upgrade chatorch."
+        )

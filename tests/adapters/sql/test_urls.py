@@ -1,0 +1,87 @@
+"""What DATABASE_URL may say."""
+
+from pathlib import Path
+
+import pytest
+
+from chatorch.adapters.sql import open_database, open_lock
+from chatorch.adapters.sql.lock import PostgresLock, SqliteLock
+from chatorch.adapters.sql.postgres import PostgresDatabase
+from chatorch.adapters.sql.sqlite import SqliteDatabase
+from chatorch.adapters.sql.urls import parse_url
+from tests.support.postgres import Databases, PostgresServer
+
+
+async def test_a_relative_path_begins_after_three_slashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert parse_url("sqlite:///./chat.db") == tmp_path / "chat.db"
+    assert parse_url("sqlite:///chat.db") == tmp_path / "chat.db"
+
+
+async def test_an_sqlite_url_opens_sqlite_and_its_lock(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/chat.db"
+
+    database = open_database(url)
+
+    assert isinstance(database, SqliteDatabase)
+    assert isinstance(open_lock(url), SqliteLock)
+    assert not (tmp_path / "chat.db").exists(), "nothing is touched before it is used"
+    await database.close()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+async def test_every_spelling_of_postgresql_opens_it_and_its_lock(scheme: str) -> None:
+    url = f"{scheme}://me:secret@db.example:5433/chat?sslmode=require"
+
+    database = open_database(url, pool_size=7)
+
+    assert isinstance(database, PostgresDatabase)
+    assert isinstance(open_lock(url), PostgresLock)
+    assert (database.size(), database.in_use()) == (7, 0)
+    await database.close()
+
+
+async def test_a_unix_socket_is_named_by_host(postgres_server: PostgresServer, own_postgres: Databases) -> None:
+    name = (await own_postgres.fresh()).rsplit("/", 1)[1]
+    url = f"postgresql://chatorch@/{name}?host={postgres_server.socket_folder}&port={postgres_server.port}"
+
+    database, lock = open_database(url), open_lock(url)
+
+    await database.start()
+    await database.close()
+    await lock.acquire()
+    await lock.release()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("", "not a database URL"),
+        ("chat.db", "not a database URL"),
+        ("mysql://me:hunter2@db/chat", "mysql"),
+        ("postgresql+psycopg://me:hunter2@db/chat", "postgresql+psycopg"),
+        ("sqlite+aiosqlite:///chat.db", "sqlite+aiosqlite"),
+        ("sqlite://", "in-memory"),
+        ("sqlite:///:memory:", "in-memory"),
+        ("sqlite:///file:chat?mode=memory&uri=true", "parameter"),
+        ("sqlite:///file::memory:", "in-memory"),
+        ("sqlite://chat.db", "three slashes"),
+        ("sqlite:////no/such/folder/chat.db", "/no/such/folder does not exist"),
+        ("sqlite:////", "folder"),
+        ("postgresql://me:hunter2@db", "names no database"),
+        ("postgresql://me:hunter2@db:port/chat", "not a database URL"),
+        ("postgresql://me:hunter2@db/chat?password=hunter2", "'password'"),
+    ],
+)
+async def test_anything_else_is_refused_with_one_line_that_names_the_setting(url: str, problem: str) -> None:
+    for opening in (open_database, open_lock):
+        with pytest.raises(ValueError) as refused:
+            opening(url)
+
+        text = str(refused.value)
+        assert "DATABASE_URL" in text
+        assert problem in text
+        assert "\n" not in text
+        assert "hunter2" not in text
+        assert refused.value.__cause__ is None

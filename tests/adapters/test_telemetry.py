@@ -1,0 +1,117 @@
+"""What is counted and logged of runs, and what is not."""
+
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from chatorch.adapters.telemetry import PrometheusTelemetry
+from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
+from chatorch.entrypoints.metrics import Metrics
+from chatorch.ports.runs import Ending
+from tests.support.logged import logged
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CANARY = "canary-4711"
+RUN = Run(
+    id=RunId("run_1"),
+    thread_id=ThreadId("thr_1"),
+    owner_id=UserId("usr_1"),
+    user_message_id=MessageId("msg_1"),
+    message_id=MessageId("msg_2"),
+    status=RunStatus.QUEUED,
+    model="a-model",
+    created_at=NOW,
+    text=CANARY,
+)
+
+
+def ending(status: RunStatus = RunStatus.COMPLETED, **more) -> Ending:
+    return Ending(RunId("run_1"), 1, status, CANARY, 9, NOW, **more)
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def telemetry(registry) -> PrometheusTelemetry:
+    return PrometheusTelemetry(registry)
+
+
+def test_a_run_is_logged_where_it_begins_and_where_it_ends(telemetry):
+    usage = Usage(7, 5, 12, UsageSource.PROVIDER)
+    with logged() as out:
+        telemetry.started(RUN)
+        telemetry.ended(RUN, ending(finish_reason="stop", usage=usage, first_piece_ms=40, duration_ms=900), pieces=3)
+    started, ended = out.lines
+    ids = {"run_id": "run_1", "thread_id": "thr_1", "user_id": "usr_1"}
+    assert started.items() >= ({"event": "run_started", "model": "a-model"} | ids).items()
+    assert (
+        ended.items()
+        >= (
+            {"event": "run_ended", "status": "completed", "pieces": 3, "first_piece_ms": 40, "prompt_tokens": 7} | ids
+        ).items()
+    )
+    assert CANARY not in out.text
+
+
+def test_whatever_is_logged_after_a_run_began_names_it(telemetry):
+    with logged() as out:
+        telemetry.started(RUN)
+        structlog.get_logger().info("request")
+    assert out.named("request")[0]["run_id"] == "run_1"
+
+
+def test_a_completed_run_shows_in_every_figure(telemetry, registry):
+    usage = Usage(7, 5, 12, UsageSource.ESTIMATED)
+    telemetry.ended(RUN, ending(usage=usage, first_piece_ms=40, duration_ms=900), pieces=3)
+    value = registry.get_sample_value
+    assert value("chatorch_runs_total", {"status": "completed", "code": ""}) == 1
+    assert value("chatorch_pieces_total") == 3
+    assert value("chatorch_tokens_total", {"kind": "prompt"}) == 7
+    assert value("chatorch_tokens_total", {"kind": "completion"}) == 5
+    assert value("chatorch_first_piece_seconds_sum") == pytest.approx(0.04)
+    assert value("chatorch_run_duration_seconds_sum") == pytest.approx(0.9)
+
+
+def test_a_failed_run_is_counted_under_its_code(telemetry, registry):
+    with logged() as out:
+        telemetry.ended(RUN, ending(RunStatus.FAILED, error=RunError("upstream_timeout", CANARY)), pieces=0)
+    assert registry.get_sample_value("chatorch_runs_total", {"status": "failed", "code": "upstream_timeout"}) == 1
+    assert out.lines[0]["code"] == "upstream_timeout"
+    assert CANARY not in out.text
+
+
+def test_a_cancelled_run_says_why(telemetry):
+    with logged() as out:
+        telemetry.ended(RUN, ending(RunStatus.CANCELLED, cancel_reason=CancelReason.DETACHED), pieces=0)
+    assert out.lines[0].items() >= {"status": "cancelled", "reason": "detached"}.items()
+
+
+def test_a_fault_of_ours_is_logged_by_type_without_its_message(telemetry, registry):
+    with logged() as out:
+        telemetry.failed("a run", ValueError(CANARY))
+    assert out.lines[0]["error"][0]["type"] == "ValueError"
+    assert CANARY not in out.text
+    assert registry.get_sample_value("chatorch_faults_total", {"what": "a run"}) == 1
+
+
+def test_lost_runs_and_failing_writes_are_counted_and_warned_of(telemetry, registry):
+    with logged() as out:
+        telemetry.lost(RUN)
+        telemetry.store_unavailable("a checkpoint")
+    assert [line["level"] for line in out.lines] == ["warning", "warning"]
+    assert registry.get_sample_value("chatorch_runs_lost_total") == 1
+    assert registry.get_sample_value("chatorch_store_failures_total", {"what": "a checkpoint"}) == 1
+
+
+def test_the_operators_figures_count_every_message_that_was_dealt_with(telemetry, registry):
+    metrics = Metrics(registry)
+    telemetry.ended(RUN, ending(), pieces=1)
+    telemetry.ended(RUN, ending(RunStatus.CANCELLED, cancel_reason=CancelReason.USER), pieces=1)
+    assert metrics.as_dict()["total_messages_processed"] == 2

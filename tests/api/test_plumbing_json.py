@@ -1,0 +1,157 @@
+"""JSON bodies, forms and addresses that no store could keep."""
+
+import functools
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatorch.entrypoints.http.strict_json import MAX_DEPTH
+from tests.support.plumbed_app import client_of, plumbed_app
+
+JSON = {"Content-Type": "application/json"}
+CANARY = "canary"
+
+
+def chat(content: str = '"hi"', metadata: str = "{}") -> bytes:
+    return b'{"messages":[{"role":"user","content":%b,"metadata":%b}]}' % (content.encode(), metadata.encode())
+
+
+application = functools.cache(plumbed_app)
+
+
+async def post(body: bytes, content_type: str | None = "application/json", path: str = "/api/chat"):
+    headers = {"Content-Type": content_type} if content_type else {}
+    async with client_of(application()) as client:
+        return await client.post(path, content=body, headers=headers)
+
+
+async def test_an_ordinary_body_is_taken():
+    answer = await post(chat('"h\\u00e9 \\ud83d\\ude00 \\\\u0000"', '{"a": [1, 2.5, null, true, "\\\\u0000"]}'))
+    assert (answer.status_code, answer.json()) == (200, {"messages": 1})
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b'{"messages":[]} ' + CANARY.encode(), "body"),
+        (b"null", "body"),
+        (b"[]", "body"),
+        (b'"canary"', "body"),
+        (b"\xef\xbb\xbf{}", "body"),
+        (b'{"messages": "\xff\xfe canary"}', "body"),
+        (b'{"messages": "\xed\xa0\x80 canary"}', "body"),
+        (chat('"\\ud800 canary"'), "body"),
+        (chat('"\\udc00\\ud800 canary"'), "body"),
+        (chat("NaN"), "body"),
+        (chat(metadata='{"canary": Infinity}'), "body"),
+        (chat(metadata='{"canary": -1e999}'), "body"),
+        (chat(metadata='{"canary": %s}' % ("9" * 5000)), "body"),
+        (chat('"canary\\u0000"'), "messages.0.content"),
+        (chat(metadata='{"canary": ["\\u0000"]}'), "messages.0.metadata.*.0"),
+        (chat(metadata='{"canary\\u0000": 1}'), "messages.0.metadata"),
+        (chat(metadata='{"canary": %s}' % ("[" * 100 + "]" * 100)), "messages.0.metadata.*"),
+        (b"[" * 200 + b"]" * 200, "0.0.0.0"),
+        (b"[" * 20000 + b"]" * 20000, "body"),
+        (chat(metadata='{"canary": "%s"}' % ("x" * 16_384)), "messages.0.metadata"),
+        (chat('""'), "messages.0.content"),
+        (chat("5"), "messages.0.content"),
+        (b'{"messages":[{"role":"canary","content":"x"}]}', "messages.0.role"),
+        (b'{"messages":[{"role":"user","content":"x"}],"stream":"canary"}', "stream"),
+        (b'{"messages":[{"role":"user","content":"x"}],"canary":1}', "*"),
+        (b'{"messages":[]}', "messages"),
+        (b"{}", "messages"),
+    ],
+)
+async def test_a_body_that_is_wrong_is_a_422_that_says_where_and_repeats_nothing(body, field):
+    answer = await post(body)
+    assert answer.status_code == 422
+    assert field in [error["field"] for error in answer.json()["errors"]]
+    assert CANARY not in answer.text
+
+
+def nested(levels: int) -> bytes:
+    """A chat whose innermost array lies at this level of the whole body."""
+    inner = levels - 4
+    return chat(metadata='{"a": %s}' % ("[" * inner + "]" * inner))
+
+
+async def test_nesting_is_taken_up_to_the_limit_and_not_beyond():
+    assert (await post(nested(MAX_DEPTH))).status_code == 200
+    assert (await post(nested(MAX_DEPTH + 1))).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "jsonish", "image/json"]
+)
+async def test_a_body_that_does_not_say_it_is_json_is_refused(content_type):
+    answer = await post(chat(), content_type)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/a+json"])
+async def test_every_spelling_of_json_is_taken(content_type):
+    assert (await post(chat(), content_type)).status_code == 200
+
+
+async def test_an_optional_body_may_be_left_out():
+    assert (await post(b"", None, "/api/retry")).json() == {"stream": False}
+    assert (await post(b'{"stream": true}', path="/api/retry")).json() == {"stream": True}
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters()),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+        ).map(
+            lambda value: json.dumps(
+                {"messages": [{"role": "user", "content": "x", "metadata": {"a": value}}]}
+            ).encode()
+        ),
+    )
+)
+async def test_no_body_at_all_is_a_server_error(body):
+    answer = await post(body)
+    assert answer.status_code in {200, 422}
+
+
+@pytest.mark.parametrize("path", ["/api/threads/a%00b", "/%00"])
+async def test_nul_in_a_path_is_no_address(path):
+    async with client_of(plumbed_app()) as client:
+        answer = await client.patch(path, json={})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("after=%00", 422), ("after=%ff%zz", 200), ("limit=0", 422), ("limit=x", 422)]
+)
+async def test_a_query_that_is_wrong_is_a_422(query, status):
+    async with client_of(plumbed_app()) as client:
+        answer = await client.get(f"/api/list?{query}")
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"grant_type=password&username=ada&password=secret&client_id=x", 200),
+        (b"grant_type=password&username=%ff%fe&password=%zz", 200),
+        (b"grant_type=password&username=ada%00&password=x", 422),
+        (b"grant_type=password&username=ada&password=x%00", 422),
+        (b"grant_type=refresh&username=ada&password=x", 422),
+        (b"username=ada&password=x", 422),
+        (b"grant_type=password&username=ada&password=" + b"x" * 1025, 422),
+        (b"\x00\xff", 422),
+        (b"", 422),
+    ],
+)
+async def test_the_token_form_is_checked_like_the_rest(body, status):
+    answer = await post(body, "application/x-www-form-urlencoded", "/api/token")
+    assert answer.status_code == status
+    assert "ada" not in answer.text or status == 200

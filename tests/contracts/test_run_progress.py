@@ -1,0 +1,328 @@
+"""What every record of a run's progress keeps to: its row decides, once."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId, Usage, UsageSource
+from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.run import (
+    TAKEOVER_GAP,
+    CancelReason,
+    Interaction,
+    Run,
+    RunError,
+    RunStatus,
+    position_after,
+    replay,
+    terminal_event,
+)
+from chatorch.ports.runs import Checkpoint, LiveRun, Standing
+from tests.support.stores import ANN, NOW, Stores, at, ending, new_run, turn
+
+RUN = RunId("run_r")
+THREAD = ThreadId("thr_t")
+USAGE = Usage(3, 4, 7, UsageSource.PROVIDER)
+
+
+async def open_run(stores: Stores, name: str = "r", thread: str = "t") -> Run:
+    opened = await stores.runs.open_run(new_run(name), turn(f"m_{name}", thread, opens=True))
+    return opened.run
+
+
+async def answer_status(stores: Stores) -> MessageStatus:
+    page = await stores.threads.list_messages(ANN, THREAD, PageRequest())
+    return page.items[-1].status
+
+
+async def live(stores: Stores) -> dict[RunId, LiveRun]:
+    return {run.run_id: run for run in await stores.progress.live_runs()}
+
+
+# -- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_checkpoint_saves_text_and_position_together(stores: Stores) -> None:
+    await open_run(stores)
+
+    standings = await stores.progress.checkpoint([Checkpoint(RUN, 1, "héllo 🙂")])
+
+    assert standings == {RUN: Standing.MINE}
+    run = await stores.runs.read_run(ANN, RUN)
+    assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "héllo 🙂", position_after("héllo 🙂"))
+    assert await answer_status(stores) is MessageStatus.STREAMING
+
+
+async def test_a_checkpoint_without_text_only_moves_the_heartbeat(stores: Stores) -> None:
+    before = await open_run(stores)
+    seen = (await live(stores))[RUN]
+
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, None)])
+
+    assert await stores.runs.read_run(ANN, RUN) == before
+    assert (await live(stores))[RUN] == replace(seen, heartbeat=seen.heartbeat + 1)
+
+
+async def test_a_checkpoint_without_text_keeps_the_text_that_was_saved(stores: Stores) -> None:
+    await open_run(stores)
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
+
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, None)])
+
+    run = await stores.runs.read_run(ANN, RUN)
+    assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "so far", position_after("so far"))
+
+
+async def test_a_checkpoint_learns_that_the_user_wants_it_stopped(stores: Stores) -> None:
+    await open_run(stores)
+    await stores.runs.request_cancel(ANN, RUN)
+
+    standings = await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
+
+    assert standings == {RUN: Standing.CANCEL}
+    assert (await stores.runs.read_run(ANN, RUN)).text == "so far", "it is still mine to write"
+
+
+async def test_one_batch_answers_for_every_run_in_it(stores: Stores) -> None:
+    for name in ("mine", "cancel", "silent", "ended", "taken"):
+        await open_run(stores, name, name)
+    await stores.runs.request_cancel(ANN, RunId("run_cancel"))
+    await stores.progress.finish(ending("ended", "the end"))
+
+    standings = await stores.progress.checkpoint(
+        [
+            Checkpoint(RunId("run_taken"), 2, "zombie"),
+            Checkpoint(RunId("run_silent"), 1, None),
+            Checkpoint(RunId("run_mine"), 1, "my text"),
+            Checkpoint(RunId("run_never"), 1, "nothing"),
+            Checkpoint(RunId("run_ended"), 1, "zombie"),
+            Checkpoint(RunId("run_cancel"), 1, "its text"),
+        ]
+    )
+
+    assert {run_id: standing.value for run_id, standing in standings.items()} == {
+        "run_taken": "lost",
+        "run_silent": "mine",
+        "run_mine": "mine",
+        "run_never": "lost",
+        "run_ended": "lost",
+        "run_cancel": "cancel",
+    }
+    texts = {
+        name: (await stores.runs.read_run(ANN, RunId(f"run_{name}"))).text for name in ("mine", "cancel", "silent")
+    }
+    assert texts == {"mine": "my text", "cancel": "its text", "silent": ""}
+    assert (await stores.runs.read_run(ANN, RunId("run_ended"))).text == "the end"
+    taken = await stores.runs.read_run(ANN, RunId("run_taken"))
+    assert (taken.text, taken.status) == ("", RunStatus.QUEUED)
+
+
+async def test_an_empty_batch_is_answered_with_nothing(stores: Stores) -> None:
+    assert await stores.progress.checkpoint([]) == {}
+
+
+async def test_a_batch_of_hundreds_is_saved_whole(stores: Stores) -> None:
+    names = [f"n{index}" for index in range(200)]
+    for name in names:
+        await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
+
+    standings = await stores.progress.checkpoint([Checkpoint(RunId(f"run_{name}"), 1, name * 3) for name in names])
+
+    assert set(standings.values()) == {Standing.MINE}
+    assert len(standings) == 200
+    assert {run.heartbeat for run in (await live(stores)).values()} == {1}
+    assert (await stores.runs.read_run(ANN, RunId("run_n123"))).text == "n123" * 3
+
+
+# -- ends ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_completed_run_is_written_with_message_thread_and_interaction(stores: Stores) -> None:
+    opened = await open_run(stores)
+    done = replace(ending("r", "answer"), finish_reason="stop", usage=USAGE, first_piece_ms=12, duration_ms=345)
+
+    assert await stores.progress.finish(done)
+
+    run = await stores.runs.read_run(ANN, RUN)
+    assert run == replace(
+        opened,
+        status=RunStatus.COMPLETED,
+        text="answer",
+        seq=done.seq,
+        finished_at=at(60),
+        finish_reason="stop",
+        usage=USAGE,
+    )
+    assert await answer_status(stores) is MessageStatus.COMPLETE
+    assert (await stores.threads.read_thread(ANN, THREAD)).updated_at == at(60)
+    assert await stores.interactions() == [
+        Interaction(RUN, THREAD, ANN, "a-model", RunStatus.COMPLETED, USAGE, 12, 345, None, NOW)
+    ]
+    assert await live(stores) == {}
+
+
+async def test_a_failed_run_keeps_its_text_and_says_why(stores: Stores) -> None:
+    await open_run(stores)
+    error = RunError("upstream_timeout", "The model did not answer in time.", retryable=True)
+
+    assert await stores.progress.finish(replace(ending("r", "half", status=RunStatus.FAILED), error=error))
+
+    run = await stores.runs.read_run(ANN, RUN)
+    assert (run.status, run.text, run.error, run.usage) == (RunStatus.FAILED, "half", error, None)
+    assert await answer_status(stores) is MessageStatus.INCOMPLETE
+    (interaction,) = await stores.interactions()
+    assert (interaction.status, interaction.error_code) == (RunStatus.FAILED, "upstream_timeout")
+
+
+@pytest.mark.parametrize("reason", list(CancelReason))
+async def test_a_cancelled_run_keeps_its_text_and_says_who(stores: Stores, reason: CancelReason) -> None:
+    await open_run(stores)
+
+    await stores.progress.finish(replace(ending("r", "half", status=RunStatus.CANCELLED), cancel_reason=reason))
+
+    run = await stores.runs.read_run(ANN, RUN)
+    assert (run.status, run.text, run.cancel_reason) == (RunStatus.CANCELLED, "half", reason)
+    assert await answer_status(stores) is MessageStatus.INCOMPLETE
+
+
+async def test_an_interaction_carries_the_guests_label(stores: Stores) -> None:
+    await stores.runs.open_run(new_run("r", guest_label="kiosk 7"), turn("m", "t", opens=True))
+
+    await stores.progress.finish(ending("r"))
+
+    (interaction,) = await stores.interactions()
+    assert interaction.guest_label == "kiosk 7"
+
+
+async def test_the_same_end_again_is_still_mine_and_recorded_once(stores: Stores) -> None:
+    await open_run(stores)
+
+    assert await stores.progress.finish(ending("r"))
+    assert await stores.progress.finish(ending("r"))
+    assert await stores.progress.finish(replace(ending("r", "other"), finished_at=at(99)))
+
+    assert (await stores.runs.read_run(ANN, RUN)).text == "an answer"
+    assert len(await stores.interactions()) == 1
+
+
+async def test_an_end_of_another_epoch_is_refused(stores: Stores) -> None:
+    before = await open_run(stores)
+
+    assert not await stores.progress.finish(ending("r", epoch=2))
+
+    assert await stores.runs.read_run(ANN, RUN) == before
+    assert await stores.interactions() == []
+
+
+async def test_an_unknown_run_cannot_be_ended(stores: Stores) -> None:
+    assert not await stores.progress.finish(ending("never"))
+    assert await stores.interactions() == []
+
+
+async def test_ends_that_race_leave_one(stores: Stores) -> None:
+    await open_run(stores)
+    (seen,) = await stores.progress.live_runs()
+
+    completed, interrupted = await asyncio.gather(
+        stores.progress.finish(ending("r")), stores.progress.interrupt([seen], at(60))
+    )
+
+    assert completed is not bool(interrupted)
+    (interaction,) = await stores.interactions()
+    run = await stores.runs.read_run(ANN, RUN)
+    assert run.status is interaction.status
+    assert run.status is (RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED)
+
+
+# -- taking over -----------------------------------------------------------------------------------------------------
+
+
+async def test_live_runs_are_those_of_all_owners_that_have_not_ended(stores: Stores) -> None:
+    await open_run(stores)
+    await open_run(stores, "ended", "ended")
+    await stores.progress.finish(ending("ended"))
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, "text")])
+
+    assert list(await stores.progress.live_runs()) == [LiveRun(RUN, 1, 1)]
+
+
+async def test_an_interrupted_run_ends_with_the_text_saved_and_a_higher_epoch(stores: Stores) -> None:
+    opened = await open_run(stores)
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
+
+    ended = await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+
+    assert list(ended) == [RUN]
+    run = await stores.runs.read_run(ANN, RUN)
+    assert run == replace(opened, status=RunStatus.INTERRUPTED, text="so far", epoch=2, seq=run.seq, finished_at=at(90))
+    assert run.seq == position_after("so far") + 1 + TAKEOVER_GAP
+    assert await answer_status(stores) is MessageStatus.INCOMPLETE
+    assert (await stores.threads.read_thread(ANN, THREAD)).updated_at == at(90)
+    assert await stores.interactions() == [
+        Interaction(RUN, THREAD, ANN, "a-model", RunStatus.INTERRUPTED, None, None, None, None, NOW)
+    ]
+    assert await live(stores) == {}
+
+
+async def test_a_client_ahead_of_the_saved_text_still_hears_of_the_interruption(stores: Stores) -> None:
+    await open_run(stores)
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
+    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+
+    run = await stores.runs.read_run(ANN, RUN)
+
+    assert list(replay(run, after=1_000_000))[-1] == terminal_event(run)
+
+
+async def test_the_worker_that_was_taken_over_from_is_refused_everything(stores: Stores) -> None:
+    await open_run(stores)
+    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    before = await stores.runs.read_run(ANN, RUN)
+
+    assert await stores.progress.checkpoint([Checkpoint(RUN, 1, "zombie")]) == {RUN: Standing.LOST}
+    assert not await stores.progress.finish(ending("r", "zombie"))
+
+    assert await stores.runs.read_run(ANN, RUN) == before
+    assert len(await stores.interactions()) == 1
+
+
+@pytest.mark.parametrize("stale", [LiveRun(RUN, 1, 0), LiveRun(RUN, 2, 1), LiveRun(RunId("run_never"), 1, 0)])
+async def test_a_run_that_is_not_as_it_was_seen_is_left_alone(stores: Stores, stale: LiveRun) -> None:
+    await open_run(stores)
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, "alive")])
+
+    assert list(await stores.progress.interrupt([stale], at(90))) == []
+
+    assert (await stores.runs.read_run(ANN, RUN)).status is RunStatus.STREAMING
+    assert await stores.interactions() == []
+
+
+async def test_several_are_interrupted_at_once_and_only_those_told(stores: Stores) -> None:
+    for name in ("a", "b", "c", "ended"):
+        await open_run(stores, name, name)
+    seen = await stores.progress.live_runs()
+    await stores.progress.finish(ending("ended"))
+
+    ended = await stores.progress.interrupt([run for run in seen if run.run_id != "run_c"], at(90))
+
+    assert set(ended) == {"run_a", "run_b"}
+    assert set(await live(stores)) == {"run_c"}
+    assert len(await stores.interactions()) == 3
+
+
+async def test_interrupting_nothing_ends_nothing(stores: Stores) -> None:
+    await open_run(stores)
+
+    assert list(await stores.progress.interrupt([], at(90))) == []
+
+    assert set(await live(stores)) == {RUN}
+
+
+async def test_an_ended_run_frees_its_thread(stores: Stores) -> None:
+    await open_run(stores)
+    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+
+    opened = await stores.runs.open_run(new_run("next"), turn("next", "t", "and now?"))
+
+    assert opened.run.status is RunStatus.QUEUED

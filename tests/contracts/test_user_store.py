@@ -1,0 +1,94 @@
+"""What every user store keeps to."""
+
+from dataclasses import replace
+
+import pytest
+
+from chatorch.domain.model.errors import UsernameTaken
+from chatorch.domain.model.identity import Scope, User, UserId
+from tests.support.stores import ANN, BOB, NOW, Stores, at
+
+
+def user(user_id: UserId = ANN, username: str = "ann") -> User:
+    return User(
+        id=user_id,
+        username=username,
+        password_hash="$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
+        scopes=frozenset({Scope.CHAT, Scope.ADMIN}),
+        disabled=False,
+        created_at=NOW,
+        password_changed_at=at(-1),
+    )
+
+
+async def test_an_added_user_is_found_by_name_and_by_id_exactly_as_it_was(stores: Stores) -> None:
+    await stores.users.add(user())
+
+    assert await stores.users.by_username("ann") == user()
+    assert await stores.users.by_id(ANN) == user()
+
+
+async def test_a_user_without_scopes_stays_without(stores: Stores) -> None:
+    await stores.users.add(replace(user(), scopes=frozenset()))
+
+    assert await stores.users.by_id(ANN) == replace(user(), scopes=frozenset())
+
+
+async def test_nobody_is_found_where_nobody_is(stores: Stores) -> None:
+    assert await stores.users.by_username("ann") is None
+    assert await stores.users.by_id(ANN) is None
+    assert list(await stores.users.list_all()) == []
+
+
+async def test_a_name_is_given_out_once(stores: Stores) -> None:
+    await stores.users.add(user())
+
+    with pytest.raises(UsernameTaken):
+        await stores.users.add(user(BOB, "ann"))
+
+    assert await stores.users.by_id(BOB) is None
+    assert await stores.users.by_username("ann") == user()
+
+
+async def test_a_disabled_user_keeps_the_name(stores: Stores) -> None:
+    await stores.users.add(user())
+    await stores.users.set_disabled(ANN, True)
+
+    with pytest.raises(UsernameTaken):
+        await stores.users.add(user(BOB, "ann"))
+
+
+async def test_users_are_listed_by_name_in_the_order_of_code_points(stores: Stores) -> None:
+    names = ["émile", "a b", "ann", "zoë", "9", "a-b", "ab", "名前"]
+    for index, name in enumerate(names):
+        await stores.users.add(user(UserId(f"usr_{index}"), name))
+
+    assert [found.username for found in await stores.users.list_all()] == sorted(names)
+
+
+async def test_disabling_and_enabling_changes_nothing_else(stores: Stores) -> None:
+    await stores.users.add(user())
+
+    await stores.users.set_disabled(ANN, True)
+    assert await stores.users.by_id(ANN) == replace(user(), disabled=True)
+
+    await stores.users.set_disabled(ANN, False)
+    assert await stores.users.by_id(ANN) == user()
+
+
+async def test_a_new_password_is_kept_with_its_time_to_the_microsecond(stores: Stores) -> None:
+    await stores.users.add(user())
+
+    await stores.users.set_password(ANN, "$argon2id$another", at(0.000001))
+
+    expected = replace(user(), password_hash="$argon2id$another", password_changed_at=at(0.000001))
+    assert await stores.users.by_id(ANN) == expected
+
+
+async def test_changing_somebody_who_is_not_there_does_nothing(stores: Stores) -> None:
+    await stores.users.add(user())
+
+    await stores.users.set_disabled(BOB, True)
+    await stores.users.set_password(BOB, "hash", NOW)
+
+    assert list(await stores.users.list_all()) == [user()]

@@ -1,0 +1,8 @@
+"""How much a fault test does."""
+
+import os
+
+
+def size(quick: int, full: int) -> int:
+    """Rounds, streams or frames: `quick` in every run of the tests, `full` in `make soak` (``CHATORCH_SOAK=1``)."""
+    return full if os.environ.get("CHATORCH_SOAK") == "1" else quick

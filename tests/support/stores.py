@@ -1,0 +1,120 @@
+"""The store ports over each adapter, under one shape, so that a contract is written once."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, select
+
+from chatorch.adapters.memory.stores import MemoryStore
+from chatorch.adapters.sql import Database, SqlRunProgress, SqlRunStore, SqlThreadStore, SqlUserStore, open_database
+from chatorch.adapters.sql.rows import to_interaction
+from chatorch.adapters.sql.tables import interactions, metadata
+from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.run import Interaction, RunStatus, position_after
+from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn, RunProgress, RunStore
+from chatorch.ports.threads import ThreadStore
+from chatorch.ports.users import UserStore
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+ANN = UserId("usr_ann")
+BOB = UserId("usr_bob")
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Four stores over the same data, and what was recorded of ended runs, in any order."""
+
+    users: UserStore
+    threads: ThreadStore
+    runs: RunStore
+    progress: RunProgress
+    interactions: Callable[[], Awaitable[list[Interaction]]]
+
+
+def memory_stores() -> Stores:
+    store = MemoryStore()
+
+    async def read_interactions() -> list[Interaction]:
+        return store.interactions()
+
+    return Stores(store.users, store.threads, store.runs, store.progress, read_interactions)
+
+
+def sql_stores(database: Database) -> Stores:
+    async def read_interactions() -> list[Interaction]:
+        return await database.read(_interactions)
+
+    return Stores(
+        SqlUserStore(database),
+        SqlThreadStore(database),
+        SqlRunStore(database),
+        SqlRunProgress(database),
+        read_interactions,
+    )
+
+
+def _interactions(connection: Connection) -> list[Interaction]:
+    return [to_interaction(row) for row in connection.execute(select(interactions))]
+
+
+async def empty(url: str) -> None:
+    """Removes every row of a database."""
+
+    def delete_all(connection: Connection) -> None:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
+
+    database = open_database(url)
+    await database.write(delete_all)
+    await database.close()
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def new_run(
+    name: str,
+    *,
+    owner: UserId = ANN,
+    now: datetime = NOW,
+    max_live: int = 8,
+    history_chars: int = 100_000,
+    key: IdempotencyKey | None = None,
+    guest_label: str | None = None,
+) -> NewRun:
+    """A run called ``run_<name>`` that writes the message ``msg_<name>_answer``."""
+    return NewRun(
+        run_id=RunId(f"run_{name}"),
+        message_id=MessageId(f"msg_{name}_answer"),
+        owner_id=owner,
+        model="a-model",
+        now=now,
+        max_live=max_live,
+        history_chars=history_chars,
+        idempotency=key,
+        guest_label=guest_label,
+    )
+
+
+def turn(name: str, thread: str, *contents: str, opens: bool = False) -> OpenTurn:
+    """User messages ``msg_<name>_0`` and so on, by default one that says hello, in the thread ``thr_<thread>``."""
+    said = contents or ("hello",)
+    return OpenTurn(
+        thread_id=ThreadId(f"thr_{thread}"),
+        title=f"Thread {thread}" if opens else None,
+        messages=tuple((MessageId(f"msg_{name}_{i}"), NewMessage(Role.USER, text)) for i, text in enumerate(said)),
+    )
+
+
+def ending(name: str, text: str = "an answer", *, status: RunStatus = RunStatus.COMPLETED, epoch: int = 1) -> Ending:
+    return Ending(
+        run_id=RunId(f"run_{name}"),
+        epoch=epoch,
+        status=status,
+        text=text,
+        seq=position_after(text) + 1,
+        finished_at=at(60),
+    )

@@ -1,0 +1,151 @@
+"""What an operator does from a terminal, against a real SQLite file."""
+
+import os
+import re
+import socket
+import stat
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from chatorch import __version__
+from chatorch.entrypoints.cli import app
+from chatorch.entrypoints.settings import PREFIX, load_settings
+
+SECRET = "s" * 32
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder_and_settings(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith((PREFIX, "OPENAI_"))]:
+        monkeypatch.delenv(name)
+    for name in ("DATABASE_URL", "REDIS_URL", "DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.chdir(tmp_path)
+
+
+def chatorch(*arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+def refusal(*arguments: str, stdin: str = "") -> str:
+    """The one line that a command was refused with."""
+    result = chatorch(*arguments, stdin=stdin)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_the_version_is_told():
+    assert chatorch("--version").stdout == f"chatorch {__version__}\n"
+
+
+def test_init_writes_a_secret_for_its_owner_only(monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET_KEY")
+    result = chatorch("init")
+    assert result.exit_code == 0
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    secret = load_settings().secret_key.get_secret_value()
+    assert len(secret) >= 32
+    assert secret not in result.output
+
+
+def test_init_never_overwrites_and_says_so(tmp_path):
+    (tmp_path / ".env").write_text("mine")
+    result = chatorch("init")
+    assert result.exit_code == 0
+    assert "nothing was changed" in result.stdout
+    assert (tmp_path / ".env").read_text() == "mine"
+
+
+def test_two_inits_make_two_secrets(tmp_path):
+    secrets = set()
+    for _ in range(2):
+        chatorch("init")
+        secrets.add(re.search("SECRET_KEY=(.+)", (tmp_path / ".env").read_text())[1])
+        (tmp_path / ".env").unlink()
+    assert len(secrets) == 2
+
+
+def test_wrong_settings_take_a_line_each(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "short-canary")
+    monkeypatch.setenv("CHATORCH_LEASE_S", "never")
+    result = chatorch("serve")
+    assert result.exit_code == 2
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == ["SECRET_KEY", "CHATORCH_LEASE_S"]
+    assert "canary" not in result.output
+
+
+def test_a_user_is_added_listed_disabled_enabled_and_given_a_password():
+    added = chatorch("users", "add", "ADA", "--password-stdin", stdin=PASSWORD + "\n")
+    assert (added.exit_code, added.stdout.startswith("Added ada (usr_")) == (0, True)
+    assert chatorch("users", "add", "root", "--admin", "--password-stdin", stdin=PASSWORD).exit_code == 0
+
+    ada, root = (line.split("\t") for line in chatorch("users", "list").stdout.splitlines())
+    assert (ada[0], ada[2], ada[3]) == ("ada", "chat", "enabled")
+    assert (root[0], root[2], root[3]) == ("root", "chat admin", "enabled")
+
+    assert chatorch("users", "disable", "ada").stdout == "Disabled ada.\n"
+    assert chatorch("users", "list").stdout.splitlines()[0].endswith("\tdisabled")
+    assert chatorch("users", "enable", "ada").stdout == "Enabled ada.\n"
+    assert chatorch("users", "set-password", "ada", "--password-stdin", stdin="another horse").exit_code == 0
+
+
+def test_a_password_is_asked_for_twice_and_not_shown():
+    result = chatorch("users", "add", "ada", stdin=f"{PASSWORD}\n{PASSWORD}\n")
+    assert result.exit_code == 0
+    assert PASSWORD not in result.output
+
+
+@pytest.mark.parametrize("password", ["", "seven77", "x" * 1025])
+def test_a_password_that_will_not_do_is_refused(password):
+    line = refusal("users", "add", "ada", "--password-stdin", stdin=password)
+    assert line == "chatorch: password: must be 8 to 1024 characters"
+
+
+def test_a_name_that_is_taken_is_refused():
+    chatorch("users", "add", "ada", "--password-stdin", stdin=PASSWORD)
+    assert refusal("users", "add", "Ada", "--password-stdin", stdin=PASSWORD).startswith(
+        "chatorch: This user name exists"
+    )
+
+
+def test_an_unknown_user_is_refused():
+    assert refusal("users", "disable", "nobody") == "chatorch: There is no user of this name."
+
+
+def test_migrate_makes_the_database_and_may_be_repeated(tmp_path):
+    for _ in range(2):
+        result = chatorch("migrate")
+        assert (result.exit_code, result.stdout) == (0, "The database is up to date.\n")
+    assert (tmp_path / "chat.db").exists()
+
+
+def test_a_database_that_is_away_is_one_line(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:canary@127.0.0.1:1/chat")
+    line = refusal("users", "list")
+    assert line.startswith("chatorch: ")
+    assert "canary" not in line
+
+
+def test_an_address_that_is_no_database_is_one_line(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/at/all/chat.db")
+    assert refusal("serve").startswith("chatorch: DATABASE_URL")
+
+
+def test_several_workers_need_redis():
+    assert refusal("serve", "--workers", "2").startswith("chatorch: --workers: more than one needs REDIS_URL")
+
+
+def test_a_port_in_use_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refusal("serve", "--port", str(port)) == (
+            f"chatorch: 127.0.0.1:{port} is in use already; choose another --port"
+        )
+
+
+def test_an_address_of_another_machine_is_one_line():
+    assert "is no address of this machine" in refusal("serve", "--host", "192.0.2.1", "--port", "0")

@@ -1,0 +1,131 @@
+"""What an operator may set, and what is said when it is wrong."""
+
+import os
+
+import pytest
+
+from chatorch.entrypoints.settings import PREFIX, Settings, SettingsError, load_settings, unknown_settings
+
+SECRET = "s" * 32
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch, tmp_path):
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+    for name in ("SECRET_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "DATABASE_URL", "REDIS_URL", "DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def problems_with(monkeypatch, **environment: str) -> list[str]:
+    for name, value in ({"SECRET_KEY": SECRET} | environment).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    return list(raised.value.lines)
+
+
+def test_a_secret_key_is_all_that_must_be_set(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    settings = load_settings()
+    assert settings.database_url == "sqlite:///./chat.db"
+    assert settings.offline
+    assert settings.allowed_models == frozenset()
+    assert not settings.anonymous_chat
+
+
+def test_a_missing_secret_key_is_named_with_the_way_out():
+    with pytest.raises(SettingsError, match=r"^SECRET_KEY: must be set; `chatorch init` writes one"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SECRET_KEY", "x" * 31, "must have at least 32 bytes; `chatorch init` makes one"),
+        ("CHATORCH_DETACH_GRACE_S", "0", "must be greater than 0"),
+        ("CHATORCH_IDLE_TIMEOUT_S", "inf", "must be a finite number"),
+        ("CHATORCH_TOTAL_TIMEOUT_S", "nan", "must be a finite number"),
+        ("CHATORCH_MAX_CONTENT_CHARS", "-1", "must be greater than 0"),
+        ("CHATORCH_LOG_FORMAT", "xml", "must be 'json' or 'console'"),
+        ("CHATORCH_LEASE_S", "1.5", "must be at least twice CHATORCH_CHECKPOINT_S"),
+        ("CHATORCH_CORS_ORIGINS", "https://a.example/x", "without a path"),
+        ("CHATORCH_CORS_ORIGINS", "https://a.example\u2100b", "without a path"),
+        ("CHATORCH_METRICS_TOKEN", "ein wört", "must be printable ASCII without spaces"),
+        ("OPENAI_API_KEY", "sk-one\ntwo", "must be printable ASCII without spaces"),
+        ("OPENAI_BASE_URL", "api.example.com", "must be an http:// or https:// address"),
+        ("DATABASE_URL", "mysql://db", "must begin with sqlite:// or postgresql://"),
+        ("REDIS_URL", "localhost:6379", "must begin with redis://, rediss:// or unix://"),
+        ("DEBUG", "perhaps", "must be a valid boolean"),
+    ],
+)
+def test_a_wrong_value_takes_one_line_that_names_the_setting_and_not_the_value(monkeypatch, name, value, problem):
+    (line,) = problems_with(monkeypatch, **{name: value})
+    assert line.startswith(f"{name}: ")
+    assert problem in line
+    assert len(value) < 5 or value not in line
+
+
+def test_every_wrong_setting_gets_its_line(monkeypatch):
+    lines = problems_with(monkeypatch, CHATORCH_DETACH_GRACE_S="0", DEBUG="perhaps", CHATORCH_DB_POOL_SIZE="many")
+    assert {line.partition(":")[0] for line in lines} == {"CHATORCH_DETACH_GRACE_S", "DEBUG", "CHATORCH_DB_POOL_SIZE"}
+
+
+def test_lists_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("CHATORCH_ALLOWED_MODELS", " a, b ,,")
+    monkeypatch.setenv("CHATORCH_CORS_ORIGINS", "https://a.example,http://localhost:3000")
+    settings = load_settings()
+    assert settings.allowed_models == {"a", "b"}
+    assert settings.cors_origins == {"https://a.example", "http://localhost:3000"}
+
+
+def test_an_empty_value_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    for name in ("REDIS_URL", "OPENAI_API_KEY", "CHATORCH_METRICS_TOKEN", "CHATORCH_LEASE_S"):
+        monkeypatch.setenv(name, "")
+    settings = load_settings()
+    assert (settings.redis_url, settings.metrics_token, settings.lease_s) == (None, None, 5)
+    assert settings.offline
+
+
+def test_the_environment_goes_before_the_file(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text(f"SECRET_KEY={SECRET}\nCHATORCH_MODEL=from-file\nCHATORCH_LEASE_S=9\nOTHER=1\n")
+    monkeypatch.setenv("CHATORCH_MODEL", "from-environment")
+    settings = load_settings()
+    assert (settings.model, settings.lease_s) == ("from-environment", 9)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path):
+    (tmp_path / ".env").write_bytes(b"SECRET_KEY=\xff\xfe")
+    with pytest.raises(SettingsError, match=r"^\.env: is not UTF-8 text$"):
+        load_settings()
+
+
+def test_no_secret_shows_when_settings_are_printed():
+    settings = Settings(
+        secret_key="very-" + SECRET,
+        openai_api_key="sk-canary",
+        database_url="postgresql://ada:canary@db/chat",
+        redis_url="redis://:canary@cache",
+        metrics_token="canary",
+    )
+    assert "canary" not in repr(settings)
+    assert "very" not in repr(settings)
+
+
+def test_settings_are_made_from_arguments_alone(monkeypatch):
+    monkeypatch.setenv("CHATORCH_MODEL", "from-environment")
+    assert Settings(secret_key=SECRET).model == Settings.model_fields["model"].default
+
+
+def test_an_unknown_setting_is_told_with_the_closest_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("CHATORCH_DETACH_GRACE", "3")
+    (tmp_path / ".env").write_text("CHATORCH_SECRET_KEY=x\nCHATORCH_XYZZY=1\n")
+    assert unknown_settings() == [
+        "CHATORCH_DETACH_GRACE: is no setting; did you mean CHATORCH_DETACH_GRACE_S?",
+        "CHATORCH_SECRET_KEY: is no setting; did you mean SECRET_KEY?",
+        "CHATORCH_XYZZY: is no setting",
+    ]

@@ -1,0 +1,32 @@
+"""What the README shows must work as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_domain_alone_streams_an_answer():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-"], input=example, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    kinds = re.findall(r"^(\w+)\(", done.stdout, re.MULTILINE)
+    assert (kinds[0], kinds[-1]) == ("RunStarted", "RunCompleted")
+    assert "".join(re.findall(r"text='(.*?)'", done.stdout)) == "NOTHING IS LOST "
+
+
+def test_every_file_that_the_documents_link_to_is_there():
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+def test_every_make_target_that_the_documents_name_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(
+        re.findall(r"^make ([a-z]+)|`make ([a-z]+)", README + (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+    )
+    assert {name for pair in named for name in pair if name} <= targets
