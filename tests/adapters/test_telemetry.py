@@ -45,7 +45,7 @@ def telemetry(registry) -> PrometheusTelemetry:
 
 def test_a_run_is_logged_where_it_begins_and_where_it_ends(telemetry):
     usage = Usage(7, 5, 12, UsageSource.PROVIDER)
-    with logged() as out:
+    with logged(level="debug") as out:
         telemetry.started(RUN)
         telemetry.ended(RUN, ending(finish_reason="stop", usage=usage, first_piece_ms=40, duration_ms=900), pieces=3)
     started, ended = out.lines

@@ -66,7 +66,11 @@ class PostgresServer:
         self.start()
 
     def start(self) -> None:
-        """Starts the server and returns when it takes connections."""
+        """Starts the server and returns when it takes connections.
+
+        From the main thread only: the server ends with the thread that started it.
+        """
+        assert threading.current_thread() is threading.main_thread()
         settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._home)}
         self._process = subprocess.Popen(
             [self._bin / "postgres", "-D", str(self._data), *(f"--{name}={value}" for name, value in settings.items())],

@@ -9,6 +9,7 @@ import struct
 import sys
 import termios
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support import upstream as steps
 
 RST = struct.pack("ii", 1, 0)
+KEPT = 50_000
 Step = dict[str, Any]
 
 
@@ -69,7 +71,7 @@ class State:
     def clear(self) -> None:
         self.scripts: dict[str, list[list[Step]]] = {}
         self.gates: dict[str, asyncio.Event] = {}
-        self.requests: list[Request] = []
+        self.requests: deque[Request] = deque(maxlen=KEPT)
         self.changed = asyncio.Event()
 
     def gate(self, name: str) -> asyncio.Event:
@@ -246,8 +248,8 @@ class Connection:
         try:
             await playing
         except Cut as cut:
-            request.ended_at = time.monotonic()
             await self.cut(cut.how)
+            request.ended_at = time.monotonic()
             return False
         except (asyncio.CancelledError, OSError):
             request.closed_at = time.monotonic()

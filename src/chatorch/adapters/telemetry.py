@@ -1,4 +1,4 @@
-"""What live runs say: Prometheus collectors, and a log line where a run begins and where it ends."""
+"""What live runs say: Prometheus collectors, and a log line where a run ends (at DEBUG also where it begins)."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class PrometheusTelemetry(RunTelemetry):
         self._started.inc()
         # From here on, in the request that opened it and in the task that carries it out.
         structlog.contextvars.bind_contextvars(run_id=run.id)
-        log.info("run_started", **_ids(run), model=run.model)
+        log.debug("run_started", **_ids(run), model=run.model)
 
     def ended(self, run: Run, ending: Ending, pieces: int) -> None:
         code = ending.error.code if ending.error else ""

@@ -8,6 +8,7 @@ from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.http.openapi import install_openapi
 from chatorch.entrypoints.http.plumbing import install_plumbing
 from chatorch.entrypoints.http.routes import chat, identity, operation, runs, threads
+from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import load_settings
 
 
@@ -36,5 +37,7 @@ def create_app(container: Container) -> FastAPI:
 
 
 def create_app_from_environment() -> FastAPI:
-    """For a server that takes a factory. Raises `SettingsError`."""
-    return create_app(Container(settings=load_settings()))
+    """For a server that takes a factory, in whichever process it calls it. Raises `SettingsError`."""
+    settings = load_settings()
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    return create_app(Container(settings=settings))

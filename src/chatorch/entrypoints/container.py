@@ -32,6 +32,7 @@ from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.executions import Executions, ExecutionSettings
 from chatorch.domain.services.recovery import Recovery
 from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.http.answers import Answers
 from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.lifetime import lifetime
 from chatorch.entrypoints.metrics import Metrics
@@ -142,7 +143,7 @@ class Container(containers.DeclarativeContainer):
     accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
 
     # -- the doors ---------------------------------------------------------------------------------------------------
-    event_frames = providers.Singleton(EventFrames)
+    answers = providers.Singleton(Answers, runs, providers.Singleton(EventFrames), metrics, clock)
     migrate = providers.Callable(migrate, database)
     lifetime = providers.Resource(
         lifetime,

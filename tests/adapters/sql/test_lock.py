@@ -111,7 +111,7 @@ async def test_after_a_crash_of_postgresql_the_lock_is_taken_again(
     with told:
         await asyncio.to_thread(crashing_postgres.crash)
         await told.until("lost")
-        await asyncio.to_thread(crashing_postgres.start)
+        crashing_postgres.start()
         await told.until("held again")
 
     with pytest.raises(StoreLocked):
@@ -130,7 +130,7 @@ async def test_another_process_that_was_quicker_is_reported_once(
     with told:
         await asyncio.to_thread(crashing_postgres.crash)
         await told.until("lost")
-        await asyncio.to_thread(crashing_postgres.start)
+        crashing_postgres.start()
         await quick.acquire()
         await told.until("another process took the lock")
         await quick.release()
@@ -151,7 +151,7 @@ async def test_releasing_while_the_server_is_away_stops_the_trying(
         await asyncio.to_thread(crashing_postgres.crash)
         await told.until("lost")
         await lock.release()
-        await asyncio.to_thread(crashing_postgres.start)
+        crashing_postgres.start()
 
     assert not any(task.get_name() == "store-lock" for task in asyncio.all_tasks())
 

@@ -83,6 +83,17 @@ async def test_the_guarding_indexes_are_partial(database: Database) -> None:
     assert all("'queued'" in predicate and "'streaming'" in predicate for predicate in found.values())
 
 
+async def test_postgresql_sorts_ids_and_names_by_code_point_whatever_its_locale(postgres: Databases) -> None:
+    database = open_database(await postgres.fresh())
+    statement = "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE collation_name = 'C'"
+
+    def sorted_by_code_point(connection: Connection) -> set[str]:
+        return set(connection.execute(text(statement)).scalars())
+
+    assert {"users.username", "threads.id", "threads.owner_id", "runs.id"} <= await database.read(sorted_by_code_point)
+    await database.close()
+
+
 @pytest.mark.parametrize("query", ["live runs of an owner", "live runs"])
 async def test_live_runs_are_found_by_index_alone(sqlite_path: Path, query: str) -> None:
     conditions = {"live runs of an owner": "owner_id = 'x' AND ", "live runs": ""}

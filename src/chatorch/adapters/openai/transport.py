@@ -5,6 +5,7 @@ takes a server that hangs up for a connect time-out; this one does not.
 """
 
 import ipaddress
+import ssl
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
@@ -50,8 +51,14 @@ current_attempt: ContextVar[Attempt | None] = ContextVar("current_attempt", defa
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Any number of connections, no read time-outs, no redirects, no cookies. Errors are httpx2's."""
 
-    def __init__(self, *, proxy: str | None = None, connect_timeout: float = CONNECT_TIMEOUT) -> None:
-        self._ssl = httpx2.create_ssl_context()
+    def __init__(
+        self,
+        *,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        connect_timeout: float = CONNECT_TIMEOUT,
+    ) -> None:
+        self._ssl: ssl.SSLContext | bool = ssl_context or True
         self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
         self._session: aiohttp.ClientSession | None = None

@@ -12,6 +12,7 @@ from chatorch.adapters.sql import schema
 from chatorch.adapters.sql.columns import load_json
 from chatorch.adapters.sql.database import Database, T, Work
 from chatorch.adapters.sql.errors import outages_translated
+from chatorch.adapters.sql.sqlite_writer import Writer
 from chatorch.domain.model.errors import StoreUnavailable
 
 READERS = 3
@@ -22,15 +23,15 @@ BUSY_TIMEOUT = 10.0
 class SqliteDatabase(Database):
     """One file, in WAL mode.
 
-    All writes of this process go through one thread, so they queue and never meet "database is locked". A
-    transaction is one hop to a thread, not one a statement. `synchronous=FULL`: what is committed survives a power
-    cut. `path` names the file; its folder must exist.
+    All writes of this process go through one thread, so they queue and never meet "database is locked"; those that
+    wait together are committed together. A transaction is one hop to a thread, not one a statement.
+    `synchronous=FULL`: what is committed survives a power cut. `path` names the file; its folder must exist.
     """
 
     def __init__(self, path: Path, *, readers: int = READERS, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
-        self._writer = _Lane("sqlite-writer", _engine(path, "BEGIN IMMEDIATE", busy_timeout, threads=1), 1)
+        self._writer = Writer(_engine(path, "BEGIN IMMEDIATE", busy_timeout, threads=1))
         self._readers = _Lane("sqlite-reader", _engine(path, "BEGIN", busy_timeout, threads=readers), readers)
 
     async def start(self) -> None:
@@ -52,11 +53,11 @@ class SqliteDatabase(Database):
         return self._writer.in_use() + self._readers.in_use()
 
     def size(self) -> int:
-        return self._writer.threads + self._readers.threads
+        return 1 + self._readers.threads
 
     async def close(self) -> None:
         await asyncio.to_thread(self._readers.close)
-        await asyncio.to_thread(self._writer.close)
+        await self._writer.close()
 
 
 class _Lane:

@@ -53,13 +53,4 @@ def events_path(run_id: RunId) -> str:
     return f"/api/runs/{run_id}/events"
 
 
-async def _answers(
-    runs: Annotated[Runs, Depends(provided(lambda c: c.runs()))],
-    frames: Annotated[EventFrames, Depends(provided(lambda c: c.event_frames()))],
-    metrics: Annotated[Metrics, Depends(provided(lambda c: c.metrics()))],
-    clock: Annotated[Clock, Depends(provided(lambda c: c.clock()))],
-) -> Answers:
-    return Answers(runs, frames, metrics, clock)
-
-
-AnswersDep = Annotated[Answers, Depends(_answers)]
+AnswersDep = Annotated[Answers, Depends(provided(lambda c: c.answers()))]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header
 from fastapi.security import OAuth2PasswordBearer
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from chatorch.domain.model.errors import InvalidField, InvalidToken, NotAuthenticated
 from chatorch.domain.model.identity import Principal, Scope
@@ -16,9 +16,7 @@ T = TypeVar("T")
 
 MAX_POSITION = 2**63 - 1
 MAX_KEY_CHARS = 255
-
-_in_document = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
-"""For the OpenAPI document; the header is read by `bearer_token`."""
+PRINTABLE_ASCII = r"^[\x20-\x7e]+$"
 
 
 def provided(choose: Callable[[Any], T]) -> Callable[[HTTPConnection], Coroutine[Any, Any, T]]:
@@ -33,52 +31,47 @@ def provided(choose: Callable[[Any], T]) -> Callable[[HTTPConnection], Coroutine
     return provide
 
 
-async def bearer_token(connection: HTTPConnection, _documented: Annotated[Any, Depends(_in_document)]) -> str | None:
+class BearerToken(OAuth2PasswordBearer):
     """The token of ``Authorization: Bearer …`` (RFC 6750, 2.1); None without the header.
 
     Raises `InvalidToken` for a header that is something else: nobody becomes a guest by a mistake.
     """
-    given = connection.headers.get("authorization")
-    if given is None:
-        return None
-    scheme, _, token = given.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise InvalidToken
-    return token.strip()
+
+    async def __call__(self, request: HTTPConnection) -> str | None:
+        given = request.headers.get("authorization")
+        if given is None:
+            return None
+        scheme, _, token = given.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise InvalidToken
+        return token.strip()
 
 
-async def signed_in(connection: HTTPConnection, token: Annotated[str | None, Depends(bearer_token)]) -> Principal:
+Token = Annotated[str | None, Depends(BearerToken(tokenUrl="token"))]
+
+
+async def signed_in(request: Request, token: Token) -> Principal:
     """Who holds the token. Raises `NotAuthenticated`, `InvalidToken`, `StoreUnavailable`, `InsufficientScope`."""
     if token is None:
         raise NotAuthenticated
-    authentication: Authentication = connection.app.state.container.authentication()
+    authentication: Authentication = request.app.state.container.authentication()
     principal = await authentication.verify(token)
     require_scope(principal, Scope.CHAT)
     return principal
 
 
-async def signed_in_or_guest(
-    connection: HTTPConnection, token: Annotated[str | None, Depends(bearer_token)]
-) -> Principal:
+async def signed_in_or_guest(request: Request, token: Token) -> Principal:
     """A guest where there is no token and the operator lets guests in; else like `signed_in`."""
-    container = connection.app.state.container
+    container = request.app.state.container
     if token is None and container.settings().anonymous_chat:
         guest: Principal = container.authentication().guest()
         return guest
-    return await signed_in(connection, token)
+    return await signed_in(request, token)
 
 
-async def idempotency_key(
-    key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=MAX_KEY_CHARS)] = None,
-) -> str | None:
-    if key is not None and not (key.isascii() and key.isprintable()):
-        raise InvalidField("Idempotency-Key", "must be printable ASCII")
-    return key
-
-
-async def position(connection: HTTPConnection, after: str | None = None) -> int:
+async def position(request: Request, after: str | None = None) -> int:
     """Where a client stands: ``Last-Event-ID``, which a browser sends by itself, before ``?after=``; 0 for neither."""
-    last = connection.headers.get("last-event-id")
+    last = request.headers.get("last-event-id")
     name, given = ("Last-Event-ID", last) if last else ("after", after)
     if given is None:
         return 0
@@ -89,5 +82,7 @@ async def position(connection: HTTPConnection, after: str | None = None) -> int:
 
 SignedIn = Annotated[Principal, Depends(signed_in)]
 SignedInOrGuest = Annotated[Principal, Depends(signed_in_or_guest)]
-IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=MAX_KEY_CHARS, pattern=PRINTABLE_ASCII)
+]
 Position = Annotated[int, Depends(position)]

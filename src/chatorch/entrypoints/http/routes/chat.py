@@ -27,7 +27,12 @@ router = APIRouter(prefix="/api/chat", tags=["chat"], route_class=StrictRoute)
 
 @router.post("/protected", response_model=ChatResponse, responses=ANSWERED)
 async def chat_protected(
-    request: Request, body: ChatRequest, principal: SignedIn, key: IdempotencyKey, runs: RunsDep, answers: AnswersDep
+    request: Request,
+    body: ChatRequest,
+    principal: SignedIn,
+    runs: RunsDep,
+    answers: AnswersDep,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Stores the message and answers it, signed in."""
     return await _chat(request, body, principal, key, runs, answers)
@@ -38,9 +43,9 @@ async def chat(
     request: Request,
     body: ChatRequest,
     principal: SignedInOrGuest,
-    key: IdempotencyKey,
     runs: RunsDep,
     answers: AnswersDep,
+    key: IdempotencyKey = None,
 ) -> Response:
     """The same, also for a guest where `CHATORCH_ANONYMOUS_CHAT` allows one: a single turn, gone with its client."""
     return await _chat(request, body, principal, key, runs, answers)

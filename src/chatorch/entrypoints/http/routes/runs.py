@@ -56,9 +56,9 @@ async def retry_run(
     request: Request,
     run_id: str,
     principal: SignedIn,
-    key: IdempotencyKey,
     runs: RunsDep,
     answers: AnswersDep,
+    key: IdempotencyKey = None,
     body: RetryRequest | None = None,
 ) -> Response:
     """Answers the same user message once more; the messages after it leave the history."""

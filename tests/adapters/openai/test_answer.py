@@ -1,0 +1,138 @@
+"""What chunks add up to."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chatorch.adapters.openai.answer import Answer
+from chatorch.domain.model.conversation import Usage, UsageSource
+from chatorch.domain.model.errors import UpstreamError, UpstreamInvalid
+
+
+def choice(content: object = None, reason: object = None, index: object = 0, **delta: object) -> bytes:
+    said = {"content": content, **delta}
+    return json.dumps({"choices": [{"index": index, "delta": said, "finish_reason": reason}]}).encode()
+
+
+def taken(*payloads: bytes | dict[str, Any]) -> tuple[str, Answer]:
+    answer = Answer()
+    text = answer.take([p if isinstance(p, bytes) else json.dumps(p).encode() for p in payloads])
+    return text, answer
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (choice("a"), "a"),
+        (choice(None), ""),
+        (choice("", role="assistant"), ""),
+        (choice(None, refusal="No."), "No."),
+        (choice("b", index=1), ""),
+        (choice("a", index=None), "a"),
+        (b'{"choices": []}', ""),
+        (b'{"choices": null, "usage": null}', ""),
+        (b'{"choices": [{"index": 0}]}', ""),
+        (b'{"id": "x", "something": {"new": [1e999, 1]}}', ""),
+        (b'{"choices": [{"delta": {"content": "a"}}]}', "a"),
+        ('{"choices": [{"delta": {"content": "é😀"}}]}'.encode(), "é😀"),
+        (rb'{"choices": [{"delta": {"content": "\ud83d\ude00"}}]}', "😀"),
+    ],
+)
+def test_the_text_of_a_chunk_is_the_first_choices(payload: bytes, text: str) -> None:
+    heard, answer = taken(payload)
+    assert heard == text
+    assert answer.failure is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (rb'{"choices": [{"delta": {"content": "a\u0000b"}}]}', "a\ufffdb"),
+        (rb'{"choices": [{"delta": {"content": "a\ud800b"}}]}', "a\ufffdb"),
+        (rb'{"choices": [{"delta": {"content": "\ude00"}}]}', "\ufffd"),
+        (rb'{"choices": [{"delta": {"content": "\u0000\ud83d"}}]}', "\ufffd\ufffd"),
+        (rb'{"choices": [{"delta": {"refusal": "\ud83dx"}}]}', "\ufffdx"),
+        (b'{"choices": [{"delta": {"content": "a\xffb"}}]}', "a\ufffdb"),
+    ],
+)
+def test_what_cannot_be_stored_is_replaced(payload: bytes, text: str) -> None:
+    heard, answer = taken(payload)
+    assert heard == text
+    assert answer.failure is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{bro",
+        b"null",
+        b"17",
+        b"[]",
+        b'"text"',
+        b'{"choices": 3}',
+        b'{"choices": [{"delta": {"content": 5}}]}',
+        pytest.param(b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep"),
+    ],
+)
+def test_a_broken_chunk_is_invalid_and_the_text_before_it_counts(payload: bytes) -> None:
+    text, answer = taken(choice("before"), payload, choice("after"))
+    assert text == "before"
+    assert answer.over
+    assert isinstance(answer.failure, UpstreamInvalid)
+    assert answer.failure.__context__ is None
+
+
+def test_the_finish_reason_and_the_usage_may_come_apart_or_together() -> None:
+    counts = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+    apart = taken(choice("a"), choice(None, "length"), {"choices": [], "usage": counts}, b"[DONE]")[1].finish()
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}], "usage": counts}
+    together = taken(choice("a"), last)[1].finish()
+    assert apart == together
+    assert apart.reason == "length"
+    assert apart.usage == Usage(2, 3, 5, UsageSource.PROVIDER)
+
+
+@pytest.mark.parametrize(
+    ("usage", "total"),
+    [
+        (None, None),
+        ({}, 0),
+        ({"prompt_tokens": 2, "completion_tokens": None}, 2),
+        ({"prompt_tokens": 2, "completion_tokens": 3}, 5),
+        ({"prompt_tokens": -1}, None),
+        ({"prompt_tokens": 2**70}, None),
+    ],
+)
+def test_a_usage_that_makes_no_sense_counts_as_none(usage: object, total: int | None) -> None:
+    finish = taken({"choices": [{"index": 0, "finish_reason": "stop"}], "usage": usage})[1].finish()
+    assert (finish.usage and finish.usage.total_tokens) == total
+
+
+def test_done_without_a_finish_reason_counts_as_stop() -> None:
+    assert taken(choice("a"), b"[DONE]")[1].finish().reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "payloads", [[], [b"[DONE]"], [choice("a")], [choice("a", "")], [b'{"choices": []}', b"[DONE]"]]
+)
+def test_an_end_that_was_not_announced_is_invalid(payloads: list[bytes]) -> None:
+    answer = taken(*payloads)[1]
+    with pytest.raises(UpstreamInvalid):
+        answer.finish()
+
+
+def test_nothing_counts_after_done() -> None:
+    assert taken(choice("a", "stop"), b"[DONE]", choice("b"))[0] == "a"
+
+
+def test_a_finish_reason_is_short_and_storable() -> None:
+    reason = taken(choice(None, "\0" + "x" * 1000))[1].finish().reason
+    assert reason == "\ufffd" + "x" * 63
+
+
+def test_an_error_object_ends_the_answer_and_its_words_stay_out() -> None:
+    text, answer = taken(choice("a"), {"error": {"message": "secret words", "type": "server_error"}})
+    assert text == "a"
+    assert type(answer.failure) is UpstreamError
+    assert "secret" not in repr(answer.failure)
