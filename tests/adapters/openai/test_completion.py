@@ -25,8 +25,8 @@ def heard(reads: Sequence[bytes]) -> tuple[str, Finish]:
         watch = Watch(Deadlines())
         completion = Completion(response, watch)
         text = ""
-        while piece := await completion.text():
-            text += piece
+        while not completion.over:
+            text += completion.feed(await completion.read())
         watch.stop()
         return text, await completion.finish()
 

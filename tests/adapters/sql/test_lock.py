@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from chatorch.adapters.sql import StoreLocked, open_lock
-from chatorch.adapters.sql.lock import PostgresLock
+from chatorch.adapters.sql.lock import _STORE, PostgresLock
 from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
 from tests.support.postgres import Databases, PostgresServer
@@ -119,25 +120,30 @@ async def test_after_a_crash_of_postgresql_the_lock_is_taken_again(
     await lock.release()
 
 
-async def test_another_process_that_was_quicker_is_reported_once(
-    crashing_postgres: PostgresServer, own_postgres: Databases
-) -> None:
-    url = await own_postgres.fresh()
-    slow, quick = PostgresLock(parse_url(url), retry_every=0.3), open_lock(url)
-    await slow.acquire()
+async def test_another_process_that_was_quicker_is_reported_once(postgres: Databases) -> None:
+    url = await postgres.fresh()
+    lock = PostgresLock(parse_url(url), retry_every=0.02)
+    await lock.acquire()
+    quicker, breaker = await asyncpg.connect(url), await asyncpg.connect(url)
     told = _Told()
 
     with told:
-        await asyncio.to_thread(crashing_postgres.crash)
-        await told.until("lost")
-        crashing_postgres.start()
-        await quick.acquire()
+        waiting = asyncio.create_task(quicker.execute("SELECT pg_advisory_lock($1)", _STORE))
+        async with asyncio.timeout(10):
+            while not await breaker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                pass
+        await breaker.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE granted AND locktype = 'advisory'")
         await told.until("another process took the lock")
-        await quick.release()
+        await waiting
+        for _ in range(5):
+            with pytest.raises(StoreLocked):
+                await open_lock(url).acquire()
+        await quicker.close()
         await told.until("held again")
 
     assert sum("another process" in message for message in told.messages) == 1
-    await slow.release()
+    await lock.release()
+    await breaker.close()
 
 
 async def test_releasing_while_the_server_is_away_stops_the_trying(

@@ -132,6 +132,44 @@ async def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(sqlite_pa
     await database.close()
 
 
+async def test_a_full_disk_is_unavailable_to_all_that_are_committed_together(sqlite_path: Path) -> None:
+    database = SqliteDatabase(sqlite_path)
+    stores = sql_stores(database)
+
+    def no_more_room(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    await database.write(no_more_room)
+    contents = ["short", "x" * 500_000, "short"]
+    outcomes = await asyncio.gather(
+        *(
+            stores.runs.open_run(new_run(f"r{i}"), turn(f"m{i}", str(i), content, opens=True))
+            for i, content in enumerate(contents)
+        ),
+        return_exceptions=True,
+    )
+
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    assert await database.read(count("threads")) == 0
+    await database.close()
+
+
+async def test_a_new_file_that_another_process_is_preparing_is_waited_for(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "new.db")
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE first (n INTEGER)")
+        other.execute("BEGIN IMMEDIATE")
+
+        pinging = asyncio.create_task(database.ping())
+        _, waiting = await asyncio.wait({pinging}, timeout=0.1)
+        other.execute("COMMIT")
+
+        assert waiting
+        await pinging
+    await database.close()
+
+
 async def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()

@@ -1,6 +1,7 @@
 """Transactions that wait together are committed together, and still stand or fall alone."""
 
 import asyncio
+import threading
 
 import pytest
 from sqlalchemy import text
@@ -62,15 +63,23 @@ async def test_what_one_wrote_the_next_one_sees(database):
 
 
 async def test_one_that_is_cancelled_before_its_turn_never_runs(database):
-    first = asyncio.ensure_future(database.write(insert(1)))
-    second = asyncio.ensure_future(database.write(insert(2)))
-    await asyncio.sleep(0)
-    second.cancel()
-    await first
+    begun, go_on = threading.Event(), threading.Event()
 
-    assert 2 not in await stored(database) or second.cancelled()
+    def hold(_connection) -> None:
+        begun.set()
+        assert go_on.wait(5)
+
+    holding = asyncio.ensure_future(database.write(hold))
+    await asyncio.to_thread(begun.wait, 5)
+    waiting = asyncio.ensure_future(database.write(insert(1)))
+    await asyncio.sleep(0)
+    waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await second
+        await waiting
+    go_on.set()
+    await holding
+
+    assert await stored(database) == []
 
 
 async def test_closing_finishes_what_was_taken_on_and_takes_on_no_more(tmp_path):

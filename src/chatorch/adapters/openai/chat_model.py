@@ -1,5 +1,6 @@
 """The chat model behind any server that speaks OpenAI's chat-completions API."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import cast
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 
 NO_KEY = "none"
 """Sent where there is no key: a server of one's own wants none, and the SDK refuses to go without."""
+
+INTERRUPTIONS = (asyncio.CancelledError, *LIBRARY_ERRORS)
 
 
 class OpenAIChatModel(ChatModel):
@@ -60,10 +63,17 @@ class OpenAIChatModel(ChatModel):
         failure: UpstreamError | None = None
         finish: Finish | None = None
         try:
-            response = await watch.wait(lambda: self._open(prompt, attempt))
+            response = await watch.wait(self._open(prompt, attempt))
             completion = Completion(response, watch)
-            while text := await completion.text():
-                yield text
+            while not completion.over:
+                try:
+                    watch.begin()
+                    data = await completion.read()
+                    watch.waiting = None
+                except INTERRUPTIONS as error:
+                    data = completion.rest(watch.cause_of(error))
+                if text := completion.feed(data):
+                    yield text
             finish = await completion.finish()
         except LIBRARY_ERRORS as error:
             failure = attempt.failure if isinstance(error, TimeoutError) and attempt.failure else failure_of(error)

@@ -19,57 +19,59 @@ _EVENT_TYPES = ("text/event-stream", "text/plain", "application/octet-stream", "
 
 
 class Completion:
-    """`UpstreamInvalid` at once where the response is neither events nor JSON (a proxy's login page, say)."""
+    """What one response says. Until it is `over`: ``text = completion.feed(await completion.read())``; then `finish`.
 
-    __slots__ = ("_answer", "_at_end", "_over", "_parser", "_source", "_watch")
+    `UpstreamInvalid` at once where the response is neither events nor JSON (a proxy's login page, say).
+    """
+
+    __slots__ = ("_answer", "_at_end", "_parser", "_source", "_watch", "over", "read")
 
     def __init__(self, response: httpx2.Response, watch: Watch) -> None:
         self._parser = _parser_for(response.headers.get("content-type", ""))
         self._source: ByteSource = response.extensions.get(SOURCE_EXTENSION) or _AnySource(response)
         self._watch = watch
         self._answer = Answer()
-        self._over = False
         self._at_end = False
+        self.over = False
+        self.read = self._source.read
 
-    async def text(self) -> str:
-        """The text that the next read brings; empty once all is said. Raises after the text that came before."""
+    def feed(self, data: bytes) -> str:
+        """The text that `data` completes, often none; no `data` is the end of the response."""
         answer, parser = self._answer, self._parser
-        while not self._over:
-            try:
-                data = await self._watch.wait(self._source.read)
-            except LIBRARY_ERRORS:
-                data = self._source.rest()
-                if not (data or answer.announced):
-                    raise
-            if data:
-                payloads = parser.feed(data)
-            else:
-                payloads = parser.close()
-                self._over = self._at_end = True
-            if payloads:
-                self._watch.progress = True
-                text = answer.take(payloads)
-                self._over = self._over or answer.over or parser.overflow
-                if text:
-                    return text
-            elif parser.overflow:
-                self._over = True
-        if answer.failure is not None:
-            raise answer.failure
-        if parser.overflow:
-            raise UpstreamInvalid("The model's provider sent a chunk that is too long.")
-        return ""
+        if data:
+            payloads = parser.feed(data)
+        else:
+            payloads = parser.close()
+            self.over = self._at_end = True
+        text = ""
+        if payloads:
+            self._watch.progress = True
+            text = answer.take(payloads)
+        if answer.over or parser.overflow:
+            self.over = True
+        return text
+
+    def rest(self, error: BaseException) -> bytes:
+        """What had come before `read` failed so; else nothing, where the text is whole already; else raises it."""
+        data = self._source.rest()
+        if data or self._answer.announced:
+            return data
+        raise error
 
     async def finish(self) -> Finish:
-        """Raises `UpstreamInvalid` where the provider announced no end.
+        """Raises what was wrong with a chunk, and `UpstreamInvalid` where the provider announced no end.
 
         Reads what follows `[DONE]` first, for a moment only, so that the connection can be used again.
         """
+        if self._answer.failure is not None:
+            raise self._answer.failure
+        if self._parser.overflow:
+            raise UpstreamInvalid("The model's provider sent a chunk that is too long.")
         finish = self._answer.finish()
         with suppress(*LIBRARY_ERRORS):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while not self._at_end:
-                    self._at_end = not await self._source.read()
+                    self._at_end = not await self.read()
         return finish
 
 

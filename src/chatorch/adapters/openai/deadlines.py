@@ -1,7 +1,7 @@
 """How long a provider may take."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,16 +21,24 @@ class Deadlines:
 
 
 class Watch:
-    """Guards the waits of one stream: ``await watch.wait(read)`` raises `TimeoutError` once the deadline has passed.
+    """Guards the waits of one stream, so that none outlasts its deadline.
 
     One timer a stream, and it is set again only when it rings (`asyncio.timeout` would set one for each wait). It
     cancels its task inside a guarded wait only, never while the consumer is at work, whichever task that is.
 
-    Set `progress` when data came: from the next wait on, the idle deadline counts. (An attribute, and no method:
-    this is done for every token.)
+    `wait` guards one wait. What waits for every token does the same by hand, to save a coroutine a token::
+
+        try:
+            watch.begin()
+            data = await read()
+            watch.waiting = None
+        except (CancelledError, …) as error:
+            raise watch.cause_of(error)
+
+    Set `progress` when data came: from the next wait on, the idle deadline counts.
     """
 
-    __slots__ = ("_cancelling", "_due", "_end", "_idle", "_rang", "_task", "_time", "_timer", "progress")
+    __slots__ = ("_cancelling", "_due", "_end", "_idle", "_rang", "_time", "_timer", "progress", "waiting")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._time = asyncio.get_running_loop().time
@@ -38,28 +46,38 @@ class Watch:
         self._idle = deadlines.idle
         self._end = now + deadlines.total
         self._due = now + deadlines.first_piece
-        self.progress = False
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._rang = False
+        self.progress = False
+        self.waiting: asyncio.Task[object] | None = None
 
-    async def wait(self, read: Callable[[], Awaitable[T]]) -> T:
-        """What `read` gives. `read` is not called any more once the time is up."""
+    async def wait(self, work: Awaitable[T]) -> T:
+        """What `work` gives. Raises `TimeoutError` once the time is up."""
+        try:
+            self.begin()
+            result = await work
+            self.waiting = None
+        except BaseException as error:
+            raise self.cause_of(error) from None
+        return result
+
+    def begin(self) -> None:
+        """Raises `TimeoutError` where the time is up already."""
         if self.progress:
             self.progress = False
             self._due = self._time() + self._idle
         if self._timer is None:
             self._set_timer()
-        self._task = asyncio.current_task()
-        try:
-            return await read()
-        except asyncio.CancelledError:
-            if self._was_ours():
-                raise TimeoutError from None
-            raise
-        finally:
-            self._task = None
+        self.waiting = asyncio.current_task()
+
+    def cause_of(self, error: BaseException) -> BaseException:
+        """What ended a wait: a `TimeoutError` where it was our own cancelling, else the error itself."""
+        task, self.waiting = self.waiting, None
+        if not (self._rang and task is not None and isinstance(error, asyncio.CancelledError)):
+            return error
+        self._rang = False
+        return TimeoutError() if task.uncancel() <= self._cancelling else error
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -74,17 +92,11 @@ class Watch:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._task is None:
+        if self.waiting is None:
             return
         try:
             self._set_timer()
         except TimeoutError:
             self._rang = True
-            self._cancelling = self._task.cancelling()
-            self._task.cancel()
-
-    def _was_ours(self) -> bool:
-        if not self._rang or self._task is None:
-            return False
-        self._rang = False
-        return self._task.uncancel() <= self._cancelling
+            self._cancelling = self.waiting.cancelling()
+            self.waiting.cancel()

@@ -34,7 +34,7 @@ def outages_translated() -> Iterator[None]:
     """Raises `StoreUnavailable` for an outage. Mistakes of ours and broken constraints come out as they are."""
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except (DBAPIError, sqlite3.Error, PoolTimeout, OSError) as error:
         if is_outage(error):
             raise StoreUnavailable from error
         raise
@@ -42,14 +42,15 @@ def outages_translated() -> Iterator[None]:
 
 def is_outage(error: BaseException) -> bool:
     """Whether trying again later may help. `OSError` is the network, and includes every time-out of asyncio."""
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver_error, sqlite3.Error):
+        # Extended codes keep the primary one in their lowest byte.
+        code: int | None = getattr(driver_error, "sqlite_errorcode", None)
+        return code is not None and code & 0xFF in _SQLITE_OUTAGES
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolTimeout | OSError)
     if error.connection_invalidated:
         return True
-    if isinstance(error.orig, sqlite3.Error):
-        # Extended codes keep the primary one in their lowest byte.
-        code: int | None = getattr(error.orig, "sqlite_errorcode", None)
-        return code is not None and code & 0xFF in _SQLITE_OUTAGES
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return state.startswith(_POSTGRES_OUTAGES)

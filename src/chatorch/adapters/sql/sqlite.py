@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 READERS = 3
 BUSY_TIMEOUT = 10.0
 """Seconds that a writer waits for another process, such as the command line."""
+_WAL_RETRY = 0.01
 
 
 class SqliteDatabase(Database):
@@ -109,7 +111,7 @@ def _engine(
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, busy_timeout)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
@@ -118,3 +120,17 @@ def _engine(
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    """Puts the file into WAL mode, for good. SQLite's own busy time-out does not cover this one step of a new file."""
+    give_up_at = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(_WAL_RETRY)
+        else:
+            return

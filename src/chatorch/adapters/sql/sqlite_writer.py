@@ -94,13 +94,15 @@ def _transact(engine: Engine, together: Sequence[_Waiting]) -> None:
         if len(together) == 1:
             together[0].result = together[0].work(connection)
             return
-        execute: Any = connection.connection.driver_connection.execute  # type: ignore[union-attr]  # it is open
+        driver: Any = connection.connection.driver_connection
         for waiting in together:
-            execute("SAVEPOINT one")
+            driver.execute("SAVEPOINT one")
             try:
                 waiting.result = waiting.work(connection)
             except Exception as error:
+                if not driver.in_transaction:
+                    # SQLite gave up all of it (a full disk, say: https://sqlite.org/lang_transaction.html, 2.1).
+                    raise
                 waiting.error = error
-                # Where SQLite itself gave up the transaction, this raises, and all of them fail.
-                execute("ROLLBACK TO one")
-            execute("RELEASE one")
+                driver.execute("ROLLBACK TO one")
+            driver.execute("RELEASE one")

@@ -20,7 +20,7 @@ async def unless_client_leaves(receive: Receive) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as scope:
-            listener = asyncio.ensure_future(_disconnected(receive))
+            listener = asyncio.ensure_future(disconnected(receive))
             inside = True
 
             def leave(_: object) -> None:
@@ -39,6 +39,7 @@ async def unless_client_leaves(receive: Receive) -> AsyncIterator[None]:
         raise
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Waits until the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,5 +1,6 @@
 """A run as server-sent events (WHATWG HTML, 9.2): `id` is the position, so `Last-Event-ID` resumes exactly there."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
@@ -10,7 +11,8 @@ from starlette.types import Receive, Scope, Send
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import TERMINAL_EVENTS, MessageDelta, RunEvent, Silence
 from chatorch.entrypoints.envelope import EVENT_TYPES, envelope
-from chatorch.entrypoints.http.disconnect import ClientLeft, unless_client_leaves
+from chatorch.entrypoints.http.disconnect import disconnected
+from chatorch.entrypoints.http.middleware.exchange import frame_send
 
 PING = b": ping\n\n"
 PING_AFTER_S = 13.0
@@ -42,7 +44,8 @@ class EventFrames:
 class EventStream(Response):
     """Streams a run's events until the terminal one. A client that disconnects leaves the run; it does not stop it.
 
-    Written straight to ASGI: `StreamingResponse` costs a task group and 20 µs a token more.
+    Written straight to ASGI, by a task of its own: resuming the dozen frames of middleware and routing that the
+    request's task is in costs as much as encoding an event, and so does sending through them.
     """
 
     media_type = "text/event-stream"
@@ -55,6 +58,7 @@ class EventStream(Response):
         frames: EventFrames,
         counted: Callable[[], AbstractContextManager[object]] = nullcontext,
         headers: dict[str, str] | None = None,
+        ping_after_s: float = PING_AFTER_S,
     ) -> None:
         super().__init__(
             headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", **(headers or {})}
@@ -64,27 +68,33 @@ class EventStream(Response):
         self._events = events
         self._frames = frames
         self._counted = counted
+        self._ping_after_s = ping_after_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        pump = asyncio.ensure_future(self._send_events(frame_send(scope, send)))
+        leaving = asyncio.ensure_future(disconnected(receive))
+        leaving.add_done_callback(lambda _: pump.cancel())
         try:
-            async with aclosing(self._events), unless_client_leaves(receive):
-                with self._counted():
-                    await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                    await self._send_events(send)
-        except ClientLeft:
-            return
+            with self._counted():
+                await asyncio.wait((pump,))
         finally:
+            leaving.cancel()
+            pump.cancel()
             self._frames.forget(self._run_id)
+        if not pump.cancelled():
+            pump.result()
 
     async def _send_events(self, send: Send) -> None:
         run_id, frame = self._run_id, self._frames.frame
         sent_at = time.monotonic()
-        async for event in self._events:
-            if isinstance(event, Silence):
-                if time.monotonic() - sent_at < PING_AFTER_S:
-                    continue
-                body, more = PING, True
-            else:
-                body, more = frame(run_id, event), not isinstance(event, TERMINAL_EVENTS)
-            await send({"type": "http.response.body", "body": body, "more_body": more})
-            sent_at = time.monotonic()
+        async with aclosing(self._events) as events:
+            async for event in events:
+                if isinstance(event, Silence):
+                    if time.monotonic() - sent_at < self._ping_after_s:
+                        continue
+                    body, more = PING, True
+                else:
+                    body, more = frame(run_id, event), not isinstance(event, TERMINAL_EVENTS)
+                await send({"type": "http.response.body", "body": body, "more_body": more})
+                sent_at = time.monotonic()
