@@ -43,7 +43,7 @@ class RunLog(Protocol):
     def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         """Yields what comes after position `after`, live: no gap, no repeat.
 
-        A follower ahead of the text gets a snapshot. `SILENCE` comes whenever nothing was said for two seconds.
+        A follower ahead of the text gets a snapshot. `SILENCE` comes when nothing was said for two to four seconds.
         Ends after the terminal event; ends without one where this log has no more to say (never open here, or
         abandoned): then the run's row tells.
         """

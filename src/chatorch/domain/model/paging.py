@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from chatorch.domain.model.errors import InvalidField
@@ -34,7 +34,7 @@ class ThreadCursor:
                     when = datetime.fromisoformat(at)
                 except ValueError:
                     raise _bad_cursor() from None
-                if when.tzinfo is not None and "\0" not in id_:
+                if when.utcoffset() == timedelta() and id_.isascii() and "\0" not in id_:
                     return cls(when, id_)
         raise _bad_cursor()
 

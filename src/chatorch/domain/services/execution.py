@@ -117,7 +117,8 @@ class Execution:
         raise RuntimeError("the model's stream ended without a Finish")
 
     def _leave_stream(self) -> None:
-        if self._scope is not None:
+        # A scope that is ending already cannot be asked again: a run may be stopped and lost at once.
+        if self._scope is not None and self._scope.when() is None:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def _broken_off(self, error: Exception) -> TerminalEvent:

@@ -15,8 +15,10 @@ from chatorch.entrypoints.http.disconnect import disconnected
 from chatorch.entrypoints.http.middleware.exchange import frame_send
 
 PING = b": ping\n\n"
-PING_AFTER_S = 13.0
-"""Silence is noticed every two seconds, so no more than 15 s pass without a byte."""
+PING_AFTER_S = 11.0
+"""Silence is noticed within four seconds, so no more than 15 s pass without a byte."""
+STUCK_S = 60.0
+"""A client that takes nothing for so long, with its connection open, is given up; it may come back and resume."""
 
 
 class EventFrames:
@@ -77,7 +79,9 @@ class EventStream(Response):
         leaving.add_done_callback(lambda _: pump.cancel())
         try:
             with self._counted():
-                await asyncio.wait((pump,))
+                while not (await asyncio.wait((pump,), timeout=STUCK_S))[0]:
+                    if self._sending_since is not None and time.monotonic() - self._sending_since > STUCK_S:
+                        return
         finally:
             leaving.cancel()
             pump.cancel()
@@ -87,7 +91,8 @@ class EventStream(Response):
 
     async def _send_events(self, send: Send) -> None:
         run_id, frame = self._run_id, self._frames.frame
-        sent_at = time.monotonic()
+        now = time.monotonic
+        sent_at = now()
         async with aclosing(self._events) as events:
             async for event in events:
                 if isinstance(event, Silence):
@@ -96,5 +101,6 @@ class EventStream(Response):
                     body, more = PING, True
                 else:
                     body, more = frame(run_id, event), not isinstance(event, TERMINAL_EVENTS)
+                self._sending_since = sent_at = now()
                 await send({"type": "http.response.body", "body": body, "more_body": more})
-                sent_at = time.monotonic()
+                self._sending_since = None

@@ -473,3 +473,18 @@ async def test_a_failed_start_does_not_hold_the_thread():
         await chat.runs.start(ALICE, StartChat((NewMessage(Role.USER, ""),)))
 
     assert chat.executions.live == 0
+
+
+async def test_a_run_that_is_stopped_and_lost_at_once_is_given_up_quietly():
+    pause = Pause()
+    chat = Chat(ScriptedChatModel("Hel", pause))
+    run = await chat.start()
+    await pause.reached()
+    await chat.recovery.end_all()
+
+    await chat.runs.cancel(ALICE, run.id)
+    chat.executions.stop(run.id, CancelReason.DETACHED)
+    await chat.executions.checkpoint()
+    await chat.executions.checkpoint()
+
+    assert (await chat.ended(run)).status is RunStatus.INTERRUPTED
