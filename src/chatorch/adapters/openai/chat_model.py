@@ -63,7 +63,7 @@ class OpenAIChatModel(ChatModel):
         failure: UpstreamError | None = None
         finish: Finish | None = None
         try:
-            response = await watch.wait(self._open(prompt, attempt))
+            response = await watch.wait(lambda: self._open(prompt, attempt))
             completion = Completion(response, watch)
             while not completion.over:
                 try:

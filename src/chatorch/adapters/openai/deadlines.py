@@ -1,7 +1,7 @@
 """How long a provider may take."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,11 +52,11 @@ class Watch:
         self.progress = False
         self.waiting: asyncio.Task[object] | None = None
 
-    async def wait(self, work: Awaitable[T]) -> T:
+    async def wait(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives. Raises `TimeoutError` once the time is up."""
         try:
             self.begin()
-            result = await work
+            result = await work()
             self.waiting = None
         except BaseException as error:
             raise self.cause_of(error) from None

@@ -71,6 +71,7 @@ class EventStream(Response):
         self._frames = frames
         self._counted = counted
         self._ping_after_s = ping_after_s
+        self._sending_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
