@@ -101,6 +101,18 @@ async def test_who_stops_listening_hangs_up_at_once(
     assert seen.closed_at - stopped < 0.25
 
 
+async def test_a_cancel_is_never_taken_for_the_end_of_the_answer(model: OpenAIChatModel, upstream: Upstream) -> None:
+    name = upstream.model(play.text("a"), play.finish(), play.pause("cancelled after the finish"))
+    stream = model.stream(prompt(name))
+    assert await anext(stream) == "a"
+    waiting = asyncio.ensure_future(anext(stream))
+    await upstream.until(name, "paused")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await upstream.until(name, "closed")
+
+
 async def test_a_stream_closed_between_two_pieces_hangs_up_at_once(model: OpenAIChatModel, upstream: Upstream) -> None:
     name = upstream.model(play.tokens(1000, every=0.01))
     stream = model.stream(prompt(name))

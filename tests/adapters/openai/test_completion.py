@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncIterator, Sequence
 
 import httpx2
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatorch.adapters.openai.completion import Completion
 from chatorch.adapters.openai.deadlines import Deadlines, Watch
+from chatorch.adapters.openai.transport import SOURCE_EXTENSION, ByteSource
 from chatorch.ports.chat_model import Finish
 
 CHARACTERS = st.characters() | st.sampled_from(["\0", "\ud83d", "\ude00", "\u2028", "\n", "\r", "😀"])
@@ -57,3 +59,21 @@ def test_any_cut_of_the_bytes_gives_the_same_text(
     storable = all(c not in piece for piece in pieces for c in "\0\ud83d\ude00")
     if storable and not any("\ud800" <= c <= "\udfff" for piece in pieces for c in piece):
         assert text == "".join(pieces)
+
+
+class BrokenSource(ByteSource):
+    """Has some bytes left, and nothing to read any more."""
+
+    async def read(self) -> bytes:
+        raise AssertionError
+
+    def rest(self) -> bytes:
+        return b"left"
+
+
+async def test_what_had_come_before_a_failure_counts_but_a_cancellation_comes_first() -> None:
+    response = httpx2.Response(200, extensions={SOURCE_EXTENSION: BrokenSource()})
+    completion = Completion(response, Watch(Deadlines()))
+    assert completion.rest(ConnectionResetError()) == b"left"
+    with pytest.raises(asyncio.CancelledError):
+        completion.rest(asyncio.CancelledError())

@@ -15,6 +15,8 @@ from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
 from tests.support.postgres import Databases, PostgresServer
 
+OURS = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
 HOLD_AND_DIE = """
 import asyncio, sys
 from chatorch.adapters.sql import open_lock
@@ -130,9 +132,9 @@ async def test_another_process_that_was_quicker_is_reported_once(postgres: Datab
     with told:
         waiting = asyncio.create_task(quicker.execute("SELECT pg_advisory_lock($1)", _STORE))
         async with asyncio.timeout(10):
-            while not await breaker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            while not await breaker.fetchval(f"SELECT count(*) FROM pg_locks WHERE {OURS} AND NOT granted"):
                 pass
-        await breaker.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE granted AND locktype = 'advisory'")
+        await breaker.execute(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {OURS} AND granted")
         await told.until("another process took the lock")
         await waiting
         for _ in range(5):

@@ -52,10 +52,14 @@ class Completion:
         return text
 
     def rest(self, error: BaseException) -> bytes:
-        """What had come before `read` failed so; else nothing, where the text is whole already; else raises it."""
-        data = self._source.rest()
-        if data or self._answer.announced:
-            return data
+        """What had come before `read` failed so; nothing, where the text is whole already; else raises it.
+
+        Raises what is no failure but a cancellation, whatever had come.
+        """
+        if isinstance(error, Exception):
+            data = self._source.rest()
+            if data or self._answer.announced:
+                return data
         raise error
 
     async def finish(self) -> Finish:

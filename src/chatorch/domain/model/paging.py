@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
@@ -13,6 +14,8 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class ThreadCursor:
                     when = datetime.fromisoformat(at)
                 except ValueError:
                     raise _bad_cursor() from None
-                if when.utcoffset() == timedelta() and id_.isascii() and "\0" not in id_:
+                if when.utcoffset() == timedelta() and not _UNSTORABLE.search(id_):
                     return cls(when, id_)
         raise _bad_cursor()
 
