@@ -1,15 +1,40 @@
-"""Servers and files that many tests share."""
+"""Servers and files that many tests share, and the guard that keeps all tests on this machine."""
 
 import asyncio
+import ipaddress
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
 
 from chatorch.adapters.sql import schema
 from tests.support.postgres import Databases, PostgresServer
+from tests.support.upstream import Upstream
+
+
+def refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook (PEP 578): whatever a test, or a library under it, connects to must be on loopback."""
+    if event == "socket.connect" and isinstance(address := arguments[1], tuple):
+        host = str(address[0])
+        if host != "localhost" and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+            raise AssertionError("a test tried to leave this machine")
+
+
+def pytest_configure() -> None:
+    if "CHATORCH_TEST_DATABASE_URL" not in os.environ:
+        sys.addaudithook(refuse_the_world)
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    """A provider on loopback, in a process of its own, that does what a test tells it."""
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
 
 
 @pytest.fixture(scope="session")

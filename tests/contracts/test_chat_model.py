@@ -1,7 +1,7 @@
 """What every chat model keeps to: the port's contract."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,16 +10,8 @@ from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.ports.chat_model import ChatModel, Finish
 from tests.support.chat import listen, prompt
 from tests.support.fakes import FakeClock, ScriptedChatModel
-from tests.support.upstream import Upstream
 
 MODEL = "mock-5-1"
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
 
 
 @pytest.fixture(params=["openai", "offline", "scripted"])

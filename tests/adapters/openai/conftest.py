@@ -1,6 +1,6 @@
 """The real adapter over a provider on loopback."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -12,13 +12,6 @@ from tests.support.upstream import Upstream
 KEY = "sk-canary-0123456789"
 
 NewModel = Callable[..., OpenAIChatModel]
-
-
-@pytest.fixture(scope="session")
-def upstream() -> Iterator[Upstream]:
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
 
 
 @pytest.fixture

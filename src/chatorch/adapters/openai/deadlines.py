@@ -24,7 +24,7 @@ class Watch:
     """Guards the waits of one stream, so that none outlasts its deadline.
 
     One timer a stream, and it is set again only when it rings (`asyncio.timeout` would set one for each wait). It
-    cancels its task inside a guarded wait only, never while the consumer is at work, whichever task that is.
+    cancels the one task that consumes the stream, inside a guarded wait only, never while it is at work.
 
     `wait` guards one wait. What waits for every token does the same by hand, to save a coroutine a token::
 
@@ -38,7 +38,7 @@ class Watch:
     Set `progress` when data came: from the next wait on, the idle deadline counts.
     """
 
-    __slots__ = ("_cancelling", "_due", "_end", "_idle", "_rang", "_time", "_timer", "progress", "waiting")
+    __slots__ = ("_cancelling", "_due", "_end", "_idle", "_rang", "_task", "_time", "_timer", "progress", "waiting")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._time = asyncio.get_running_loop().time
@@ -51,6 +51,7 @@ class Watch:
         self._rang = False
         self.progress = False
         self.waiting: asyncio.Task[object] | None = None
+        self._task: asyncio.Task[object] | None = None
 
     async def wait(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives. Raises `TimeoutError` once the time is up."""
@@ -69,7 +70,11 @@ class Watch:
             self._due = self._time() + self._idle
         if self._timer is None:
             self._set_timer()
-        self.waiting = asyncio.current_task()
+        if self._task is None:
+            # Once a stream, since one task consumes it: before Python 3.12 asking takes a system call, and a token
+            # is 40 µs.
+            self._task = asyncio.current_task()
+        self.waiting = self._task
 
     def cause_of(self, error: BaseException) -> BaseException:
         """What ended a wait: a `TimeoutError` where it was our own cancelling, else the error itself."""
