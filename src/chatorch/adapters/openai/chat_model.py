@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
-from openai import AsyncOpenAI, AsyncStream
+from openai import AsyncStream
 
-from chatorch.adapters.openai.client import OPENAI_BASE_URL, http_client_for, without_credentials
+from chatorch import __version__
+from chatorch.adapters.openai.client import OPENAI_BASE_URL, RepeatingClient, http_client_for, without_credentials
 from chatorch.adapters.openai.completion import Completion
 from chatorch.adapters.openai.deadlines import Deadlines, Watch
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
@@ -47,11 +48,12 @@ class OpenAIChatModel(ChatModel):
         url = base_url or OPENAI_BASE_URL
         self._deadlines = deadlines or Deadlines()
         self._send_user = urlsplit(url).hostname == "api.openai.com" if send_user is None else send_user
-        self._client = AsyncOpenAI(
+        self._client = RepeatingClient(
             api_key=api_key or NO_KEY,
             base_url=without_credentials(url),
             max_retries=max_retries,
             timeout=None,
+            default_headers={"User-Agent": f"chatorch/{__version__}"},
             http_client=http_client or http_client_for(url),
         )
 
