@@ -63,7 +63,7 @@ async def test_it_streams_visibly_but_never_for_minutes(words: int) -> None:
     clock = FakeClock()
     listening = asyncio.ensure_future(listen(OfflineChatModel(clock), prompt("any", "word " * words)))
     while not listening.done():
-        await clock.advance(0.02)
+        await clock.advance(0.04)
     heard: Heard = listening.result()
     assert len(heard.pieces) > 10
     assert 0.02 * 10 < clock.monotonic() <= MAX_SECONDS + 0.1

@@ -25,7 +25,7 @@ class OfflineChatModel(ChatModel):
     `piece_delay` is in seconds. However long the message, an answer takes five seconds at most: its pieces grow.
     """
 
-    def __init__(self, clock: Clock, piece_delay: float = 0.02) -> None:
+    def __init__(self, clock: Clock, piece_delay: float = 0.04) -> None:
         self._clock = clock
         self._piece_delay = piece_delay
 

@@ -129,7 +129,12 @@ class Container(containers.DeclarativeContainer):
         Conversations, store=threads, log=run_log, runs=runs, executions=executions, clock=clock
     )
     recovery = providers.Singleton(
-        Recovery, progress=progress, clock=clock, telemetry=telemetry, lease_s=settings.provided.lease_s
+        Recovery,
+        progress=progress,
+        clock=clock,
+        telemetry=telemetry,
+        lease_s=settings.provided.lease_s,
+        executed_here=executions.provided.executes,
     )
     authentication = providers.Singleton(
         Authentication,

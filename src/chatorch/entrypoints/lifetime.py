@@ -44,17 +44,20 @@ async def lifetime(
 ) -> AsyncIterator[None]:
     """Everything that lives as long as the process.
 
-    `store_lock` is None where other processes share the store: then leases decide which runs are dead. `closing` is
-    closed in the order given, after the last run has ended and before the database.
+    `store_lock` is None where other processes share the store: then only leases decide which runs are dead. `closing`
+    is closed in the order given, after the last run has ended and before the database.
     """
     async with _claimed(store_lock):
         try:
             await database.start()
             if store_lock is not None and (count := await recovery.end_all()):
                 log.info("runs_interrupted", count=count, reason="the process that executed them is gone")
-            loops = [executions.keep_saved(), executions.keep_grace(), sample_loop_lag(clock, metrics.loop_was_late)]
-            if store_lock is None:
-                loops.append(recovery.keep_watch())
+            loops = [
+                executions.keep_saved(),
+                executions.keep_grace(),
+                recovery.keep_watch(),
+                sample_loop_lag(clock, metrics.loop_was_late),
+            ]
             async with _running(loops):
                 signals = SignalDrain(executions.drain, drain_limit_s)
                 signals.install()

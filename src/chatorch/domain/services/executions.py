@@ -59,6 +59,10 @@ class Executions:
         """How many runs are in flight here."""
         return len(self._live)
 
+    def executes(self, run_id: RunId) -> bool:
+        """Whether this run is in flight here."""
+        return run_id in self._live
+
     def begin(self, run: Run, prompt: Prompt, *, guest: bool = False) -> None:
         """Starts to carry out a run that has just been stored."""
         execution = Execution(

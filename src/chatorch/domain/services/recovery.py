@@ -2,9 +2,11 @@
 
 A worker shows that it lives by moving the heartbeat of its runs, a counter. A run is abandoned when its heartbeat
 was seen to stand still for the whole lease. Only time in which the store answered and this process itself was awake
-counts, so neither an outage of the store nor a stalled reaper kills a healthy run.
+counts, so neither an outage of the store nor a stalled reaper kills a healthy run. What this process carries out itself
+is never abandoned. But a run may be left by a process that lives: one that was stored, and the answer lost on the way.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
@@ -23,13 +25,25 @@ class _Sighting:
 
 
 class Recovery:
-    """Ends abandoned runs as `interrupted`, with the text saved so far. `lease_s` is in seconds."""
+    """Ends abandoned runs as `interrupted`, with the text saved so far. `lease_s` is in seconds.
 
-    def __init__(self, *, progress: RunProgress, clock: Clock, telemetry: RunTelemetry, lease_s: float) -> None:
+    `executed_here` tells which runs this process carries out.
+    """
+
+    def __init__(
+        self,
+        *,
+        progress: RunProgress,
+        clock: Clock,
+        telemetry: RunTelemetry,
+        lease_s: float,
+        executed_here: Callable[[RunId], bool] = lambda _: False,
+    ) -> None:
         self._progress = progress
         self._clock = clock
         self._telemetry = telemetry
         self._lease_s = lease_s
+        self._executed_here = executed_here
         self._interval_s = lease_s / SWEEPS_A_LEASE
         self._seen: dict[RunId, _Sighting] = {}
         self._swept_at: float | None = None
@@ -53,12 +67,12 @@ class Recovery:
                 self._telemetry.failed("the search for abandoned runs", error)
 
     async def sweep(self) -> int:
-        """Looks at all live runs once, and ends those whose lease is over. Returns how many.
+        """Looks at all live runs of others once, and ends those whose lease is over. Returns how many.
 
         Raises `StoreUnavailable`; then every lease is counted from its beginning again.
         """
         try:
-            live = await self._progress.live_runs()
+            live = [run for run in await self._progress.live_runs() if not self._executed_here(run.run_id)]
         except StoreUnavailable:
             self._seen.clear()
             self._swept_at = None

@@ -1,5 +1,7 @@
 """The outermost layer: every request gets an id, one log line and its place in the metrics."""
 
+from functools import lru_cache
+from ipaddress import ip_address
 from time import perf_counter
 
 import structlog
@@ -43,14 +45,13 @@ class Access:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._metrics.request_done(route, method, status, duration_s)
         say = log.debug if route.startswith(ROUTINE) and status < 400 else log.info
-        client = scope.get("client")
         say(
             "request",
             method=method,
             route=route,
             status=status,
             duration_ms=round(duration_s * 1000, 2),
-            client=client[0] if client else None,
+            client=client_address(scope),
         )
 
 
@@ -65,6 +66,21 @@ def route_template(scope: Scope) -> str:
     included = scope.get("fastapi", {}).get("effective_route_context")
     template = getattr(included, "path_format", None) or getattr(route, "path_format", None)
     return template if isinstance(template, str) else UNMATCHED
+
+
+def client_address(scope: Scope) -> str | None:
+    """The client's IP address. Behind a proxy the server takes it from a header, where it can be any text: then None."""
+    client = scope.get("client")
+    return client[0] if client and _is_address(client[0]) else None
+
+
+@lru_cache(maxsize=1024)
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _offered_id(scope: Scope) -> bytes | None:
