@@ -82,7 +82,13 @@ class Chat:
         self.conversations = Conversations(
             store=self.store.threads, log=self.log, runs=self.runs, executions=self.executions, clock=self.clock
         )
-        self.recovery = Recovery(progress=self.store.progress, clock=self.clock, telemetry=self.telemetry, lease_s=5.0)
+        self.recovery = Recovery(
+            progress=self.store.progress,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            lease_s=5.0,
+            executed_here=self.executions.executes,
+        )
 
     async def start(self, text: str = "Hi", who: Principal = ALICE, **more: object) -> Run:
         return await self.runs.start(who, StartChat((NewMessage(Role.USER, text),), **more))

@@ -28,7 +28,10 @@ def free_port() -> int:
 
 
 class Server:
-    """`settings` are environment variables. The folder holds the SQLite file and the log; it outlives restarts."""
+    """`settings` are environment variables. The folder holds the SQLite file and the log; it outlives restarts.
+
+    `tokens` are those of the users who are signed in.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -41,7 +44,7 @@ class Server:
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self._tokens: dict[str, str] = {}
+        self.tokens: dict[str, str] = {}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,6 +56,11 @@ class Server:
         with suppress(FileNotFoundError):
             return (self.folder / "server.log").read_text()
         return ""
+
+    @property
+    def errors(self) -> list[dict]:
+        """What the server logged as an error, so far, over all its starts."""
+        return [record for record in map(json.loads, self.log.splitlines()) if record["level"] in {"error", "critical"}]
 
     async def start(self) -> None:
         """Returns once the server is ready to serve."""
@@ -112,18 +120,24 @@ class Server:
     async def client(self, username: str = "alice") -> httpx.AsyncClient:
         """Signed in as a user, who is added where there is none yet. To be closed by the caller."""
         client = httpx.AsyncClient(base_url=self.url, timeout=30)
-        if username not in self._tokens:
+        if username not in self.tokens:
             await asyncio.to_thread(self.command, "users", "add", username, "--password-stdin", stdin=PASSWORD)
             form = {"grant_type": "password", "username": username, "password": PASSWORD}
             answer = await client.post("/token", data=form)
-            self._tokens[username] = answer.raise_for_status().json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {self._tokens[username]}"
+            self.tokens[username] = answer.raise_for_status().json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {self.tokens[username]}"
         return client
 
 
 @asynccontextmanager
 async def running(folder: Path, **settings: str) -> AsyncIterator[Server]:
-    server = Server(folder, **settings)
+    async with serving(Server(folder, **settings)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[Server]:
+    """Starts it for as long as the block lasts; the block may kill and start it again."""
     await server.start()
     try:
         yield server

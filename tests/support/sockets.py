@@ -5,13 +5,14 @@ import contextlib
 import json
 import socket
 import struct
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.event_reader import EventReader
 from tests.support.server import Server
+
+T = TypeVar("T")
 
 BOUND_S = 10.0
 RST = struct.pack("ii", 1, 0)
@@ -172,10 +173,20 @@ class Caller:
     async def post(self, path: str, json_body: object = None, within: float = BOUND_S) -> Exchange:
         return await (await self.request("POST", path, json_body)).ended(within)
 
-    async def say(self, text: str, *, cut_after: int | None = None, how: str = "fin", **members: object) -> Exchange:
+    async def say(
+        self,
+        text: str,
+        *,
+        key: str | None = None,
+        cut_after: int | None = None,
+        how: str = "fin",
+        **members: object,
+    ) -> Exchange:
         """Sends a message, and begins to read the answer's events, or its JSON with ``stream=False``."""
         body = {"messages": [{"role": "user", "content": text}], "stream": True, **members}
-        return await self.request("POST", "/api/chat/protected", body, cut_after=cut_after, how=how)
+        headers = {"idempotency-key": key} if key else {}
+        path = "/api/chat/protected"
+        return await self.request("POST", path, body, headers=headers, cut_after=cut_after, how=how)
 
     async def follow(
         self, run_id: str, after: int | None = None, *, cut_after: int | None = None, how: str = "fin"
@@ -207,10 +218,8 @@ class Caller:
 
 @asynccontextmanager
 async def calling(server: Server, username: str = "alice") -> AsyncIterator[Caller]:
-    """A caller of this server; whatever it left open is closed in the end."""
-    client = await server.client(username)
-    caller = Caller(server.port, client.headers["authorization"])
-    await client.aclose()
+    """Somebody who is signed in to this server; whatever is left open is closed in the end."""
+    caller = Caller(server.port, f"Bearer {server.tokens[username]}")
     try:
         yield caller
     finally:
@@ -224,3 +233,9 @@ async def all_started(streams: Sequence[Exchange], within: float = BOUND_S) -> N
 
 async def all_ended(streams: Sequence[Exchange], within: float = BOUND_S) -> None:
     await asyncio.gather(*(stream.ended(within) for stream in streams))
+
+
+def batches(things: Sequence[T], count: int) -> Iterator[Sequence[T]]:
+    """So many at once, so that load stays bounded at any size of a test."""
+    for start in range(0, len(things), count):
+        yield things[start : start + count]

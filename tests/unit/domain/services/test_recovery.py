@@ -6,6 +6,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel
+from tests.support.stores import new_run, turn
 
 
 @pytest.fixture
@@ -75,3 +76,15 @@ async def test_a_process_that_is_alone_ends_all_live_runs_at_once(worker: Chat):
     run_id = worker.store.interactions()[0].run_id
     run = await reaper.runs.read(ALICE, run_id)
     assert (run.status, run.text) == (RunStatus.INTERRUPTED, "Hello")
+
+
+async def test_what_a_process_carries_out_itself_is_never_abandoned_even_if_no_checkpoint_gets_through(worker: Chat):
+    assert await sweeps(worker, 60) == 0
+
+
+async def test_a_run_that_was_stored_but_never_begun_is_ended_by_the_process_that_lost_it(worker: Chat):
+    await worker.store.runs.open_run(new_run("lost", owner=ALICE.user_id), turn("lost", "lost", opens=True))
+
+    assert await sweeps(worker, 7) == 1
+    [interaction] = worker.store.interactions()
+    assert (interaction.run_id, interaction.status) == ("run_lost", RunStatus.INTERRUPTED)

@@ -1,6 +1,5 @@
 """The outermost layer: every request gets an id, one log line and its place in the metrics."""
 
-from functools import lru_cache
 from ipaddress import ip_address
 from time import perf_counter
 
@@ -69,18 +68,16 @@ def route_template(scope: Scope) -> str:
 
 
 def client_address(scope: Scope) -> str | None:
-    """The client's IP address. Behind a proxy the server takes it from a header, where it can be any text: then None."""
+    """The client's IP address, without a zone. None for anything else: behind a proxy it comes from a header."""
     client = scope.get("client")
-    return client[0] if client and _is_address(client[0]) else None
-
-
-@lru_cache(maxsize=1024)
-def _is_address(host: str) -> bool:
+    if not client:
+        return None
+    host: str = client[0].partition("%")[0]
     try:
         ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
+    return host
 
 
 def _offered_id(scope: Scope) -> bytes | None:

@@ -1,0 +1,120 @@
+"""What belongs to somebody else is not there: every id of Alice's on every operation, asked for by Bob."""
+
+import itertools
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.api import Api, Apis, LiveRun, ask, live_run, problem_of, said
+from tests.support.operations import Operation, operations
+
+CHAT = "/api/chat/protected"
+
+
+def rows_of(api: Api) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything that is stored."""
+    path = Path(api.container.settings().database_url.removeprefix("sqlite:///"))
+    connection = sqlite3.connect(path)
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    stored = {table: sorted(connection.execute(f"SELECT * FROM {table}"), key=repr) for table in tables}
+    connection.close()
+    return stored
+
+
+def bodies_for(operation: Operation, ids: list[str]) -> list[dict[str, Any]]:
+    """Bodies that are right in everything but whose things they name."""
+    if operation.path.startswith("/api/chat"):
+        return [said("intruding", thread_id=given) for given in ids]
+    if operation.method == "PATCH":
+        return [{"title": "taken over"}, {"metadata": {"taken": "over"}}]
+    return [{}, {"stream": True}]
+
+
+@pytest.fixture
+async def quiet(apis: Apis) -> Api:
+    """Writes nothing by itself while a run is live."""
+    return await apis.start(checkpoint_s=600, lease_s=1200)
+
+
+async def ids_of(client: httpx.AsyncClient, live: LiveRun) -> list[str]:
+    """All of a user's ids, of every kind."""
+    found = {live.id, (await client.get("/api/me")).json()["user_id"]}
+    for thread in (await client.get("/api/threads")).json()["data"]:
+        found.add(thread["id"])
+        for message in (await client.get(f"/api/threads/{thread['id']}/messages")).json()["data"]:
+            found |= {message["id"], message["run_id"]} - {None}
+    return sorted(found)
+
+
+async def test_every_foreign_id_on_every_operation_is_not_found_and_changes_nothing(quiet: Api) -> None:
+    alice, bob = await quiet.user("alice"), await quiet.user("bob")
+    ended = await ask(alice, "secret question")
+    await ask(bob)
+    async with live_run(quiet, alice, "secret answer", thread_id=ended["thread_id"]) as live:
+        ids = await ids_of(alice, live)
+        assert len(ids) == 8
+        before, calls, tried = rows_of(quiet), len(quiet.model.calls), 0
+        for operation in operations(quiet.app):
+            if not operation.parameters and not operation.path.startswith("/api/chat"):
+                continue
+            for given, body in itertools.product(ids if operation.parameters else ["x"], bodies_for(operation, ids)):
+                values = dict.fromkeys(operation.parameters, given)
+                answer = await operation.send(bob, body=body, **values)
+                problem_of(answer, 404, "not_found")
+                assert "secret" not in answer.text
+                tried += 1
+        assert tried >= 100
+        assert rows_of(quiet) == before
+        assert len(quiet.model.calls) == calls
+        assert not live.response.done()
+        assert (await live.end()).json()["response"] == "secret answer"
+
+
+async def test_an_id_of_ones_own_of_another_kind_is_not_found_either(quiet: Api) -> None:
+    alice = await quiet.user("alice")
+    said_before = await ask(alice)
+    before = rows_of(quiet)
+    for operation in operations(quiet.app):
+        for parameter in operation.parameters:
+            wrong = [said_before[kind] for kind in ("thread_id", "run_id", "message_id") if kind != parameter]
+            for given, body in itertools.product(wrong, bodies_for(operation, wrong)):
+                problem_of(await operation.send(alice, body=body, **{parameter: given}), 404, "not_found")
+    for given in (said_before["run_id"], said_before["message_id"]):
+        problem_of(await alice.post(CHAT, json=said(thread_id=given)), 404, "not_found")
+    assert rows_of(quiet) == before
+
+
+async def test_lists_show_only_ones_own_also_after_a_foreign_cursor(
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    threads = {}
+    for i in range(6):
+        for name, client in (("alice", alice), ("bob", bob)):
+            threads.setdefault(name, []).append((await ask(client, f"{name} {i}"))["thread_id"])
+    for order in ("asc", "desc"):
+        cursor = (await alice.get("/api/threads", params={"limit": 3, "order": order})).json()["after"]
+        for query in ({"order": order}, {"order": order, "after": cursor}):
+            page = (await bob.get("/api/threads", params=query)).json()["data"]
+            assert page
+            assert {thread["id"] for thread in page} <= set(threads["bob"])
+    cursor = (await alice.get(f"/api/threads/{threads['alice'][0]}/messages", params={"limit": 1})).json()["after"]
+    page = await bob.get(f"/api/threads/{threads['bob'][0]}/messages", params={"after": cursor})
+    assert [message["content"] for message in page.json()["data"]] == ["Hello world"]
+
+
+async def test_a_foreign_idempotency_key_joins_nothing(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    key = {"Idempotency-Key": "one"}
+    mine = (await alice.post(CHAT, json=said("my secret"), headers=key)).json()
+    theirs = (await bob.post(CHAT, json=said("my secret"), headers=key)).json()
+    assert mine["run_id"] != theirs["run_id"]
+    assert mine["thread_id"] != theirs["thread_id"]
+
+
+async def test_an_admin_sees_no_more_of_others_than_anybody(api: Api, alice: httpx.AsyncClient) -> None:
+    root = await api.user("root", admin=True)
+    mine = await ask(alice)
+    for path in (f"/api/threads/{mine['thread_id']}", f"/api/runs/{mine['run_id']}"):
+        problem_of(await root.get(path), 404, "not_found")

@@ -1,0 +1,84 @@
+"""Guests: one turn without a token, where the operator lets them in."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.support.api import Api, Apis, ask, problem_of, said
+from tests.support.eventually import eventually
+from tests.support.fakes import Pause
+from tests.support.plumbed_app import serving
+
+CHAT = "/api/chat"
+
+
+@pytest.fixture
+async def open_api(apis: Apis) -> Api:
+    return await apis.start(anonymous_chat=True)
+
+
+async def test_a_guest_gets_an_answer(open_api: Api) -> None:
+    answer = await open_api.anonymous().post(CHAT, json=said(user_id="kiosk 7"))
+    assert (answer.status_code, answer.json()["response"]) == (200, "Hello world")
+
+
+async def test_a_guests_user_id_is_a_mere_label_even_where_it_is_a_users_id(open_api: Api) -> None:
+    alice = await open_api.user("alice")
+    own = (await alice.get("/api/me")).json()["user_id"]
+    answer = await open_api.anonymous().post(CHAT, json=said(user_id=own))
+    assert answer.status_code == 200
+    assert open_api.model.calls[0].prompt.user != own
+    assert (await alice.get("/api/threads")).json()["data"] == []
+    assert (await alice.get(f"/api/runs/{answer.json()['run_id']}")).status_code == 404
+
+
+async def test_a_guest_may_stream(open_api: Api) -> None:
+    answer = await open_api.anonymous().post(CHAT, json=said(stream=True))
+    assert "run.completed" in answer.text
+
+
+async def test_a_guest_cannot_continue_a_thread_not_even_the_own_one(open_api: Api) -> None:
+    guest = open_api.anonymous()
+    thread = (await guest.post(CHAT, json=said())).json()["thread_id"]
+    for thread_id in (thread, "thr_nowhere"):
+        problem_of(await guest.post(CHAT, json=said(thread_id=thread_id)), 403, "guest_thread")
+
+
+async def test_a_guest_has_nothing_but_this_one_door(open_api: Api) -> None:
+    guest = open_api.anonymous()
+    run = (await guest.post(CHAT, json=said())).json()["run_id"]
+    for path in ("/api/me", "/api/threads", f"/api/runs/{run}", f"/api/runs/{run}/events"):
+        problem_of(await guest.get(path), 401, "not_authenticated")
+    problem_of(await guest.post("/api/chat/protected", json=said()), 401, "not_authenticated")
+
+
+async def test_where_guests_are_let_in_a_token_still_counts(open_api: Api) -> None:
+    alice = await open_api.user("alice")
+    answer = await alice.post(CHAT, json=said())
+    again = await ask(alice, thread_id=answer.json()["thread_id"])
+    assert again["thread_id"] == answer.json()["thread_id"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_guest_who_leaves_cancels_the_run_at_once(open_api: Api, stream: bool) -> None:
+    pause = Pause()
+    open_api.model.then("a", pause)
+    async with serving(open_api.app) as (host, port), httpx.AsyncClient() as client:
+        asked = asyncio.ensure_future(client.post(f"http://{host}:{port}{CHAT}", json=said(stream=stream)))
+        await pause.reached()
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        async with asyncio.timeout(0.5):
+            await open_api.model.calls[0].until_closed()
+    assert not open_api.model.calls[0].finished
+
+    async def is_counted() -> bool:
+        text = (await open_api.anonymous().get("/metrics")).text
+        return 'chatorch_runs_total{code="",status="cancelled"} 1.0' in text
+
+    await eventually(is_counted)
+
+
+async def test_where_guests_are_not_let_in_they_are_asked_for_a_token(api: Api) -> None:
+    problem_of(await api.anonymous().post(CHAT, json=said(user_id="kiosk 7")), 401, "not_authenticated")

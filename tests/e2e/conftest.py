@@ -1,0 +1,85 @@
+"""A provider on loopback, and servers that use it, with Alice signed in."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.accounts import sign_up
+from tests.support.postgres import Databases, PostgresServer
+from tests.support.server import Server
+from tests.support.upstream import Upstream
+
+NewServer = Callable[..., Awaitable[Server]]
+ServerIn = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="session")
+def server_in(upstream: Upstream, migrated_sqlite: Path) -> ServerIn:
+    """Makes a server, not started, in a folder: with that provider, any model, and any number of runs a user.
+
+    ``server_in(folder, detach_grace_s=0.5)`` sets ``CHATORCH_DETACH_GRACE_S``. On SQLite where no URL is given.
+    """
+
+    def new(folder: Path, database_url: str | None = None, **settings: object) -> Server:
+        if database_url is None:
+            shutil.copy(migrated_sqlite, folder / "chat.db")
+            database_url = f"sqlite:///{folder}/chat.db"
+        return Server(
+            folder,
+            DATABASE_URL=database_url,
+            OPENAI_API_KEY="sk-test",
+            OPENAI_BASE_URL=upstream.base_url,
+            CHATORCH_ALLOWED_MODELS="*",
+            CHATORCH_MAX_LIVE_RUNS_PER_USER="100000",
+            **{f"CHATORCH_{name.upper()}": str(value) for name, value in settings.items()},
+        )
+
+    return new
+
+
+@pytest.fixture
+def new_server(server_in: ServerIn, tmp_path: Path) -> NewServer:
+    """Makes a server of the test's own, on SQLite, not started: ``await new_server(detach_grace_s=0.5)``."""
+
+    async def new(**settings: object) -> Server:
+        server = server_in(tmp_path, **settings)
+        await sign_up(server, "alice")
+        return server
+
+    return new
+
+
+@pytest.fixture(scope="session")
+def server(server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One on SQLite for all tests that harm nobody else by what they do to it."""
+    server = server_in(tmp_path_factory.mktemp("on-sqlite"))
+    asyncio.run(_begin(server))
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def on_postgres(
+    server_in: ServerIn, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One on a PostgreSQL of our own, which a test may stop as long as it starts it again."""
+    url = asyncio.run(Databases(postgres_server.url).fresh())
+    server = server_in(tmp_path_factory.mktemp("on-postgres"), url)
+    asyncio.run(_begin(server))
+    yield server
+    asyncio.run(server.stop())
+
+
+async def _begin(server: Server) -> None:
+    await sign_up(server, "alice")
+    await server.start()

@@ -1,0 +1,33 @@
+"""Accounts and tokens made directly: as the command line and the server make them, without the seconds they take."""
+
+from datetime import UTC, datetime, timedelta
+
+from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.sql import SqlUserStore, open_database
+from chatorch.adapters.system import TimeOrderedIds
+from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.ports.tokens import Claims
+from tests.support.server import PASSWORD, Server
+
+SCOPES = frozenset({Scope.CHAT})
+
+
+async def sign_up(server: Server, username: str) -> None:
+    """Adds a user with the password `PASSWORD` to the server's database, whose schema must be there.
+
+    She is signed in, for a day.
+    """
+    now = datetime.now(UTC)
+    born = now - timedelta(minutes=1)
+    passwords = Argon2PasswordHasher(workers=1)
+    password_hash = await passwords.hash(PASSWORD)
+    await passwords.aclose()
+    user = User(UserId(TimeOrderedIds().new("usr")), username, password_hash, SCOPES, False, born, born)
+    database = open_database(server.settings["DATABASE_URL"])
+    try:
+        await SqlUserStore(database).add(user)
+    finally:
+        await database.close()
+    signer = JwtTokenSigner(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
+    server.tokens[username] = signer.sign(Claims(user.id, SCOPES, "tok_1", now, now + timedelta(days=1)))
