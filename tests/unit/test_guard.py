@@ -13,3 +13,4 @@ def test_no_test_can_leave_this_machine():
 def test_loopback_is_home():
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as calling:
         calling.connect(listening.getsockname())
+        assert calling.getpeername() == listening.getsockname()

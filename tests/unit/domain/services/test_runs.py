@@ -185,6 +185,8 @@ async def test_a_guest_who_leaves_stops_the_run_at_once():
     async with following(chat, run):
         await pause.reached()
     await (await chat.model.called()).until_closed()
+    await settle()
+    assert [ending.cancel_reason for ending in chat.telemetry.endings] == [CancelReason.DETACHED]
 
 
 async def test_a_run_that_nobody_ever_followed_is_not_kept_for_ever():
@@ -195,6 +197,8 @@ async def test_a_run_that_nobody_ever_followed_is_not_kept_for_ever():
     await chat.clock.advance(5.5)
 
     await (await chat.model.called()).until_closed()
+    await settle()
+    assert [ending.cancel_reason for ending in chat.telemetry.endings] == [CancelReason.DETACHED]
     keeping.cancel()
 
 
