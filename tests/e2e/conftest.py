@@ -14,6 +14,8 @@ from tests.support.upstream import Upstream
 
 NewServer = Callable[..., Awaitable[Server]]
 ServerIn = Callable[..., Server]
+Record = Callable[[str, object], None]
+"""pytest's `record_property`, for the figure that a test shows: ``--junitxml=report.xml -o junit_family=legacy``."""
 
 
 @pytest.fixture(scope="session")

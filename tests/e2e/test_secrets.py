@@ -151,7 +151,7 @@ async def let_the_provider_fail(probe: Prober, canaries: Canaries, upstream: Ups
 
 
 async def let_the_store_fail(probe: Prober, canaries: Canaries, thread_id: str, execute: Execute) -> None:
-    """In a way that nobody foresees: a table is gone, so the driver's error quotes the statement and its values."""
+    """In a way that nobody foresees: a table is gone, and the error comes up with the statement in it."""
     await execute("ALTER TABLE messages RENAME TO hidden_messages")
     try:
         assert (await probe.chat(canaries["message that cannot be stored"])).status == 500

@@ -5,7 +5,7 @@ import signal
 import time
 from collections import Counter
 
-from tests.e2e.conftest import NewServer
+from tests.e2e.conftest import NewServer, Record
 from tests.support.eventually import eventually
 from tests.support.server import serving
 from tests.support.sizes import size
@@ -16,7 +16,9 @@ LIMIT_S = 1.5
 AT_ONCE_S = 0.3
 
 
-async def test_sigterm_drains_then_cancels_and_every_stream_hears_its_end(new_server: NewServer, upstream: Upstream):
+async def test_sigterm_drains_then_cancels_and_every_stream_hears_its_end(
+    new_server: NewServer, upstream: Upstream, record_property: Record
+):
     count = size(20, 100) // 2
     short = upstream.model(text("half "), pause("drain"), text("done"), finish(), usage(), done())
     endless = upstream.model(text("half "), hang())
@@ -28,6 +30,7 @@ async def test_sigterm_drains_then_cancels_and_every_stream_hears_its_end(new_se
         asked_at = time.monotonic()
         server.send_signal(signal.SIGTERM)
         await eventually(lambda: draining(alice), within=AT_ONCE_S)
+        record_property("unready_after_s", time.monotonic() - asked_at)
         refused = await (await alice.say("Hi", model=short)).ended()
         assert (refused.status, refused.json["code"]) == (503, "draining")
         assert "retry-after" in refused.headers
@@ -37,7 +40,8 @@ async def test_sigterm_drains_then_cancels_and_every_stream_hears_its_end(new_se
         assert time.monotonic() - asked_at < LIMIT_S
         await all_ended([*hanging, joined, waiting])
         status = await server.exited()
-        assert LIMIT_S <= time.monotonic() - asked_at <= LIMIT_S + 2
+        record_property("exited_after_s", took := time.monotonic() - asked_at)
+        assert LIMIT_S <= took <= LIMIT_S + 2
         assert status in {0, -signal.SIGTERM}, status
         assert ends(finishing) == {("run.completed", None): count}
         assert ends([*hanging, joined]) == {("run.cancelled", "shutdown"): count + 1}

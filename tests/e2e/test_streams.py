@@ -13,7 +13,7 @@ import pytest
 from chatorch.adapters.sql import SqlRunStore, open_database
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run
-from tests.e2e.conftest import ServerIn
+from tests.e2e.conftest import Record, ServerIn
 from tests.support.accounts import sign_up
 from tests.support.server import Server
 from tests.support.sizes import size
@@ -43,7 +43,7 @@ def either(request: pytest.FixtureRequest) -> Server:
 
 
 async def test_a_run_that_everybody_left_is_cancelled_upstream_after_the_grace_and_keeps_its_text(
-    hasty: Server, upstream: Upstream
+    hasty: Server, upstream: Upstream, record_property: Record
 ):
     count = size(20, 200)
     model = upstream.model(text("half a"), hang())
@@ -56,6 +56,7 @@ async def test_a_run_that_everybody_left_is_cancelled_upstream_after_the_grace_a
             await stream.leave(how)
         closed = await upstream.until(model, "closed", count)
         gone_after = [seen.closed_at - left_at[seen.body["messages"][-1]["content"]] for seen in closed]
+        record_property("closed_after_s", (min(gone_after), max(gone_after)))
         assert min(gone_after) >= GRACE_S - 0.05
         assert max(gone_after) <= GRACE_S + 0.5
         for stream in streams:
@@ -124,7 +125,7 @@ async def opened_by_nobody(server: Server, owner: UserId) -> Run:
 
 
 async def test_many_streams_on_a_pool_of_five_hold_no_connection_and_nothing_waits_for_one(
-    on_postgres: Server, upstream: Upstream
+    on_postgres: Server, upstream: Upstream, record_property: Record
 ):
     count = size(100, 500)
     model = upstream.model(tokens(5), pause("all"), tokens(5), finish(), usage(), done())
@@ -138,6 +139,7 @@ async def test_many_streams_on_a_pool_of_five_hold_no_connection_and_nothing_wai
         samples = await _metrics_meanwhile(alice)
         assert {sample["live_runs"] for sample in samples} == {count}
         in_use = Counter(sample["db_pool_in_use"] for sample in samples)
+        record_property("connections_in_use", dict(in_use))
         assert set(in_use) <= {0, 1}, in_use  # one while the checkpoint of all of them is written
         assert in_use[0] > in_use[1] * 3, in_use
         upstream.release("all")

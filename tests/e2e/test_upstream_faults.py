@@ -186,7 +186,11 @@ async def test_no_stream_that_was_cut_off_is_ever_stored_as_complete(server: Ser
     pieces = [f"piece{i} " for i in range(12)]
     events = [b"data: " + json.dumps(play.delta(content=piece)).encode() + b"\n\n" for piece in pieces]
     body = b"".join(events)
-    cuts = [random.Random(11).randrange(len(body) + 1) for _ in range(size(60, 1000))]
+    # Where a cut is hardest to see, and anywhere.
+    chance = random.Random(11)
+    boundaries = [0, *(end - back for end in _ends(events) for back in (0, 1, 2))]
+    cuts = boundaries + [chance.randrange(len(body) + 1) for _ in range(size(60, 1000) - len(boundaries))]
+    assert len(set(cuts)) >= size(50, 500)
     models = [upstream.model(play.cut(cut, "end"), play.raw(body)) for cut in cuts]
     async with calling(server) as caller:
         for cut, stream in zip(cuts, await all_of(lambda n: caller.say("Hi", model=models[n]), len(cuts)), strict=True):

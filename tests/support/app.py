@@ -55,6 +55,7 @@ class Chat:
     policy: ChatPolicy = field(default_factory=lambda: ChatPolicy("a-model"))
     grace_s: float = 30.0
     max_live_runs: int = 8
+    max_answer_chars: int = 1_000_000
 
     def __post_init__(self) -> None:
         self.telemetry = RecordingTelemetry()
@@ -67,7 +68,7 @@ class Chat:
             clock=self.clock,
             spawner=self.spawner,
             telemetry=self.telemetry,
-            settings=ExecutionSettings(checkpoint_s=1.0, grace_s=self.grace_s),
+            settings=ExecutionSettings(1.0, self.grace_s, self.max_answer_chars),
         )
         self.runs = Runs(
             store=self.store.runs,

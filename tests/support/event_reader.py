@@ -1,6 +1,7 @@
 """Reading server-sent events as they arrive, however the bytes are cut."""
 
 import json
+import math
 import time
 from typing import Any
 
@@ -51,8 +52,10 @@ class EventReader:
     def terminals(self) -> list[Event]:
         return [event for event in self.events if event["type"] in TERMINAL]
 
-    def text_before(self, moment: float) -> str:
-        return shown([event for event, at in zip(self.events, self.times, strict=True) if at < moment])
+    def first_seen_after(self, length: int) -> float:
+        """When text beyond this length came first; for ever in the future where none did."""
+        times = zip(self.events, self.times, strict=True)
+        return min((at for event, at in times if event["seq"] > 1 + length), default=math.inf)
 
 
 class Screen:

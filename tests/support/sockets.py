@@ -226,11 +226,6 @@ async def calling(server: Server, username: str = "alice") -> AsyncIterator[Call
         await caller.close()
 
 
-async def all_started(streams: Sequence[Exchange], within: float = BOUND_S) -> None:
-    """Waits until each has its `run.started`: from then on the message is acknowledged."""
-    await asyncio.gather(*(stream.until(lambda s: s.events, within) for stream in streams))
-
-
 async def all_ended(streams: Sequence[Exchange], within: float = BOUND_S) -> None:
     await asyncio.gather(*(stream.ended(within) for stream in streams))
 

@@ -87,7 +87,7 @@ class TaskSpawner(Spawner):
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def aclose(self, *, wait_s: float = 5.0, cancel_s: float = 2.0) -> None:
+    async def aclose(self, *, wait_s: float = 0.2, cancel_s: float = 0.5) -> None:
         """Waits `wait_s` seconds for what runs, then cancels what is left and gives it `cancel_s` to clean up."""
         await self._wait(wait_s)
         for task in self._tasks:

@@ -44,7 +44,7 @@ class PrometheusTelemetry(RunTelemetry):
 
     def started(self, run: Run) -> None:
         self._started.inc()
-        # From here on, in the request that opened it and in the task that carries it out.
+        # From here on, in the task that carries it out.
         structlog.contextvars.bind_contextvars(run_id=run.id)
         log.debug("run_started", **_ids(run), model=run.model)
 

@@ -3,6 +3,8 @@
 Override a provider to swap an adapter: ``Container(settings=…, chat_model=providers.Object(fake))``.
 """
 
+import math
+
 from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
 
@@ -70,6 +72,11 @@ def _store_lock(settings: Settings) -> StoreLock | None:
     return None if settings.redis_url else open_lock(settings.database_url)
 
 
+def _grace(settings: Settings) -> float:
+    """Seconds. Who watches in other processes cannot be counted here, so with them every run counts as watched."""
+    return math.inf if settings.redis_url else settings.detach_grace_s
+
+
 class Container(containers.DeclarativeContainer):
     """A synchronous graph. What lives and dies with the process is in `lifetime`, a leaf that nothing depends on."""
 
@@ -107,7 +114,8 @@ class Container(containers.DeclarativeContainer):
         settings=providers.Factory(
             ExecutionSettings,
             checkpoint_s=settings.provided.checkpoint_s,
-            grace_s=settings.provided.detach_grace_s,
+            grace_s=providers.Callable(_grace, settings),
+            max_answer_chars=settings.provided.max_answer_chars,
         ),
     )
     runs = providers.Singleton(

@@ -14,6 +14,8 @@ from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.signals import SignalDrain
 from chatorch.ports.system import Clock
 
+CLOSE_S = 1.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -69,7 +71,16 @@ async def lifetime(
         finally:
             for thing in closing:
                 await thing.aclose()
-            await database.close()
+            await _within(CLOSE_S, database.close())
+
+
+async def _within(seconds: float, closing: Coroutine[Any, Any, None]) -> None:
+    """A store that hangs must not keep the process: what was acknowledged is in it already."""
+    try:
+        async with asyncio.timeout(seconds):
+            await closing
+    except TimeoutError:
+        log.warning("store_not_closed", reason="it did not answer in time")
 
 
 @asynccontextmanager

@@ -110,7 +110,8 @@ def _stream_with_its_finish() -> tuple[bytes, int]:
 
 async def test_no_cut_before_the_finish_reason_counts_as_complete() -> None:
     body, finished = _stream_with_its_finish()
-    cuts = [random.Random(7).randrange(finished) for _ in range(1000)]
+    chance = random.Random(7)
+    cuts = [chance.randrange(finished) for _ in range(1000)]
 
     def handle(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body[: cuts.pop()])

@@ -1,6 +1,7 @@
 """Transactions that wait together are committed together, and still stand or fall alone."""
 
 import asyncio
+import sqlite3
 import threading
 
 import pytest
@@ -93,3 +94,17 @@ async def test_closing_finishes_what_was_taken_on_and_takes_on_no_more(tmp_path)
     assert await asyncio.gather(*writing) == list(range(50))
     with pytest.raises(StoreUnavailable):
         await database.write(insert(51))
+
+
+async def test_a_file_that_stays_locked_makes_nobody_wait_twice(tmp_path):
+    database = SqliteDatabase(tmp_path / "c.db", busy_timeout=0.3)
+    await database.write(lambda c: c.execute(text("CREATE TABLE t (n INTEGER PRIMARY KEY)")))
+    with sqlite3.connect(tmp_path / "c.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(2):
+            results = await asyncio.gather(*(database.write(insert(n)) for n in range(500)), return_exceptions=True)
+        other.execute("ROLLBACK")
+    other.close()
+
+    assert {type(result) for result in results} == {StoreUnavailable}
+    await database.close()

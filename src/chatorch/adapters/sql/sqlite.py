@@ -17,7 +17,7 @@ from chatorch.adapters.sql.sqlite_writer import Writer
 from chatorch.domain.model.errors import StoreUnavailable
 
 READERS = 3
-BUSY_TIMEOUT = 10.0
+BUSY_TIMEOUT = 5.0
 """Seconds that a writer waits for another process, such as the command line."""
 _WAL_RETRY = 0.01
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from chatorch.adapters.sql.errors import outages_translated
+from chatorch.adapters.sql.errors import is_outage, outages_translated
 from chatorch.domain.model.errors import StoreUnavailable
 
 MAX_TOGETHER = 64
@@ -78,6 +78,10 @@ class Writer:
         try:
             await loop.run_in_executor(self._thread, _transact, self._engine, together)
         except Exception as error:  # nothing of it was committed
+            if is_outage(error):
+                # Who waits behind would wait as long again, and for the same.
+                together.extend(self._queue)
+                self._queue.clear()
             for waiting in together:
                 waiting.error = error
         for waiting in together:

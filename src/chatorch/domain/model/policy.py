@@ -30,13 +30,16 @@ class ChatPolicy:
     max_content_chars: int = 2000
     max_messages: int = 1000
 
+    def allows(self, model: str) -> bool:
+        return model == self.default_model or model in self.allowed_models or ANY_MODEL in self.allowed_models
+
     def model_for(self, requested: str | None) -> str:
         """The model to use. Raises `ModelNotAllowed`."""
-        if requested is None or requested == self.default_model:
+        if requested is None:
             return self.default_model
-        if requested in self.allowed_models or ANY_MODEL in self.allowed_models:
-            return requested
-        raise ModelNotAllowed
+        if not self.allows(requested):
+            raise ModelNotAllowed
+        return requested
 
     def check_messages(self, messages: Sequence[NewMessage], *, opens_thread: bool) -> None:
         """Raises `InvalidField` or `RoleNotAllowed` unless these messages may be put into a thread."""

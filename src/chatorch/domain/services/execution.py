@@ -4,7 +4,7 @@ import asyncio
 from contextlib import aclosing
 
 from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
-from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, UpstreamError
+from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, UpstreamError, UpstreamInvalid
 from chatorch.domain.model.run import (
     CancelReason,
     Run,
@@ -37,6 +37,7 @@ class Execution:
         prompt: Prompt,
         *,
         grace_s: float,
+        max_chars: int,
         model: ChatModel,
         log: RunLog,
         progress: RunProgress,
@@ -45,6 +46,8 @@ class Execution:
     ) -> None:
         self.run = run
         self.grace_s = grace_s
+        self._room = max_chars
+        self._decided: tuple[TerminalEvent, Ending] | None = None
         self.watchers = 0
         self.saved_chars = 0
         self.finishing_since: float | None = None
@@ -110,6 +113,10 @@ class Execution:
             async for piece in pieces:
                 if isinstance(piece, Finish):
                     return piece
+                self._room -= len(piece)
+                if self._room < 0:
+                    append(run_id, piece[: self._room])
+                    raise UpstreamInvalid("The answer is longer than CHATORCH_MAX_ANSWER_CHARS allows.")
                 append(run_id, piece)
                 self._pieces += 1
                 if self._first_piece_at is None:
@@ -126,7 +133,7 @@ class Execution:
             return RunCancelled(self._end_seq(), self._stopped or CancelReason.USER)
         if isinstance(error, UpstreamError):
             return RunFailed(self._end_seq(), error.code, error.detail, error.retryable, error.retry_after)
-        self._telemetry.failed(f"run {self.run.id}", error)
+        self._telemetry.failed("a run", error)
         return RunFailed(self._end_seq(), ChatorchError.code, ChatorchError.default_detail, retryable=True)
 
     # -- finishing -------------------------------------------------------------------------------------------------
@@ -134,6 +141,7 @@ class Execution:
     async def _settle(self, terminal: TerminalEvent) -> None:
         """Writes the end until the store takes it; only then it is told."""
         ending = self._ending(terminal)
+        self._decided = terminal, ending
         backoff, unexpected = 0.1, 0
         while unexpected < MAX_UNEXPECTED:
             try:
@@ -142,7 +150,7 @@ class Execution:
                 self._telemetry.store_unavailable("the end of a run")
             except Exception as error:
                 unexpected += 1
-                self._telemetry.failed(f"the end of run {self.run.id}", error)
+                self._telemetry.failed("the end of a run", error)
             else:
                 return self._publish(terminal, ending) if mine else self._give_up()
             await self._clock.sleep(backoff)
@@ -159,11 +167,13 @@ class Execution:
         self._telemetry.lost(self.run)
 
     async def _save_last(self) -> None:
-        """One try, for a process that is being torn down."""
+        """One try, for a process that is being torn down. What was decided stands: the store may have it already."""
         if self._log.text(self.run.id) is None:
             return
-        terminal = RunCancelled(self._end_seq(), CancelReason.SHUTDOWN)
-        ending = self._ending(terminal)
+        if self._decided is None:
+            stopped = RunCancelled(self._end_seq(), CancelReason.SHUTDOWN)
+            self._decided = stopped, self._ending(stopped)
+        terminal, ending = self._decided
         try:
             mine = await self._progress.finish(ending)
         except StoreUnavailable:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution import Execution
 from chatorch.ports.chat_model import ChatModel, Prompt
@@ -22,10 +23,14 @@ STOP_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSettings:
-    """`checkpoint_s`: how old the saved text of a live run may be. `grace_s`: how long one goes on unwatched."""
+    """`checkpoint_s`: how old the saved text of a live run may be. `grace_s`: how long one goes on unwatched.
+
+    `max_answer_chars`: a longer answer is cut off and fails, since all of it is in memory and saved every second.
+    """
 
     checkpoint_s: float = 1.0
     grace_s: float = 30.0
+    max_answer_chars: int = 1_000_000
 
 
 class Executions:
@@ -59,9 +64,10 @@ class Executions:
         """How many runs are in flight here."""
         return len(self._live)
 
-    def executes(self, run_id: RunId) -> bool:
-        """Whether this run is in flight here."""
-        return run_id in self._live
+    def executes(self, run_id: RunId, owner_id: UserId | None = None) -> bool:
+        """Whether this run is in flight here, and this owner's where one is named."""
+        execution = self._live.get(run_id)
+        return execution is not None and owner_id in (None, execution.run.owner_id)
 
     def begin(self, run: Run, prompt: Prompt, *, guest: bool = False) -> None:
         """Starts to carry out a run that has just been stored."""
@@ -69,6 +75,7 @@ class Executions:
             run,
             prompt,
             grace_s=0.0 if guest else self._settings.grace_s,
+            max_chars=self._settings.max_answer_chars,
             model=self._model,
             log=self._log,
             progress=self._progress,
@@ -185,8 +192,13 @@ class Executions:
     # -- stopping --------------------------------------------------------------------------------------------------
 
     async def drain(self, limit_s: float) -> None:
-        """Starts nothing new, lets live runs finish for `limit_s`, then cancels the rest as `shutdown`."""
+        """Starts nothing new, lets live runs finish for `limit_s`, then cancels the rest as `shutdown`.
+
+        Returns within `limit_s` and `STOP_S`, whatever the store does. Once done, a second time is nothing.
+        """
         self.draining = True
+        if self._drained:
+            return
         await self._all_ended(limit_s)
         self._drained = True
         for execution in list(self._live.values()):

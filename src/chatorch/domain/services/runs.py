@@ -115,9 +115,14 @@ class Runs:
         return await self._open(principal, self._store.open_run(new, turn))
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
-        """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`."""
+        """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
+
+        Without a model of its own it takes the earlier run's, if that is still allowed.
+        """
         idempotency = _idempotency(retry.idempotency_key, ["retry", retry.run_id, retry.model])
-        new = self._new_run(principal, retry.model, idempotency)
+        earlier = await self._store.read_run(principal.user_id, retry.run_id)
+        wanted = retry.model or (earlier.model if self._policy.allows(earlier.model) else None)
+        new = self._new_run(principal, wanted, idempotency)
         return await self._open(principal, self._store.reopen_run(new, retry.run_id))
 
     def _new_run(self, principal: Principal, model: str | None, idempotency: IdempotencyKey | None) -> NewRun:
@@ -150,14 +155,24 @@ class Runs:
 
     async def read(self, principal: Principal, run_id: RunId) -> Run:
         """The run with its text so far. Raises `NotFound`, `StoreUnavailable`."""
+        executed_here = self._executions.executes(run_id)
         run = await self._store.read_run(principal.user_id, run_id)
+        if executed_here and run.status.live and not self._executions.executes(run_id):
+            # It ended while its row was read.
+            run = await self._store.read_run(principal.user_id, run_id)
         text = self._log.text(run_id) if run.status.live else None
         if text:
             return replace(run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
         return run
 
     async def cancel(self, principal: Principal, run_id: RunId) -> None:
-        """Stops a run wherever it is executed; no effect on one that has ended. Raises `NotFound`."""
+        """Stops a run wherever it is executed; no effect on one that has ended. Raises `NotFound`.
+
+        One that is executed here is stopped even while the store is away.
+        """
+        if self._executions.executes(run_id, principal.user_id):
+            self._executions.stop(run_id, CancelReason.USER)
+            return
         run = await self._store.request_cancel(principal.user_id, run_id)
         if run.status.live:
             self._executions.stop(run_id, CancelReason.USER)
@@ -196,7 +211,8 @@ class Runs:
                 async with aclosing(self._log.follow(run.id, after)) as live:
                     async for event in live:
                         if isinstance(event, Silence):
-                            if await self._ended_elsewhere(run):
+                            # Of a run that is executed here the checkpoints hear if somebody else ended it.
+                            if not self._executions.executes(run.id) and await self._ended_elsewhere(run):
                                 break
                             yield event
                             continue

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import structlog
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,6 +32,8 @@ class Answers:
 
     async def to(self, request: Request, run: Run, *, stream: bool) -> Response:
         """Raises `ClientLeft` when the client does, and `RunUnsettled`."""
+        # For the request's own log line; the run's task was given it where it began.
+        structlog.contextvars.bind_contextvars(run_id=run.id)
         if stream or EVENT_STREAM in request.headers.get("accept", ""):
             return self.stream(run)
         async with unless_client_leaves(request.receive):

@@ -20,6 +20,7 @@ from chatorch.domain.model.errors import (
     UserMismatch,
 )
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.model.run import (
     TAKEOVER_GAP,
     CancelReason,
@@ -492,3 +493,66 @@ async def test_a_run_that_is_stopped_and_lost_at_once_is_given_up_quietly():
     await chat.executions.checkpoint()
 
     assert (await chat.ended(run)).status is RunStatus.INTERRUPTED
+
+
+async def test_an_answer_without_end_is_cut_off_and_fails_with_what_there_is():
+    chat = Chat(ScriptedChatModel("12345", "67890", "more"), max_answer_chars=8)
+    run = await chat.start()
+
+    events = await chat.heard(run)
+
+    assert text_of(events) == "12345678"
+    assert isinstance(events[-1], RunFailed)
+    assert events[-1].code == "upstream_invalid"
+    assert (await chat.runs.read(ALICE, run.id)).text == "12345678"
+
+
+async def test_a_retry_keeps_the_model_of_the_run_it_repeats_while_that_is_allowed():
+    chat = Chat(policy=ChatPolicy("a-model", frozenset({"special"})))
+    first = await chat.start(model="special")
+    await chat.heard(first)
+
+    assert (await chat.runs.retry(ALICE, RetryChat(first.id))).model == "special"
+    narrower = Chat(store=chat.store)
+    await chat.executions.drain(1)
+    assert (await narrower.runs.retry(ALICE, RetryChat(first.id))).model == "a-model"
+
+
+async def test_a_run_can_be_cancelled_while_the_store_is_away():
+    pause = Pause()
+    chat = Chat(ScriptedChatModel("Hel", pause))
+    run = await chat.start()
+    async with following(chat, run) as follower:
+        await pause.reached()
+        chat.store.available = False
+        await chat.runs.cancel(ALICE, run.id)
+        await (await chat.model.called()).until_closed()
+        with pytest.raises(StoreUnavailable):
+            await chat.runs.cancel(BOB, run.id)
+        chat.store.available = True
+        await chat.clock.advance(5)
+        assert (await follower)[-1] == RunCancelled(5, CancelReason.USER)
+
+
+async def test_tearing_down_repeats_the_end_that_was_decided():
+    pause = Pause()
+    chat = Chat(ScriptedChatModel("Hello", pause))
+    run = await chat.start()
+    async with following(chat, run) as follower:
+        await pause.reached()
+        chat.store.available = False
+        pause.go_on()
+        await chat.clock.until_asleep()
+        chat.store.available = True
+        await chat.spawner.aclose(wait_s=0.01, cancel_s=5)
+        assert isinstance((await follower)[-1], RunCompleted)
+    assert (await chat.runs.read(ALICE, run.id)).status is RunStatus.COMPLETED
+
+
+async def test_a_second_drain_takes_no_time():
+    chat = Chat(ScriptedChatModel("Hello", Pause()))
+    await chat.start()
+    await chat.executions.drain(0.05)
+
+    async with asyncio.timeout(0.5):
+        await chat.executions.drain(60)
