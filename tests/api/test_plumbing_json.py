@@ -1,13 +1,18 @@
 """JSON bodies, forms and addresses that no store could keep."""
 
 import functools
+import gc
 import json
+import time
+from contextlib import suppress
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatorch.entrypoints.http.strict_json import MAX_DEPTH
+from chatorch.entrypoints.http.errors import ErrorResponses
+from chatorch.entrypoints.http.strict_json import MAX_DEPTH, parse_json
 from tests.support.plumbed_app import client_of, plumbed_app
 
 JSON = {"Content-Type": "application/json"}
@@ -53,8 +58,8 @@ async def test_an_ordinary_body_is_taken():
         (chat('"canary\\u0000"'), "messages.0.content"),
         (chat(metadata='{"canary": ["\\u0000"]}'), "messages.0.metadata.*.0"),
         (chat(metadata='{"canary\\u0000": 1}'), "messages.0.metadata"),
-        (chat(metadata='{"canary": %s}' % ("[" * 100 + "]" * 100)), "messages.0.metadata.*"),
-        (b"[" * 200 + b"]" * 200, "0.0.0.0"),
+        (chat(metadata='{"canary": %s}' % ("[" * 100 + "]" * 100)), "body"),
+        (b"[" * 200 + b"]" * 200, "body"),
         (b"[" * 20000 + b"]" * 20000, "body"),
         (chat(metadata='{"canary": "%s"}' % ("x" * 16_384)), "messages.0.metadata"),
         (chat('""'), "messages.0.content"),
@@ -155,3 +160,30 @@ async def test_the_token_form_is_checked_like_the_rest(body, status):
     answer = await post(body, "application/x-www-form-urlencoded", "/api/token")
     assert answer.status_code == status
     assert "ada" not in answer.text or status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" + b"[]," * 340_000 + b"[]]", b"[" * 65 + b"]" * 65, b"[" + b"0," * 500_000 + b'"\\u0000"]'],
+    ids=["many lists", "deep lists", "NUL at the end"],
+)
+def test_no_body_of_a_mebibyte_holds_the_loop_for_long(body: bytes):
+    gc.disable()  # it would walk all that the tests have made, again and again
+    try:
+        started = time.thread_time()
+        with suppress(RequestValidationError):
+            parse_json(body)
+        assert time.thread_time() - started < 0.5
+    finally:
+        gc.enable()
+
+
+def test_of_a_hundred_thousand_mistakes_only_the_first_are_described():
+    mistakes = [{"type": "extra_forbidden", "loc": ("body", f"name{i}"), "msg": ""} for i in range(100_000)]
+    started = time.thread_time()
+
+    answer = json.loads(ErrorResponses().answer(RequestValidationError(mistakes)).body)
+
+    assert time.thread_time() - started < 0.5
+    assert len(answer["errors"]) == 20
+    assert answer["detail"].endswith("and 99997 more")

@@ -15,9 +15,11 @@ APP = "chatorch.entrypoints.app:create_app_from_environment"
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 """Longer than the 60 s of common load balancers, which must be the ones to close an idle connection."""
-AFTER_DRAIN_S = 10
+AFTER_DRAIN_S = 1
 """For what is still open when our own drain has ended all runs."""
 MAX_FRAME_BYTES = 64 * 1024
+UNREAD_MS = 90_000
+"""How long sent bytes may stay unacknowledged before the kernel breaks the connection (tcp(7))."""
 WORKER_START_S = 30
 
 log = structlog.get_logger(__name__)
@@ -86,4 +88,6 @@ def _listen(host: str, port: int) -> socket.socket:
         }.get(error.errno or 0, "cannot be listened on")
         raise ServeRefused(f"{host}:{port} {why}") from None
     listener.set_inheritable(True)
+    # Accepted sockets inherit it. Without it, one whose client reads nothing stays for as long as that client likes.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     return listener

@@ -85,3 +85,13 @@ async def test_anything_else_is_refused_with_one_line_that_names_the_setting(url
         assert "\n" not in text
         assert "hunter2" not in text
         assert refused.value.__cause__ is None
+
+
+def test_a_file_has_one_lock_by_whichever_name_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "file.db").symlink_to(tmp_path / "real" / "a.db")
+
+    names = ("real/a.db", "link/a.db", "file.db")
+
+    assert len({parse_url(f"sqlite:///{tmp_path}/{name}") for name in names}) == 1

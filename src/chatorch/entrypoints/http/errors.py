@@ -13,6 +13,7 @@ from chatorch.entrypoints.http.field_paths import field_error
 from chatorch.entrypoints.http.middleware.body_cap import BodyTooLarge, LingeringClose
 from chatorch.entrypoints.http.problems import (
     INTERNAL_DETAIL,
+    MAX_ERRORS,
     domain_problem,
     http_problem,
     invalid,
@@ -42,7 +43,9 @@ class ErrorResponses:
                     log.error("request_failed", exc_info=error)
                 return response
             case RequestValidationError():
-                return invalid([field_error(item) for item in error.errors()])
+                found = error.errors()
+                # A body can hold a hundred thousand mistakes: no more are described than are told.
+                return invalid([field_error(item) for item in found[:MAX_ERRORS]], total=len(found))
             case BodyTooLarge():
                 return LingeringClose(http_problem(413))
             case HTTPException():

@@ -113,10 +113,13 @@ def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Respo
     return problem(status, code, detail, headers=headers)
 
 
-def invalid(errors: list[dict[str, str]]) -> Response:
-    """422 for fields that are wrong. `errors` are ``{"field", "problem"}`` and never repeat the input."""
+def invalid(errors: list[dict[str, str]], *, total: int | None = None) -> Response:
+    """422 for fields that are wrong. `errors` are ``{"field", "problem"}`` and never repeat the input.
+
+    `total`: how many there are, where `errors` are only the first of them.
+    """
     detail = "; ".join(f"{item['field']}: {item['problem']}" for item in errors[:3])
-    more = len(errors) - 3
+    more = (total or len(errors)) - 3
     return problem(
         422,
         e.InvalidRequest.code,

@@ -20,6 +20,8 @@ MAX_DEPTH = 64
 _decode = msgspec.json.Decoder().decode
 
 Path = tuple[int | str, ...]
+_Place = tuple[Any, int | str] | None
+"""A place in a value as the place around it and the last step: a path costs nothing until somebody asks for it."""
 
 
 class StrictRoute(APIRoute):
@@ -62,8 +64,10 @@ def parse_json(body: bytes) -> Any:
     except RecursionError:
         raise _refused((), f"is nested deeper than {MAX_DEPTH} levels") from None
     # NUL cannot be in valid JSON but as this escape, and so many levels take so many brackets.
-    if b"\\u0000" in body or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _check(value)
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _require_shallow(value)
+    if b"\\u0000" in body:
+        _require_no_nul(value)
     return value
 
 
@@ -75,24 +79,43 @@ def _require_json(content_type: str) -> None:
         raise HTTPException(415)
 
 
-def _check(value: Any) -> None:
-    waiting: list[tuple[Path, Any]] = [((), value)]
+def _require_shallow(value: Any) -> None:
+    """Level by level, and without paths: this is done before anybody's token is looked at."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _refused((), f"is nested deeper than {MAX_DEPTH} levels")
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        level = [item for item in inner if isinstance(item, dict | list)]
+
+
+def _require_no_nul(value: Any) -> None:
+    waiting: list[tuple[_Place, Any]] = [(None, value)]
     while waiting:
-        path, item = waiting.pop()
+        place, item = waiting.pop()
         if isinstance(item, str):
             if "\0" in item:
-                raise _refused(path, "must not contain NUL")
-            continue
-        if not isinstance(item, dict | list):
-            continue
-        if len(path) >= MAX_DEPTH:
-            raise _refused(path[:4], f"is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(item, dict):
+                raise _refused(_path(place), "must not contain NUL")
+        elif isinstance(item, dict):
             if any("\0" in name for name in item):
-                raise _refused(path, "has a name that contains NUL")
-            waiting.extend(((*path, name), inner) for name, inner in item.items())
-        else:
-            waiting.extend(((*path, index), inner) for index, inner in enumerate(item))
+                raise _refused(_path(place), "has a name that contains NUL")
+            waiting.extend([((place, name), inner) for name, inner in item.items()])
+        elif isinstance(item, list):
+            waiting.extend([((place, index), inner) for index, inner in enumerate(item)])
+
+
+def _path(place: "_Place") -> Path:
+    parts: list[int | str] = []
+    while place is not None:
+        place, part = place
+        parts.append(part)
+    return tuple(reversed(parts))
 
 
 def _refused(path: Path, problem: str) -> RequestValidationError:
