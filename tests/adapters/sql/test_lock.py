@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chatorch.adapters.sql import StoreLocked, open_lock
+from chatorch.adapters.sql import StoreLocked, open_database, open_lock
 from chatorch.adapters.sql.lock import _STORE, PostgresLock
 from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
@@ -188,3 +188,20 @@ class _Told(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         self._logger.removeHandler(self)
+
+
+async def test_a_database_that_is_not_there_and_a_user_that_is_nobody_are_named_in_one_line(
+    postgres_server: PostgresServer,
+) -> None:
+    address = postgres_server.url.rsplit("/", 1)[0]
+    for url, word in ((f"{address}/no_such_database", "database of this name"), (_as_nobody(address), "user")):
+        with pytest.raises(StoreUnavailable, match=word):
+            await open_lock(url).acquire()
+        database = open_database(url)
+        with pytest.raises(StoreUnavailable, match=word):
+            await database.ping()
+        await database.close()
+
+
+def _as_nobody(address: str) -> str:
+    return f"postgresql://nobody_at_all@{address.rpartition('@')[2]}/postgres"

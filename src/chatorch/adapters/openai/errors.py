@@ -112,7 +112,7 @@ def retry_after_seconds(
         return min(max(seconds, 0.0), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
     try:
         until = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year that no calendar has
         return None
     seconds = (until.replace(tzinfo=until.tzinfo or UTC) - now()).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -75,8 +75,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         body = _Body(answer, self._open)
         if answer.status >= 400:
             # Nobody needs the body of an error, and it may echo the key.
-            attempt.failure = failure_of_status(answer.status, answer.headers)
             await body.aclose()
+            attempt.failure = failure_of_status(answer.status, answer.headers)
             return httpx2.Response(answer.status, headers=_headers(answer), content=b"", request=request)
         return httpx2.Response(
             answer.status,

@@ -36,8 +36,18 @@ def outages_translated() -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error, PoolTimeout, OSError) as error:
         if is_outage(error):
-            raise StoreUnavailable from error
+            raise StoreUnavailable(refusal(getattr(error, "orig", error))) from error
         raise
+
+
+def refusal(driver_error: object) -> str | None:
+    """What an operator can mend by the setting, in words; None for what passes, or is not PostgreSQL's."""
+    state: str = getattr(driver_error, "sqlstate", None) or ""
+    if state.startswith("28"):
+        return "PostgreSQL refuses the user or the password; see DATABASE_URL."
+    if state.startswith("3D"):
+        return "PostgreSQL has no database of this name; see DATABASE_URL."
+    return None
 
 
 def is_outage(error: BaseException) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 from sqlalchemy import URL
 
-from chatorch.adapters.sql.errors import outages_translated
+from chatorch.adapters.sql.errors import outages_translated, refusal
+from chatorch.domain.model.errors import StoreUnavailable
 
 _logger = logging.getLogger(__name__)
 
@@ -86,8 +87,10 @@ class PostgresLock(StoreLock):
         self._again: asyncio.Task[None] | None = None
 
     async def acquire(self) -> None:
-        with outages_translated():
+        try:
             await self._take()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StoreUnavailable(refusal(error)) from error
 
     async def release(self) -> None:
         if self._again is not None:

@@ -45,7 +45,7 @@ class ChatorchError(Exception):
     """The root. `code` is stable and part of the contract; `detail` is for people."""
 
     code: ClassVar[str] = "internal_error"
-    default_detail: ClassVar[str] = "Something went wrong."
+    default_detail: ClassVar[str] = "An error occurred"
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or self.default_detail
