@@ -178,7 +178,7 @@ async def let_the_end_of_a_run_fail(
     upstream.release(end)
 
     async def is_logged() -> bool:
-        return "the end of run" in server.log
+        return "the end of a run" in server.log
 
     await eventually(is_logged)
     await execute("ALTER TABLE hidden_messages RENAME TO messages")
