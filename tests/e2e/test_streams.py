@@ -140,8 +140,9 @@ async def test_many_streams_on_a_pool_of_five_hold_no_connection_and_nothing_wai
         assert {sample["live_runs"] for sample in samples} == {count}
         in_use = Counter(sample["db_pool_in_use"] for sample in samples)
         record_property("connections_in_use", dict(in_use))
-        assert set(in_use) <= {0, 1}, in_use  # one while the checkpoint of all of them is written
-        assert in_use[0] > in_use[1] * 3, in_use
+        # Once a second each: the checkpoint of all of them, and the look for abandoned ones.
+        assert set(in_use) <= {0, 1, 2}, in_use
+        assert in_use[0] >= 0.9 * len(samples), in_use
         upstream.release("all")
         await all_ended(streams, 30)
         assert Counter(s.terminals[0]["type"] for s in streams) == {"run.completed": count}
