@@ -37,7 +37,7 @@ def _split(value: object) -> object:
 
 def _long_enough(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value().encode("utf-8", "surrogateescape")) < MIN_SECRET_BYTES:
-        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; `chatorch init` makes one")
+        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes, such as what `openssl rand -hex 32` prints")
     return value
 
 
@@ -208,6 +208,6 @@ def _lines(error: ValidationError) -> tuple[str, ...]:
             place = str(item["loc"][0])
             name = _env_name(place) if place in Settings.model_fields else place
         if item["type"] == "missing":
-            problem = "must be set; `chatorch init` writes one into .env"
+            problem = "must be set; `chatorch init` writes a .env with one, or add what `openssl rand -hex 32` prints"
         lines.setdefault(name, f"{name}: {problem}")
     return tuple(lines.values())

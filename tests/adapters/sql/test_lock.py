@@ -205,3 +205,13 @@ async def test_a_database_that_is_not_there_and_a_user_that_is_nobody_are_named_
 
 def _as_nobody(address: str) -> str:
     return f"postgresql://nobody_at_all@{address.rpartition('@')[2]}/postgres"
+
+
+async def test_a_lock_that_was_given_back_names_nobody(tmp_path: Path) -> None:
+    lock, file = open_lock(f"sqlite:///{tmp_path}/a.db"), tmp_path / "a.db.lock"
+    await lock.acquire()
+    held = file.read_text()
+    await lock.release()
+
+    assert held == str(os.getpid())
+    assert file.read_text() == ""

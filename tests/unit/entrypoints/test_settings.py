@@ -37,14 +37,14 @@ def test_a_secret_key_is_all_that_must_be_set(monkeypatch):
 
 
 def test_a_missing_secret_key_is_named_with_the_way_out():
-    with pytest.raises(SettingsError, match=r"^SECRET_KEY: must be set; `chatorch init` writes one"):
+    with pytest.raises(SettingsError, match=r"^SECRET_KEY: must be set; `chatorch init` writes a .env with one"):
         load_settings()
 
 
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("SECRET_KEY", "x" * 31, "must have at least 32 bytes; `chatorch init` makes one"),
+        ("SECRET_KEY", "x" * 31, "must have at least 32 bytes, such as what `openssl rand -hex 32` prints"),
         ("CHATORCH_DETACH_GRACE_S", "0", "must be greater than 0"),
         ("CHATORCH_IDLE_TIMEOUT_S", "inf", "must be a finite number"),
         ("CHATORCH_TOTAL_TIMEOUT_S", "nan", "must be a finite number"),

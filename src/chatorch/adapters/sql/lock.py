@@ -68,6 +68,8 @@ class SqliteLock(StoreLock):
 
     async def release(self) -> None:
         if self._descriptor is not None:
+            # Nobody must find, and signal, the id of a process that is gone.
+            os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
