@@ -134,6 +134,12 @@ def test_a_run_that_ended_badly_is_a_problem_with_its_id(terminal, status, code,
     assert answer.headers.get("Retry-After") == retry_after
 
 
+@pytest.mark.parametrize("code", ["internal_error", "never_heard_of"])
+def test_a_run_that_failed_through_a_bug_of_ours_tells_nothing(code):
+    body = json.loads(run_problem("run_1", RunFailed(9, code, "Something went wrong.", False)).body)
+    assert (body["status"], body["detail"]) == (500, "An error occurred")
+
+
 def test_a_run_that_completed_is_no_problem():
     completed = RunCompleted(9, MessageId("msg_1"), "stop", Usage(1, 1, 2, UsageSource.PROVIDER))
     with pytest.raises(ValueError, match="completed"):

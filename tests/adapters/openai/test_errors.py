@@ -135,6 +135,10 @@ def test_an_error_object_is_known_by_its_code_or_type(error: object, kind: type[
         ({"retry-after": "Fri, 02 Jan 2026 03:04:35 -0000"}, 30),
         ({"retry-after": "Fri, 02 Jan 2026 03:00:00 GMT"}, 0),
         ({"retry-after": "Fri, 99 Jan 2026 03:00:00 GMT"}, None),
+        ({"retry-after": "Fri, 02 Jan 99999999999999999999 03:00:00 GMT"}, None),
+        ({"retry-after": "Fri, 02 Jan 2026 03:00:00 +9999999999999999999999"}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -2359"}, 86_400),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359"}, 0),
     ],
 )
 def test_the_wait_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:

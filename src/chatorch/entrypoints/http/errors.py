@@ -81,7 +81,8 @@ def run_problem(run_id: str, terminal: TerminalEvent) -> Response:
     retry_after: dict[str, str] = {}
     match terminal:
         case RunFailed():
-            status, code, detail = status_of_code(terminal.code), terminal.code, terminal.detail
+            status, code = status_of_code(terminal.code), terminal.code
+            detail = terminal.detail if status != 500 else INTERNAL_DETAIL
             if status == 503:
                 retry_after = {"Retry-After": seconds(terminal.retry_after or 1)}
         case RunCancelled():
