@@ -7,6 +7,8 @@ from chatorch.domain.model.conversation import Role
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.system import Clock
 
+OFFLINE_MODEL = "offline"
+"""What it is called where nobody asked for another by name."""
 MAX_SECONDS = 5.0
 
 _INTRODUCTION = """\

@@ -11,7 +11,7 @@ import typer
 from chatorch import __version__
 from chatorch.domain.model.identity import Scope, User
 from chatorch.domain.services.accounts import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, Accounts
-from chatorch.entrypoints.env_file import write_env_file
+from chatorch.entrypoints.env_file import Written, write_env_file
 from chatorch.entrypoints.settings import ENV_FILE, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -51,11 +51,19 @@ def options(
 @app.command()
 def init() -> None:
     """Write .env with a fresh SECRET_KEY. Never overwrites one."""
-    if write_env_file(ENV_FILE):
-        typer.echo(f"Wrote {Path.cwd() / ENV_FILE} with a new SECRET_KEY, readable by you only.")
-        typer.echo("Next: chatorch users add NAME, then chatorch serve.")
-    else:
-        typer.echo(f"{Path.cwd() / ENV_FILE} is there already; nothing was changed.")
+    path = Path.cwd() / ENV_FILE
+    try:
+        written = write_env_file(ENV_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(f"{path}: cannot be written ({getattr(error, 'strerror', None) or 'it is not UTF-8 text'})")
+    match written:
+        case Written.NEW:
+            typer.echo(f"Wrote {path} with a new SECRET_KEY, readable by you only.")
+            typer.echo("Next: chatorch users add NAME, then chatorch serve.")
+        case Written.KEY_ADDED:
+            typer.echo(f"{path} is there already; a new SECRET_KEY was added at its end.")
+        case Written.UNCHANGED:
+            typer.echo(f"{path} is there already; nothing was changed.")
 
 
 @app.command()

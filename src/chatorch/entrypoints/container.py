@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.jwt_tokens import JwtTokenSigner
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.adapters.offline_model import OfflineChatModel
+from chatorch.adapters.offline_model import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.openai.deadlines import Deadlines
 from chatorch.adapters.sql import (
@@ -60,8 +60,8 @@ def _tokens(settings: Settings) -> JwtTokenSigner:
 
 def _policy(settings: Settings) -> ChatPolicy:
     return ChatPolicy(
-        default_model=settings.model,
-        allowed_models=settings.allowed_models,
+        default_model=OFFLINE_MODEL if settings.offline else settings.model,
+        allowed_models=settings.allowed_models | {settings.model},
         client_system=settings.client_system,
         max_content_chars=settings.max_content_chars,
     )

@@ -64,6 +64,7 @@ async def lifetime(
                 signals = SignalDrain(executions.drain, drain_limit_s)
                 signals.install()
                 try:
+                    log.info("serving")
                     yield
                 finally:
                     await executions.drain(drain_limit_s)

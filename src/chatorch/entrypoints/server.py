@@ -42,7 +42,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
     if settings.offline:
         log.warning("model_offline", problem="neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: answers are made up")
     address = listener.getsockname()
-    log.info("listening", host=address[0], port=address[1], workers=workers, pid=os.getpid())
+    log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
     config = server_config(workers)
     try:
         if workers > 1:

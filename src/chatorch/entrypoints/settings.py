@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -167,6 +168,7 @@ class Settings(BaseSettings):
 def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     """The environment over `env_file` over the defaults; an empty value counts as unset. Raises `SettingsError`."""
     try:
+        _require_whole(env_file)
         values = {
             **DotEnvSettingsSource(Settings, env_file, dotenv_filtering="only_existing", env_ignore_empty=True)(),
             **EnvSettingsSource(Settings, env_ignore_empty=True)(),
@@ -179,6 +181,16 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise SettingsError(_lines(error)) from None
+
+
+def _require_whole(env_file: Path | None) -> None:
+    """Raises `SettingsError` for lines that are no assignment: left out, they would be settings that nobody misses."""
+    if env_file is None or not env_file.is_file():
+        return
+    with env_file.open(encoding="utf-8") as file:
+        broken = [binding.original.line for binding in parse_stream(file) if binding.error]
+    if broken:
+        raise SettingsError(tuple(f"{env_file}: line {line} is not NAME=value" for line in broken))
 
 
 def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:

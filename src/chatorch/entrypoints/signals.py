@@ -11,6 +11,10 @@ import threading
 from collections.abc import Awaitable, Callable
 from types import FrameType
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 class SignalDrain:
     """Calls `drain(limit_s)` once when the process is asked to stop, then lets the earlier handler act.
@@ -52,9 +56,12 @@ class SignalDrain:
             self._pass_on(number)
 
     async def _drain_and_pass_on(self, number: int) -> None:
+        name, limit_s = signal.Signals(number).name, self._limits[signal.Signals(number)]
+        log.info("draining", signal=name, limit_s=limit_s)
         try:
-            await self._drain(self._limits[signal.Signals(number)])
+            await self._drain(limit_s)
         finally:
+            log.info("drained", signal=name)
             self._pass_on(number)
 
     def _pass_on(self, number: int) -> None:

@@ -242,3 +242,18 @@ async def test_no_connection_is_held_between_transactions(own_postgres: Database
     standings = await stores.progress.checkpoint([Checkpoint(ending(name).run_id, 1, "x") for name in names])
     assert set(standings.values()) == {Standing.MINE}
     await database.close()
+
+
+async def test_a_server_that_only_reads_does_not_answer_to_a_ping(postgres: Databases) -> None:
+    url = await postgres.fresh()
+    database = postgres_database(url)
+    name = parse_url(url).database
+    await database.ping()
+    await database.write(
+        lambda c: c.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')).close()
+    )
+    standby = postgres_database(url)
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await standby.ping()
+    await standby.close()
+    await database.close()

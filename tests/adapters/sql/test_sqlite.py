@@ -107,7 +107,6 @@ async def test_a_database_that_another_process_keeps_locked_is_unavailable(sqlit
         with pytest.raises(StoreUnavailable):
             await sql_stores(database).runs.open_run(new_run("r"), turn("m", "t", opens=True))
 
-        await database.ping()
         other.execute("COMMIT")
     await sql_stores(database).runs.open_run(new_run("r"), turn("m", "t", opens=True))
     assert database.in_use() == 0
@@ -267,3 +266,15 @@ async def test_a_closed_database_is_unavailable(sqlite_path: Path) -> None:
 
     with pytest.raises(StoreUnavailable):
         await database.ping()
+
+
+async def test_a_file_that_only_reads_does_not_answer_to_a_ping(sqlite_path: Path) -> None:
+    database = SqliteDatabase(sqlite_path, busy_timeout=0.05)
+    await database.ping()
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await database.read(count("users")) == 0
+        with pytest.raises(StoreUnavailable):
+            await database.ping()
+    await database.ping()
+    await database.close()

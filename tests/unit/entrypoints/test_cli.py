@@ -53,11 +53,28 @@ def test_init_writes_a_secret_for_its_owner_only(monkeypatch, tmp_path):
 
 
 def test_init_never_overwrites_and_says_so(tmp_path):
-    (tmp_path / ".env").write_text("mine")
+    mine = f"SECRET_KEY={SECRET}\nDEBUG=true"
+    (tmp_path / ".env").write_text(mine)
     result = chatorch("init")
     assert result.exit_code == 0
     assert "nothing was changed" in result.stdout
-    assert (tmp_path / ".env").read_text() == "mine"
+    assert (tmp_path / ".env").read_text() == mine
+
+
+@pytest.mark.parametrize("mine", ["DEBUG=true", "SECRET_KEY=\nDEBUG=true\n"])
+def test_init_adds_a_key_where_the_file_has_none(monkeypatch, tmp_path, mine):
+    monkeypatch.delenv("SECRET_KEY")
+    (tmp_path / ".env").write_text(mine)
+    result = chatorch("init")
+    assert (result.exit_code, "was added" in result.stdout) == (0, True)
+    assert (tmp_path / ".env").read_text().startswith(mine)
+    assert load_settings().debug
+    assert "nothing was changed" in chatorch("init").stdout
+
+
+def test_init_says_what_keeps_it_from_writing(tmp_path):
+    (tmp_path / ".env").write_bytes(b"\xff")
+    assert refusal("init").endswith("/.env: cannot be written (it is not UTF-8 text)")
 
 
 def test_two_inits_make_two_secrets(tmp_path):

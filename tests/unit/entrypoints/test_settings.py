@@ -104,6 +104,13 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
         load_settings()
 
 
+def test_a_line_of_the_file_that_sets_nothing_is_named(tmp_path):
+    (tmp_path / ".env").write_text(f"# mine\nSECRET_KEY={SECRET}\nCHATORCH_LEASE_S : 9\nDEBUG='true\n")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert raised.value.lines == (".env: line 3 is not NAME=value", ".env: line 4 is not NAME=value")
+
+
 def test_no_secret_shows_when_settings_are_printed():
     settings = Settings(
         secret_key="very-" + SECRET,

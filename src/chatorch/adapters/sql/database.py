@@ -4,13 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection, literal, select
+from sqlalchemy import Connection, func, select
+
+from chatorch.domain.model.errors import StoreUnavailable
 
 T = TypeVar("T")
 
 Work = Callable[[Connection], T]
 
-_PING = select(literal(1))
+_READ_ONLY = select(func.current_setting("transaction_read_only"))
 
 
 class Database(ABC):
@@ -56,9 +58,11 @@ class Database(ABC):
         ...
 
     async def ping(self) -> None:
-        """Returns when the database answers."""
-        await self.read(_ping)
+        """Returns when the database would take a transaction that writes; nothing is written."""
+        await self.write(_ping)
 
 
 def _ping(connection: Connection) -> None:
-    connection.execute(_PING)
+    """On SQLite the transaction itself has asked already: it begins by taking the lock on a file that can be written."""
+    if connection.dialect.name == "postgresql" and connection.execute(_READ_ONLY).scalar_one() == "on":
+        raise StoreUnavailable("PostgreSQL is read-only: a standby, or default_transaction_read_only.")

@@ -69,10 +69,11 @@ async def signed_in_or_guest(request: Request, token: Token) -> Principal:
     return await signed_in(request, token)
 
 
-async def position(request: Request, after: str | None = None) -> int:
+async def position(
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None, after: str | None = None
+) -> int:
     """Where a client stands: ``Last-Event-ID``, which a browser sends by itself, before ``?after=``; 0 for neither."""
-    last = request.headers.get("last-event-id")
-    name, given = ("Last-Event-ID", last) if last else ("after", after)
+    name, given = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
     if given is None:
         return 0
     if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= MAX_POSITION):
