@@ -62,9 +62,11 @@ class MemoryRunLog(RunLog):
             if event is not None:
                 yield event
                 position = event.seq
+                if position != log.tip or log.closed:
+                    continue
             elif log.closed:
                 return
-            elif not await log.changed(loop):
+            if not await log.changed(loop):
                 yield SILENCE
 
 
@@ -78,7 +80,6 @@ class _Log:
     __slots__ = (
         "_appended",
         "_head",
-        "_length",
         "_served",
         "_served_after",
         "_silence_s",
@@ -88,6 +89,7 @@ class _Log:
         "_timer",
         "_waiters",
         "closed",
+        "tip",
     )
 
     def __init__(self, started: RunStarted, silence_s: float) -> None:
@@ -95,7 +97,6 @@ class _Log:
         self._silence_s = silence_s
         self._head = ""
         self._tail: list[str] = []
-        self._length = 0
         self._terminal: TerminalEvent | None = None
         self._waiters: list[asyncio.Future[bool]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -103,10 +104,11 @@ class _Log:
         self._served: MessageDelta | None = None
         self._served_after = 0
         self.closed = False
+        self.tip = STARTED_SEQ
 
     def append(self, text: str) -> None:
         self._tail.append(text)
-        self._length += len(text)
+        self.tip += len(text)
         self._appended = True
         if self._waiters:
             self._wake(True)
@@ -129,11 +131,11 @@ class _Log:
 
         Followers that stand at the same place get the same object, so that a door can encode it once for all.
         """
-        tip = STARTED_SEQ + self._length
+        tip = self.tip
         if STARTED_SEQ <= position < tip:
             served = self._served
             if served is None or served.seq != tip or self._served_after != position:
-                self._served = served = MessageDelta(tip, self._since(position - STARTED_SEQ))
+                self._served = served = MessageDelta(tip, self._since(position))
                 self._served_after = position
             return served
         if position < STARTED_SEQ:
@@ -144,16 +146,17 @@ class _Log:
             return None
         return MessageSnapshot(tip, self.text())
 
-    def _since(self, offset: int) -> str:
-        """The text from code point `offset` on, looking from the end, where followers usually are."""
+    def _since(self, position: int) -> str:
+        """The text after a position, looking from the end, where followers usually are."""
         tail = self._tail
-        begins = self._length
+        begins = self.tip
         for index in range(len(tail) - 1, -1, -1):
             begins -= len(tail[index])
-            if begins <= offset:
-                text = tail[index] if index == len(tail) - 1 else "".join(tail[index:])
-                return text[offset - begins :] if offset > begins else text
-        return self.text()[offset:]
+            if begins == position and index == len(tail) - 1:
+                return tail[index]
+            if begins <= position:
+                return "".join(tail[index:])[position - begins :]
+        return self.text()[position - STARTED_SEQ :]
 
     def changed(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[bool]:
         """Done at the next append or the end; with False where nothing came for about `silence_s` seconds."""

@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import cast
 from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
-from openai import AsyncStream
 
 from chatorch import __version__
 from chatorch.adapters.openai.client import OPENAI_BASE_URL, RepeatingClient, http_client_for, without_credentials
@@ -98,17 +96,9 @@ class OpenAIChatModel(ChatModel):
         """
         token = current_attempt.set(attempt)
         try:
-            answer: object = await self._client.post(
-                "/chat/completions",
-                cast_to=httpx2.Response,
-                content=self._body_of(prompt),
-                options={"security": {"bearer_auth": True}},
-                stream=True,
-                stream_cls=AsyncStream[object],
-            )
+            return await self._client.post_body(self._body_of(prompt))
         finally:
             current_attempt.reset(token)
-        return cast("httpx2.Response", answer)
 
     def _body_of(self, prompt: Prompt) -> bytes:
         body: dict[str, object] = {

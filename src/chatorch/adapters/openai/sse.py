@@ -48,13 +48,14 @@ class EventParser(PayloadParser):
         self._data_size = 0
 
     def feed(self, data: bytes) -> list[bytes]:
+        size = len(data)
         if (
             self._whole
-            and data.endswith(b"\n\n")
-            and data.startswith(b"data: ")
-            and data.count(b"\n") == 2
+            and data[:6] == b"data: "
+            and data.find(b"\n") == size - 2  # and so the last but one; then the last must end the event
+            and data[-1] == 10
             and b"\r" not in data
-            and len(data) <= MAX_EVENT_BYTES
+            and size <= MAX_EVENT_BYTES
         ):
             return [data[6:-2]]  # What nearly every read brings: one event, whole.
         if self._after_cr or b"\r" in data:

@@ -63,6 +63,6 @@ class Database(ABC):
 
 
 def _ping(connection: Connection) -> None:
-    """On SQLite the transaction itself has asked already: it begins by taking the lock on a file that can be written."""
+    """On SQLite the transaction has asked already: it begins by taking the lock on a file that can be written."""
     if connection.dialect.name == "postgresql" and connection.execute(_READ_ONLY).scalar_one() == "on":
         raise StoreUnavailable("PostgreSQL is read-only: a standby, or default_transaction_read_only.")

@@ -210,6 +210,10 @@ class Runs:
             with self._executions.watching(run.id):
                 async with aclosing(self._log.follow(run.id, after)) as live:
                     async for event in live:
+                        if type(event) is MessageDelta:  # first, because it is nearly always one
+                            yield event
+                            position = event.seq
+                            continue
                         if isinstance(event, Silence):
                             # Of a run that is executed here the checkpoints hear if somebody else ended it.
                             if not self._executions.executes(run.id) and await self._ended_elsewhere(run):

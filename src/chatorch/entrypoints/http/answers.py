@@ -22,10 +22,10 @@ EVENT_STREAM = "text/event-stream"
 
 
 class Answers:
-    """Turns a run that has been started into a response, in the form that the client asked for."""
+    """Turns a run that has been started by `runs` into a response, in the form that the client asked for."""
 
     def __init__(self, runs: Runs, frames: EventFrames, metrics: Metrics, clock: Clock) -> None:
-        self._runs = runs
+        self.runs = runs
         self._frames = frames
         self._metrics = metrics
         self._clock = clock
@@ -37,7 +37,7 @@ class Answers:
         if stream or EVENT_STREAM in request.headers.get("accept", ""):
             return self.stream(run)
         async with unless_client_leaves(request.receive):
-            answer = await self._runs.answer(run)
+            answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
             return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
         return run_problem(run.id, answer.terminal)
@@ -45,7 +45,7 @@ class Answers:
     def stream(self, run: Run, after: int = 0) -> EventStream:
         return EventStream(
             run.id,
-            self._runs.events(run, after),
+            self.runs.events(run, after),
             frames=self._frames,
             counted=self._metrics.connection,
             headers={"Content-Location": events_path(run.id)},

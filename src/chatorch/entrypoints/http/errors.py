@@ -21,7 +21,6 @@ from chatorch.entrypoints.http.problems import (
     seconds,
     status_of_code,
 )
-from chatorch.entrypoints.http.request_id import HEADER, begin_request, current_request_id
 
 log = structlog.get_logger(__name__)
 
@@ -64,15 +63,8 @@ def install_error_handlers(app: FastAPI, *, debug: bool = False) -> ErrorRespons
     async def handle(_request: Request, error: Exception) -> Response:
         return responses.answer(error)
 
-    async def handle_outside(_request: Request, error: Exception) -> Response:
-        response = responses.answer(error)
-        response.headers[HEADER.decode()] = current_request_id() or begin_request(None)
-        return response
-
-    kinds: tuple[type[Exception], ...] = (ChatorchError, RequestValidationError, HTTPException)
-    for kind in kinds:
+    for kind in (ChatorchError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, handle)
-    app.add_exception_handler(Exception, handle_outside)
     return responses
 
 

@@ -18,7 +18,10 @@ CORS_RESPONSE_HEADERS = ("X-Request-ID", "Content-Location", "Retry-After", "WWW
 def install_plumbing(
     app: FastAPI, *, metrics: Metrics, body_cap: int, cors_origins: Collection[str] = (), debug: bool = False
 ) -> None:
-    """To be called last: other middleware must lie inside, where its errors are answered like any other."""
+    """To be called last: other middleware must lie inside, where its errors are answered like any other.
+
+    The access layer also lies outside of what Starlette itself puts outermost, which would wrap every frame's `send`.
+    """
     responses = install_error_handlers(app, debug=debug)
     app.add_middleware(Guard, body_cap=body_cap, answer=responses.answer)
     if cors_origins:
@@ -29,4 +32,4 @@ def install_plumbing(
             allow_headers=CORS_REQUEST_HEADERS,
             expose_headers=CORS_RESPONSE_HEADERS,
         )
-    app.add_middleware(Access, metrics=metrics)
+    app.middleware_stack = Access(app.build_middleware_stack(), metrics=metrics)

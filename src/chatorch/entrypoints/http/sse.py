@@ -15,6 +15,7 @@ from chatorch.entrypoints.http.disconnect import disconnected
 from chatorch.entrypoints.http.middleware.exchange import frame_send
 
 PING = b": ping\n\n"
+_TYPES = {kind: name.encode() for kind, name in EVENT_TYPES.items()}
 PING_AFTER_S = 11.0
 """Silence is noticed within four seconds, so no more than 15 s pass without a byte."""
 STUCK_S = 60.0
@@ -31,11 +32,7 @@ class EventFrames:
         latest = self._latest.get(run_id)
         if latest is not None and latest[0] is event:
             return latest[1]
-        data = envelope(run_id, event)
-        if type(event) is MessageDelta:
-            frame = b"id: %d\nevent: message.delta\ndata: %b\n\n" % (event.seq, data)
-        else:
-            frame = b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, EVENT_TYPES[type(event)].encode(), data)
+        frame = b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type(event)], envelope(run_id, event))
         self._latest[run_id] = (event, frame)
         return frame
 
@@ -96,8 +93,10 @@ class EventStream(Response):
         sent_at = now()
         async with aclosing(self._events) as events:
             async for event in events:
-                if isinstance(event, Silence):
-                    if time.monotonic() - sent_at < self._ping_after_s:
+                if type(event) is MessageDelta:  # first, because it is nearly always one
+                    body, more = frame(run_id, event), True
+                elif isinstance(event, Silence):
+                    if now() - sent_at < self._ping_after_s:
                         continue
                     body, more = PING, True
                 else:

@@ -1,5 +1,6 @@
 """The outermost layer: every request gets an id, one log line and its place in the metrics."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 from time import perf_counter
 
@@ -72,7 +73,12 @@ def client_address(scope: Scope) -> str | None:
     client = scope.get("client")
     if not client:
         return None
-    host: str = client[0].partition("%")[0]
+    return _address(client[0])
+
+
+@lru_cache(maxsize=1024)
+def _address(given: str) -> str | None:
+    host = given.partition("%")[0]
     try:
         ip_address(host)
     except ValueError:

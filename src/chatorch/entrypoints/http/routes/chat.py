@@ -1,21 +1,19 @@
 """Sending a message."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.services.runs import Runs, StartChat
+from chatorch.domain.services.runs import StartChat
 from chatorch.entrypoints.http.answers import EVENT_STREAM, Answers, AnswersDep
-from chatorch.entrypoints.http.dependencies import IdempotencyKey, SignedIn, SignedInOrGuest, provided
+from chatorch.entrypoints.http.dependencies import IdempotencyKey, SignedIn, SignedInOrGuest
 from chatorch.entrypoints.http.openapi import problems
 from chatorch.entrypoints.http.schemas import ChatRequest, ChatResponse
 from chatorch.entrypoints.http.strict_json import StrictRoute
-
-RunsDep = Annotated[Runs, Depends(provided(lambda c: c.runs()))]
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The answer; with `stream`, its events", "content": {EVENT_STREAM: {}}},
@@ -30,12 +28,11 @@ async def chat_protected(
     request: Request,
     body: ChatRequest,
     principal: SignedIn,
-    runs: RunsDep,
     answers: AnswersDep,
     key: IdempotencyKey = None,
 ) -> Response:
     """Stores the message and answers it, signed in."""
-    return await _chat(request, body, principal, key, runs, answers)
+    return await _chat(request, body, principal, key, answers)
 
 
 @router.post("", response_model=ChatResponse, responses=ANSWERED)
@@ -43,18 +40,17 @@ async def chat(
     request: Request,
     body: ChatRequest,
     principal: SignedInOrGuest,
-    runs: RunsDep,
     answers: AnswersDep,
     key: IdempotencyKey = None,
 ) -> Response:
     """The same, also for a guest where `CHATORCH_ANONYMOUS_CHAT` allows one: a single turn, gone with its client."""
-    return await _chat(request, body, principal, key, runs, answers)
+    return await _chat(request, body, principal, key, answers)
 
 
 async def _chat(
-    request: Request, body: ChatRequest, principal: Principal, key: str | None, runs: Runs, answers: Answers
+    request: Request, body: ChatRequest, principal: Principal, key: str | None, answers: Answers
 ) -> Response:
-    run = await runs.start(
+    run = await answers.runs.start(
         principal,
         StartChat(
             messages=body.new_messages(),

@@ -35,9 +35,9 @@ async def read_run(run_id: str, principal: SignedIn, runs: RunsDep) -> Response:
 
 
 @router.get("/events", response_class=Response, responses=EVENTS)
-async def follow_run(run_id: str, principal: SignedIn, after: Position, runs: RunsDep, answers: AnswersDep) -> Response:
+async def follow_run(run_id: str, principal: SignedIn, after: Position, answers: AnswersDep) -> Response:
     """What comes after `Last-Event-ID` or `?after=`: replay, then live. Works for ever; 204 after the end."""
-    run = await runs.read(principal, RunId(run_id))
+    run = await answers.runs.read(principal, RunId(run_id))
     terminal = terminal_event(run)
     if terminal is not None and after >= terminal.seq:
         return Response(status_code=204)
@@ -56,12 +56,11 @@ async def retry_run(
     request: Request,
     run_id: str,
     principal: SignedIn,
-    runs: RunsDep,
     answers: AnswersDep,
     key: IdempotencyKey = None,
     body: RetryRequest | None = None,
 ) -> Response:
     """Answers the same user message once more; the messages after it leave the history."""
     wanted = body or RetryRequest()
-    run = await runs.retry(principal, RetryChat(RunId(run_id), wanted.model, key))
+    run = await answers.runs.retry(principal, RetryChat(RunId(run_id), wanted.model, key))
     return await answers.to(request, run, stream=wanted.stream)
