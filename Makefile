@@ -32,7 +32,7 @@ define NEXT
 chatorch serves http://$(HOST):$(PORT) until Ctrl-C. In another terminal, in this folder:
 
   echo 'correct horse battery' | $(BIN)/chatorch users add ada --password-stdin
-  TOKEN=$$(curl -s http://$(HOST):$(PORT)/token -d grant_type=password -d username=ada \
+  TOKEN=$$(curl -fsS http://$(HOST):$(PORT)/token -d grant_type=password -d username=ada \
     -d 'password=correct horse battery' | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
   curl -N http://$(HOST):$(PORT)/api/chat/protected -H "Authorization: Bearer $$TOKEN" \
     -H 'Content-Type: application/json' \

@@ -80,5 +80,31 @@ async def test_a_guest_who_leaves_cancels_the_run_at_once(open_api: Api, stream:
     await eventually(is_counted)
 
 
+async def test_only_so_many_guests_at_once(apis: Apis) -> None:
+    api = await apis.start(anonymous_chat=True, max_live_guest_runs=2)
+    pause = Pause()
+    api.model.then("a", pause)
+    api.model.then("b", pause)
+    guest, alice = api.anonymous(), await api.user("alice")
+    waiting = [asyncio.ensure_future(guest.post(CHAT, json=said())) for _ in range(5)]
+    done, pending = await asyncio.wait(waiting, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    async with asyncio.timeout(5):
+        while len(done) < 3:
+            more, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+    for refused in done:
+        assert "GUEST_RUNS" in problem_of(refused.result(), 429, "too_many_runs")["detail"]
+    assert (await alice.post(CHAT, json=said())).status_code == 200
+    pause.go_on()
+    assert {(await answer).status_code for answer in pending} == {200}
+    assert (await guest.post(CHAT, json=said())).status_code == 200
+
+
+async def test_a_guests_idempotency_key_means_nothing(open_api: Api) -> None:
+    guest = open_api.anonymous(**{"Idempotency-Key": "mine"})
+    runs = {(await guest.post(CHAT, json=said(text))).json()["run_id"] for text in ("Hi", "Hi", "Ho")}
+    assert len(runs) == 3
+
+
 async def test_where_guests_are_not_let_in_they_are_asked_for_a_token(api: Api) -> None:
     problem_of(await api.anonymous().post(CHAT, json=said(user_id="kiosk 7")), 401, "not_authenticated")

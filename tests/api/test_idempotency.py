@@ -76,6 +76,19 @@ async def test_a_run_that_failed_fails_again_without_asking_the_model(api: Api, 
     assert (again["run_id"], len(api.model.calls)) == (first["run_id"], 1)
 
 
+async def test_a_run_that_failed_for_a_while_is_not_to_be_awaited_under_the_same_key(
+    api: Api, alice: httpx.AsyncClient
+) -> None:
+    api.model.then(e.UpstreamRateLimited(retry_after=7))
+    first = await alice.post(CHAT, json=said(), headers=KEY)
+    assert (first.status_code, first.headers["Retry-After"]) == (503, "7")
+    again = await alice.post(CHAT, json=said(), headers=KEY)
+    problem = problem_of(again, 503, "upstream_rate_limited", "run_id")
+    assert "Retry-After" not in again.headers
+    assert "/retry asks the model again" in problem["detail"]
+    assert (await alice.post(f"/api/runs/{problem['run_id']}/retry")).status_code == 200
+
+
 async def test_it_may_be_streamed_the_second_time(alice: httpx.AsyncClient) -> None:
     first = await alice.post(CHAT, json=said(), headers=KEY)
     again = await alice.post(CHAT, json=said(stream=True), headers=KEY)

@@ -116,6 +116,7 @@ class Container(containers.DeclarativeContainer):
             checkpoint_s=settings.provided.checkpoint_s,
             grace_s=providers.Callable(_grace, settings),
             max_answer_chars=settings.provided.max_answer_chars,
+            max_guests=settings.provided.max_live_guest_runs,
         ),
     )
     runs = providers.Singleton(

@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     client_system: bool = True
     max_content_chars: Count = 2000
     max_live_runs_per_user: Count = 8
+    max_live_guest_runs: Count = 50
     max_answer_chars: Count = 1_000_000
 
     detach_grace_s: Seconds = 30

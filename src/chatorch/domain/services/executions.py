@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.errors import StoreUnavailable, TooManyRuns
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution import Execution
@@ -26,11 +26,13 @@ class ExecutionSettings:
     """`checkpoint_s`: how old the saved text of a live run may be. `grace_s`: how long one goes on unwatched.
 
     `max_answer_chars`: a longer answer is cut off and fails, since all of it is in memory and saved every second.
+    `max_guests`: how many runs of guests may be live here at once; a guest has no account whose cap would count.
     """
 
     checkpoint_s: float = 1.0
     grace_s: float = 30.0
     max_answer_chars: int = 1_000_000
+    max_guests: int = 50
 
 
 class Executions:
@@ -56,6 +58,7 @@ class Executions:
         self._settings = settings
         self._live: dict[RunId, Execution] = {}
         self._unwatched: dict[RunId, float] = {}
+        self._admitting = 0
         self.draining = False
         self._drained = False
 
@@ -68,6 +71,18 @@ class Executions:
         """Whether this run is in flight here, and this owner's where one is named."""
         execution = self._live.get(run_id)
         return execution is not None and owner_id in (None, execution.run.owner_id)
+
+    @contextmanager
+    def admitting_guest(self) -> Iterator[None]:
+        """Keeps a place for a guest's run until it has begun. Raises `TooManyRuns` where none is free."""
+        guests = sum(1 for execution in self._live.values() if not execution.grace_s)
+        if guests + self._admitting >= self._settings.max_guests:
+            raise TooManyRuns("Too many guests at once; see CHATORCH_MAX_LIVE_GUEST_RUNS.")
+        self._admitting += 1
+        try:
+            yield
+        finally:
+            self._admitting -= 1
 
     def begin(self, run: Run, prompt: Prompt, *, guest: bool = False) -> None:
         """Starts to carry out a run that has just been stored."""

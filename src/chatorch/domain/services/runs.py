@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,9 +97,9 @@ class Runs:
     async def start(self, principal: Principal, chat: StartChat) -> Run:
         """Stores the messages and a run, starts to carry it out, and returns. From here on nothing is lost.
 
-        The same idempotency key again returns the run that it opened. Raises `InvalidField`, `RoleNotAllowed`,
-        `ModelNotAllowed`, `UserMismatch`, `GuestThread`, `NotFound`, `ThreadBusy`, `TooManyRuns`,
-        `IdempotencyKeyReused`, `Draining`, `StoreUnavailable`.
+        The same idempotency key again returns the run that it opened; a guest is never the same again. Raises
+        `InvalidField`, `RoleNotAllowed`, `ModelNotAllowed`, `UserMismatch`, `GuestThread`, `NotFound`, `ThreadBusy`,
+        `TooManyRuns`, `IdempotencyKeyReused`, `Draining`, `StoreUnavailable`.
         """
         require_own_label(principal, chat.user_label)
         require_no_guest_thread(principal, chat.thread_id)
@@ -112,7 +112,8 @@ class Runs:
             title=None if chat.thread_id else _title(chat.messages),
             messages=tuple((MessageId(self._ids.new("msg")), message) for message in chat.messages),
         )
-        return await self._open(principal, self._store.open_run(new, turn))
+        with self._executions.admitting_guest() if principal.guest else nullcontext():
+            return await self._open(principal, self._store.open_run(new, turn))
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
@@ -136,7 +137,7 @@ class Runs:
             now=self._clock.now(),
             max_live=self._max_live_runs,
             history_chars=self._context.max_chars,
-            idempotency=idempotency,
+            idempotency=None if principal.guest else idempotency,
         )
 
     async def _open(self, principal: Principal, opening: Coroutine[Any, Any, OpenedRun]) -> Run:

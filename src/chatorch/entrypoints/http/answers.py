@@ -40,7 +40,7 @@ class Answers:
             answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
             return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
-        return run_problem(run.id, answer.terminal)
+        return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
     def stream(self, run: Run, after: int = 0) -> EventStream:
         return EventStream(

@@ -24,6 +24,7 @@ from chatorch.entrypoints.http.problems import (
 
 log = structlog.get_logger(__name__)
 
+ASK_AGAIN = "This Idempotency-Key was used for that run; POST /api/runs/{run_id}/retry asks the model again."
 BODILESS = frozenset({204, 304})
 
 
@@ -68,8 +69,12 @@ def install_error_handlers(app: FastAPI, *, debug: bool = False) -> ErrorRespons
     return responses
 
 
-def run_problem(run_id: str, terminal: TerminalEvent) -> Response:
-    """The answer to a caller that wanted JSON when the run ended without an answer. Never for a completed run."""
+def run_problem(run_id: str, terminal: TerminalEvent, *, repeated: bool = False) -> Response:
+    """The answer to a caller that wanted JSON when the run ended without an answer. Never for a completed run.
+
+    `repeated`: the run had ended before the caller came, who used an idempotency key once more. The same request
+    would be told the same again, whenever it comes, so it is not told to.
+    """
     retry_after: dict[str, str] = {}
     match terminal:
         case RunFailed():
@@ -84,4 +89,6 @@ def run_problem(run_id: str, terminal: TerminalEvent) -> Response:
             retry_after = {"Retry-After": "1"}
         case RunCompleted():
             raise ValueError(f"run {run_id} completed")
+    if repeated:
+        retry_after, detail = {}, f"{detail} {ASK_AGAIN}"
     return problem(status, code, detail, headers=retry_after, run_id=run_id)
