@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -41,6 +42,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         log.warning("setting_unknown", problem=line)
     if settings.offline:
         log.warning("model_offline", problem="neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: answers are made up")
+    else:
+        log.info("model_provider", host=urlsplit(settings.openai_base_url or "https://api.openai.com").hostname)
     address = listener.getsockname()
     log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
     config = server_config(workers)

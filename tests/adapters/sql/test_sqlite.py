@@ -1,6 +1,7 @@
 """SQLite under load, under another process, and under callers that do not wait."""
 
 import asyncio
+import os
 import sqlite3
 import sys
 import threading
@@ -277,4 +278,13 @@ async def test_a_file_that_only_reads_does_not_answer_to_a_ping(sqlite_path: Pat
         with pytest.raises(StoreUnavailable):
             await database.ping()
     await database.ping()
+    await database.close()
+
+
+async def test_a_new_file_is_its_owners_only(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "new.db")
+    await database.start()
+    await database.ping()
+    modes = {entry.name: oct(entry.stat().st_mode & 0o777) for entry in os.scandir(tmp_path)}
+    assert modes == dict.fromkeys(("new.db", "new.db-wal", "new.db-shm"), "0o600")
     await database.close()

@@ -1,9 +1,11 @@
 """SQLite: the standard driver on threads of our own, one of them for writing."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +29,8 @@ class SqliteDatabase(Database):
 
     All writes of this process go through one thread, so they queue and never meet "database is locked"; those that
     wait together are committed together. A transaction is one hop to a thread, not one a statement.
-    `synchronous=FULL`: what is committed survives a power cut. `path` names the file; its folder must exist.
+    `synchronous=FULL`: what is committed survives a power cut. `path` names the file; its folder must exist. A new
+    file is its owner's only (0600), and so are those that SQLite puts beside it.
     """
 
     def __init__(self, path: Path, *, readers: int = READERS, busy_timeout: float = BUSY_TIMEOUT) -> None:
@@ -108,6 +111,11 @@ def _engine(
         connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
         **pool,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def create(*_: object) -> None:
+        with suppress(OSError):  # the driver says what is wrong with the path
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:

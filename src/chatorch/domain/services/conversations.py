@@ -31,6 +31,8 @@ class Conversations:
         return await self._store.read_thread(principal.user_id, thread_id)
 
     async def change(self, principal: Principal, thread_id: ThreadId, change: ThreadChange) -> Thread:
+        if change == ThreadChange():
+            return await self.thread(principal, thread_id)
         return await self._store.update_thread(principal.user_id, thread_id, change, self._clock.now())
 
     async def delete(self, principal: Principal, thread_id: ThreadId) -> None:

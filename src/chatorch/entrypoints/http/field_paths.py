@@ -8,6 +8,9 @@ from typing import Any
 KNOWN_FIELDS: set[str] = set()
 """The names that our own schemas give to fields: only these may appear in an answer."""
 
+NOT_SUGGESTED: set[str] = set()
+"""Those among them that only a form has, where unknown fields are ignored: never what somebody meant elsewhere."""
+
 ANY = "*"
 PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 
@@ -41,5 +44,5 @@ def field_error(error: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _unknown(name: str) -> str:
-    closest = difflib.get_close_matches(name[:64], sorted(KNOWN_FIELDS), n=1)
+    closest = difflib.get_close_matches(name[:64], sorted(KNOWN_FIELDS - NOT_SUGGESTED), n=1)
     return "is no field of this request" + (f"; did you mean {closest[0]}?" if closest else "")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chatorch.entrypoints.http.field_paths import KNOWN_FIELDS
+from chatorch.entrypoints.http.field_paths import KNOWN_FIELDS, NOT_SUGGESTED
 from chatorch.entrypoints.http.schemas import MAX_LABEL_CHARS, MAX_PASSWORD_CHARS
 
 
@@ -29,3 +29,4 @@ class TokenForm(BaseModel):
 
 
 KNOWN_FIELDS.update(TokenForm.model_fields)
+NOT_SUGGESTED.update(TokenForm.model_fields)

@@ -29,6 +29,7 @@ Executions = Annotated[Any, Depends(provided(lambda c: c.executions()))]
 Database = Annotated[Any, Depends(provided(lambda c: c.database()))]
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=HealthOut, response_model_exclude_none=True)
 async def health(executions: Executions, settings: Operator) -> Response:
     """200 as long as the process answers, also while it drains."""
@@ -41,12 +42,14 @@ async def health(executions: Executions, settings: Operator) -> Response:
     return json_response(body | ({"model": "offline"} if settings.offline else {}))
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live")
 async def live() -> dict[Literal["status"], Literal["alive"]]:
     """200 as long as the event loop turns; nothing else is looked at."""
     return {"status": "alive"}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
 async def ready(executions: Executions, database: Database) -> Response:
     """503 while draining, or where the database does not answer within 2 s: send traffic elsewhere."""
