@@ -34,7 +34,7 @@ async def test_every_provider_of_the_container_resolves(tmp_path: Path, settings
         "tokens", "executions", "runs", "conversations", "recovery", "authentication", "accounts", "metrics",
         "registry", "telemetry", "clock", "ids", "spawner", "lifetime",
     }  # fmt: skip
-    assert (resolved["store_lock"] is None) is ("redis_url" in settings)
+    assert resolved["store_lock"].shared is ("redis_url" in settings)
     await built.shutdown_resources()
 
 

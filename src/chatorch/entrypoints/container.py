@@ -67,9 +67,9 @@ def _policy(settings: Settings) -> ChatPolicy:
     )
 
 
-def _store_lock(settings: Settings) -> StoreLock | None:
+def _store_lock(settings: Settings) -> StoreLock:
     """With Redis, processes share the store, and leases decide; without, one process has it to itself."""
-    return None if settings.redis_url else open_lock(settings.database_url)
+    return open_lock(settings.database_url, shared=settings.redis_url is not None)
 
 
 def _grace(settings: Settings) -> float:

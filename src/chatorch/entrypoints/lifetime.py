@@ -29,6 +29,8 @@ class Database(Protocol):
 
 
 class StoreLock(Protocol):
+    shared: bool
+
     async def acquire(self) -> None: ...
     async def release(self) -> None: ...
 
@@ -46,13 +48,14 @@ async def lifetime(
 ) -> AsyncIterator[None]:
     """Everything that lives as long as the process.
 
-    `store_lock` is None where other processes share the store: then only leases decide which runs are dead. `closing`
-    is closed in the order given, after the last run has ended and before the database.
+    Where the store is shared with other processes, only leases decide which runs are dead. `closing` is closed in the
+    order given, after the last run has ended and before the database.
     """
     async with _claimed(store_lock):
         try:
             await database.start()
-            if store_lock is not None and (count := await recovery.end_all()):
+            alone = store_lock is not None and not store_lock.shared
+            if alone and (count := await recovery.end_all()):
                 log.info("runs_interrupted", count=count, reason="the process that executed them is gone")
             loops = [
                 executions.keep_saved(),

@@ -47,6 +47,20 @@ async def test_a_second_process_is_refused_with_the_reason(url: str) -> None:
     await second.release()
 
 
+async def test_those_that_share_it_keep_out_who_does_not(url: str) -> None:
+    one, two, alone = open_lock(url, shared=True), open_lock(url, shared=True), open_lock(url)
+    await one.acquire()
+    await two.acquire()
+    await one.release()
+    with pytest.raises(StoreLocked, match="set REDIS_URL on all of them"):
+        await alone.acquire()
+    await two.release()
+    await alone.acquire()
+    with pytest.raises(StoreLocked, match="set REDIS_URL on all of them"):
+        await one.acquire()
+    await alone.release()
+
+
 async def test_releasing_twice_or_never_held_does_nothing(url: str) -> None:
     lock = open_lock(url)
 

@@ -1,4 +1,4 @@
-"""Alone or not: the exclusive lock on a store, for a process that shares no run log with others."""
+"""Alone or not: the lock on a store. Who shares no run log with others holds it alone, and those who do together."""
 
 import asyncio
 import fcntl
@@ -18,6 +18,8 @@ from chatorch.domain.model.errors import StoreUnavailable
 _logger = logging.getLogger(__name__)
 
 _ADVICE = "stop it, or set REDIS_URL on all of them to run several"
+_TRY = "SELECT pg_try_advisory_lock($1)"
+_TRY_SHARED = "SELECT pg_try_advisory_lock_shared($1)"
 _STORE = 0x63686174_73746F72
 """The key of the advisory lock: "chatstor"."""
 
@@ -29,8 +31,15 @@ class StoreLocked(Exception):
     """Another process holds the store. Its text is one line that says what to do."""
 
 
+def _refusal(database: str = "", holder: str = "") -> str:
+    """For both sides: the other may hold it alone, or together with more that have REDIS_URL set."""
+    return f"Another chatorch process{holder} uses the database{database}: {_ADVICE}."
+
+
 class StoreLock(ABC):
-    """Held by one process at a time, and gone with the process, however it ends."""
+    """Held by one process at a time, or, `shared`, by any number; gone with the process, however it ends."""
+
+    shared: bool
 
     @abstractmethod
     async def acquire(self) -> None:
@@ -46,7 +55,8 @@ class StoreLock(ABC):
 class SqliteLock(StoreLock):
     """``flock(2)`` on a file beside the database, ``<file>.lock``. The file stays; only the lock on it counts."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, shared: bool = False) -> None:
+        self.shared = shared
         self._database = database
         self._path = database.with_name(database.name + ".lock")
         self._descriptor: int | None = None
@@ -55,21 +65,21 @@ class SqliteLock(StoreLock):
         with outages_translated():
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise StoreLocked(
-                f"Another chatorch process (pid {holder}) uses the database {self._database}: {_ADVICE}."
-            ) from None
+            raise StoreLocked(_refusal(f" {self._database}", f" (pid {holder})" if holder else "")) from None
+        # Who is alone is named; nobody must find, and signal, the id of a process that is gone.
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        if not self.shared:
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._descriptor = descriptor
 
     async def release(self) -> None:
         if self._descriptor is not None:
-            # Nobody must find, and signal, the id of a process that is gone.
-            os.ftruncate(self._descriptor, 0)
+            if not self.shared:
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -82,7 +92,8 @@ class PostgresLock(StoreLock):
     logged, and an error where another process was quicker. Runs are safe all the while: their rows decide.
     """
 
-    def __init__(self, url: URL, *, retry_every: float = RETRY_EVERY) -> None:
+    def __init__(self, url: URL, *, shared: bool = False, retry_every: float = RETRY_EVERY) -> None:
+        self.shared = shared
         self._retry_every = retry_every
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._connection: Any = None
@@ -111,13 +122,13 @@ class PostgresLock(StoreLock):
             self._url, timeout=TIMEOUT, command_timeout=TIMEOUT, server_settings={"application_name": "chatorch lock"}
         )
         try:
-            free = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _STORE)
+            free = await connection.fetchval(_TRY_SHARED if self.shared else _TRY, _STORE)
         except BaseException:
             connection.terminate()
             raise
         if not free:
             await connection.close(timeout=TIMEOUT)
-            raise StoreLocked(f"Another chatorch process uses this PostgreSQL database: {_ADVICE}.")
+            raise StoreLocked(_refusal())
         connection.add_termination_listener(self._lost)
         self._connection = connection
 

@@ -27,10 +27,12 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE, pool_timeout: float =
     return PostgresDatabase(parsed, pool_size=pool_size, pool_timeout=pool_timeout)
 
 
-def open_lock(url: str) -> StoreLock:
+def open_lock(url: str, *, shared: bool = False) -> StoreLock:
     """The lock of the store that a URL names, not yet taken. Raises like `open_database`."""
     parsed = parse_url(url)
-    return SqliteLock(parsed) if isinstance(parsed, Path) else PostgresLock(parsed)
+    if isinstance(parsed, Path):
+        return SqliteLock(parsed, shared=shared)
+    return PostgresLock(parsed, shared=shared)
 
 
 def parse_url(url: str) -> Path | URL:
