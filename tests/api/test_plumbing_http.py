@@ -108,6 +108,15 @@ async def test_a_preflight_is_answered_with_a_request_id_and_logged():
     assert len(out.named("request")) == 1
 
 
+async def test_a_preflight_from_another_origin_is_refused_with_a_problem():
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PATCH"}
+    async with client_of(plumbed_app(origins=(ORIGIN,))) as client:
+        answer = await client.options("/api/threads/1", headers=asked)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert answer.json()["code"] == "cors_refused"
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
 async def test_without_the_setting_there_is_no_cors_at_all():
     async with client_of(plumbed_app()) as client:
         answer = await client.get("/api/list", headers={"Origin": ORIGIN})

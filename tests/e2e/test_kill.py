@@ -44,6 +44,20 @@ async def test_a_killed_process_loses_nothing_acknowledged_and_leaves_no_run_ali
     assert max(oldest_lost) <= AGE_S
 
 
+async def test_a_command_that_comes_and_goes_beside_the_server_takes_nothing_from_it(new_server: NewServer):
+    async with serving(await new_server()) as server, calling(server) as alice:
+        before = await (await alice.say("Before", model="mock-3-0", stream=False)).ended()
+        await alice.run(before.json["run_id"])  # so that readers are connected as well
+        listed = await asyncio.to_thread(server.command, "users", "list")
+        assert "alice" in listed.stdout, listed.stderr
+        assert (server.folder / "chat.db-wal").exists()
+        after = await (await alice.say("After", model="mock-3-0", stream=False)).ended()
+        await server.kill()
+        await server.start()
+        for answer in (before, after):
+            assert (await alice.run(answer.json["run_id"]))["text"] == answer.json["response"]
+
+
 @dataclass
 class Load:
     """Streams that would go on for ever, and a few callers that wait for short answers, one after the other."""

@@ -13,8 +13,8 @@ from chatorch.entrypoints.logs import AT_INFO, QUIET, configure_logs
 
 
 class Logged:
-    def __init__(self) -> None:
-        self.stream = io.StringIO()
+    def __init__(self, stream: io.StringIO | None = None) -> None:
+        self.stream = stream or io.StringIO()
 
     @property
     def text(self) -> str:
@@ -30,12 +30,12 @@ class Logged:
 
 
 @contextmanager
-def logged(log_format: str = "json", level: str = "info") -> Iterator[Logged]:
+def logged(log_format: str = "json", level: str = "info", stream: io.StringIO | None = None) -> Iterator[Logged]:
     """The real configuration, into memory; everything is as before afterwards."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
     config = structlog.get_config()
-    found = Logged()
+    found = Logged(stream)
     structlog.contextvars.clear_contextvars()
     configure_logs(log_format=log_format, level=level, stream=found.stream)
     try:

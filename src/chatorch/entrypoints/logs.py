@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -30,17 +31,32 @@ def configure_logs(*, log_format: str | None = None, level: str = "info", stream
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         describe_exception,
+        escape_controls,  # makes text of whatever it is, so that it can be searched for secrets
         redact,
-        escape_controls,
     ]
     renderer = structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else _as_json
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", Unfailing(out))),
         cache_logger_on_first_use=stream is None,
     )
     _take_over_stdlib(number)
+
+
+class Unfailing:
+    """A stream that takes no for an answer: a full disk or a reader that went away must not end a run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _as_json(_logger: Any, _method: str, event: EventDict) -> str:

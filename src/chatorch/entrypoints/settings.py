@@ -189,7 +189,11 @@ def _require_whole(env_file: Path | None) -> None:
     if env_file is None or not env_file.is_file():
         return
     with env_file.open(encoding="utf-8") as file:
-        broken = [binding.original.line for binding in parse_stream(file) if binding.error]
+        broken = [
+            binding.original.line
+            for binding in parse_stream(file)
+            if binding.error or (binding.key and binding.value is None)
+        ]
     if broken:
         raise SettingsError(tuple(f"{env_file}: line {line} is not NAME=value" for line in broken))
 

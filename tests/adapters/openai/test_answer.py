@@ -102,6 +102,10 @@ def test_the_finish_reason_and_the_usage_may_come_apart_or_together() -> None:
         ({"prompt_tokens": 2, "completion_tokens": 3}, 5),
         ({"prompt_tokens": -1}, None),
         ({"prompt_tokens": 2**70}, None),
+        ({"prompt_tokens": 3.0, "completion_tokens": 4}, 7),
+        ({"prompt_tokens": "three"}, None),
+        (["three"], None),
+        ("three", None),
     ],
 )
 def test_a_usage_that_makes_no_sense_counts_as_none(usage: object, total: int | None) -> None:

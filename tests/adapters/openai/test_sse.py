@@ -31,6 +31,7 @@ def parsed(*reads: bytes) -> list[bytes]:
         (b"dataset: a\n\ndat: b\n\n", []),
         (b"data: a", [b"a"]),
         (b"data: a\n", [b"a"]),
+        (b"data: a\n\ndata:\n\ndata: \n\ndata: b\n\n", [b"a", b"b"]),
         (b"", []),
     ],
 )
@@ -44,6 +45,13 @@ def test_an_event_comes_as_soon_as_it_is_whole_whatever_ends_its_lines() -> None
         parser = EventParser()
         assert parser.feed(b"data: a" + end + end) == [b"a"]
         assert parser.feed(b"data: b" + end + end) == [b"b"]
+
+
+def test_an_event_without_data_is_none_also_where_it_comes_alone() -> None:
+    parser = EventParser()
+    assert [parser.feed(read) for read in (b"data: a\n\n", b"data: \n\n", b"data:\n\n", b"data: b\n\n")] == [
+        [b"a"], [], [], [b"b"],
+    ]  # fmt: skip
 
 
 LINES = st.sampled_from([b"data: a", b"data:b", b"data: {}", b": note", b"event: x", b"", b"", b"data: \xc3\xa9"])

@@ -1,6 +1,8 @@
 """One line an event, and nothing in it that should not be there."""
 
 import asyncio
+import errno
+import io
 import logging
 import traceback
 import warnings
@@ -157,3 +159,25 @@ def test_what_is_bound_to_the_context_is_on_every_line():
         structlog.get_logger().info("e")
         logging.getLogger("sqlalchemy").warning("w")
     assert [(line["request_id"], line["run_id"]) for line in out.lines] == [("req-1", "run-1")] * 2
+
+
+class Full(io.StringIO):
+    """What a full disk, or a pipe that nobody reads, does."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_a_log_that_cannot_be_written_harms_nobody():
+    with logged(stream=Full()):
+        structlog.get_logger().info("e")
+        logging.getLogger("uvicorn.error").error("e")
+
+
+def test_a_secret_inside_something_that_is_no_text_is_blanked_too():
+    with logged() as out:
+        structlog.get_logger().info("e", a=ValueError(f"Bearer {CANARY}"), b=f"sk-{CANARY}".encode())
+    assert CANARY not in out.text

@@ -105,10 +105,12 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 
 
 def test_a_line_of_the_file_that_sets_nothing_is_named(tmp_path):
-    (tmp_path / ".env").write_text(f"# mine\nSECRET_KEY={SECRET}\nCHATORCH_LEASE_S : 9\nDEBUG='true\n")
+    (tmp_path / ".env").write_text(
+        f"# mine\nSECRET_KEY={SECRET}\nCHATORCH_LEASE_S : 9\nCHATORCH_METRICS_TOKEN\nDEBUG='true\n"
+    )
     with pytest.raises(SettingsError) as raised:
         load_settings()
-    assert raised.value.lines == (".env: line 3 is not NAME=value", ".env: line 4 is not NAME=value")
+    assert raised.value.lines == tuple(f".env: line {line} is not NAME=value" for line in (3, 4, 5))
 
 
 def test_no_secret_shows_when_settings_are_printed():

@@ -29,17 +29,11 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-
-
 class _Chunk(msgspec.Struct, gc=False):
     """Of `chat.completion.chunk` and `chat.completion`, what is used. Unknown members cost no object."""
 
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -58,7 +52,7 @@ class Answer:
         self.over = False
         self.failure: UpstreamError | None = None
         self._reason: str | None = None
-        self._usage: _Usage | None = None
+        self._usage: Any = None
         self._choices = False
 
     @property
@@ -126,11 +120,12 @@ def _decode_leniently(payload: bytes) -> _Chunk:
     return chunk
 
 
-def _counted(usage: _Usage | None) -> Usage | None:
-    if usage is None:
+def _counted(usage: Any) -> Usage | None:
+    """None for what is no count: a whole answer must not fail for it."""
+    if not isinstance(usage, dict):
         return None
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    total = usage.total_tokens or prompt + completion
-    if min(prompt, completion, total) < 0 or max(prompt, completion, total) > _MAX_TOKENS:
+    counts = [usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "total_tokens")]
+    if not all(isinstance(count, int | float) and 0 <= count <= _MAX_TOKENS for count in counts):
         return None
-    return Usage(prompt, completion, total, UsageSource.PROVIDER)
+    prompt, completion, total = map(int, counts)
+    return Usage(prompt, completion, total or prompt + completion, UsageSource.PROVIDER)

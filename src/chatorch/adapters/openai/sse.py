@@ -57,7 +57,7 @@ class EventParser(PayloadParser):
             and b"\r" not in data
             and size <= MAX_EVENT_BYTES
         ):
-            return [data[6:-2]]  # What nearly every read brings: one event, whole.
+            return [data[6:-2]] if size > 8 else []  # What nearly every read brings: one event, whole.
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         lines = data.split(b"\n")
@@ -88,7 +88,9 @@ class EventParser(PayloadParser):
         for line in lines:
             if not line:
                 if data:
-                    payloads.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    payload = data[0] if len(data) == 1 else b"\n".join(data)
+                    if payload:
+                        payloads.append(payload)
                     data.clear()
                     self._data_size = 0
             elif line.startswith(b"data:"):

@@ -100,7 +100,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 request.method,
                 str(request.url),
                 headers=request.headers,
-                data=request.content,
+                data=await request.aread(),  # a redirected one has not been read yet
                 allow_redirects=False,
             )
         except TimeoutError:

@@ -52,6 +52,7 @@ class SqliteDatabase(Database):
         # Without foreign keys: SQLite changes a table by making it anew, and dropping the old one would cascade.
         engine = _engine(self._path, "BEGIN IMMEDIATE", self._busy_timeout, foreign_keys=False)
         with outages_translated():
+            await asyncio.to_thread(_create, self._path)
             return await asyncio.to_thread(_transact, engine, work)
 
     def in_use(self) -> int:
@@ -92,6 +93,16 @@ class _Lane:
         self._engine.dispose()
 
 
+def _create(path: Path) -> None:
+    """Makes the file where there is none. One that is there is not even opened.
+
+    Closing it again would take this process's locks off it, and then the next process that comes and goes would delete
+    the write-ahead log under our hands (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
 def _transact(engine: Engine, work: Work[T]) -> T:
     with engine.begin() as connection:
         return work(connection)
@@ -111,11 +122,6 @@ def _engine(
         connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
         **pool,
     )
-
-    @event.listens_for(engine, "do_connect")
-    def create(*_: object) -> None:
-        with suppress(OSError):  # the driver says what is wrong with the path
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:

@@ -151,6 +151,8 @@ class Silence:
 
 
 SILENCE = Silence()
+STORE_AWAY = Silence()
+"""The silence of a run of which only its row can tell, while the store does not answer."""
 
 
 # -- rules ---------------------------------------------------------------------------------------------------------

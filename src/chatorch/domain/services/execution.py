@@ -25,7 +25,7 @@ from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
 MAX_BACKOFF_S = 2.0
-MAX_UNEXPECTED = 5
+MAX_UNEXPECTED = 10
 
 
 class Execution:

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.errors import StoreUnavailable, TooManyRuns
+from chatorch.domain.model.errors import Draining, StoreUnavailable, TooManyRuns
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution import Execution
@@ -58,7 +58,9 @@ class Executions:
         self._settings = settings
         self._live: dict[RunId, Execution] = {}
         self._unwatched: dict[RunId, float] = {}
-        self._admitting = 0
+        self._opening = 0
+        self._opening_guests = 0
+        self._none_opening = asyncio.Event()
         self.draining = False
         self._drained = False
 
@@ -72,17 +74,29 @@ class Executions:
         execution = self._live.get(run_id)
         return execution is not None and owner_id in (None, execution.run.owner_id)
 
-    @contextmanager
-    def admitting_guest(self) -> Iterator[None]:
-        """Keeps a place for a guest's run until it has begun. Raises `TooManyRuns` where none is free."""
-        guests = sum(1 for execution in self._live.values() if not execution.grace_s)
-        if guests + self._admitting >= self._settings.max_guests:
-            raise TooManyRuns("Too many guests at once; see CHATORCH_MAX_LIVE_GUEST_RUNS.")
-        self._admitting += 1
-        try:
-            yield
-        finally:
-            self._admitting -= 1
+    def opening(self, *, guest: bool = False) -> ExitStack:
+        """Counts a run that is about to be stored, from now until the context ends: a drain waits for it to begin.
+
+        Raises `Draining`, and for a guest `TooManyRuns` where there are too many of them.
+        """
+        if self.draining:
+            raise Draining
+        if guest:
+            guests = sum(1 for execution in self._live.values() if not execution.grace_s)
+            if guests + self._opening_guests >= self._settings.max_guests:
+                raise TooManyRuns("Too many guests at once; see CHATORCH_MAX_LIVE_GUEST_RUNS.")
+        self._opening += 1
+        self._opening_guests += guest
+        self._none_opening.clear()
+        opened = ExitStack()
+        opened.callback(self._opened, guest=guest)
+        return opened
+
+    def _opened(self, *, guest: bool) -> None:
+        self._opening -= 1
+        self._opening_guests -= guest
+        if not self._opening:
+            self._none_opening.set()
 
     def begin(self, run: Run, prompt: Prompt, *, guest: bool = False) -> None:
         """Starts to carry out a run that has just been stored."""
@@ -223,8 +237,11 @@ class Executions:
     async def _all_ended(self, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                while self._live:
-                    await next(iter(self._live.values())).ended.wait()
+                while self._live or self._opening:
+                    if self._live:
+                        await next(iter(self._live.values())).ended.wait()
+                    else:
+                        await self._none_opening.wait()
                     await asyncio.sleep(0)
         except TimeoutError:
             return

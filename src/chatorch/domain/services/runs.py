@@ -3,18 +3,19 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId, title_from
-from chatorch.domain.model.errors import Draining, NotFound, RunUnsettled, StoreUnavailable
+from chatorch.domain.model.errors import NotFound, RunUnsettled, StoreUnavailable
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
 from chatorch.domain.model.run import (
     SILENCE,
+    STORE_AWAY,
     TAKEOVER_GAP,
     TERMINAL_EVENTS,
     CancelReason,
@@ -112,8 +113,7 @@ class Runs:
             title=None if chat.thread_id else _title(chat.messages),
             messages=tuple((MessageId(self._ids.new("msg")), message) for message in chat.messages),
         )
-        with self._executions.admitting_guest() if principal.guest else nullcontext():
-            return await self._open(principal, self._store.open_run(new, turn))
+        return await self._open(principal, lambda: self._store.open_run(new, turn))
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
@@ -124,11 +124,9 @@ class Runs:
         earlier = await self._store.read_run(principal.user_id, retry.run_id)
         wanted = retry.model or (earlier.model if self._policy.allows(earlier.model) else None)
         new = self._new_run(principal, wanted, idempotency)
-        return await self._open(principal, self._store.reopen_run(new, retry.run_id))
+        return await self._open(principal, lambda: self._store.reopen_run(new, retry.run_id))
 
     def _new_run(self, principal: Principal, model: str | None, idempotency: IdempotencyKey | None) -> NewRun:
-        if self._executions.draining:
-            raise Draining
         return NewRun(
             run_id=RunId(self._ids.new("run")),
             message_id=MessageId(self._ids.new("msg")),
@@ -140,16 +138,20 @@ class Runs:
             idempotency=None if principal.guest else idempotency,
         )
 
-    async def _open(self, principal: Principal, opening: Coroutine[Any, Any, OpenedRun]) -> Run:
+    async def _open(self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]]) -> Run:
         """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
-        return await asyncio.shield(self._open_and_begin(principal, opening))
+        opening = self._executions.opening(guest=principal.guest)
+        return await asyncio.shield(self._open_and_begin(principal, store, opening))
 
-    async def _open_and_begin(self, principal: Principal, opening: Coroutine[Any, Any, OpenedRun]) -> Run:
-        opened = await opening
-        if not opened.joined:
-            run = opened.run
-            prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
-            self._executions.begin(run, prompt, guest=principal.guest)
+    async def _open_and_begin(
+        self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]], opening: ExitStack
+    ) -> Run:
+        with opening:
+            opened = await store()
+            if not opened.joined:
+                run = opened.run
+                prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
+                self._executions.begin(run, prompt, guest=principal.guest)
         return opened.run
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -181,6 +183,7 @@ class Runs:
     async def answer(self, run: Run) -> Answer:
         """Waits for the end. Raises `RunUnsettled` when the store does not take it for 10 s."""
         parts: list[str] = []
+        away_since: float | None = None
         events = self.events(run)
         try:
             async for event in events:
@@ -190,7 +193,10 @@ class Runs:
                     case MessageSnapshot():
                         parts = [event.text]
                     case Silence():
-                        if self._executions.unsettled_for(run.id) >= UNSETTLED_S:
+                        now = self._clock.monotonic()
+                        away_since = (away_since or now) if event is STORE_AWAY else None
+                        unsettled = self._executions.unsettled_for(run.id)
+                        if max(unsettled, now - (away_since or now)) >= UNSETTLED_S:
                             raise RunUnsettled(run.id)
                     case _ if isinstance(event, TERMINAL_EVENTS):
                         return Answer(run, "".join(parts), event)
@@ -241,15 +247,15 @@ class Runs:
                 yield RunCancelled(position + 1 + TAKEOVER_GAP, CancelReason.USER)
                 return
             except StoreUnavailable:
-                yield SILENCE
+                yield STORE_AWAY
             else:
                 for event in replay(run, position):
                     position = event.seq
                     yield event
                 if not run.status.live:
                     return
+                yield SILENCE
             await self._clock.sleep(POLL_S)
-            yield SILENCE
 
     async def _ended_elsewhere(self, run: Run) -> bool:
         try:

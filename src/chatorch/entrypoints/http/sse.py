@@ -12,7 +12,7 @@ from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import TERMINAL_EVENTS, MessageDelta, RunEvent, Silence
 from chatorch.entrypoints.envelope import EVENT_TYPES, envelope
 from chatorch.entrypoints.http.disconnect import disconnected
-from chatorch.entrypoints.http.middleware.exchange import frame_send
+from chatorch.entrypoints.http.middleware.exchange import frame_send, late_receive
 
 PING = b": ping\n\n"
 _TYPES = {kind: name.encode() for kind, name in EVENT_TYPES.items()}
@@ -73,7 +73,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         pump = asyncio.ensure_future(self._send_events(frame_send(scope, send)))
-        leaving = asyncio.ensure_future(disconnected(receive))
+        leaving = asyncio.ensure_future(disconnected(late_receive(scope, receive)))
         leaving.add_done_callback(lambda _: pump.cancel())
         try:
             with self._counted():

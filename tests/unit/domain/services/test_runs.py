@@ -1,6 +1,7 @@
 """A run from its start to its end, as its user sees it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -340,6 +341,21 @@ async def test_a_json_caller_does_not_wait_for_ever_for_a_store_that_is_away():
     assert (await chat.ended(run)).status is RunStatus.COMPLETED
 
 
+async def test_nor_for_a_run_that_is_executed_nowhere_while_the_store_is_away():
+    chat = Chat(ScriptedChatModel())
+    opened = await chat.start()
+    run = replace(await chat.ended(opened), id=RunId("run_elsewhere"), status=RunStatus.STREAMING)
+    chat.store.available = False
+    waiting = asyncio.ensure_future(chat.runs.answer(run))
+    seconds = 0
+    while not waiting.done():
+        await chat.clock.until_asleep()
+        await chat.clock.advance(1)
+        seconds += 1
+    assert isinstance(waiting.exception(), RunUnsettled)
+    assert 10 <= seconds <= 12
+
+
 async def test_nothing_starts_while_the_store_is_away():
     chat = Chat()
     chat.store.available = False
@@ -379,6 +395,17 @@ async def test_drain_refuses_new_runs_lets_live_ones_finish_and_cancels_the_rest
         assert (await two)[-1] == RunCancelled(5, CancelReason.SHUTDOWN)
         await draining
     assert chat.executions.live == 0
+
+
+async def test_drain_waits_for_a_run_that_is_being_stored():
+    chat = Chat(ScriptedChatModel("Hello"))
+    starting = asyncio.ensure_future(chat.start())
+    await asyncio.sleep(0)  # it is under way, and nothing is live yet
+    assert chat.executions.live == 0
+
+    await chat.executions.drain(5)
+
+    assert (await chat.ended(await starting)).status is RunStatus.COMPLETED
 
 
 async def test_a_worker_that_was_declared_dead_publishes_nothing_and_its_followers_hear_the_row():

@@ -34,7 +34,7 @@ class Access:
         request_id = begin_request(_offered_id(scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        exchange = scope[SCOPE_KEY] = Exchange(request_id, send)
+        exchange = scope[SCOPE_KEY] = Exchange(request_id, send, receive)
         try:
             await self._app(scope, receive, exchange)
         finally:

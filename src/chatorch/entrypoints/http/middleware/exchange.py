@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from chatorch.entrypoints.http.request_id import HEADER
 
@@ -17,10 +17,11 @@ class Exchange:
     Not a coroutine function: a body message is handed on as it is, without another frame on the way.
     """
 
-    __slots__ = ("_send", "request_id", "status")
+    __slots__ = ("_send", "receive", "request_id", "status")
 
-    def __init__(self, request_id: str, send: Send) -> None:
+    def __init__(self, request_id: str, send: Send, receive: Receive) -> None:
         self.request_id = request_id
+        self.receive = receive
         self._send = send
         self.status = CLIENT_LEFT
 
@@ -50,3 +51,9 @@ def frame_send(scope: Scope, send: Send) -> Send:
     """How to send body frames of a response that has begun: no middleware of ours looks at them, so past them all."""
     exchange: Exchange | None = scope.get(SCOPE_KEY)
     return send if exchange is None else exchange.direct
+
+
+def late_receive(scope: Scope, receive: Receive) -> Receive:
+    """How to hear that the client left once the response has begun: then no body is read, so none can be too large."""
+    exchange: Exchange | None = scope.get(SCOPE_KEY)
+    return receive if exchange is None else exchange.receive
