@@ -13,6 +13,7 @@ from sqlalchemy import create_engine
 
 from chatorch.adapters.sql import schema
 from tests.support.postgres import Databases, PostgresServer
+from tests.support.redis_server import RedisServer
 from tests.support.upstream import Upstream
 
 
@@ -27,6 +28,12 @@ def refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
 def pytest_configure() -> None:
     if "CHATORCH_TEST_DATABASE_URL" not in os.environ:
         sys.addaudithook(refuse_the_world)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of real processes one after the other, beside all the others: several at once would time each other."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("e2e" if "e2e" in item.path.parts else "others"))
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +64,28 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Databases]:
         asyncio.run(databases.drop_all())
     else:
         yield Databases(request.getfixturevalue("postgres_server").url)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of our own, for tests that leave it alone."""
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis for one test, to be killed, stopped and started again."""
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.destroy()
 
 
 @pytest.fixture(scope="session")
