@@ -7,8 +7,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from chatorch import __version__
+from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
+from chatorch.adapters.system import SystemClock
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.plumbing import install_plumbing
 from chatorch.entrypoints.http.routes import operation
 from chatorch.entrypoints.http.schemas import HealthOut, MetricsOut, ReadyOut
@@ -42,10 +45,13 @@ def operated_app(*, draining: bool = False, fault: Exception | None = None, **se
     container = SimpleNamespace(
         settings=lambda: Settings(secret_key=SECRET, **settings),
         metrics=lambda: metrics,
+        fleet=lambda: fleet,
         database=lambda: database,
         executions=lambda: SimpleNamespace(draining=draining, live=3),
     )
     database = Database(fault)
+    metrics.look_up(live_runs=lambda: 3, pool_in_use=database.in_use, pool_size=database.size)
+    fleet = Fleet(metrics, MemoryNoticeboard(), SystemClock())
     app = FastAPI()
     app.state.container = container
     app.include_router(operation.router)

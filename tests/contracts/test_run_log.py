@@ -1,6 +1,7 @@
 """What every run log keeps to: replay, then live, at each follower's own pace."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
@@ -19,15 +20,19 @@ from chatorch.domain.model.run import (
     RunStarted,
 )
 from chatorch.ports.run_log import RunLog
+from tests.support.redis_process import processes
 
 RUN = RunId("run_1")
 STARTED = RunStarted(1, ThreadId("thr_1"), MessageId("msg_1"), "a-model")
 
 
-@pytest.fixture(params=["memory"])
-def log(request: pytest.FixtureRequest) -> RunLog:
-    assert request.param == "memory"
-    return MemoryRunLog(silence_s=0.02)
+@pytest.fixture(params=["memory", "redis"])
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[RunLog]:
+    if request.param == "memory":
+        yield MemoryRunLog(silence_s=0.02)
+        return
+    async with processes(request.getfixturevalue("redis_server").url, 1) as [process]:
+        yield process.log
 
 
 async def heard(log: RunLog, after: int = 0) -> list[RunEvent]:
@@ -36,7 +41,7 @@ async def heard(log: RunLog, after: int = 0) -> list[RunEvent]:
 
 
 async def test_a_follower_hears_the_start_all_text_and_the_end_in_order(log: RunLog):
-    log.open(RUN, STARTED)
+    log.open(RUN, 1, STARTED)
     log.append(RUN, "Hello ")
     following = asyncio.ensure_future(heard(log))
     await asyncio.sleep(0)
@@ -52,7 +57,7 @@ async def test_a_follower_hears_the_start_all_text_and_the_end_in_order(log: Run
 
 
 async def test_a_resume_inside_a_piece_sends_the_rest_of_it(log: RunLog):
-    log.open(RUN, STARTED)
+    log.open(RUN, 1, STARTED)
     log.append(RUN, "Hello")
     following = asyncio.ensure_future(heard(log, after=3))
     await asyncio.sleep(0)
@@ -62,7 +67,7 @@ async def test_a_resume_inside_a_piece_sends_the_rest_of_it(log: RunLog):
 
 
 async def test_pieces_that_a_follower_missed_come_as_one(log: RunLog):
-    log.open(RUN, STARTED)
+    log.open(RUN, 1, STARTED)
     for piece in ("a", "bc", "d"):
         log.append(RUN, piece)
 
@@ -73,7 +78,7 @@ async def test_pieces_that_a_follower_missed_come_as_one(log: RunLog):
 
 
 async def test_followers_at_the_same_place_get_the_same_object(log: RunLog):
-    log.open(RUN, STARTED)
+    log.open(RUN, 1, STARTED)
     log.append(RUN, "abc")
     one, two = log.follow(RUN, 1), log.follow(RUN, 1)
 
@@ -83,19 +88,31 @@ async def test_followers_at_the_same_place_get_the_same_object(log: RunLog):
     await two.aclose()
 
 
-async def test_a_follower_ahead_of_the_text_gets_a_snapshot(log: RunLog):
-    log.open(RUN, STARTED)
+async def test_a_follower_ahead_of_the_text_waits_until_it_is_passed(log: RunLog):
+    log.open(RUN, 1, STARTED)
     log.append(RUN, "abc")
-    following = log.follow(RUN, 50)
+    following = asyncio.ensure_future(heard(log, after=6))
+    await asyncio.sleep(0)
+    log.append(RUN, "de")
+    await asyncio.sleep(0)
+    log.append(RUN, "fg")
+    log.end(RUN, RunInterrupted(9))
 
-    assert await anext(following) == MessageSnapshot(4, "abc")
-    log.append(RUN, "d")
-    assert await anext(following) == MessageDelta(5, "d")
-    await following.aclose()
+    assert await following == [MessageDelta(8, "fg"), RunInterrupted(9)]
+
+
+async def test_a_follower_ahead_of_all_text_gets_a_snapshot_at_the_end(log: RunLog):
+    log.open(RUN, 1, STARTED)
+    log.append(RUN, "abc")
+    following = asyncio.ensure_future(heard(log, after=50))
+    await asyncio.sleep(0)
+    log.end(RUN, RunInterrupted(5))
+
+    assert await following == [MessageSnapshot(4, "abc"), RunInterrupted(5)]
 
 
 async def test_silence_is_noticed(log: RunLog):
-    log.open(RUN, STARTED)
+    log.open(RUN, 1, STARTED)
     following = log.follow(RUN, 1)
 
     async with asyncio.timeout(5):
@@ -104,7 +121,7 @@ async def test_silence_is_noticed(log: RunLog):
 
 
 async def test_an_abandoned_log_ends_without_a_terminal_event(log: RunLog):
-    log.open(RUN, STARTED)
+    log.open(RUN, 1, STARTED)
     log.append(RUN, "abc")
     following = asyncio.ensure_future(heard(log))
     await asyncio.sleep(0)
@@ -124,7 +141,7 @@ async def test_a_log_that_is_not_here_has_nothing_to_say_and_takes_nothing(log: 
 
 
 async def test_who_comes_right_after_the_end_still_hears_it_but_the_run_is_live_no_more(log: RunLog):
-    log.open(RUN, STARTED)
+    log.open(RUN, 1, STARTED)
     log.append(RUN, "abc")
     log.end(RUN, RunInterrupted(5))
     log.append(RUN, "too late")
@@ -141,7 +158,7 @@ async def test_who_comes_right_after_the_end_still_hears_it_but_the_run_is_live_
 def test_text_before_any_cut_and_text_after_it_are_the_whole(pieces: list[str], cut: int, reads: list[bool]):
     async def scenario() -> None:
         log = MemoryRunLog()
-        log.open(RUN, STARTED)
+        log.open(RUN, 1, STARTED)
         for piece, read in zip(pieces, reads, strict=False):
             log.append(RUN, piece)
             if read:

@@ -34,6 +34,17 @@ async def test_a_user_without_scopes_stays_without(stores: Stores) -> None:
     assert await stores.users.by_id(ANN) == replace(user(), scopes=frozenset())
 
 
+async def test_many_are_read_at_once_without_those_who_are_not_there(stores: Stores) -> None:
+    await stores.users.add(user())
+    await stores.users.add(user(BOB, "bob"))
+    nobody = [UserId(f"usr_{number}") for number in range(2500)]
+
+    found = await stores.users.by_ids({ANN, BOB, *nobody})
+
+    assert found == {ANN: user(), BOB: user(BOB, "bob")}
+    assert await stores.users.by_ids([]) == {}
+
+
 async def test_nobody_is_found_where_nobody_is(stores: Stores) -> None:
     assert await stores.users.by_username("ann") is None
     assert await stores.users.by_id(ANN) is None

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.adapters.memory.run_relay import MemoryRunRelay
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
 from chatorch.domain.model.context import ContextWindow
@@ -61,10 +63,13 @@ class Chat:
         self.telemetry = RecordingTelemetry()
         self.spawner = TaskSpawner()
         self.log = MemoryRunLog(silence_s=0.02)
+        self.relay = MemoryRunRelay()
+        self.connections = MemoryConnections()
         self.executions = Executions(
             model=self.model,
             log=self.log,
             progress=self.store.progress,
+            relay=self.relay,
             clock=self.clock,
             spawner=self.spawner,
             telemetry=self.telemetry,
@@ -73,6 +78,8 @@ class Chat:
         self.runs = Runs(
             store=self.store.runs,
             log=self.log,
+            relay=self.relay,
+            connections=self.connections,
             executions=self.executions,
             clock=self.clock,
             ids=TimeOrderedIds(),
@@ -85,6 +92,7 @@ class Chat:
         )
         self.recovery = Recovery(
             progress=self.store.progress,
+            relay=self.relay,
             clock=self.clock,
             telemetry=self.telemetry,
             lease_s=5.0,

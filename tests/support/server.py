@@ -30,7 +30,7 @@ def free_port() -> int:
 class Server:
     """`settings` are environment variables. The folder holds the SQLite file and the log; it outlives restarts.
 
-    `tokens` are those of the users who are signed in.
+    `tokens` are those of the users who are signed in, `arguments` go to `chatorch serve`.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -45,6 +45,7 @@ class Server:
         }
         self.process: subprocess.Popen[bytes] | None = None
         self.tokens: dict[str, str] = {}
+        self.arguments: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,16 +63,22 @@ class Server:
         """What the server logged as an error, so far, over all its starts."""
         return [record for record in map(json.loads, self.log.splitlines()) if record["level"] in {"error", "critical"}]
 
-    async def start(self) -> None:
-        """Returns once the server is ready to serve."""
+    def launch(self) -> None:
+        """Starts the process, and does not wait for it: `start` then does, so that several come up at once."""
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--port", str(self.port)],
+                [BINARY, "serve", "--port", str(self.port), *self.arguments],
                 env=self.environment,
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
             )
+
+    async def start(self) -> None:
+        """Returns once the server is ready to serve."""
+        if self.process is None or self.process.poll() is not None:
+            self.launch()
+        assert self.process is not None
         deadline = time.monotonic() + START_S
         async with httpx.AsyncClient() as client:
             while time.monotonic() < deadline and self.process.poll() is None:

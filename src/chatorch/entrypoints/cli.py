@@ -167,6 +167,7 @@ def _open_container(settings: Settings) -> "Container":
     container = Container(settings=settings)
     try:
         container.database()
+        container.between()
     except ValueError as error:
         _refuse(str(error))
     return container

@@ -3,17 +3,25 @@
 Override a provider to swap an adapter: ``Container(settings=…, chat_model=providers.Object(fake))``.
 """
 
-import math
+from dataclasses import dataclass
 
 from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.memory.connections import MemoryConnections
+from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
 from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.adapters.memory.run_relay import MemoryRunRelay
 from chatorch.adapters.offline_model import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.openai.deadlines import Deadlines
+from chatorch.adapters.redis.connections import RedisConnections
+from chatorch.adapters.redis.link import RedisLink
+from chatorch.adapters.redis.noticeboard import RedisNoticeboard
+from chatorch.adapters.redis.run_log import RedisRunLog
+from chatorch.adapters.redis.run_relay import RedisRunRelay
 from chatorch.adapters.sql import (
     SqlRunProgress,
     SqlRunStore,
@@ -32,14 +40,23 @@ from chatorch.domain.services.accounts import Accounts
 from chatorch.domain.services.authentication import Authentication
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.executions import Executions, ExecutionSettings
+from chatorch.domain.services.live import Live
 from chatorch.domain.services.recovery import Recovery
 from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.envelope import envelope
+from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.answers import Answers
 from chatorch.entrypoints.http.sse import EventFrames
-from chatorch.entrypoints.lifetime import lifetime
+from chatorch.entrypoints.lifetime import Part, lifetime
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
+from chatorch.entrypoints.ws.socket import Behind, NoticeFrames
+from chatorch.entrypoints.ws.sockets import Sockets
 from chatorch.ports.chat_model import ChatModel
+from chatorch.ports.connections import Connections
+from chatorch.ports.noticeboard import Noticeboard
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.system import Clock
 
 
@@ -72,9 +89,25 @@ def _store_lock(settings: Settings) -> StoreLock:
     return open_lock(settings.database_url, shared=settings.redis_url is not None)
 
 
-def _grace(settings: Settings) -> float:
-    """Seconds. Who watches in other processes cannot be counted here, so with them every run counts as watched."""
-    return math.inf if settings.redis_url else settings.detach_grace_s
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What processes tell each other through. `parts` are started in this order, and closed in the other one."""
+
+    run_log: RunLog
+    relay: RunRelay
+    connections: Connections
+    noticeboard: Noticeboard
+    parts: tuple[Part, ...] = ()
+
+
+def _between(settings: Settings) -> Between:
+    """Raises `ValueError` with one line that names `REDIS_URL`."""
+    local = MemoryRunLog()
+    if settings.redis_url is None:
+        return Between(local, MemoryRunRelay(), MemoryConnections(), MemoryNoticeboard())
+    link = RedisLink(settings.redis_url)
+    log, connections = RedisRunLog(local, link), RedisConnections(link)
+    return Between(log, RedisRunRelay(link), connections, RedisNoticeboard(link), (link, log, connections))
 
 
 class Container(containers.DeclarativeContainer):
@@ -97,7 +130,11 @@ class Container(containers.DeclarativeContainer):
     threads = providers.Singleton(SqlThreadStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
     progress = providers.Singleton(SqlRunProgress, database)
-    run_log = providers.Singleton(MemoryRunLog)
+    between = providers.Singleton(_between, settings)
+    run_log = between.provided.run_log
+    relay = between.provided.relay
+    connections = between.provided.connections
+    noticeboard = between.provided.noticeboard
     chat_model = providers.Singleton(_chat_model, settings, clock)
     passwords = providers.Singleton(Argon2PasswordHasher, workers=settings.provided.password_workers)
     tokens = providers.Singleton(_tokens, settings)
@@ -108,13 +145,14 @@ class Container(containers.DeclarativeContainer):
         model=chat_model,
         log=run_log,
         progress=progress,
+        relay=relay,
         clock=clock,
         spawner=spawner,
         telemetry=telemetry,
         settings=providers.Factory(
             ExecutionSettings,
             checkpoint_s=settings.provided.checkpoint_s,
-            grace_s=providers.Callable(_grace, settings),
+            grace_s=settings.provided.detach_grace_s,
             max_answer_chars=settings.provided.max_answer_chars,
             max_guests=settings.provided.max_live_guest_runs,
         ),
@@ -123,6 +161,8 @@ class Container(containers.DeclarativeContainer):
         Runs,
         store=run_store,
         log=run_log,
+        relay=relay,
+        connections=connections,
         executions=executions,
         clock=clock,
         ids=ids,
@@ -140,6 +180,7 @@ class Container(containers.DeclarativeContainer):
     recovery = providers.Singleton(
         Recovery,
         progress=progress,
+        relay=relay,
         clock=clock,
         telemetry=telemetry,
         lease_s=settings.provided.lease_s,
@@ -154,10 +195,26 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
         token_life_s=settings.provided.access_token_life_s,
     )
+    live = providers.Singleton(Live, connections=connections, clock=clock)
     accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
 
     # -- the doors ---------------------------------------------------------------------------------------------------
     answers = providers.Singleton(Answers, runs, providers.Singleton(EventFrames), metrics, clock)
+    fleet = providers.Singleton(Fleet, metrics, noticeboard, clock)
+    sockets = providers.Singleton(
+        Sockets,
+        providers.Factory(
+            Behind,
+            authentication=authentication,
+            runs=runs,
+            live=live,
+            events=providers.Singleton(EventFrames, envelope),
+            notices=providers.Singleton(NoticeFrames),
+        ),
+        metrics,
+        clock,
+        settings,
+    )
     migrate = providers.Callable(migrate, database)
     lifetime = providers.Resource(
         lifetime,
@@ -166,7 +223,10 @@ class Container(containers.DeclarativeContainer):
         recovery=recovery,
         executions=executions,
         metrics=metrics,
+        fleet=fleet,
+        sockets=sockets,
         clock=clock,
+        parts=between.provided.parts,
         closing=providers.List(spawner, chat_model, passwords),
         drain_limit_s=settings.provided.drain_limit_s,
     )

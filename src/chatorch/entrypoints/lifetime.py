@@ -9,9 +9,11 @@ import structlog
 
 from chatorch.domain.services.executions import Executions
 from chatorch.domain.services.recovery import Recovery
+from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.loop_lag import sample_loop_lag
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.signals import SignalDrain
+from chatorch.entrypoints.ws.sockets import Sockets
 from chatorch.ports.system import Clock
 
 CLOSE_S = 1.0
@@ -23,9 +25,16 @@ class Closing(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Part(Protocol):
+    async def start(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
 class Database(Protocol):
     async def start(self) -> None: ...
     async def close(self) -> None: ...
+    def in_use(self) -> int: ...
+    def size(self) -> int: ...
 
 
 class StoreLock(Protocol):
@@ -42,26 +51,35 @@ async def lifetime(
     recovery: Recovery,
     executions: Executions,
     metrics: Metrics,
+    fleet: Fleet,
+    sockets: Sockets,
     clock: Clock,
+    parts: Sequence[Part],
     closing: list[Closing],
     drain_limit_s: float,
 ) -> AsyncIterator[None]:
     """Everything that lives as long as the process.
 
     Where the store is shared with other processes, only leases decide which runs are dead. `closing` is closed in the
-    order given, after the last run has ended and before the database.
+    order given, after the last run has ended, and `parts` are in the other one, before the database.
     """
     async with _claimed(store_lock):
         try:
+            for part in parts:
+                await part.start()
             await database.start()
+            metrics.look_up(live_runs=lambda: executions.live, pool_in_use=database.in_use, pool_size=database.size)
             alone = store_lock is not None and not store_lock.shared
             if alone and (count := await recovery.end_all()):
                 log.info("runs_interrupted", count=count, reason="the process that executed them is gone")
             loops = [
                 executions.keep_saved(),
                 executions.keep_grace(),
+                executions.keep_cancelling(),
                 recovery.keep_watch(),
                 sample_loop_lag(clock, metrics.loop_was_late),
+                fleet.keep_posted(),
+                sockets.keep_checked(),
             ]
             async with _running(loops):
                 signals = SignalDrain(executions.drain, drain_limit_s)
@@ -73,7 +91,7 @@ async def lifetime(
                     await executions.drain(drain_limit_s)
                     signals.uninstall()
         finally:
-            for thing in closing:
+            for thing in (*closing, *reversed(parts)):
                 await thing.aclose()
             await _within(CLOSE_S, database.close())
 

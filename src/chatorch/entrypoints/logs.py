@@ -80,6 +80,10 @@ def _take_over_stdlib(level: int) -> None:
         logger.disabled = True
 
 
+WITH_ADDRESS = '%s - "WebSocket %s"'
+"""uvicorn's line for each WebSocket: it shows the query string, where somebody may have put a token."""
+
+
 class _IntoStructlog(logging.Handler):
     """Hands a library's record on, its first line only: what follows is a traceback or an object's repr."""
 
@@ -88,6 +92,8 @@ class _IntoStructlog(logging.Handler):
         self._log: Any = structlog.get_logger()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "uvicorn.error" and str(record.msg).startswith(WITH_ADDRESS):
+            return
         try:
             message = record.getMessage()
         except (TypeError, ValueError):

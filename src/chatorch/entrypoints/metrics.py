@@ -2,11 +2,11 @@
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from chatorch import __version__
@@ -72,15 +72,21 @@ class Metrics:
         self._lag.set(seconds)
         self._lags.observe(seconds)
 
-    def observe(self, *, live_runs: int, pool_in_use: int, pool_size: int) -> None:
-        """What is looked up, not counted: set it before the metrics are read."""
-        self._live_runs.set(live_runs)
-        self._pool_in_use.set(pool_in_use)
-        self._pool_size.set(pool_size)
+    def look_up(
+        self, *, live_runs: Callable[[], int], pool_in_use: Callable[[], int], pool_size: Callable[[], int]
+    ) -> None:
+        """Where to ask for what is not counted here, each time that the metrics are read."""
+        self._live_runs.set_function(live_runs)
+        self._pool_in_use.set_function(pool_in_use)
+        self._pool_size.set_function(pool_size)
 
     def as_text(self) -> bytes:
         """The Prometheus text format 0.0.4; its type is `CONTENT_TYPE`."""
         return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """What `as_text` writes."""
+        return self._registry.collect()
 
     def as_dict(self) -> dict[str, float]:
         """The few figures that a person asks for, of this process since it started; `uptime` is in seconds."""

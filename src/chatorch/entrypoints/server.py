@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -11,6 +12,7 @@ from uvicorn.supervisors import Multiprocess
 
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import Settings, unknown_settings
+from chatorch.entrypoints.ws.wire import WS
 
 APP = "chatorch.entrypoints.app:create_app_from_environment"
 BACKLOG = 2048
@@ -19,6 +21,7 @@ KEEP_ALIVE_S = 75
 AFTER_DRAIN_S = 1
 """For what is still open when our own drain has ended all runs."""
 MAX_FRAME_BYTES = 64 * 1024
+PING_S = 20.0
 UNREAD_MS = 90_000
 """How long sent bytes may stay unacknowledged before the kernel breaks the connection (tcp(7))."""
 WORKER_START_S = 30
@@ -46,7 +49,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         log.info("model_provider", host=urlsplit(settings.openai_base_url or "https://api.openai.com").hostname)
     address = listener.getsockname()
     log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
-    config = server_config(workers)
+    config = server_config(workers, ws_deflate=settings.ws_deflate)
     try:
         if workers > 1:
             Multiprocess(config, sockets=[listener]).run()
@@ -58,7 +61,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         listener.close()
 
 
-def server_config(workers: int = 1) -> uvicorn.Config:
+def server_config(workers: int = 1, *, ws_deflate: bool = False) -> uvicorn.Config:
     """The access log is ours, and so are all logs' shapes; versions are nobody's business."""
     return uvicorn.Config(
         APP,
@@ -67,7 +70,7 @@ def server_config(workers: int = 1) -> uvicorn.Config:
         loop="uvloop",
         http="httptools",
         lifespan="on",
-        ws_max_size=MAX_FRAME_BYTES,
+        **websocket_options(deflate=ws_deflate),
         access_log=False,
         log_config=None,
         server_header=False,
@@ -77,6 +80,17 @@ def server_config(workers: int = 1) -> uvicorn.Config:
         timeout_graceful_shutdown=AFTER_DRAIN_S,
         timeout_worker_healthcheck=WORKER_START_S,
     )
+
+
+def websocket_options(*, deflate: bool = False, ping_s: float = PING_S) -> dict[str, Any]:
+    """uvicorn's settings for WebSockets. Who does not answer a ping within `ping_s` is gone."""
+    return {
+        "ws": WS,
+        "ws_max_size": MAX_FRAME_BYTES,
+        "ws_ping_interval": ping_s,
+        "ws_ping_timeout": ping_s,
+        "ws_per_message_deflate": deflate,
+    }
 
 
 def _listen(host: str, port: int) -> socket.socket:

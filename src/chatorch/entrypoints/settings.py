@@ -135,6 +135,11 @@ class Settings(BaseSettings):
     cors_origins: Annotated[Names, AfterValidator(_origins)] = frozenset()
     metrics_token: HeaderSecret | None = None
 
+    ws_auth_deadline_s: Seconds = 10
+    ws_flood_limit: Count = 100
+    ws_queue_bytes: Count = 1_048_576
+    ws_deflate: bool = False
+
     log_format: Literal["json", "console"] | None = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)

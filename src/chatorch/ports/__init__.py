@@ -5,8 +5,11 @@ suite a port in `tests/contracts` runs over every adapter.
 """
 
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.connections import Connections, Mailbox
+from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.run_log import RunLog
+from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import RunProgress, RunStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import RunTelemetry
@@ -15,15 +18,20 @@ from chatorch.ports.tokens import Claims, TokenSigner
 from chatorch.ports.users import UserStore
 
 __all__ = [
+    "Board",
     "ChatModel",
     "Claims",
     "Clock",
+    "Connections",
     "Finish",
     "IdFactory",
+    "Mailbox",
+    "Noticeboard",
     "PasswordHasher",
     "Prompt",
     "RunLog",
     "RunProgress",
+    "RunRelay",
     "RunStore",
     "RunTelemetry",
     "Spawner",

@@ -15,8 +15,8 @@ class RunLog(Protocol):
     """
 
     @abstractmethod
-    def open(self, run_id: RunId, started: RunStarted) -> None:
-        """Begins the log of a run that this process executes."""
+    def open(self, run_id: RunId, epoch: int, started: RunStarted) -> None:
+        """Begins the log of a run that this process executes, under the epoch of its row."""
         ...
 
     @abstractmethod
@@ -43,7 +43,8 @@ class RunLog(Protocol):
     def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         """Yields what comes after position `after`, live: no gap, no repeat.
 
-        A follower ahead of the text gets a snapshot. `SILENCE` comes when nothing was said for two to four seconds.
+        A follower ahead of the text, which may be a copy that is a moment behind, waits until it is passed; where the
+        end comes first, it gets a snapshot before that. `SILENCE` comes when nothing was said for two to four seconds.
         Ends after the terminal event; ends without one where this log has no more to say (never open here, or
         abandoned): then the run's row tells.
         """

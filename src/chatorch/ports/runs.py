@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import Protocol
 
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId, Usage
@@ -166,8 +167,12 @@ class RunProgress(Protocol):
         ...
 
     @abstractmethod
-    async def interrupt(self, runs: Sequence[LiveRun], now: datetime) -> Sequence[RunId]:
+    async def interrupt(
+        self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
+    ) -> Sequence[RunId]:
         """Ends as `interrupted`, with the text saved, those that are live and exactly as seen (epoch and heartbeat).
+
+        Where `texts` has a longer text than was saved, that one is kept.
 
         Raises their epoch; the terminal event lies `1 + TAKEOVER_GAP` after the text. Writes messages, thread times and
         interactions too. Returns which it ended.

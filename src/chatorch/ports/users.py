@@ -1,7 +1,7 @@
 """Where accounts are kept."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +24,11 @@ class UserStore(Protocol):
 
     @abstractmethod
     async def by_id(self, user_id: UserId) -> User | None: ...
+
+    @abstractmethod
+    async def by_ids(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        """Without those of whom there is no such user. Any number of them."""
+        ...
 
     @abstractmethod
     async def list_all(self) -> Sequence[User]:

@@ -27,6 +27,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "users.by_id": lambda store: store.users.by_id(ANN),
     "users.list_all": lambda store: store.users.list_all(),
     "users.set_disabled": lambda store: store.users.set_disabled(ANN, disabled=True),
+    "users.by_ids": lambda store: store.users.by_ids([ANN]),
     "users.set_password": lambda store: store.users.set_password(ANN, "$other", NOW),
     "threads.list_threads": lambda store: store.threads.list_threads(ANN, PAGE),
     "threads.read_thread": lambda store: store.threads.read_thread(ANN, THREAD),

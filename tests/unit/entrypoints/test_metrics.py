@@ -33,7 +33,7 @@ def test_a_connection_counts_while_it_is_open_and_not_when_it_broke(metrics):
 
 
 def test_what_is_looked_up_shows_in_both_forms(metrics):
-    metrics.observe(live_runs=3, pool_in_use=1, pool_size=5)
+    metrics.look_up(live_runs=lambda: 3, pool_in_use=lambda: 1, pool_size=lambda: 5)
     metrics.loop_was_late(0.02)
     assert metrics.as_dict().items() >= {
         "live_runs": 3, "db_pool_in_use": 1, "db_pool_size": 5, "loop_lag_seconds": 0.02,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import RunId
@@ -57,15 +58,19 @@ class MemoryRunProgress(RunProgress):
         self._state.require_available()
         return [LiveRun(r.run.id, r.run.epoch, r.heartbeat) for r in self._state.live.values()]
 
-    async def interrupt(self, runs: Sequence[LiveRun], now: datetime) -> Sequence[RunId]:
+    async def interrupt(
+        self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
+    ) -> Sequence[RunId]:
         self._state.require_available()
-        return [seen.run_id for seen in runs if self._interrupt(seen, now)]
+        return [seen.run_id for seen in runs if self._interrupt(seen, now, texts.get(seen.run_id, ""))]
 
-    def _interrupt(self, seen: LiveRun, now: datetime) -> bool:
+    def _interrupt(self, seen: LiveRun, now: datetime, text: str) -> bool:
         record = self._state.live.get(seen.run_id)
         if record is None or (record.run.epoch, record.heartbeat) != (seen.epoch, seen.heartbeat):
             return False
         run = record.run
+        if len(text) > len(run.text):
+            run = replace(run, text=text, seq=position_after(text))
         interrupted = replace(
             run,
             status=RunStatus.INTERRUPTED,

@@ -31,7 +31,7 @@ class MemoryRunLog(RunLog):
         self._silence_s = silence_s
         self._logs: dict[RunId, _Log] = {}
 
-    def open(self, run_id: RunId, started: RunStarted) -> None:
+    def open(self, run_id: RunId, epoch: int, started: RunStarted) -> None:  # noqa: ARG002
         self._logs[run_id] = _Log(started, self._silence_s)
 
     def append(self, run_id: RunId, text: str) -> None:
@@ -142,7 +142,7 @@ class _Log:
             return self._started
         if position == tip:
             return self._terminal
-        if self._terminal is not None and position >= self._terminal.seq:
+        if self._terminal is None or position == self._terminal.seq:
             return None
         return MessageSnapshot(tip, self.text())
 

@@ -1,6 +1,6 @@
 """Accounts in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -29,6 +29,10 @@ class MemoryUserStore(UserStore):
     async def by_id(self, user_id: UserId) -> User | None:
         self._state.require_available()
         return self._state.users.get(user_id)
+
+    async def by_ids(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        self._state.require_available()
+        return {user_id: self._state.users[user_id] for user_id in user_ids if user_id in self._state.users}
 
     async def list_all(self) -> Sequence[User]:
         self._state.require_available()

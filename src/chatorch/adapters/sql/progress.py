@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 
@@ -19,6 +20,7 @@ _LOCK_LIVE = (
     select(
         runs.c.id,
         runs.c.epoch,
+        runs.c.seq,
         runs.c.heartbeat,
         runs.c.cancel_requested,
         runs.c.message_id,
@@ -92,10 +94,12 @@ class SqlRunProgress(RunProgress):
     async def live_runs(self) -> Sequence[LiveRun]:
         return await self._database.read(_live_runs)
 
-    async def interrupt(self, runs: Sequence[LiveRun], now: datetime) -> Sequence[RunId]:
+    async def interrupt(
+        self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
+    ) -> Sequence[RunId]:
         if not runs:
             return []
-        return await self._database.write(lambda connection: _interrupt(connection, runs, now))
+        return await self._database.write(lambda connection: _interrupt(connection, runs, now, texts))
 
 
 def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> dict[RunId, Standing]:
@@ -157,17 +161,27 @@ def _live_runs(connection: Connection) -> list[LiveRun]:
     return [LiveRun(RunId(row.id), row.epoch, row.heartbeat) for row in connection.execute(_LIVE_RUNS)]
 
 
-def _interrupt(connection: Connection, seen: Sequence[LiveRun], now: datetime) -> list[RunId]:
+def _interrupt(
+    connection: Connection, seen: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str]
+) -> list[RunId]:
     as_seen = {run.run_id: (run.epoch, run.heartbeat) for run in seen}
     locked = connection.execute(_LOCK_LIVE, {"run_ids": list(as_seen)}).all()
     rows = [row for row in locked if (row.epoch, row.heartbeat) == as_seen[row.id]]
     if not rows:
         return []
+    _save_longer(connection, rows, texts)
     connection.execute(_INTERRUPT, {"run_ids": [row.id for row in rows], "now": now})
     connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
     touch_threads(connection, [ThreadId(row.thread_id) for row in rows], now)
     connection.execute(_ADD_INTERACTIONS, [interaction_values(_interaction(row)) for row in rows])
     return [RunId(row.id) for row in rows]
+
+
+def _save_longer(connection: Connection, rows: Sequence[AnyRow], texts: Mapping[RunId, str]) -> None:
+    longer = [(row, text) for row in rows if position_after(text := texts.get(RunId(row.id), "")) > row.seq]
+    if longer:
+        connection.execute(_MOVE, [{"run_id": row.id, "new_seq": position_after(text)} for row, text in longer])
+        connection.execute(_SAVE_TEXT, [{"message_id": row.message_id, "text": text} for row, text in longer])
 
 
 def _interaction(row: AnyRow, ending: Ending | None = None) -> Interaction:

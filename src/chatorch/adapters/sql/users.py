@@ -1,6 +1,6 @@
 """Accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from chatorch.ports.users import UserStore
 
 _BY_ID = SELECT_USER.where(users.c.id == bindparam("user_id"))
 _BY_USERNAME = SELECT_USER.where(users.c.username == bindparam("username"))
+_BY_IDS = SELECT_USER.where(users.c.id.in_(bindparam("user_ids", expanding=True)))
 _ALL = SELECT_USER.order_by(users.c.username)
 _ADD = insert(users)
 _SET_DISABLED = update(users).where(users.c.id == bindparam("user_id")).values(disabled=bindparam("now_disabled"))
@@ -26,6 +27,10 @@ _SET_PASSWORD = (
     .where(users.c.id == bindparam("user_id"))
     .values(password_hash=bindparam("new_hash"), password_changed_at=bindparam("changed_at", type_=UtcTime))
 )
+
+
+IDS_AT_ONCE = 1000
+"""SQLite takes 32,766 parameters in a statement, PostgreSQL 32,767."""
 
 
 class SqlUserStore(UserStore):
@@ -47,6 +52,10 @@ class SqlUserStore(UserStore):
     async def by_id(self, user_id: UserId) -> User | None:
         return await self._database.read(lambda connection: _one(connection, _BY_ID, {"user_id": user_id}))
 
+    async def by_ids(self, user_ids: Collection[UserId]) -> Mapping[UserId, User]:
+        wanted = list(user_ids)
+        return await self._database.read(lambda connection: {user.id: user for user in _many(connection, wanted)})
+
     async def list_all(self) -> Sequence[User]:
         return await self._database.read(lambda connection: [to_user(row) for row in connection.execute(_ALL)])
 
@@ -61,6 +70,12 @@ class SqlUserStore(UserStore):
 
 def _execute(connection: Connection, statement: Any, values: dict[str, Any]) -> None:
     connection.execute(statement, values)
+
+
+def _many(connection: Connection, user_ids: list[UserId]) -> Iterator[User]:
+    for start in range(0, len(user_ids), IDS_AT_ONCE):
+        for row in connection.execute(_BY_IDS, {"user_ids": user_ids[start : start + IDS_AT_ONCE]}):
+            yield to_user(row)
 
 
 def _one(connection: Connection, statement: Select[Any], values: dict[str, Any]) -> User | None:

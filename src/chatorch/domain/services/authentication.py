@@ -1,7 +1,8 @@
 """Signing in, and knowing whose token it is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chatorch.domain.model.errors import InvalidField, InvalidGrant, InvalidToken
 from chatorch.domain.model.identity import Principal, Scope, User, UserId, canonical_username
@@ -24,6 +25,15 @@ class Grant:
     access_token: str
     expires_in: int
     scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verified:
+    """A principal and the token that it came with, for who stays longer than a request."""
+
+    principal: Principal
+    issued_at: datetime
+    expires_at: datetime
 
 
 class Authentication:
@@ -63,11 +73,23 @@ class Authentication:
 
     async def verify(self, token: str) -> Principal:
         """The principal that a token speaks for. Raises `InvalidToken`, `StoreUnavailable`."""
+        return (await self.verify_until(token)).principal
+
+    async def verify_until(self, token: str) -> Verified:
+        """The same, and how long it is good for."""
         claims = self._tokens.verify(token, self._clock.now())
         user = await self._user(claims.user_id)
-        if user is None or user.disabled or claims.issued_at < user.password_changed_at:
+        if user is None or not _takes(user, claims.issued_at):
             raise InvalidToken
-        return Principal(user.id, user.username, claims.scopes & user.scopes)
+        principal = Principal(user.id, user.username, claims.scopes & user.scopes)
+        return Verified(principal, claims.issued_at, claims.expires_at)
+
+    async def revoked(self, held: Collection[Verified]) -> list[Verified]:
+        """Those whose user is disabled, or got a new password, by now. Raises `StoreUnavailable`."""
+        users = await self._users.by_ids({one.principal.user_id for one in held})
+        return [
+            one for one in held if (user := users.get(one.principal.user_id)) is None or not _takes(user, one.issued_at)
+        ]
 
     def guest(self) -> Principal:
         """Somebody without an account, for one request."""
@@ -90,3 +112,8 @@ class Authentication:
             self._known.clear()
         self._known[user_id] = (now, user)
         return user
+
+
+def _takes(user: User, issued_at: datetime) -> bool:
+    """Whether a token that was issued then still speaks for this user."""
+    return not user.disabled and issued_at >= user.password_changed_at

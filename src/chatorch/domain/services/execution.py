@@ -64,7 +64,7 @@ class Execution:
         self._pieces = 0
         self._began = clock.monotonic()
         self._first_piece_at: float | None = None
-        log.open(run.id, started_event(run))
+        log.open(run.id, run.epoch, started_event(run))
 
     def stop(self, reason: CancelReason) -> None:
         """Cancels the run, closing the upstream connection. No effect once the model has ended, or a second time."""

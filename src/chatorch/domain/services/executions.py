@@ -1,8 +1,9 @@
 """All runs that this process carries out: who watches them, what is saved of them, and how they stop."""
 
 import asyncio
+import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
@@ -12,12 +13,14 @@ from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution import Execution
 from chatorch.ports.chat_model import ChatModel, Prompt
 from chatorch.ports.run_log import RunLog
+from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import Checkpoint, RunProgress, Standing
 from chatorch.ports.system import Clock, Spawner
 from chatorch.ports.telemetry import RunTelemetry
 
 FIRST_WATCHER_S = 5.0
 GRACE_CHECK_S = 0.2
+WATCHED_AGAIN_S = 1.0
 STOP_S = 1.5
 
 
@@ -44,6 +47,7 @@ class Executions:
         model: ChatModel,
         log: RunLog,
         progress: RunProgress,
+        relay: RunRelay,
         clock: Clock,
         spawner: Spawner,
         telemetry: RunTelemetry,
@@ -52,6 +56,7 @@ class Executions:
         self._model = model
         self._log = log
         self._progress = progress
+        self._relay = relay
         self._clock = clock
         self._spawner = spawner
         self._telemetry = telemetry
@@ -171,13 +176,27 @@ class Executions:
             execution.stop(CancelReason.DETACHED)
 
     async def keep_grace(self) -> None:
-        """For ever: stops what nobody has watched for the grace."""
+        """For ever: stops what nobody has watched for the grace, here or in another process."""
         while True:
             await self._clock.sleep(GRACE_CHECK_S)
             now = self._clock.monotonic()
-            for run_id in [run_id for run_id, deadline in self._unwatched.items() if deadline <= now]:
-                del self._unwatched[run_id]
-                self.stop(run_id, CancelReason.DETACHED)
+            due = [run_id for run_id, deadline in self._unwatched.items() if deadline <= now]
+            watched = await self._relay.watched(due) if due else frozenset()
+            for run_id in due:
+                # Meanwhile somebody may have come to watch it here, and left again.
+                if self._unwatched.get(run_id, math.inf) > now:
+                    continue
+                if run_id in watched:
+                    self._unwatched[run_id] = now + max(self._live[run_id].grace_s, WATCHED_AGAIN_S)
+                else:
+                    del self._unwatched[run_id]
+                    self.stop(run_id, CancelReason.DETACHED)
+
+    async def keep_cancelling(self) -> None:
+        """For ever: stops what other processes say is cancelled."""
+        async with aclosing(self._relay.cancelled()) as cancelled:
+            async for run_id in cancelled:
+                self.stop(run_id, CancelReason.USER)
 
     # -- saving ----------------------------------------------------------------------------------------------------
 

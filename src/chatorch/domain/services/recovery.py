@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import LiveRun, RunProgress
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
@@ -25,7 +26,7 @@ class _Sighting:
 
 
 class Recovery:
-    """Ends abandoned runs as `interrupted`, with the text saved so far. `lease_s` is in seconds.
+    """Ends abandoned runs as `interrupted`, with the freshest text that is to be had. `lease_s` is in seconds.
 
     `executed_here` tells which runs this process carries out.
     """
@@ -34,12 +35,14 @@ class Recovery:
         self,
         *,
         progress: RunProgress,
+        relay: RunRelay,
         clock: Clock,
         telemetry: RunTelemetry,
         lease_s: float,
         executed_here: Callable[[RunId], bool] = lambda _: False,
     ) -> None:
         self._progress = progress
+        self._relay = relay
         self._clock = clock
         self._telemetry = telemetry
         self._lease_s = lease_s
@@ -82,7 +85,12 @@ class Recovery:
         expired = [sighting.run for sighting in self._seen.values() if sighting.still_for >= self._lease_s]
         if not expired:
             return 0
-        return len(await self._progress.interrupt(expired, self._clock.now()))
+        texts = await self._relay.rescue([run.run_id for run in expired])
+        ended = set(await self._progress.interrupt(expired, self._clock.now(), texts))
+        for run in expired:
+            if run.run_id in ended:
+                self._relay.disown(run.run_id, run.epoch + 1)
+        return len(ended)
 
     def _sighting(self, run: LiveRun, awake_for: float) -> _Sighting:
         before = self._seen.get(run.run_id)

@@ -1,17 +1,15 @@
 """Runs, as their users see them: start, retry, read, follow, answer, cancel."""
 
 import asyncio
-import hashlib
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
-from typing import Any
 
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId, title_from
 from chatorch.domain.model.errors import NotFound, RunUnsettled, StoreUnavailable
 from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.live import ClientId, RunBegan
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
 from chatorch.domain.model.run import (
     SILENCE,
@@ -29,35 +27,19 @@ from chatorch.domain.model.run import (
     TerminalEvent,
     position_after,
     replay,
+    started_event,
 )
+from chatorch.domain.services.commands import RetryChat, StartChat
 from chatorch.domain.services.executions import Executions
 from chatorch.ports.chat_model import Prompt
+from chatorch.ports.connections import Connections
 from chatorch.ports.run_log import RunLog
+from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
 from chatorch.ports.system import Clock, IdFactory
 
 POLL_S = 1.0
 UNSETTLED_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class StartChat:
-    """What a client asks for. `user_label` is the request's `user_id`; without `thread_id` a thread is opened."""
-
-    messages: tuple[NewMessage, ...]
-    thread_id: ThreadId | None = None
-    model: str | None = None
-    user_label: str | None = None
-    idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RetryChat:
-    """Answer the same user message once more; what came after it leaves the history."""
-
-    run_id: RunId
-    model: str | None = None
-    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +59,8 @@ class Runs:
         *,
         store: RunStore,
         log: RunLog,
+        relay: RunRelay,
+        connections: Connections,
         executions: Executions,
         clock: Clock,
         ids: IdFactory,
@@ -86,6 +70,8 @@ class Runs:
     ) -> None:
         self._store = store
         self._log = log
+        self._relay = relay
+        self._connections = connections
         self._executions = executions
         self._clock = clock
         self._ids = ids
@@ -105,7 +91,7 @@ class Runs:
         require_own_label(principal, chat.user_label)
         require_no_guest_thread(principal, chat.thread_id)
         self._policy.check_messages(chat.messages, opens_thread=chat.thread_id is None)
-        new = self._new_run(principal, chat.model, _idempotency_of_chat(chat))
+        new = self._new_run(principal, chat.model, chat.idempotency)
         if principal.guest:
             new = replace(new, guest_label=chat.user_label)
         turn = OpenTurn(
@@ -113,17 +99,16 @@ class Runs:
             title=None if chat.thread_id else _title(chat.messages),
             messages=tuple((MessageId(self._ids.new("msg")), message) for message in chat.messages),
         )
-        return await self._open(principal, lambda: self._store.open_run(new, turn))
+        return await self._open(principal, lambda: self._store.open_run(new, turn), chat.client_id)
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
 
         Without a model of its own it takes the earlier run's, if that is still allowed.
         """
-        idempotency = _idempotency(retry.idempotency_key, ["retry", retry.run_id, retry.model])
         earlier = await self._store.read_run(principal.user_id, retry.run_id)
         wanted = retry.model or (earlier.model if self._policy.allows(earlier.model) else None)
-        new = self._new_run(principal, wanted, idempotency)
+        new = self._new_run(principal, wanted, retry.idempotency)
         return await self._open(principal, lambda: self._store.reopen_run(new, retry.run_id))
 
     def _new_run(self, principal: Principal, model: str | None, idempotency: IdempotencyKey | None) -> NewRun:
@@ -138,13 +123,19 @@ class Runs:
             idempotency=None if principal.guest else idempotency,
         )
 
-    async def _open(self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]]) -> Run:
+    async def _open(
+        self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]], client_id: ClientId | None = None
+    ) -> Run:
         """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
         opening = self._executions.opening(guest=principal.guest)
-        return await asyncio.shield(self._open_and_begin(principal, store, opening))
+        return await asyncio.shield(self._open_and_begin(principal, store, client_id, opening))
 
     async def _open_and_begin(
-        self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]], opening: ExitStack
+        self,
+        principal: Principal,
+        store: Callable[[], Awaitable[OpenedRun]],
+        client_id: ClientId | None,
+        opening: ExitStack,
     ) -> Run:
         with opening:
             opened = await store()
@@ -152,6 +143,7 @@ class Runs:
                 run = opened.run
                 prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
                 self._executions.begin(run, prompt, guest=principal.guest)
+                self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=client_id)
         return opened.run
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -179,6 +171,7 @@ class Runs:
         run = await self._store.request_cancel(principal.user_id, run_id)
         if run.status.live:
             self._executions.stop(run_id, CancelReason.USER)
+            self._relay.cancel(run_id)
 
     async def answer(self, run: Run) -> Answer:
         """Waits for the end. Raises `RunUnsettled` when the store does not take it for 10 s."""
@@ -268,17 +261,3 @@ class Runs:
 
 def _title(messages: tuple[NewMessage, ...]) -> str:
     return title_from(next(message.content for message in messages if message.role is Role.USER))
-
-
-def _idempotency_of_chat(chat: StartChat) -> IdempotencyKey | None:
-    if chat.idempotency_key is None:
-        return None
-    messages = [[m.role, m.content, m.timestamp, dict(m.metadata)] for m in chat.messages]
-    return _idempotency(chat.idempotency_key, ["chat", chat.thread_id, chat.model, chat.user_label, messages])
-
-
-def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:
-    """The key with a digest of what is asked; through which door the answer goes is not part of it."""
-    if key is None:
-        return None
-    return IdempotencyKey(key, hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest())

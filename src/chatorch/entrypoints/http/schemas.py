@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from chatorch.domain.model.conversation import MessageStatus, NewMessage, Role, UsageSource
 from chatorch.domain.model.run import RunStatus
+from chatorch.domain.services.live import MAX_ANNOUNCEMENT_CHARS
 from chatorch.entrypoints.http.field_paths import KNOWN_FIELDS
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -96,6 +97,10 @@ class ThreadPatch(Strict):
     metadata: Metadata | None = None
 
 
+class BroadcastRequest(Strict):
+    text: Annotated[str, Field(min_length=1, max_length=MAX_ANNOUNCEMENT_CHARS)]
+
+
 # -- responses -----------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +184,13 @@ class MeOut(Described):
     scope: str
 
 
+class AnnouncementOut(Described):
+    """As it was sent."""
+
+    text: str
+    timestamp: Time
+
+
 class HealthOut(Described):
     """`model` is there only where no provider is set up: then it is ``offline``."""
 
@@ -195,7 +207,7 @@ class ReadyOut(Described):
 
 
 class MetricsOut(Described):
-    """Figures of one process since it started; `uptime` is in seconds."""
+    """Figures of all processes since they started; `uptime` and `loop_lag_seconds` are of the one that answers."""
 
     active_connections: int
     total_messages_processed: int

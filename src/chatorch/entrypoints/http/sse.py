@@ -22,17 +22,22 @@ STUCK_S = 60.0
 """A client that takes nothing for so long, with its connection open, is given up; it may come back and resume."""
 
 
+def sse_frame(run_id: RunId, event: RunEvent) -> bytes:
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type(event)], envelope(run_id, event))
+
+
 class EventFrames:
     """The latest frame of each run that is being followed: however many follow it, an event is encoded once."""
 
-    def __init__(self) -> None:
+    def __init__(self, encode: Callable[[RunId, RunEvent], bytes] = sse_frame) -> None:
+        self._encode = encode
         self._latest: dict[RunId, tuple[RunEvent, bytes]] = {}
 
     def frame(self, run_id: RunId, event: RunEvent) -> bytes:
         latest = self._latest.get(run_id)
         if latest is not None and latest[0] is event:
             return latest[1]
-        frame = b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type(event)], envelope(run_id, event))
+        frame = self._encode(run_id, event)
         self._latest[run_id] = (event, frame)
         return frame
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from chatorch.domain.model.conversation import Message, Thread, Usage
 from chatorch.domain.model.identity import Principal, Scope
+from chatorch.domain.model.live import Announcement
 from chatorch.domain.model.paging import Page
 from chatorch.domain.model.run import Run, RunCompleted
 
@@ -108,6 +109,10 @@ def me_view(principal: Principal) -> Json:
         "username": principal.username,
         "scope": scope_text(principal.scopes),
     }
+
+
+def announcement_view(announcement: Announcement) -> Json:
+    return {"text": announcement.text, "timestamp": rfc3339(announcement.timestamp)}
 
 
 def scope_text(scopes: frozenset[Scope]) -> str:

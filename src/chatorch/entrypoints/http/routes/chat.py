@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.services.runs import StartChat
+from chatorch.domain.services.commands import StartChat
 from chatorch.entrypoints.http.answers import EVENT_STREAM, Answers, AnswersDep
 from chatorch.entrypoints.http.dependencies import IdempotencyKey, SignedIn, SignedInOrGuest
 from chatorch.entrypoints.http.openapi import problems

@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from chatorch import __version__
 from chatorch.domain.model.errors import InvalidToken, NotAuthenticated
+from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.dependencies import provided
 from chatorch.entrypoints.http.openapi import problems
 from chatorch.entrypoints.http.schemas import HealthOut, MetricsOut, ReadyOut
 from chatorch.entrypoints.http.views import json_response, rfc3339
-from chatorch.entrypoints.metrics import CONTENT_TYPE, Metrics
+from chatorch.entrypoints.metrics import CONTENT_TYPE
 from chatorch.entrypoints.settings import Settings
 
 SERVICE = "chat-orchestration-api"
@@ -65,19 +66,16 @@ async def ready(executions: Executions, database: Database) -> Response:
 )
 async def metrics(
     settings: Operator,
-    figures: Annotated[Metrics, Depends(provided(lambda c: c.metrics()))],
-    executions: Executions,
-    database: Database,
+    fleet: Annotated[Fleet, Depends(provided(lambda c: c.fleet()))],
     accept: Annotated[str, Header()] = "",
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """Prometheus text; a few figures as JSON for who accepts ``application/json``. Of this process only."""
+    """Prometheus text of this server's workers; for who accepts ``application/json`` a few figures of all servers."""
     if settings.metrics_token is not None:
         _require(settings.metrics_token.get_secret_value(), authorization)
-    figures.observe(live_runs=executions.live, pool_in_use=database.in_use(), pool_size=database.size())
     if "application/json" in accept:
-        return json_response(figures.as_dict())
-    return Response(figures.as_text(), headers={"Content-Type": CONTENT_TYPE})
+        return json_response(await fleet.as_dict())
+    return Response(await fleet.as_text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _answers(database: Any) -> str:

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import terminal_event
-from chatorch.domain.services.runs import RetryChat, Runs
+from chatorch.domain.services.commands import RetryChat
+from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.http.answers import EVENT_STREAM, AnswersDep
 from chatorch.entrypoints.http.dependencies import IdempotencyKey, Position, SignedIn, provided
 from chatorch.entrypoints.http.openapi import problems

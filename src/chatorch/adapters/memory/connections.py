@@ -1,0 +1,49 @@
+"""The connections of one process that is alone."""
+
+from collections.abc import Iterator
+
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.ports.connections import Connections, Mailbox
+
+
+class MemoryConnections(Connections):
+    def __init__(self) -> None:
+        self._by_user: dict[UserId, dict[ClientId, Mailbox]] = {}
+
+    def attach(self, device: Device, mailbox: Mailbox) -> None:
+        devices = self._by_user.setdefault(device.user_id, {})
+        older = devices.get(device.client_id)
+        devices[device.client_id] = mailbox
+        if older is not None:
+            older.replaced()
+        else:
+            self._tell(device, Presence.JOINED)
+
+    def detach(self, device: Device, mailbox: Mailbox) -> None:
+        devices = self._by_user.get(device.user_id, {})
+        if devices.get(device.client_id) is not mailbox:
+            return
+        del devices[device.client_id]
+        if not devices:
+            del self._by_user[device.user_id]
+        self._tell(device, Presence.LEFT)
+
+    def send(self, user_id: UserId, notice: Notice, *, besides: ClientId | None = None) -> None:
+        for client_id, mailbox in list(self._by_user.get(user_id, {}).items()):
+            if client_id != besides:
+                mailbox.deliver(notice)
+
+    async def broadcast(self, notice: Notice) -> None:
+        for mailbox in list(self._all()):
+            mailbox.deliver(notice)
+
+    async def count(self) -> int:
+        return sum(1 for _ in self._all())
+
+    def _all(self) -> Iterator[Mailbox]:
+        for devices in self._by_user.values():
+            yield from devices.values()
+
+    def _tell(self, device: Device, status: Presence) -> None:
+        self.send(device.user_id, PresenceChanged(device.client_id, status), besides=device.client_id)

@@ -1,0 +1,23 @@
+"""For a process that is alone: there is nobody to tell."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.ports.run_relay import RunRelay
+
+
+class MemoryRunRelay(RunRelay):
+    def cancel(self, run_id: RunId) -> None: ...
+
+    async def cancelled(self) -> AsyncGenerator[RunId]:
+        await asyncio.Event().wait()
+        yield RunId("")  # never: it makes this a generator
+
+    async def watched(self, run_ids: Collection[RunId]) -> frozenset[RunId]:  # noqa: ARG002
+        return frozenset()
+
+    async def rescue(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:  # noqa: ARG002
+        return {}
+
+    def disown(self, run_id: RunId, epoch: int) -> None: ...

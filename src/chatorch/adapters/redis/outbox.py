@@ -1,0 +1,105 @@
+"""Commands that nobody waits for."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from chatorch.adapters.redis.scripts import Command
+
+AT_ONCE = 500
+MOST = 10_000
+RETRY_S = 0.2
+
+Answered = Callable[[Any], None]
+
+log = structlog.get_logger(__name__)
+
+
+class Away(Exception):
+    """Redis does not answer, or not as it should. It stays inside these adapters."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    command: Command
+    answered: Answered | None
+    keep_until: float
+
+
+class Outbox:
+    """Sends what is posted, in order, all that came together in one round trip.
+
+    What cannot be sent is dropped, unless it was posted to be kept.
+    """
+
+    def __init__(self, ask: Callable[..., Awaitable[list[Any]]], until_up: Callable[[], Awaitable[object]]) -> None:
+        self._ask = ask
+        self._until_up = until_up
+        self._posted: deque[_Posted] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def post(self, command: Command, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
+        """Returns at once. `answered` is called with Redis's answer, or with None if it was dropped.
+
+        For `keep_s` seconds it is tried again, whenever Redis is there. It may be done twice then.
+        """
+        until = asyncio.get_running_loop().time() + keep_s if keep_s else 0.0
+        if len(self._posted) >= MOST:
+            _call(self._posted.popleft().answered, None)
+        self._posted.append(_Posted(command, answered, until))
+        self._idle.clear()
+        self._wake.set()
+
+    def drop(self) -> None:
+        """Redis has gone: what is not to be kept is answered with None."""
+        self._drop(self._posted)
+
+    async def keep(self) -> None:
+        """For ever: sends."""
+        while True:
+            await self._wake.wait()
+            await self._until_up()
+            self._wake.clear()
+            while self._posted:
+                batch = [self._posted.popleft() for _ in range(min(len(self._posted), AT_ONCE))]
+                try:
+                    answers = await self._ask(*(posted.command for posted in batch))
+                except Away:
+                    self._drop(batch)
+                    await asyncio.sleep(RETRY_S)
+                    break
+                for posted, answer in zip(batch, answers, strict=True):
+                    _call(posted.answered, answer)
+            if not self._posted:
+                self._idle.set()
+            else:
+                self._wake.set()
+
+    async def sent(self) -> None:
+        """Waits until nothing is left to send."""
+        await self._idle.wait()
+
+    def _drop(self, unsent: list[_Posted] | deque[_Posted]) -> None:
+        now = asyncio.get_running_loop().time()
+        dropped = [posted for posted in unsent if posted.keep_until < now]
+        kept = [posted for posted in unsent if posted.keep_until >= now]
+        if unsent is self._posted:
+            self._posted.clear()
+        self._posted.extendleft(reversed(kept))
+        for posted in dropped:
+            _call(posted.answered, None)
+
+
+def _call(answered: Answered | None, answer: Any) -> None:
+    if answered is None:
+        return
+    try:
+        answered(answer)
+    except Exception as error:  # the rest must still be sent
+        log.warning("redis_answer_ignored", error=type(error).__qualname__)

@@ -1,0 +1,82 @@
+"""Cancels, watchers, rescue and disowning over Redis."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping
+
+import msgspec
+
+from chatorch.adapters.redis.entries import LIVE_MS, disowning, reading, stored_of, watch_key
+from chatorch.adapters.redis.link import Away, RedisLink
+from chatorch.adapters.redis.scripts import WATCHED
+from chatorch.domain.model.conversation import RunId
+from chatorch.ports.run_relay import RunRelay
+
+WATCHED_S = 0.5
+DISOWN_FOR_S = 600.0
+RESCUED_AT_ONCE = 50
+
+
+class _Cancel(msgspec.Struct, array_like=True):
+    process: str
+    run_id: RunId
+
+
+_decode = msgspec.msgpack.Decoder(_Cancel).decode
+
+
+class RedisRunRelay(RunRelay):
+    """`disown` is tried for ten minutes if it must be; everything else is worth something only at once."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._channel = f"{link.prefix}cancel"
+        self._listeners: set[asyncio.Queue[RunId]] = set()
+
+    def cancel(self, run_id: RunId) -> None:
+        told = msgspec.msgpack.encode(_Cancel(self._link.process, run_id))
+        self._link.post(("PUBLISH", self._channel, told))
+
+    async def cancelled(self) -> AsyncGenerator[RunId]:
+        heard: asyncio.Queue[RunId] = asyncio.Queue()
+        self._listeners.add(heard)
+        self._link.listen(self._channel, self._hear)
+        try:
+            while True:
+                yield await heard.get()
+        finally:
+            self._listeners.discard(heard)
+            if not self._listeners:
+                self._link.forget(self._channel)
+
+    async def watched(self, run_ids: Collection[RunId]) -> frozenset[RunId]:
+        if not run_ids:
+            return frozenset()
+        asked = list(run_ids)
+        try:
+            keys = [watch_key(self._link, run_id) for run_id in asked]
+            [followed] = await self._link.ask(WATCHED(keys), within=WATCHED_S)
+        except Away:
+            return frozenset(asked)
+        return frozenset(run_id for run_id, count in zip(asked, followed, strict=True) if count)
+
+    async def rescue(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:
+        asked, rescued = list(run_ids), dict[RunId, str]()
+        for first in range(0, len(asked), RESCUED_AT_ONCE):
+            some = asked[first : first + RESCUED_AT_ONCE]
+            try:
+                answers = await self._link.ask(*(command for run_id in some for command in reading(self._link, run_id)))
+            except Away:
+                break
+            for run_id, entries, base in zip(some, answers[::2], answers[1::2], strict=True):
+                if (text := stored_of(entries, base).text()) is not None:
+                    rescued[run_id] = text
+        return rescued
+
+    def disown(self, run_id: RunId, epoch: int) -> None:
+        self._link.post(disowning(self._link, run_id, epoch, LIVE_MS), keep_s=DISOWN_FOR_S)
+
+    def _hear(self, data: bytes) -> None:
+        told = _decode(data)
+        if told.process != self._link.process:
+            for listener in self._listeners:
+                listener.put_nowait(told.run_id)

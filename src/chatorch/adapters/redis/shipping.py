@@ -1,0 +1,206 @@
+"""Bringing what runs say here to Redis: everything new of all runs in one round trip, some fifty times a second."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+
+import structlog
+
+from chatorch.adapters.redis.entries import (
+    ENDED_MS,
+    LIVE_MS,
+    Base,
+    base_key,
+    channel,
+    disowning,
+    encode,
+    entry_of,
+    log_key,
+)
+from chatorch.adapters.redis.link import Away, RedisLink
+from chatorch.adapters.redis.scripts import SHIP, Command
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import STARTED_SEQ, RunStarted, TerminalEvent
+from chatorch.ports.run_log import RunLog
+
+SHIP_S = 0.02
+RETRY_S = 0.2
+AT_ONCE = 200
+AT_ONCE_BYTES = 500_000
+REBASE_EVERY = 256
+"""Entries; those before a base are trimmed away."""
+
+KEPT_S = 300.0
+MOST_KEPT = 1000
+REFUSED, BASE_IS_GONE = 0, 2
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    """A run that is executed here. `pieces` are not shipped yet; `whole` is all its text once it has ended."""
+
+    epoch: int
+    started: RunStarted
+    tip: int = STARTED_SEQ
+    pieces: list[str] = field(default_factory=list)
+    entries: int = 0
+    based: bool = False
+    whole: str = ""
+    terminal: TerminalEvent | None = None
+
+
+class Shipper:
+    """Ships what it is told of, and keeps what ended while Redis was away: `KEPT_S` seconds, `MOST_KEPT` runs.
+
+    After anything that went wrong all text is shipped once more: Redis may have lost what it had.
+    """
+
+    def __init__(self, link: RedisLink, local: RunLog, *, rebase_every: int = REBASE_EVERY) -> None:
+        self._link = link
+        self._local = local
+        self._rebase_every = rebase_every
+        self._runs: dict[RunId, _Outgoing] = {}
+        self._ended: dict[RunId, float] = {}
+        self._new: dict[RunId, None] = {}
+        self._wake = asyncio.Event()
+        link.on_return(self._base_all)
+
+    def open(self, run_id: RunId, epoch: int, started: RunStarted) -> None:
+        self._runs[run_id] = _Outgoing(epoch, started)
+        self._mark(run_id)
+
+    def append(self, run_id: RunId, text: str) -> None:
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        run.tip += len(text)
+        if run.based:
+            run.pieces.append(text)
+        if run_id not in self._new:
+            self._mark(run_id)
+
+    def end(self, run_id: RunId, whole: str, terminal: TerminalEvent) -> None:
+        if run := self._runs.get(run_id):
+            run.whole, run.terminal = whole, terminal
+            self._ended[run_id] = asyncio.get_running_loop().time()
+            self._mark(run_id)
+            self._forget_old()
+
+    def abandon(self, run_id: RunId) -> None:
+        """Others are told that there is no more to come from here."""
+        if run := self._runs.get(run_id):
+            self._drop(run_id)
+            self._link.post(disowning(self._link, run_id, run.epoch, ENDED_MS))
+
+    async def keep(self) -> None:
+        """For ever: ships."""
+        while True:
+            await self._wake.wait()
+            await self._link.until_up()
+            try:
+                await self.ship()
+            except Away:
+                await asyncio.sleep(RETRY_S)
+            except Exception as error:  # runs to come must be shipped
+                log.warning("redis_shipping_failed", error=type(error).__qualname__)
+                await asyncio.sleep(RETRY_S)
+            else:
+                await asyncio.sleep(SHIP_S)
+
+    async def ship(self) -> None:
+        """Ships everything that is new. Raises `Away`; then it is new still."""
+        self._wake.clear()
+        while self._new:
+            batch = self._batch()
+            try:
+                [outcomes] = await self._link.ask(self._shipping(batch))
+            except BaseException:
+                self._base(batch)
+                raise
+            for run_id, outcome in zip(batch, outcomes, strict=True):
+                self._shipped(run_id, outcome)
+
+    # -- one round trip --------------------------------------------------------------------------------------------
+
+    def _shipping(self, batch: dict[RunId, tuple[bytes, ...]]) -> Command:
+        """One command for all: half the time of one each."""
+        keys = [key for run_id in batch for key in (log_key(self._link, run_id), base_key(self._link, run_id))]
+        return SHIP(keys, *chain.from_iterable(batch.values()))
+
+    def _batch(self) -> dict[RunId, tuple[bytes, ...]]:
+        batch: dict[RunId, tuple[bytes, ...]] = {}
+        size = 0
+        while self._new and len(batch) < AT_ONCE and size < AT_ONCE_BYTES:
+            run_id = next(iter(self._new))
+            del self._new[run_id]
+            run = self._runs.get(run_id)
+            if run is None:
+                continue
+            try:
+                batch[run_id] = parcel = self._parcel(run_id, run)
+            except UnicodeEncodeError:  # a lone surrogate: others must do with the row
+                self.abandon(run_id)
+                continue
+            size += sum(map(len, parcel))
+        return batch
+
+    def _parcel(self, run_id: RunId, run: _Outgoing) -> tuple[bytes, ...]:
+        text = "".join(run.pieces)
+        run.pieces.clear()
+        entry = entry_of(run.epoch, run.tip - len(text), text, run.terminal)
+        base = b""
+        if not run.based or run.entries >= self._rebase_every:
+            run.based, run.entries = True, 0
+            whole = run.whole if run.terminal else self._local.text(run_id) or ""
+            base = encode(Base(run.epoch, run.started, whole))
+        run.entries += 1
+        seq = run.terminal.seq if run.terminal else run.tip
+        life = ENDED_MS if run.terminal else LIVE_MS
+        name = channel(self._link, run_id).encode()
+        return b"%d" % run.epoch, b"%d" % seq, encode(entry), base, b"%d" % life, name
+
+    def _shipped(self, run_id: RunId, outcome: int) -> None:
+        run = self._runs.get(run_id)
+        if run is None:
+            return
+        if outcome == REFUSED:
+            # Somebody else ended it; the next checkpoint tells its executor.
+            self._drop(run_id)
+        elif outcome == BASE_IS_GONE:
+            self._base([run_id])
+        elif run.terminal is not None and run_id not in self._new:
+            self._drop(run_id)
+
+    # -- bookkeeping -----------------------------------------------------------------------------------------------
+
+    def _mark(self, run_id: RunId) -> None:
+        self._new[run_id] = None
+        self._wake.set()
+
+    def _drop(self, run_id: RunId) -> None:
+        self._runs.pop(run_id, None)
+        self._ended.pop(run_id, None)
+        self._new.pop(run_id, None)
+
+    def _base_all(self) -> None:
+        self._forget_old()
+        self._base(list(self._runs))
+
+    def _base(self, run_ids: Iterable[RunId]) -> None:
+        """All text of these must be shipped again."""
+        for run_id in run_ids:
+            if run := self._runs.get(run_id):
+                run.based = False
+                run.pieces.clear()
+                self._mark(run_id)
+
+    def _forget_old(self) -> None:
+        oldest = asyncio.get_running_loop().time() - KEPT_S
+        while self._ended:
+            run_id, ended_at = next(iter(self._ended.items()))
+            if ended_at > oldest and len(self._ended) <= MOST_KEPT:
+                return
+            self._drop(run_id)

@@ -1,0 +1,51 @@
+"""What clients ask of `Runs`."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from chatorch.domain.model.conversation import NewMessage, RunId, ThreadId
+from chatorch.domain.model.live import ClientId
+from chatorch.ports.runs import IdempotencyKey
+
+
+@dataclass(frozen=True, slots=True)
+class StartChat:
+    """What a client asks for. `user_label` is the request's `user_id`; without `thread_id` a thread is opened.
+
+    `client_id` is the device that asks, where one is connected: all others of the user are told.
+    """
+
+    messages: tuple[NewMessage, ...]
+    thread_id: ThreadId | None = None
+    model: str | None = None
+    user_label: str | None = None
+    idempotency_key: str | None = None
+    client_id: ClientId | None = None
+
+    @property
+    def idempotency(self) -> IdempotencyKey | None:
+        """The key with a digest of what is asked; through which door the answer goes is not part of it."""
+        messages = [[m.role, m.content, m.timestamp, dict(m.metadata)] for m in self.messages]
+        request = ["chat", self.thread_id, self.model, self.user_label, messages]
+        return _idempotency(self.idempotency_key, request)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryChat:
+    """Answer the same user message once more; what came after it leaves the history."""
+
+    run_id: RunId
+    model: str | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def idempotency(self) -> IdempotencyKey | None:
+        return _idempotency(self.idempotency_key, ["retry", self.run_id, self.model])
+
+
+def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:
+    if key is None:
+        return None
+    return IdempotencyKey(key, hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest())

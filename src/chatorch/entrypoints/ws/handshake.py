@@ -1,0 +1,84 @@
+"""Who may come in: origin, name of the device, and where the token may be. Never in the URL, which others log."""
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Scope
+
+from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
+from chatorch.entrypoints.http.dependencies import bearer_token
+from chatorch.entrypoints.http.problems import http_problem, problem
+
+SUBPROTOCOL = "chatorch.v1"
+BEARER = "bearer."
+
+BAD_TOKEN = 4401
+FORBIDDEN = 4403
+TRY_LATER = 1013
+FAULT = 1011
+
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_WEB = frozenset({"http", "https"})
+
+
+def refusal(scope: Scope, origins: frozenset[str]) -> Response | None:
+    """What to answer in place of the upgrade; None where nothing speaks against it."""
+    if not origin_allowed(Headers(scope=scope), origins):
+        return problem(403, "origin_not_allowed", "Pages of this origin may not connect; see CHATORCH_CORS_ORIGINS.")
+    if not _CLIENT_ID.fullmatch(scope["path_params"]["client_id"]):
+        return http_problem(404)
+    return None
+
+
+def unsupported() -> Response:
+    """For a server that does not serve sockets by `wire.WS`."""
+    return problem(501, "websocket_unsupported", "This server was not started by `chatorch serve`.")
+
+
+def origin_allowed(headers: Headers, origins: frozenset[str]) -> bool:
+    """Whether a page of this origin may connect: one that the operator lists, or one of this server's own.
+
+    Browsers send ``Origin`` with every WebSocket (RFC 6455, 4.1) and ask nobody; other clients need not send it. ``*``
+    allows every origin, but not ``null``, which is anybody's.
+    """
+    given = headers.getlist("origin")
+    if not given:
+        return True
+    scheme, found, host = given[0].partition("://")
+    if len(given) > 1 or not found or scheme.lower() not in _WEB or not host:
+        return False
+    if given[0] in origins or "*" in origins:
+        return True
+    own = headers.getlist("host")
+    return len(own) == 1 and host.lower() == own[0].lower()
+
+
+def offered_token(scope: Scope) -> str | None:
+    """The token of the header or of the sub-protocols; None where the first frame must bring it.
+
+    Raises `InvalidToken` for a header that is something else.
+    """
+    headers = Headers(scope=scope).getlist("authorization")
+    if len(headers) > 1:
+        raise InvalidToken
+    if headers:
+        return bearer_token(headers[0])
+    return next((name.removeprefix(BEARER) for name in scope["subprotocols"] if name.startswith(BEARER)), None)
+
+
+def subprotocol(scope: Scope) -> str | None:
+    """What the server picks. Never the one with the token, which would come back in a header."""
+    return SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+
+
+def close_code(error: ChatorchError) -> int:
+    """For whom this error keeps out."""
+    match error:
+        case NotAuthenticated():
+            return BAD_TOKEN
+        case Forbidden():
+            return FORBIDDEN
+        case Unavailable():
+            return TRY_LATER
+    return FAULT

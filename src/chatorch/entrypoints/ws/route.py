@@ -1,0 +1,43 @@
+"""The address, and one log line a connection."""
+
+from time import perf_counter
+
+import structlog
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from chatorch.entrypoints.http.middleware.access import client_address
+from chatorch.entrypoints.http.request_id import HEADER, begin_request
+from chatorch.entrypoints.ws.sockets import Sockets
+
+PATH = "/ws/chat/{client_id}"
+BROKEN = 1006
+"""Logged, never sent, where the connection ended otherwise than a WebSocket should (RFC 6455, 7.4.1)."""
+
+log = structlog.get_logger(__name__)
+
+
+class ChatSocket:
+    """An ASGI application of its own, so that nothing of FastAPI's stands between it and the server."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_at = perf_counter()
+        offered = next((value for name, value in scope["headers"] if name == HEADER), None)
+        request_id = begin_request(offered)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        sockets: Sockets = scope["app"].state.container.sockets()
+        code = BROKEN
+        try:
+            code = await sockets.serve(scope, receive, send, [(HEADER, request_id.encode("ascii"))])
+        finally:
+            log.info(
+                "websocket",
+                route=PATH,
+                code=code,
+                duration_ms=round((perf_counter() - started_at) * 1000, 2),
+                client=client_address(scope),
+            )
+
+
+route = WebSocketRoute(PATH, ChatSocket(), name="chat_socket")

@@ -1,0 +1,229 @@
+"""One connection of one device: what it asks for, what it follows, and what it is told."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+from starlette.types import Receive
+
+from chatorch.domain.model.conversation import RunId, ThreadId
+from chatorch.domain.model.errors import ChatorchError, Overloaded, UserMismatch
+from chatorch.domain.model.identity import Principal, Scope
+from chatorch.domain.model.live import ClientId, Notice
+from chatorch.domain.model.policy import require_scope
+from chatorch.domain.model.run import MessageDelta, MessageSnapshot, Run, Silence
+from chatorch.domain.services.authentication import Authentication, Verified
+from chatorch.domain.services.commands import StartChat
+from chatorch.domain.services.live import Live
+from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.http.problems import INTERNAL_DETAIL
+from chatorch.entrypoints.http.sse import EventFrames
+from chatorch.entrypoints.ws.flood import Flood
+from chatorch.entrypoints.ws.frames import (
+    PART_CHARS,
+    Auth,
+    ChatSend,
+    ClientFrame,
+    FrameRefused,
+    Ping,
+    RunCancel,
+    RunFollow,
+    ack,
+    error_frame,
+    notice_frame,
+    parts_of,
+    pong,
+    read_frame,
+    refused_frame,
+)
+from chatorch.entrypoints.ws.handshake import close_code
+from chatorch.entrypoints.ws.wire import Wire
+from chatorch.ports.connections import Mailbox
+
+NOT_TEXT = 1003
+NO_CODE = 1005
+REPLACED = 4409
+FLOODING = 4429
+MAX_AT_ONCE = 256
+"""Runs that one connection follows, with requests that it waits for."""
+
+log = structlog.get_logger(__name__)
+
+
+class NoticeFrames:
+    """The latest notice as a frame: however many it goes to, it is encoded once."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[Notice, bytes] | None = None
+
+    def frame(self, notice: Notice) -> bytes:
+        if self._latest is None or self._latest[0] is not notice:
+            self._latest = (notice, notice_frame(notice))
+        return self._latest[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What all sockets have behind them."""
+
+    authentication: Authentication
+    runs: Runs
+    live: Live
+    events: EventFrames
+    notices: NoticeFrames
+
+
+async def admitted(authentication: Authentication, token: str) -> Verified:
+    """Raises `InvalidToken`, `InsufficientScope`, `StoreUnavailable`."""
+    verified = await authentication.verify_until(token)
+    require_scope(verified.principal, Scope.CHAT)
+    return verified
+
+
+class Socket(Mailbox):
+    """Leaving it is leaving its runs, not stopping them."""
+
+    def __init__(self, behind: Behind, wire: Wire, client_id: ClientId, verified: Verified, flood: Flood) -> None:
+        self.verified = verified
+        self._behind = behind
+        self._wire = wire
+        self._client_id = client_id
+        self._flood = flood
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._follows: dict[RunId, asyncio.Task[None]] = {}
+
+    @property
+    def principal(self) -> Principal:
+        return self.verified.principal
+
+    def hang_up(self, code: int) -> None:
+        self._wire.hang_up(code)
+
+    # -- being told ------------------------------------------------------------------------------------------------
+
+    def deliver(self, notice: Notice) -> None:
+        self._wire.put(self._behind.notices.frame(notice))
+
+    def replaced(self) -> None:
+        self._wire.hang_up(REPLACED)
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    async def listen(self, receive: Receive) -> int:
+        """Until the connection ends, and what it asked for is carried out; returns its close code."""
+        try:
+            with self._behind.live.connected(self.principal, self._client_id, self):
+                while True:
+                    message = await receive()
+                    if message["type"] == "websocket.disconnect":
+                        return int(message.get("code") or NO_CODE)
+                    self._take(message.get("text"))
+        finally:
+            for follow in self._follows.values():
+                follow.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    def _take(self, text: str | None) -> None:
+        """Never waits: while it does, no ping of the server's is answered."""
+        if not self._wire.is_open:
+            return
+        if text is None:
+            self._wire.hang_up(NOT_TEXT)
+            return
+        self._flood.count()
+        if self._flood.hopeless:
+            self._wire.hang_up(FLOODING)
+            return
+        if self._flood.over:
+            self._wire.put(refused_frame(None, "flooding", "Too many frames; this one is not carried out."))
+            return
+        try:
+            frame = read_frame(text)
+        except FrameRefused as refused:
+            self._wire.put(error_frame(refused.id, refused.error))
+            return
+        if isinstance(frame, Ping):
+            self._wire.put(pong(frame.id))
+        elif len(self._tasks) >= MAX_AT_ONCE:
+            self._wire.put(error_frame(frame.id, Overloaded()))
+        else:
+            task = asyncio.ensure_future(self._answer(frame))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, frame: ClientFrame) -> None:
+        try:
+            await self._carry_out(frame)
+        except ChatorchError as error:
+            self._wire.put(error_frame(frame.id, error))
+        except Exception:
+            log.exception("frame_failed")
+            self._wire.put(refused_frame(frame.id, ChatorchError.code, INTERNAL_DETAIL))
+
+    async def _carry_out(self, frame: ClientFrame) -> None:
+        match frame:
+            case ChatSend():
+                chat = StartChat(
+                    messages=frame.new_messages(),
+                    thread_id=ThreadId(frame.thread_id) if frame.thread_id is not None else None,
+                    model=frame.model,
+                    idempotency_key=frame.id,
+                    client_id=self._client_id,
+                )
+                await self._follow(frame.id, await self._behind.runs.start(self.principal, chat), 0)
+            case RunFollow():
+                run = await self._behind.runs.read(self.principal, RunId(frame.run_id))
+                await self._follow(frame.id, run, frame.after)
+            case RunCancel():
+                await self._behind.runs.cancel(self.principal, RunId(frame.run_id))
+                self._wire.put(ack(frame.id, run_id=RunId(frame.run_id)))
+            case Auth():
+                await self._extend(frame)
+
+    async def _extend(self, frame: Auth) -> None:
+        """Another token of the same user's. Where nobody can tell whether it is good, the one before still counts."""
+        try:
+            verified = await admitted(self._behind.authentication, frame.token)
+            if verified.principal.user_id != self.principal.user_id:
+                raise UserMismatch
+        except ChatorchError as error:
+            code = close_code(error)
+            if code < 4000:
+                raise
+            self._wire.hang_up(code)
+        else:
+            self.verified = verified
+            self._wire.put(ack(frame.id))
+
+    async def _follow(self, frame_id: str, run: Run, after: int) -> None:
+        """The newer of two follows of one run takes the place of the older, so nothing comes twice."""
+        if not self._wire.is_open:
+            return
+        structlog.contextvars.bind_contextvars(run_id=run.id)
+        this = asyncio.current_task()
+        if older := self._follows.get(run.id):
+            older.cancel()
+        if this is not None:
+            self._follows[run.id] = this
+        self._wire.put(ack(frame_id, run))
+        try:
+            await self._tell(run, after)
+        finally:
+            self._behind.events.forget(run.id)
+            if self._follows.get(run.id) is this:
+                del self._follows[run.id]
+
+    async def _tell(self, run: Run, after: int) -> None:
+        run_id, put, frame = run.id, self._wire.put, self._behind.events.frame
+        async with aclosing(self._behind.runs.events(run, after)) as events:
+            async for event in events:
+                if isinstance(event, Silence):
+                    continue
+                if isinstance(event, MessageDelta | MessageSnapshot) and len(event.text) > PART_CHARS:
+                    for part in parts_of(event):
+                        await self._wire.drained()
+                        put(frame(run_id, part))
+                else:
+                    put(frame(run_id, event))

@@ -1,0 +1,127 @@
+"""All WebSockets of this process: letting them in, and out when their time is over."""
+
+import asyncio
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, Unavailable
+from chatorch.domain.model.live import ClientId
+from chatorch.domain.services.authentication import Verified
+from chatorch.entrypoints.http.problems import domain_problem
+from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.settings import Settings
+from chatorch.entrypoints.ws.flood import Flood
+from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
+from chatorch.entrypoints.ws.handshake import BAD_TOKEN, close_code, offered_token, refusal, subprotocol, unsupported
+from chatorch.entrypoints.ws.socket import NOT_TEXT, Behind, Socket, admitted
+from chatorch.entrypoints.ws.wire import Wire, wire_of
+from chatorch.ports.system import Clock
+
+CHECK_S = 2.0
+"""How often it is looked whose token has run out, who is disabled, and who has a new password."""
+
+Headers = list[tuple[bytes, bytes]]
+
+log = structlog.get_logger(__name__)
+
+
+class Sockets:
+    def __init__(self, behind: Behind, metrics: Metrics, clock: Clock, settings: Settings) -> None:
+        self._behind = behind
+        self._metrics = metrics
+        self._clock = clock
+        self._settings = settings
+        self._open: set[Socket] = set()
+
+    # -- letting in ------------------------------------------------------------------------------------------------
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> int:
+        """Until it ends. Returns its close code, or the status of what was answered in place of an upgrade.
+
+        `headers` are added to either answer. Who brings a bad token is let in and sent away: a refused upgrade tells
+        a browser nothing.
+        """
+        wire = wire_of(scope)
+        response = refusal(scope, self._settings.cors_origins)
+        entry: Verified | int | None = None
+        if response is None:
+            try:
+                token = offered_token(scope)
+                entry = None if token is None else await admitted(self._behind.authentication, token)
+            except Unavailable as error:
+                response = domain_problem(error)
+            except ChatorchError as error:
+                entry = close_code(error)
+        if response is not None or wire is None:
+            response = response or unsupported()
+            response.raw_headers.extend(headers)
+            await response(scope, receive, send)
+            return response.status_code
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": subprotocol(scope), "headers": headers})
+        wire.limit(self._settings.ws_queue_bytes)
+        with self._metrics.connection():
+            if entry is None:
+                entry = await self._first_frame(wire, receive)
+            if isinstance(entry, int):
+                wire.hang_up(entry)
+                return entry
+            return await self._connected(wire, ClientId(scope["path_params"]["client_id"]), entry, receive)
+
+    async def _first_frame(self, wire: Wire, receive: Receive) -> Verified | int:
+        """Whose token the first frame brings; else why to close."""
+        try:
+            async with asyncio.timeout(self._settings.ws_auth_deadline_s):
+                message = await receive()
+        except TimeoutError:
+            return BAD_TOKEN
+        if message["type"] == "websocket.disconnect":
+            return int(message["code"])
+        if message.get("text") is None:
+            return NOT_TEXT
+        try:
+            frame = read_frame(message["text"])
+            if not isinstance(frame, Auth):
+                return BAD_TOKEN
+            verified = await admitted(self._behind.authentication, frame.token)
+        except FrameRefused:
+            return BAD_TOKEN
+        except ChatorchError as error:
+            return close_code(error)
+        wire.put(ack(frame.id))
+        return verified
+
+    async def _connected(self, wire: Wire, client_id: ClientId, verified: Verified, receive: Receive) -> int:
+        flood = Flood(self._settings.ws_flood_limit, self._clock.monotonic)
+        socket = Socket(self._behind, wire, client_id, verified, flood)
+        self._open.add(socket)
+        try:
+            return await socket.listen(receive)
+        finally:
+            self._open.discard(socket)
+
+    # -- letting out -----------------------------------------------------------------------------------------------
+
+    async def keep_checked(self) -> None:
+        """For ever: closes the connections whose token is no good any more, at most some 3 s later."""
+        while True:
+            await self._clock.sleep(CHECK_S)
+            try:
+                await self.check()
+            except StoreUnavailable:
+                continue  # what cannot be known closes nobody
+            except Exception:  # the next round must come
+                log.exception("socket_check_failed")
+
+    async def check(self) -> None:
+        """Raises `StoreUnavailable`, when all whose token has run out are closed."""
+        now = self._clock.now()
+        for socket in list(self._open):
+            if socket.verified.expires_at <= now:
+                socket.hang_up(BAD_TOKEN)
+        if not self._open:
+            return
+        held = {socket.verified: socket for socket in self._open}
+        for verified in await self._behind.authentication.revoked(held):
+            held[verified].hang_up(BAD_TOKEN)

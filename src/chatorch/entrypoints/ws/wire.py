@@ -1,0 +1,218 @@
+"""uvicorn's WebSocket with what ASGI has no words for: to send, and to hang up, without waiting for the client.
+
+ASGI's own `send` waits for a client that does not read, so each connection would need a task that sends, and nobody
+could hang up on a client before it reads on. uvicorn is asked for this class by name (`WS`), and an application finds
+the connection in its scope by `wire_of`.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import deque
+from typing import Any, Protocol, cast
+
+from starlette.types import Scope
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+
+WS = f"{__name__}:WireProtocol"
+EXTENSION = "chatorch.wire"
+
+INVALID_TEXT = 1007
+UNANSWERED_PING = 1011
+TOO_SLOW = 4408
+
+MAX_QUEUED_BYTES = 1024 * 1024
+UNREAD_S = 20.0
+BATCH_BYTES = 64 * 1024
+RESET = struct.pack("ii", 1, 0)
+LAST_BYTES_S = 0.5
+"""For what is still unsent where nobody seems to be there, or this process is about to end."""
+
+_log = logging.getLogger("websockets.server")
+"""Heard from WARNING on. uvicorn's own is heard from INFO on, and is told paths with their query strings."""
+
+
+class Wire(Protocol):
+    """One open connection. Nothing here raises; on one that is closed, or closing, all of it is a no-op."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def put(self, frame: bytes) -> None:
+        """Sends a text frame (UTF-8), or queues it while the client does not read; hangs up where too much is queued.
+
+        Frames arrive in the order in which they are put.
+        """
+        ...
+
+    async def drained(self) -> None:
+        """Waits until nothing is queued; hangs up where the client takes nothing in for `UNREAD_S`."""
+        ...
+
+    def hang_up(self, code: int) -> None:
+        """Forgets what is queued and closes, with this code. A client that does not read is cut off after a while."""
+        ...
+
+    def limit(self, queued_bytes: int) -> None: ...
+
+
+def wire_of(scope: Scope) -> Wire | None:
+    """None under a server that was not told to use `WS`."""
+    wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
+    return wire
+
+
+class WireProtocol(WebSocketsSansIOProtocol):
+    """Where something is queued, the transport is full (`writable` is unset): so what finds it writable may go out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = self.conn.logger = _log
+        self._queued: deque[bytes] | None = None
+        self._queued_bytes = 0
+        self._max_queued = MAX_QUEUED_BYTES
+        self._failed = False
+
+    # -- for the application ---------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return self.conn.state is OPEN and not self.disconnected
+
+    def limit(self, queued_bytes: int) -> None:
+        self._max_queued = queued_bytes
+
+    def put(self, frame: bytes) -> None:
+        if not self.is_open:
+            return
+        if self.writable.is_set():
+            self.conn.send_text(frame)
+            self._flush()
+            return
+        self._queued_bytes += len(frame)
+        if self._queued_bytes > self._max_queued:
+            self.hang_up(TOO_SLOW)
+        elif self._queued is None:
+            self._queued = deque((frame,))
+        else:
+            self._queued.append(frame)
+
+    async def drained(self) -> None:
+        if self.writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(UNREAD_S):
+                while not self.writable.is_set():
+                    await self.writable.wait()
+        except TimeoutError:
+            self.hang_up(TOO_SLOW)
+
+    def hang_up(self, code: int) -> None:
+        if not self.is_open:
+            return
+        self._forget()
+        self.conn.send_close(code)
+        self._flush()
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+        # In this time the client may read what it was sent, and the code behind it; uvicorn would wait for ever.
+        self.close_timer = self.loop.call_later(self.close_timeout, self._break)
+
+    # -- for uvicorn -----------------------------------------------------------------------------------------------
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.handshake_complete:
+            cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self
+
+    def data_received(self, data: bytes) -> None:
+        if self._failed:
+            return
+        super().data_received(data)
+        if not self.handshake_initiated:
+            # A head that the HTTP parser takes and this one does not, and uvicorn leaves lying: too long, mostly.
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            self._flush()
+            self.transport.close()
+
+    def handle_parser_exception(self) -> None:
+        """Says why, and reads on for a moment: closing on a client that still sends would reset the connection, and
+        the code would be lost on the way."""
+        self._failed = self.close_sent = True
+        self._forget()
+        code = self.conn.close_sent.code if self.conn.close_sent else INVALID_TEXT
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+        self._flush()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LAST_BYTES_S, self.transport.close)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+            # uvicorn logs it as a fault of ours, and fails where the client has closed meanwhile.
+            self.frames = []
+            if self.is_open:
+                self.conn.send_close(INVALID_TEXT)
+                self.handle_parser_exception()
+        elif self.conn.state is OPEN:
+            super().send_receive_event_to_app()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        while self._queued and self.writable.is_set() and self.is_open:
+            size = 0
+            while self._queued and size < BATCH_BYTES:
+                frame = self._queued.popleft()
+                size += len(frame)
+                self.conn.send_text(frame)
+            self._queued_bytes -= size
+            self._flush()
+        if not self._queued:
+            self._forget()
+
+    def keepalive_timeout(self) -> None:
+        if self.is_open:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": UNANSWERED_PING, "reason": ""})
+        super().keepalive_timeout()
+        self._forget()
+        self.loop.call_later(LAST_BYTES_S, self._break)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if self.handshake_complete and self.conn.state is not OPEN:
+            self.transport.close()  # one side has said goodbye already, and uvicorn would once more
+        else:
+            super().shutdown()
+        self._forget()
+        self.loop.call_later(LAST_BYTES_S, self._break)
+
+    def _break(self) -> None:
+        """Resets the connection: otherwise the kernel would keep what it holds for the client, for minutes."""
+        if not self.disconnected:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.transport.abort()
+
+    def _flush(self) -> None:
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def _forget(self) -> None:
+        self._queued = None
+        self._queued_bytes = 0
+
+
+def _is_utf8(pieces: list[bytes]) -> bool:
+    try:
+        b"".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

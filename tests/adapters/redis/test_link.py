@@ -1,0 +1,117 @@
+"""The link to Redis: wrong URLs, a password that is wrong, a process that dies."""
+
+import asyncio
+import gc
+
+import pytest
+
+from chatorch.adapters.redis.link import Away, RedisLink
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.live import ClientId, Device, Presence, PresenceChanged
+from tests.support.eventually import eventually
+from tests.support.logged import logged
+from tests.support.mailbox import KeptMailbox
+from tests.support.redis_process import RedisProcess, fresh_prefix
+from tests.support.redis_server import RedisServer
+
+SECRET = "pa55word"
+ANN = UserId("usr_ann")
+PHONE, TABLET = Device(ANN, ClientId("phone")), Device(ANN, ClientId("tablet"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://:{SECRET}@localhost",
+        f"redis://:{SECRET}/x@localhost:1",
+        f"redis://:{SECRET}@localhost:port",
+        f"redis://:{SECRET}@localhost?max_connections=many",
+        f"redis://:{SECRET}@localhost?colour=red",
+        f"redis://:{SECRET}@[::1",
+        "",
+    ],
+)
+def test_a_wrong_url_is_refused_in_one_line_that_repeats_no_password(url: str):
+    with pytest.raises(ValueError, match="REDIS_URL") as refused:
+        RedisLink(url)
+
+    assert "\n" not in str(refused.value)
+    assert SECRET not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+async def test_a_wrong_password_is_named_in_the_log_but_not_repeated():
+    server = RedisServer("--requirepass", "another")
+    server.start(ready=b"-NOAUTH")
+    try:
+        with logged() as lines:
+            link = RedisLink(server.url.replace("//", f"//:{SECRET}@"))
+            await link.start()
+            assert not link.up
+            with pytest.raises(Away):
+                await link.ask(("PING",))
+            await link.aclose()
+    finally:
+        server.destroy()
+    [line] = lines.lines
+    assert line["event"] == "redis_lost"
+    assert "REDIS_URL" in line["reason"]
+    assert SECRET not in lines.text
+
+
+async def test_scripts_that_redis_has_lost_are_given_to_it_again(redis_server: RedisServer):
+    process = RedisProcess(redis_server.url, fresh_prefix())
+    await process.start()
+    await process.link.ask(("SCRIPT", "FLUSH"))
+
+    assert await process.relay.watched([]) == frozenset()
+    await process.connections.broadcast(PresenceChanged(PHONE.client_id, Presence.LEFT))
+    await process.aclose()
+
+
+async def test_a_command_that_redis_refuses_ends_nothing_and_is_logged_once(redis_server: RedisServer):
+    with logged() as lines:
+        link = RedisLink(redis_server.url, prefix=fresh_prefix())
+        await link.start()
+        for _ in range(3):
+            with pytest.raises(Away):
+                await link.ask(("LPUSH", "a"), ("PING",))
+        assert await link.ask(("PING",))
+        await link.aclose()
+    [line] = lines.lines
+    assert line["event"] == "redis_refuses"
+
+
+async def test_a_message_nobody_understands_is_ignored(redis_server: RedisServer):
+    prefix = fresh_prefix()
+    one, other = RedisProcess(redis_server.url, prefix), RedisProcess(redis_server.url, prefix)
+    await one.start()
+    await other.start()
+    phone = KeptMailbox()
+    with logged() as lines:
+        one.connections.attach(PHONE, phone)
+        assert await one.link.confirmed(f"{one.link.prefix}user:{ANN}")
+        for nonsense in (b"", b"\xff\xfe", b"joined", b"{}", b"replaced", b"left \xff"):
+            await other.link.ask(("PUBLISH", f"{one.link.prefix}user:{ANN}", nonsense))
+        await other.link.ask(("PUBLISH", f"{one.link.prefix}everyone", b"nonsense"))
+        await one.link.ask(("PING",))
+        notice = PresenceChanged(TABLET.client_id, Presence.LEFT)
+        await other.connections.broadcast(notice)
+
+        async def given() -> bool:
+            return notice in phone.notices
+
+        await eventually(given)
+    assert {line["event"] for line in lines.lines} == {"redis_message_ignored"}
+    await other.aclose()
+    await one.aclose()
+
+
+async def test_nothing_of_it_is_left_when_it_is_closed(redis_server: RedisServer):
+    before = asyncio.all_tasks()
+    process = RedisProcess(redis_server.url, fresh_prefix())
+    await process.start()
+    await process.aclose()
+    gc.collect()
+
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,185 @@
+"""What all connections keep to: in one process, and in two where Redis is between them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from chatorch.adapters.memory.connections import MemoryConnections
+from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.live import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
+from chatorch.domain.model.run import RunStarted
+from chatorch.ports.connections import Connections
+from tests.support.eventually import eventually
+from tests.support.mailbox import KeptMailbox
+from tests.support.redis_process import processes
+
+ANN, BOB = UserId("usr_ann"), UserId("usr_bob")
+PHONE, TABLET, LAPTOP = (Device(ANN, ClientId(name)) for name in ("phone", "tablet 7 \n ü", "laptop"))
+BEGAN = RunBegan(RunId("run_1"), RunStarted(1, ThreadId("thr_1"), MessageId("msg_1"), "a-model"))
+NEWS = Announcement("news", datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
+
+
+@pytest.fixture(params=["memory", "redis", "redis, two processes"])
+async def two(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Connections, Connections]]:
+    """The same connections, as two processes see them where there are two."""
+    if request.param == "memory":
+        alone = MemoryConnections()
+        yield alone, alone
+        return
+    count = 2 if "two" in request.param else 1
+    async with processes(request.getfixturevalue("redis_server").url, count) as started:
+        yield started[0].connections, started[-1].connections
+
+
+async def counted(connections: Connections, number: int) -> None:
+    async def look() -> bool:
+        return await connections.count() == number
+
+    await eventually(look)
+
+
+def joined(device: Device) -> PresenceChanged:
+    return PresenceChanged(device.client_id, Presence.JOINED)
+
+
+def left(device: Device) -> PresenceChanged:
+    return PresenceChanged(device.client_id, Presence.LEFT)
+
+
+async def attached(connections: Connections, device: Device) -> KeptMailbox:
+    mailbox, before = KeptMailbox(), await connections.count()
+    connections.attach(device, mailbox)
+    await counted(connections, before + 1)
+    return mailbox
+
+
+async def test_other_devices_of_the_user_hear_who_joins_and_who_leaves(two: tuple[Connections, Connections]):
+    one, other = two
+    phone = await attached(one, PHONE)
+    bobs = await attached(one, Device(BOB, ClientId("phone")))
+    tablet = await attached(other, TABLET)
+    laptop = await attached(one, LAPTOP)
+    await phone.until(joined(TABLET), joined(LAPTOP))
+    await tablet.until(joined(LAPTOP))
+
+    other.detach(TABLET, tablet)
+
+    await laptop.until(left(TABLET))
+    await phone.until(joined(TABLET), joined(LAPTOP), left(TABLET))
+    assert tablet.notices == [joined(LAPTOP)]
+    assert bobs.notices == []
+    await counted(one, 3)
+
+
+async def test_devices_that_come_at_once_hear_of_each_other(two: tuple[Connections, Connections]):
+    one, other = two
+    phone, tablet = KeptMailbox(), KeptMailbox()
+    one.attach(PHONE, phone)
+    other.attach(TABLET, tablet)
+
+    async def known() -> bool:
+        return joined(TABLET) in phone.notices or joined(PHONE) in tablet.notices
+
+    await eventually(known)
+    await counted(one, 2)
+
+
+async def test_a_newer_connection_of_a_device_takes_its_place_without_a_word(two: tuple[Connections, Connections]):
+    one, other = two
+    laptop = await attached(one, LAPTOP)
+    older = await attached(one, PHONE)
+    await laptop.until(joined(PHONE))
+    newer = KeptMailbox()
+    other.attach(PHONE, newer)
+
+    await older.until_replaced()
+    one.detach(PHONE, older)
+    one.send(ANN, BEGAN)
+    await newer.until(BEGAN)
+    await laptop.until(joined(PHONE), BEGAN)
+    assert older.notices == []
+    assert not newer.was_replaced
+    await counted(one, 2)
+
+    other.detach(PHONE, newer)
+    await laptop.until(joined(PHONE), BEGAN, left(PHONE))
+
+
+async def test_a_message_reaches_all_devices_of_the_user_once_but_the_one_it_came_from(
+    two: tuple[Connections, Connections],
+):
+    one, other = two
+    phone, tablet = await attached(one, PHONE), await attached(other, TABLET)
+    bobs = await attached(other, Device(BOB, ClientId("phone")))
+    await phone.until(joined(TABLET))
+
+    one.send(ANN, BEGAN, besides=PHONE.client_id)
+    one.send(ANN, NEWS)
+
+    await tablet.until(BEGAN, NEWS)
+    await phone.until(joined(TABLET), NEWS)
+    assert bobs.notices == []
+
+
+async def test_mailboxes_of_one_process_get_the_same_object(two: tuple[Connections, Connections]):
+    one, other = two
+    phone, tablet = await attached(other, PHONE), await attached(other, TABLET)
+    await phone.until(joined(TABLET))
+    one.send(ANN, BEGAN)
+    await one.broadcast(NEWS)
+
+    await phone.until(joined(TABLET), BEGAN, NEWS)
+    await tablet.until(BEGAN, NEWS)
+    assert phone.notices[1] is tablet.notices[0]
+    assert phone.notices[2] is tablet.notices[1]
+
+
+async def test_an_announcement_reaches_everyone_once(two: tuple[Connections, Connections]):
+    one, other = two
+    mailboxes = [
+        await attached((one, other)[number % 2], Device(UserId(f"usr_{number % 5}"), ClientId(f"device {number}")))
+        for number in range(20)
+    ]
+    async with asyncio.timeout(5):
+        await asyncio.gather(one.broadcast(NEWS), other.broadcast(NEWS))
+
+    async def all_have_both() -> bool:
+        return all(mailbox.notices.count(NEWS) >= 2 for mailbox in mailboxes)
+
+    await eventually(all_have_both)
+    await asyncio.gather(counted(one, 20), counted(other, 20))
+    assert [mailbox.notices.count(NEWS) for mailbox in mailboxes] == [2] * 20
+
+
+async def test_to_detach_what_is_not_attached_is_nothing(two: tuple[Connections, Connections]):
+    one, other = two
+    phone = await attached(one, PHONE)
+    one.detach(PHONE, KeptMailbox())
+    other.detach(TABLET, KeptMailbox())
+    other.send(BOB, BEGAN)
+
+    assert await one.count() == 1
+    one.send(ANN, BEGAN)
+    await phone.until(BEGAN)
+
+
+async def test_who_comes_and_goes_at_once_leaves_nothing_behind(two: tuple[Connections, Connections]):
+    one, other = two
+    laptop = await attached(other, LAPTOP)
+    for _ in range(20):
+        phone = KeptMailbox()
+        one.attach(PHONE, phone)
+        one.detach(PHONE, phone)
+    tablet = await attached(one, TABLET)
+
+    async def settled() -> bool:
+        return joined(TABLET) in laptop.notices
+
+    await eventually(settled)
+    about_phone = [notice for notice in laptop.notices if notice != joined(TABLET)]
+    assert about_phone == [joined(PHONE), left(PHONE)] * (len(about_phone) // 2)
+    assert tablet.notices == []
+    await counted(one, 2)

@@ -1,0 +1,128 @@
+"""What every relay keeps to, and what it does where there are others to reach."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chatorch.adapters.memory.run_relay import MemoryRunRelay
+from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
+from chatorch.domain.model.run import SILENCE, MessageDelta, RunStarted
+from chatorch.ports.run_relay import RunRelay
+from tests.support.eventually import eventually
+from tests.support.redis_process import RedisProcess, processes
+from tests.support.redis_server import RedisServer
+
+RUN, OTHER = RunId("run_1"), RunId("run_2")
+STARTED = RunStarted(1, ThreadId("thr_1"), MessageId("msg_1"), "a-model")
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def relay(request: pytest.FixtureRequest) -> AsyncIterator[RunRelay]:
+    if request.param == "memory":
+        yield MemoryRunRelay()
+        return
+    async with processes(request.getfixturevalue("redis_server").url, 1) as [process]:
+        yield process.relay
+
+
+@pytest.fixture
+async def two(redis_server: RedisServer) -> AsyncIterator[list[RedisProcess]]:
+    async with processes(redis_server.url) as started:
+        yield started
+
+
+async def test_a_process_that_is_alone_sees_no_watchers_and_rescues_nothing(relay: RunRelay):
+    assert await relay.watched([RUN, OTHER]) == frozenset()
+    assert await relay.watched([]) == frozenset()
+    assert await relay.rescue([RUN]) == {}
+
+
+async def test_a_cancel_of_its_own_does_not_come_back(relay: RunRelay):
+    cancelled = relay.cancelled()
+    waiting = asyncio.ensure_future(anext(cancelled))
+    relay.cancel(RUN)
+    relay.disown(RUN, 2)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(waiting, 0.2)
+    await cancelled.aclose()
+
+
+async def test_a_cancel_reaches_every_other_process(two: list[RedisProcess]):
+    one, other = two
+    cancelled = other.relay.cancelled()
+    waiting = asyncio.ensure_future(anext(cancelled))
+    await asyncio.sleep(0)
+    assert await other.link.confirmed(f"{other.link.prefix}cancel")
+    one.relay.cancel(RUN)
+
+    assert await asyncio.wait_for(waiting, 5) == RUN
+    await cancelled.aclose()
+
+
+async def test_a_run_is_watched_while_it_is_followed_elsewhere_and_not_for_long_afterwards(two: list[RedisProcess]):
+    executor, other = two
+    executor.log.open(RUN, 1, STARTED)
+    following = other.log.follow(RUN, 0)
+    async with asyncio.timeout(5):
+        assert await anext(following) == STARTED
+
+    assert await executor.relay.watched([RUN, OTHER]) == {RUN}
+    await following.aclose()
+
+    async def unwatched() -> bool:
+        return await executor.relay.watched([RUN]) == frozenset()
+
+    await eventually(unwatched)
+
+
+async def test_followers_here_are_not_counted_as_watchers_elsewhere(two: list[RedisProcess]):
+    executor, _ = two
+    executor.log.open(RUN, 1, STARTED)
+    following = executor.log.follow(RUN, 0)
+    assert await anext(following) == STARTED
+
+    assert await executor.relay.watched([RUN]) == frozenset()
+    await following.aclose()
+
+
+async def test_text_of_a_dead_process_is_rescued(two: list[RedisProcess]):
+    executor, other = two
+    executor.log.open(RUN, 1, STARTED)
+    for piece in ("Hello", " ", "world 🌍"):
+        executor.log.append(RUN, piece)
+        await executor.log._shipper.ship()
+    await executor.die()
+
+    assert await other.relay.rescue([OTHER, RUN]) == {RUN: "Hello world 🌍"}
+
+
+async def test_nobody_hears_a_disowned_run_any_more(two: list[RedisProcess]):
+    zombie, other = two
+    zombie.log.open(RUN, 1, STARTED)
+    zombie.log.append(RUN, "before")
+    heard = []
+
+    async def listen() -> None:
+        heard.extend([event async for event in other.log.follow(RUN, 0) if event is not SILENCE])
+
+    listening = asyncio.ensure_future(listen())
+
+    async def followed() -> bool:
+        return other.log.text(RUN) == "before"
+
+    await eventually(followed)
+    other.relay.disown(RUN, 2)
+    await asyncio.wait_for(listening, 5)
+    assert heard == [STARTED, MessageDelta(7, "before")]
+
+    zombie.log.append(RUN, " too late")
+    await zombie.log._shipper.ship()
+    await other.link.ask(("PING",))
+
+    assert await other.relay.rescue([RUN]) == {}
+    assert [event async for event in other.log.follow(RUN, 0)] == []
+    [[(entry, _)]] = await other.link.ask(("XRANGE", f"{other.link.prefix}run:{RUN}:log", "-", "+"))
+    assert entry.startswith(b"2-")
+    assert zombie.log.text(RUN) == "before too late", "its own followers hear of it from the checkpoint"

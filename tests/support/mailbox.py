@@ -1,0 +1,37 @@
+"""A connection that keeps what it is given."""
+
+import asyncio
+
+from chatorch.domain.model.live import Notice
+from chatorch.ports.connections import Mailbox
+
+
+class KeptMailbox(Mailbox):
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+        self.was_replaced = False
+        self._changed = asyncio.Event()
+
+    def deliver(self, notice: Notice) -> None:
+        self.notices.append(notice)
+        self._changed.set()
+
+    def replaced(self) -> None:
+        self.was_replaced = True
+        self._changed.set()
+
+    async def until(self, *notices: Notice, within: float = 5.0) -> None:
+        """Waits until it has been given exactly these."""
+        await self._until(lambda: self.notices == list(notices), within)
+
+    async def until_replaced(self) -> None:
+        await self._until(lambda: self.was_replaced, 5.0)
+
+    async def _until(self, condition, within: float) -> None:
+        try:
+            async with asyncio.timeout(within):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"not within {within} s; there is {self.notices}, {self.was_replaced}") from None

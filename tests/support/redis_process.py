@@ -1,0 +1,75 @@
+"""What one process of several has on Redis. Two of them in one test are two processes that share their memory."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.adapters.redis.connections import RedisConnections
+from chatorch.adapters.redis.link import RedisLink
+from chatorch.adapters.redis.run_log import RedisRunLog
+from chatorch.adapters.redis.run_relay import RedisRunRelay
+from chatorch.adapters.redis.shipping import REBASE_EVERY
+from tests.support.eventually import eventually
+
+_numbers = itertools.count()
+
+
+def fresh_prefix() -> str:
+    """Keys that no other test uses."""
+    return f"test-{os.getpid()}-{next(_numbers)}:"
+
+
+class RedisProcess:
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        *,
+        silence_s: float = 0.02,
+        life_s: float = 10.0,
+        renew_s: float = 3.0,
+        rebase_every: int = REBASE_EVERY,
+    ) -> None:
+        self.link = RedisLink(url, prefix=prefix)
+        self.local = MemoryRunLog(silence_s=silence_s)
+        self.log = RedisRunLog(self.local, self.link, rebase_every=rebase_every)
+        self.relay = RedisRunRelay(self.link)
+        self.connections = RedisConnections(self.link, life_s=life_s, renew_s=renew_s)
+
+    async def start(self) -> None:
+        await self.link.start()
+        await self.log.start()
+        await self.connections.start()
+
+    async def aclose(self) -> None:
+        await self.connections.aclose()
+        await self.log.aclose()
+        await self.link.aclose()
+
+    async def die(self) -> None:
+        """Without a word to anyone."""
+        self.link.up = False
+        await self.link.aclose()
+
+    async def until(self, *, up: bool, within: float = 5.0) -> None:
+        """Waits until it knows that Redis is there, or away."""
+
+        async def look() -> bool:
+            return self.link.up is up
+
+        await eventually(look, within)
+
+
+@asynccontextmanager
+async def processes(url: str, count: int = 2, **measures: float) -> AsyncIterator[list[RedisProcess]]:
+    prefix = fresh_prefix()
+    async with AsyncExitStack() as stack:
+        started = []
+        for _ in range(count):
+            process = RedisProcess(url, prefix, **measures)
+            stack.push_async_callback(process.aclose)
+            await process.start()
+            started.append(process)
+        yield started

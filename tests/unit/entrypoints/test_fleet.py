@@ -1,0 +1,120 @@
+"""The figures of several processes, added up."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
+from chatorch.adapters.telemetry import PrometheusTelemetry
+from chatorch.entrypoints.fleet import Fleet
+from chatorch.entrypoints.metrics import MESSAGES_PROCESSED, Metrics
+from chatorch.ports.noticeboard import Board, Noticeboard
+from tests.support.fakes import FakeClock
+
+
+class Hall:
+    """What hangs on the board, for all processes of a test."""
+
+    def __init__(self) -> None:
+        self.shown: dict[Noticeboard, bytes] = {}
+        self.processed = 0
+        self.away = False
+
+
+class HallBoard(Noticeboard):
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+
+    async def post(self, figures: bytes, processed: int) -> bool:
+        if not self._hall.away:
+            self._hall.shown[self] = figures
+            self._hall.processed += processed
+        return not self._hall.away
+
+    async def read(self) -> Board:
+        if self._hall.away:
+            return Board((), None)
+        others: Sequence[bytes] = [shown for board, shown in self._hall.shown.items() if board is not self]
+        return Board(others, self._hall.processed)
+
+
+class Process:
+    def __init__(self, board: Noticeboard, server: str = "one") -> None:
+        registry = CollectorRegistry()
+        PrometheusTelemetry(registry)
+        self.metrics = Metrics(registry)
+        self.metrics.look_up(live_runs=lambda: 2, pool_in_use=lambda: 0, pool_size=lambda: 4)
+        self.processed = registry._names_to_collectors[MESSAGES_PROCESSED]
+        self.fleet = Fleet(self.metrics, board, FakeClock(), server)
+
+    async def samples(self) -> dict[str, float]:
+        families = text_string_to_metric_families((await self.fleet.as_text()).decode())
+        return {s.name + str(sorted(s.labels.items())): s.value for f in families for s in f.samples}
+
+
+@pytest.fixture
+def hall() -> Hall:
+    return Hall()
+
+
+async def test_workers_of_one_server_answer_with_the_sum_of_their_figures(hall: Hall):
+    one, two = Process(HallBoard(hall)), Process(HallBoard(hall))
+    for process, times in ((one, 3), (two, 4)):
+        for _ in range(times):
+            process.metrics.request_done("/x", "GET", 200, 0.02)
+        process.metrics.loop_was_late(0.01 * times)
+        await process.fleet.post()
+    first, second = await one.samples(), await two.samples()
+    assert first == second
+    requests = "chatorch_http_requests_total[('method', 'GET'), ('route', '/x'), ('status', '200')]"
+    assert (first[requests], first["chatorch_live_runs[]"]) == (7, 4)
+    assert first["chatorch_loop_lag_seconds[]"] == 0.04
+    assert {value for name, value in first.items() if name.startswith("chatorch_build_info")} == {1}
+
+
+async def test_servers_that_run_apart_are_scraped_apart_but_shown_together(hall: Hall):
+    one, two = Process(HallBoard(hall), "one"), Process(HallBoard(hall), "two")
+    await two.fleet.post()
+    assert (await one.samples())["chatorch_live_runs[]"] == 2
+    assert (await one.fleet.as_dict())["live_runs"] == 4
+
+
+async def test_what_a_process_processed_counts_on_when_it_is_gone(hall: Hall):
+    one, two = Process(HallBoard(hall)), Process(HallBoard(hall))
+    two.processed.inc(5)
+    await two.fleet.post()
+    hall.shown.clear()
+    one.processed.inc(2)
+    assert (await one.fleet.as_dict())["total_messages_processed"] == 7
+    await one.fleet.post()
+    await one.fleet.post()
+    assert (await one.fleet.as_dict())["total_messages_processed"] == 7
+
+
+async def test_what_could_not_be_shown_is_counted_later(hall: Hall):
+    one = Process(HallBoard(hall))
+    one.processed.inc(2)
+    hall.away = True
+    await one.fleet.post()
+    assert (await one.fleet.as_dict())["total_messages_processed"] == 2
+    hall.away = False
+    await one.fleet.post()
+    assert hall.processed == 2
+
+
+async def test_figures_of_another_version_are_left_out(hall: Hall):
+    one = Process(HallBoard(hall))
+    hall.shown[HallBoard(hall)] = msgspec.msgpack.encode(["from", "the", "future", 1])
+    hall.shown[HallBoard(hall)] = b"\xc1"
+    assert (await one.fleet.as_dict())["live_runs"] == 2
+
+
+async def test_a_process_that_is_alone_answers_for_itself():
+    one = Process(MemoryNoticeboard())
+    one.processed.inc(3)
+    await one.fleet.post()
+    assert (await one.fleet.as_dict())["total_messages_processed"] == 3
+    assert (await one.samples())["chatorch_live_runs[]"] == 2
