@@ -9,8 +9,10 @@ import json
 import time
 from dataclasses import dataclass
 
+from bench.live import measure_live
 from bench.load import Cost, Target, cpu_seconds, measure, median, resident_kb
-from bench.servers import all_servers
+from bench.servers import all_servers, live_servers
+from bench.table import print_row, verdict
 
 TOKENS = 100
 IDLE_S = 3.0
@@ -51,15 +53,6 @@ async def rounds(targets: list[Target], load: Load, count: int) -> dict[str, lis
             if turn:  # the first warms up
                 costs[target.name].append(cost)
     return costs
-
-
-def verdict(value: float, goal: float) -> str:
-    return "ok" if value <= goal else f"missed by {(value / goal - 1) * 100:.0f} %"
-
-
-def print_row(*cells: str) -> None:
-    widths = (30, 13, 13, 13, 13, 24)
-    print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)).rstrip())
 
 
 async def compare(targets: dict[str, Target], quick: bool) -> None:
@@ -130,10 +123,15 @@ async def idle_cost(target: Target) -> Cost:
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="bench", description=__doc__)
-    options.add_argument("--quick", action="store_true", help="one round, up to 300 streams")
+    options.add_argument("--quick", action="store_true", help="one round, up to 300 streams, 1,000 sockets")
+    options.add_argument("--only", choices=("streams", "live"), help="one half of it")
     chosen = options.parse_args()
-    with all_servers() as targets:
-        asyncio.run(run(targets, chosen.quick))
+    if chosen.only != "live":
+        with all_servers() as targets:
+            asyncio.run(run(targets, chosen.quick))
+    if chosen.only != "streams":
+        with live_servers() as (bare, ours, pair):
+            asyncio.run(measure_live(bare, ours, pair, quick=chosen.quick))
 
 
 async def run(targets: dict[str, Target], quick: bool) -> None:

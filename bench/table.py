@@ -1,0 +1,11 @@
+"""The table that is printed."""
+
+WIDTHS = (30, 13, 13, 13, 13, 24)
+
+
+def verdict(value: float, goal: float) -> str:
+    return "ok" if value <= goal else f"missed by {(value / goal - 1) * 100:.0f} %"
+
+
+def print_row(*cells: str) -> None:
+    print("  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=False)).rstrip(), flush=True)
