@@ -135,6 +135,7 @@ async def signed_in(database_url: str, secret: str, count: int) -> list[str]:
         return signer.sign(Claims(user_id, scopes, ids.new("tok"), now, now + timedelta(hours=1)))
 
     try:
+        await database.start()
         return await asyncio.gather(*(one() for _ in range(count)))
     finally:
         await database.close()
