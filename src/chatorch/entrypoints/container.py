@@ -4,6 +4,7 @@ Override a provider to swap an adapter: ``Container(settings=…, chat_model=pro
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
@@ -48,6 +49,7 @@ from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.answers import Answers
 from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.lifetime import Part, lifetime
+from chatorch.entrypoints.loop_lag import sample_loop_lag
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
 from chatorch.entrypoints.ws.socket import Behind, NoticeFrames
@@ -223,9 +225,15 @@ class Container(containers.DeclarativeContainer):
         recovery=recovery,
         executions=executions,
         metrics=metrics,
-        fleet=fleet,
-        sockets=sockets,
-        clock=clock,
+        loops=providers.List(
+            executions.provided.keep_saved,
+            executions.provided.keep_grace,
+            executions.provided.keep_cancelling,
+            recovery.provided.keep_watch,
+            fleet.provided.keep_posted,
+            sockets.provided.keep_checked,
+            providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),
+        ),
         parts=between.provided.parts,
         closing=providers.List(spawner, chat_model, passwords),
         drain_limit_s=settings.provided.drain_limit_s,

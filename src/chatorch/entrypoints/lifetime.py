@@ -1,7 +1,7 @@
 """What happens around the requests: the store is claimed and made ready, dead runs are ended, live ones are kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -9,12 +9,8 @@ import structlog
 
 from chatorch.domain.services.executions import Executions
 from chatorch.domain.services.recovery import Recovery
-from chatorch.entrypoints.fleet import Fleet
-from chatorch.entrypoints.loop_lag import sample_loop_lag
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.signals import SignalDrain
-from chatorch.entrypoints.ws.sockets import Sockets
-from chatorch.ports.system import Clock
 
 CLOSE_S = 1.0
 
@@ -51,17 +47,16 @@ async def lifetime(
     recovery: Recovery,
     executions: Executions,
     metrics: Metrics,
-    fleet: Fleet,
-    sockets: Sockets,
-    clock: Clock,
+    loops: list[Callable[[], Coroutine[Any, Any, None]]],
     parts: Sequence[Part],
     closing: list[Closing],
     drain_limit_s: float,
 ) -> AsyncIterator[None]:
     """Everything that lives as long as the process.
 
-    Where the store is shared with other processes, only leases decide which runs are dead. `closing` is closed in the
-    order given, after the last run has ended, and `parts` are in the other one, before the database.
+    `loops` go on for ever beside the requests. Where the store is shared with other processes, only leases decide which
+    runs are dead. `closing` is closed in the order given, after the last run has ended, then `parts` from the last one
+    to the first, then the database.
     """
     async with _claimed(store_lock):
         try:
@@ -72,16 +67,7 @@ async def lifetime(
             alone = store_lock is not None and not store_lock.shared
             if alone and (count := await recovery.end_all()):
                 log.info("runs_interrupted", count=count, reason="the process that executed them is gone")
-            loops = [
-                executions.keep_saved(),
-                executions.keep_grace(),
-                executions.keep_cancelling(),
-                recovery.keep_watch(),
-                sample_loop_lag(clock, metrics.loop_was_late),
-                fleet.keep_posted(),
-                sockets.keep_checked(),
-            ]
-            async with _running(loops):
+            async with _running([loop() for loop in loops]):
                 signals = SignalDrain(executions.drain, drain_limit_s)
                 signals.install()
                 try:
