@@ -104,7 +104,7 @@ async def test_who_never_reads_again_is_cut_off(apis: Apis):
 
 async def test_a_peer_that_answers_no_ping_is_closed(api: Api, alice: httpx.AsyncClient):
     """As one whose cable is out: nothing comes any more, and nothing says so. With the real 20 s it is out in 41."""
-    ping_s = 0.3
+    ping_s = 1.0  # in less, a busy machine keeps the one that is awake from answering
     with logged() as out:
         async with served(api, ping_s=ping_s) as door:
             began_at = time.monotonic()
