@@ -65,6 +65,7 @@ async def test_a_token_in_the_url_is_not_taken_and_comes_into_no_log(door: Door,
     assert token not in out.text
     assert token.rpartition(".")[2] not in out.text
     assert [line["code"] for line in out.named("websocket")] == [4401, 4401, 4401, 403, 404]
+    assert {line["level"] for line in out.lines} <= {"debug", "info"}, "any page could fill the log of errors"
 
 
 @pytest.mark.parametrize("wrong", ["Bearer nonsense", "Basic YTpi", "Bearer", "nonsense"])

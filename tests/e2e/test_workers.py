@@ -339,3 +339,28 @@ async def test_workers_of_one_server_answer_as_one(
 
         await eventually(all_counted)
         assert server.errors == []
+
+
+async def test_workers_whose_parent_is_killed_drain_and_leave(
+    server_in: ServerIn, tmp_path: Path, own_redis: RedisServer, upstream: Upstream
+):
+    model = upstream.model(tokens(20, every=0.1), finish(), usage(), done())
+    server = server_in(tmp_path)
+    server.settings["REDIS_URL"] = own_redis.url
+    server.arguments = ("--workers", "2")
+    async with workers([server]) as [both]:
+        asked = await both.alice.say("Hi", model=model)
+        await asked.until(lambda s: s.text)
+        await server.kill()
+        await asked.ended()
+        assert asked.terminals[0]["type"] == "run.completed"
+
+        async def is_free() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            except ConnectionRefusedError:
+                return True
+            writer.close()
+            return False
+
+        await eventually(is_free)

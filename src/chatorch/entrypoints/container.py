@@ -52,6 +52,7 @@ from chatorch.entrypoints.lifetime import Part, lifetime
 from chatorch.entrypoints.loop_lag import sample_loop_lag
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
+from chatorch.entrypoints.signals import leave_with_parent
 from chatorch.entrypoints.ws.socket import Behind, NoticeFrames
 from chatorch.entrypoints.ws.sockets import Sockets
 from chatorch.ports.chat_model import ChatModel
@@ -232,6 +233,7 @@ class Container(containers.DeclarativeContainer):
             recovery.provided.keep_watch,
             fleet.provided.keep_posted,
             sockets.provided.keep_checked,
+            providers.Factory(partial, leave_with_parent, clock),
             providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),
         ),
         parts=between.provided.parts,

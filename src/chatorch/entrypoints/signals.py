@@ -6,6 +6,7 @@ on to whoever had it before.
 """
 
 import asyncio
+import multiprocessing
 import signal
 import threading
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,23 @@ from types import FrameType
 
 import structlog
 
+from chatorch.ports.system import Clock
+
+PARENT_CHECK_S = 1.0
+
 log = structlog.get_logger(__name__)
+
+
+async def leave_with_parent(clock: Clock) -> None:
+    """Asks this process to stop when the one that started it, as one of several workers, is gone. Else for ever.
+
+    Otherwise workers whose parent was killed would hold the port, and nobody would start, stop or count them.
+    """
+    parent = multiprocessing.parent_process()
+    while parent is None or parent.is_alive():
+        await clock.sleep(PARENT_CHECK_S)
+    log.warning("parent_gone", pid=parent.pid)
+    signal.raise_signal(signal.SIGTERM)
 
 
 class SignalDrain:
