@@ -97,7 +97,7 @@ async def test_following_and_cancelling_on_the_other_worker_is_as_quick_as_on_th
 async def test_who_watches_on_the_other_worker_keeps_a_run_alive_and_who_leaves_there_ends_it(
     two_workers: TwoWorkers, upstream: Upstream
 ):
-    name = "watched"
+    name = "watched elsewhere"
     model = upstream.model(text("half "), pause(name), text("done"), finish(), usage(), done())
     left = upstream.model(text("half "), hang())
     async with two_workers(detach_grace_s=0.5) as (one, two):
@@ -307,6 +307,47 @@ async def test_a_rolling_restart_loses_nothing(two_workers: TwoWorkers, upstream
             assert {stream.text for stream in followed} == {stream.text for stream in streams}
             await leaving.server.start()
         assert one.server.errors == two.server.errors == []
+
+
+async def test_one_that_only_follows_does_not_cut_its_followers_off_when_it_stops(
+    two_workers: TwoWorkers, upstream: Upstream
+):
+    model = upstream.model(tokens(40, every=0.05), finish(), usage(), done())
+    async with two_workers(drain_limit_s=10) as (one, two):
+        asked = await one.alice.say("Hi", model=model)
+        await asked.until(lambda s: s.text)
+        followed = await two.alice.follow(asked.run_id)
+        await followed.until(lambda s: s.text)
+        two.server.send_signal(signal.SIGTERM)
+        await followed.ended()
+        assert (followed.complete, followed.terminals[0]["type"]) == (True, "run.completed")
+        assert followed.text == (await asked.ended()).text
+        await two.server.exited()
+
+
+async def test_who_followed_while_redis_was_away_counts_as_a_watcher_when_it_is_back(
+    two_workers: TwoWorkers, upstream: Upstream, own_redis: RedisServer
+):
+    name = "when redis is back"
+    model = upstream.model(text("half "), pause(name), text("done"), finish(), usage(), done())
+    async with two_workers(detach_grace_s=3) as (one, two):
+        asked = await one.alice.say("Hi", model=model)
+        await asked.until(lambda s: s.text)
+        own_redis.kill()
+        followed = await two.alice.follow(asked.run_id)
+        await followed.until(lambda s: s.text)
+        own_redis.start()
+        await asked.leave()
+        waited_until = time.monotonic() + 6
+
+        async def long_enough() -> bool:
+            return time.monotonic() > waited_until
+
+        await eventually(long_enough, within=10)
+        assert not followed.terminals
+        upstream.release(name)
+        await followed.ended()
+        assert (followed.text, followed.terminals[0]["type"]) == ("half done", "run.completed")
 
 
 async def test_without_redis_more_than_one_worker_is_refused(server_in: ServerIn, tmp_path: Path):

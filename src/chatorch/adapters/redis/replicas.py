@@ -164,6 +164,8 @@ class Replicas:
 
         def hear(data: bytes) -> None:
             replica.hear(decode_entry(data))
+            if self._replicas.get(run_id) is not replica:
+                return
             if replica.closed:
                 self._link.forget(channel(self._link, run_id))
             elif replica.stale:
@@ -196,7 +198,9 @@ class Replicas:
             replica.load(stored)
             if not replica.ready.done():
                 replica.ready.set_result(replica.opened)
-            if not replica.opened:
+            if self._replicas.get(replica.run_id) is not replica:
+                pass  # it has gone meanwhile, and another may listen to the same channel
+            elif not replica.opened:
                 # Whoever comes next tries anew.
                 self._end(replica)
             elif replica.closed:

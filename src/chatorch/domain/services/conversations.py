@@ -54,4 +54,5 @@ class Conversations:
         if message.status is not MessageStatus.STREAMING or message.run_id is None:
             return message
         text = self._log.text(message.run_id)
-        return message if text is None else replace(message, content=text)
+        # A copy of another process's run may have fallen behind its row.
+        return message if text is None or len(text) < len(message.content) else replace(message, content=text)

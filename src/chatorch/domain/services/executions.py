@@ -65,7 +65,8 @@ class Executions:
         self._unwatched: dict[RunId, float] = {}
         self._opening = 0
         self._opening_guests = 0
-        self._none_opening = asyncio.Event()
+        self._followed_elsewhere = 0
+        self._less = asyncio.Event()
         self.draining = False
         self._drained = False
 
@@ -92,7 +93,6 @@ class Executions:
                 raise TooManyRuns("Too many guests at once; see CHATORCH_MAX_LIVE_GUEST_RUNS.")
         self._opening += 1
         self._opening_guests += guest
-        self._none_opening.clear()
         opened = ExitStack()
         opened.callback(self._opened, guest=guest)
         return opened
@@ -100,8 +100,7 @@ class Executions:
     def _opened(self, *, guest: bool) -> None:
         self._opening -= 1
         self._opening_guests -= guest
-        if not self._opening:
-            self._none_opening.set()
+        self._less.set()
 
     def begin(self, run: Run, prompt: Prompt, *, guest: bool = False) -> None:
         """Starts to carry out a run that has just been stored."""
@@ -158,7 +157,8 @@ class Executions:
         """Counts as somebody who watches. When the last one leaves, the grace begins."""
         execution = self._live.get(run_id)
         if execution is None:
-            yield
+            with self._following_elsewhere():
+                yield
             return
         execution.watchers += 1
         self._unwatched.pop(run_id, None)
@@ -168,6 +168,16 @@ class Executions:
             execution.watchers -= 1
             if not execution.watchers and run_id in self._live:
                 self._leave(execution)
+
+    @contextmanager
+    def _following_elsewhere(self) -> Iterator[None]:
+        """A stream of a run that another process executes: a drain must not cut it off either."""
+        self._followed_elsewhere += 1
+        try:
+            yield
+        finally:
+            self._followed_elsewhere -= 1
+            self._less.set()
 
     def _leave(self, execution: Execution) -> None:
         if execution.grace_s:
@@ -256,11 +266,12 @@ class Executions:
     async def _all_ended(self, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                while self._live or self._opening:
+                while self._live or self._opening or self._followed_elsewhere:
                     if self._live:
                         await next(iter(self._live.values())).ended.wait()
                     else:
-                        await self._none_opening.wait()
+                        self._less.clear()
+                        await self._less.wait()
                     await asyncio.sleep(0)
         except TimeoutError:
             return

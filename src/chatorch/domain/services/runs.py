@@ -1,7 +1,7 @@
 """Runs, as their users see them: start, retry, read, follow, answer, cancel."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
 
@@ -156,7 +156,7 @@ class Runs:
             # It ended while its row was read.
             run = await self._store.read_run(principal.user_id, run_id)
         text = self._log.text(run_id) if run.status.live else None
-        if text:
+        if text and len(text) > len(run.text):  # a copy of another process's may have fallen behind its row
             return replace(run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
         return run
 
@@ -199,24 +199,25 @@ class Runs:
 
     # -- following -------------------------------------------------------------------------------------------------
 
-    async def events(self, run: Run, after: int = 0) -> AsyncGenerator[RunEvent | Silence]:
+    def events(self, run: Run, after: int = 0) -> AsyncGenerator[RunEvent | Silence]:
         """What comes after position `after`: replay, then live, until the terminal event. No gap, no repeat.
 
         `run` is one that `start` or `read` returned, so the caller may see it. `SILENCE` stands for two seconds
         without an event. Raises nothing once it has begun: a store that is away is silence.
         """
-        position = after
-        if run.status.live:
-            with self._executions.watching(run.id):
-                async with aclosing(self._log.follow(run.id, after)) as live:
+        return self._live_events(run, after) if run.status.live else _stored_events(run, after)
+
+    async def _live_events(self, run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
+        with self._executions.watching(run.id):
+            while True:
+                async with aclosing(self._log.follow(run.id, position)) as live:
                     async for event in live:
                         if type(event) is MessageDelta:  # first, because it is nearly always one
                             yield event
                             position = event.seq
                             continue
                         if isinstance(event, Silence):
-                            # Of a run that is executed here the checkpoints hear if somebody else ended it.
-                            if not self._executions.executes(run.id) and await self._ended_elsewhere(run):
+                            if await self._ended_elsewhere(run):
                                 break
                             yield event
                             continue
@@ -224,33 +225,29 @@ class Runs:
                         position = event.seq
                         if isinstance(event, TERMINAL_EVENTS):
                             return
-                async with aclosing(self._events_of_row(run, position)) as stored:
-                    async for event in stored:
-                        yield event
-        else:
-            for event in replay(run, position):
-                yield event
-
-    async def _events_of_row(self, run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
-        """What the row says, for as long as it is all there is: another worker executes the run, or did."""
-        while True:
-            try:
-                run = await self._store.read_run(run.owner_id, run.id)
-            except NotFound:
-                yield RunCancelled(position + 1 + TAKEOVER_GAP, CancelReason.USER)
-                return
-            except StoreUnavailable:
-                yield STORE_AWAY
-            else:
-                for event in replay(run, position):
-                    position = event.seq
-                    yield event
-                if not run.status.live:
+                # What the row says is all there is for now; then the log is asked again, which may have come back.
+                told, over = await self._told_by_row(run, position)
+                for stored in told:
+                    yield stored
+                    position = stored.seq
+                if over:
                     return
-                yield SILENCE
-            await self._clock.sleep(POLL_S)
+                yield SILENCE if over is False else STORE_AWAY
+                await self._clock.sleep(POLL_S)
+
+    async def _told_by_row(self, run: Run, position: int) -> tuple[Iterable[RunEvent], bool | None]:
+        """What it says beyond a position, and whether that is all there will ever be; None: the store is away."""
+        try:
+            row = await self._store.read_run(run.owner_id, run.id)
+        except NotFound:
+            return [RunCancelled(position + 1 + TAKEOVER_GAP, CancelReason.USER)], True
+        except StoreUnavailable:
+            return [], None
+        return replay(row, position), not row.status.live
 
     async def _ended_elsewhere(self, run: Run) -> bool:
+        if self._executions.executes(run.id):
+            return False  # if somebody else ended it, the checkpoints hear of that
         try:
             return not (await self._store.read_run(run.owner_id, run.id)).status.live
         except NotFound:
@@ -261,3 +258,8 @@ class Runs:
 
 def _title(messages: tuple[NewMessage, ...]) -> str:
     return title_from(next(message.content for message in messages if message.role is Role.USER))
+
+
+async def _stored_events(run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
+    for event in replay(run, position):
+        yield event

@@ -124,4 +124,5 @@ class Sockets:
             return
         held = {socket.verified: socket for socket in self._open}
         for verified in await self._behind.authentication.revoked(held):
-            held[verified].hang_up(BAD_TOKEN)
+            if held[verified].verified is verified:  # else it has brought another one meanwhile
+                held[verified].hang_up(BAD_TOKEN)
