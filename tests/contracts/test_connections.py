@@ -49,19 +49,21 @@ def left(device: Device) -> PresenceChanged:
     return PresenceChanged(device.client_id, Presence.LEFT)
 
 
-async def attached(connections: Connections, device: Device) -> KeptMailbox:
-    mailbox, before = KeptMailbox(), await connections.count()
-    connections.attach(device, mailbox)
-    await counted(connections, before + 1)
+async def attached(two: tuple[Connections, Connections], there: Connections, device: Device) -> KeptMailbox:
+    """Returns when both processes know of it."""
+    mailbox, before = KeptMailbox(), await there.count()
+    there.attach(device, mailbox)
+    for connections in two:
+        await counted(connections, before + 1)
     return mailbox
 
 
 async def test_other_devices_of_the_user_hear_who_joins_and_who_leaves(two: tuple[Connections, Connections]):
     one, other = two
-    phone = await attached(one, PHONE)
-    bobs = await attached(one, Device(BOB, ClientId("phone")))
-    tablet = await attached(other, TABLET)
-    laptop = await attached(one, LAPTOP)
+    phone = await attached(two, one, PHONE)
+    bobs = await attached(two, one, Device(BOB, ClientId("phone")))
+    tablet = await attached(two, other, TABLET)
+    laptop = await attached(two, one, LAPTOP)
     await phone.until(joined(TABLET), joined(LAPTOP))
     await tablet.until(joined(LAPTOP))
 
@@ -89,8 +91,8 @@ async def test_devices_that_come_at_once_hear_of_each_other(two: tuple[Connectio
 
 async def test_a_newer_connection_of_a_device_takes_its_place_without_a_word(two: tuple[Connections, Connections]):
     one, other = two
-    laptop = await attached(one, LAPTOP)
-    older = await attached(one, PHONE)
+    laptop = await attached(two, one, LAPTOP)
+    older = await attached(two, one, PHONE)
     await laptop.until(joined(PHONE))
     newer = KeptMailbox()
     other.attach(PHONE, newer)
@@ -112,8 +114,8 @@ async def test_a_message_reaches_all_devices_of_the_user_once_but_the_one_it_cam
     two: tuple[Connections, Connections],
 ):
     one, other = two
-    phone, tablet = await attached(one, PHONE), await attached(other, TABLET)
-    bobs = await attached(other, Device(BOB, ClientId("phone")))
+    phone, tablet = await attached(two, one, PHONE), await attached(two, other, TABLET)
+    bobs = await attached(two, other, Device(BOB, ClientId("phone")))
     await phone.until(joined(TABLET))
 
     one.send(ANN, BEGAN, besides=PHONE.client_id)
@@ -126,9 +128,10 @@ async def test_a_message_reaches_all_devices_of_the_user_once_but_the_one_it_cam
 
 async def test_mailboxes_of_one_process_get_the_same_object(two: tuple[Connections, Connections]):
     one, other = two
-    phone, tablet = await attached(other, PHONE), await attached(other, TABLET)
+    phone, tablet = await attached(two, other, PHONE), await attached(two, other, TABLET)
     await phone.until(joined(TABLET))
     one.send(ANN, BEGAN)
+    await tablet.until(BEGAN)
     await one.broadcast(NEWS)
 
     await phone.until(joined(TABLET), BEGAN, NEWS)
@@ -140,7 +143,7 @@ async def test_mailboxes_of_one_process_get_the_same_object(two: tuple[Connectio
 async def test_an_announcement_reaches_everyone_once(two: tuple[Connections, Connections]):
     one, other = two
     mailboxes = [
-        await attached((one, other)[number % 2], Device(UserId(f"usr_{number % 5}"), ClientId(f"device {number}")))
+        await attached(two, two[number % 2], Device(UserId(f"usr_{number % 5}"), ClientId(f"device {number}")))
         for number in range(20)
     ]
     async with asyncio.timeout(5):
@@ -156,7 +159,7 @@ async def test_an_announcement_reaches_everyone_once(two: tuple[Connections, Con
 
 async def test_to_detach_what_is_not_attached_is_nothing(two: tuple[Connections, Connections]):
     one, other = two
-    phone = await attached(one, PHONE)
+    phone = await attached(two, one, PHONE)
     one.detach(PHONE, KeptMailbox())
     other.detach(TABLET, KeptMailbox())
     other.send(BOB, BEGAN)
@@ -168,12 +171,12 @@ async def test_to_detach_what_is_not_attached_is_nothing(two: tuple[Connections,
 
 async def test_who_comes_and_goes_at_once_leaves_nothing_behind(two: tuple[Connections, Connections]):
     one, other = two
-    laptop = await attached(other, LAPTOP)
+    laptop = await attached(two, other, LAPTOP)
     for _ in range(20):
         phone = KeptMailbox()
         one.attach(PHONE, phone)
         one.detach(PHONE, phone)
-    tablet = await attached(one, TABLET)
+    tablet = await attached(two, one, TABLET)
 
     async def settled() -> bool:
         return joined(TABLET) in laptop.notices

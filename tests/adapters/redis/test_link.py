@@ -82,6 +82,43 @@ async def test_a_command_that_redis_refuses_ends_nothing_and_is_logged_once(redi
     assert line["event"] == "redis_refuses"
 
 
+async def test_what_is_posted_is_answered_each_by_itself(redis_server: RedisServer):
+    link = RedisLink(redis_server.url, prefix=fresh_prefix())
+    await link.start()
+    answers: list[object] = []
+    link.post(("ECHO", "a"), answers.append)
+    link.post(("LPUSH", "a"), answers.append)
+    link.post(("ECHO", "b"), answers.append)
+
+    async def all_answered() -> bool:
+        return len(answers) == 3
+
+    await eventually(all_answered)
+    assert answers == [b"a", None, b"b"]
+    await link.aclose()
+
+
+async def test_what_is_kept_is_tried_until_redis_takes_it_and_holds_up_nothing(redis_server: RedisServer):
+    link = RedisLink(redis_server.url, prefix=fresh_prefix())
+    await link.start()
+    key = f"{link.prefix}list"
+    await link.ask(("SET", key, "no list yet"))
+    answers: list[object] = []
+    link.post(("LPUSH", key, "kept"), answers.append, keep_s=10)
+    link.post(("ECHO", "behind"), answers.append)
+
+    async def behind_is_answered() -> bool:
+        return answers == [b"behind"]
+
+    async def kept_is_answered() -> bool:
+        return answers == [b"behind", 1]
+
+    await eventually(behind_is_answered)
+    await link.ask(("DEL", key))
+    await eventually(kept_is_answered)
+    await link.aclose()
+
+
 async def test_a_message_nobody_understands_is_ignored(redis_server: RedisServer):
     prefix = fresh_prefix()
     one, other = RedisProcess(redis_server.url, prefix), RedisProcess(redis_server.url, prefix)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatorch.adapters.redis.shipping import MOST_KEPT
+from chatorch.adapters.redis.shipping import MOST_KEPT, MOST_KEPT_CHARS
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId
@@ -169,6 +169,36 @@ async def test_what_waits_for_redis_is_bounded(own_redis: RedisServer):
         await eventually(shipped)
         newest, oldest = RunId(f"run_{MOST_KEPT + 49}"), RunId("run_0")
         assert await process.relay.rescue([newest, oldest]) == {newest: "text"}
+
+
+async def test_the_text_that_waits_for_redis_is_bounded(own_redis: RedisServer):
+    own_redis.kill()
+    text = "x" * (MOST_KEPT_CHARS // 10)
+    async with processes(own_redis.url, 1) as [process]:
+        for number in range(25):
+            run_id = RunId(f"run_{number}")
+            process.log.open(run_id, 1, STARTED)
+            process.log.append(run_id, text)
+            process.log.end(run_id, RunInterrupted(len(text) + 2))
+        assert list(process.log._shipper._runs) == [f"run_{number}" for number in range(15, 25)]
+
+
+async def test_in_a_full_redis_nobody_is_taken_to_be_gone(own_redis: RedisServer, two: list[RedisProcess]):
+    here, elsewhere = two
+    here.log.open(RUN, 1, STARTED)
+    here.log.append(RUN, "before ")
+    following = asyncio.ensure_future(text_of(elsewhere.log))
+    await until_known(elsewhere.log, "before ")
+    await here.link.ask(("CONFIG", "SET", "maxmemory", "1"))
+    here.log.append(RUN, "meanwhile ")
+    await here.link.ask(("DEL", f"{here.link.prefix}run:{RUN}:watch"))
+
+    assert await here.relay.watched([RUN, OTHER]) == {RUN, OTHER}
+
+    await here.link.ask(("CONFIG", "SET", "maxmemory", "0"))
+    here.log.append(RUN, "after")
+    here.log.end(RUN, RunInterrupted(25))
+    assert await asyncio.wait_for(following, 5) == "before meanwhile after"
 
 
 async def test_a_disowned_run_is_disowned_as_soon_as_redis_is_back(own_redis: RedisServer, two: list[RedisProcess]):

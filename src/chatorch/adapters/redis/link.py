@@ -45,7 +45,7 @@ class RedisLink:
         self.up = False
         self._client = Redis(connection_pool=self._pool)
         self._channels = Channels(self._pool.make_connection, self._came, self._went)
-        self._outbox = Outbox(self.ask, self.until_up)
+        self._outbox = Outbox(self.each, self.until_up)
         self._returned: list[Callable[[], None]] = []
         self._is_up = asyncio.Event()
         self._tried = asyncio.Event()
@@ -76,15 +76,27 @@ class RedisLink:
 
     async def ask(self, *commands: Command, within: float = COMMAND_S) -> list[Any]:
         """The answers to commands, in one round trip; nothing makes them one transaction. Raises `Away`."""
+        answers = await self.each(*commands, within=within)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise Away from answer
+        return answers
+
+    async def each(self, *commands: Command, within: float = COMMAND_S) -> list[Any]:
+        """As `ask`, with the error in the place of each answer that Redis refused."""
         if not self.up:
             raise Away
         try:
             async with asyncio.timeout(within):
-                return await self._answers(commands)
+                answers = await self._answers(commands)
         except Exception as error:
             if not isinstance(error, ConnectionLost | TimedOut | OSError):
                 self._log_refusal(error)
             raise Away from error
+        for answer in answers:
+            if isinstance(answer, Exception):
+                self._log_refusal(answer)
+        return answers
 
     def post(self, command: Command, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
         """Sends a command behind the scenes; see `Outbox.post`. While Redis is away, only what is to be kept waits."""
@@ -104,9 +116,6 @@ class RedisLink:
             again = await self._round_trip([commands[index] for index in unknown])
             for index, answer in zip(unknown, again, strict=True):
                 answers[index] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
         return answers
 
     async def _round_trip(self, commands: Sequence[Command]) -> list[Any]:

@@ -10,9 +10,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Told(msgspec.Struct, array_like=True):
-    """A notice, the process that has delivered it already, and the device that it is not for (or nothing)."""
+    """A notice, the process that told it and its number there, and the device that it is not for (or nothing)."""
 
     process: str
+    number: int
     besides: str
     kind: str
     body: bytes
@@ -24,5 +25,5 @@ class Told(msgspec.Struct, array_like=True):
 decode_told = msgspec.msgpack.Decoder(Told).decode
 
 
-def told_bytes(process: str, besides: str, notice: Notice) -> bytes:
-    return _encode(Told(process, besides, type(notice).__name__, _encode(notice)))
+def told_bytes(process: str, number: int, besides: str, notice: Notice) -> bytes:
+    return _encode(Told(process, number, besides, type(notice).__name__, _encode(notice)))

@@ -33,11 +33,12 @@ class _Posted:
 class Outbox:
     """Sends what is posted, in order, all that came together in one round trip.
 
-    What cannot be sent is dropped, unless it was posted to be kept.
+    What cannot be sent, or is refused, is dropped, unless it was posted to be kept. What is refused holds up nothing:
+    its turn comes again behind the others.
     """
 
-    def __init__(self, ask: Callable[..., Awaitable[list[Any]]], until_up: Callable[[], Awaitable[object]]) -> None:
-        self._ask = ask
+    def __init__(self, each: Callable[..., Awaitable[list[Any]]], until_up: Callable[[], Awaitable[object]]) -> None:
+        self._each = each
         self._until_up = until_up
         self._posted: deque[_Posted] = deque()
         self._wake = asyncio.Event()
@@ -50,11 +51,7 @@ class Outbox:
         For `keep_s` seconds it is tried again, whenever Redis is there. It may be done twice then.
         """
         until = asyncio.get_running_loop().time() + keep_s if keep_s else 0.0
-        if len(self._posted) >= MOST:
-            _call(self._posted.popleft().answered, None)
-        self._posted.append(_Posted(command, answered, until))
-        self._idle.clear()
-        self._wake.set()
+        self._put(_Posted(command, answered, until))
 
     def drop(self) -> None:
         """Redis has gone: what is not to be kept is answered with None."""
@@ -69,13 +66,13 @@ class Outbox:
             while self._posted:
                 batch = [self._posted.popleft() for _ in range(min(len(self._posted), AT_ONCE))]
                 try:
-                    answers = await self._ask(*(posted.command for posted in batch))
+                    answers = await self._each(*(posted.command for posted in batch))
                 except Away:
                     self._drop(batch)
                     await asyncio.sleep(RETRY_S)
                     break
                 for posted, answer in zip(batch, answers, strict=True):
-                    _call(posted.answered, answer)
+                    self._answer(posted, answer)
             if not self._posted:
                 self._idle.set()
             else:
@@ -84,6 +81,22 @@ class Outbox:
     async def sent(self) -> None:
         """Waits until nothing is left to send."""
         await self._idle.wait()
+
+    def _answer(self, posted: _Posted, answer: Any) -> None:
+        loop = asyncio.get_running_loop()
+        if not isinstance(answer, Exception):
+            _call(posted.answered, answer)
+        elif posted.keep_until > loop.time():
+            loop.call_later(RETRY_S, self._put, posted)
+        else:
+            _call(posted.answered, None)
+
+    def _put(self, posted: _Posted) -> None:
+        if len(self._posted) >= MOST:
+            _call(self._posted.popleft().answered, None)
+        self._posted.append(posted)
+        self._idle.clear()
+        self._wake.set()
 
     def _drop(self, unsent: list[_Posted] | deque[_Posted]) -> None:
         now = asyncio.get_running_loop().time()

@@ -30,6 +30,7 @@ class RedisRunRelay(RunRelay):
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._channel = f"{link.prefix}cancel"
+        self._writable = f"{link.prefix}writable"
         self._listeners: set[asyncio.Queue[RunId]] = set()
 
     def cancel(self, run_id: RunId) -> None:
@@ -54,7 +55,8 @@ class RedisRunRelay(RunRelay):
         asked = list(run_ids)
         try:
             keys = [watch_key(self._link, run_id) for run_id in asked]
-            [followed] = await self._link.ask(WATCHED(keys), within=WATCHED_S)
+            command = WATCHED(keys, self._writable, round(WATCHED_S * 1000))
+            [followed] = await self._link.ask(command, within=WATCHED_S)
         except Away:
             return frozenset(asked)
         return frozenset(run_id for run_id, count in zip(asked, followed, strict=True) if count)

@@ -98,6 +98,7 @@ return 1
 WATCHED = Script(
     _NOW
     + """
+redis.call('SET', ARGV[1], now, 'PX', ARGV[2])
 local watched = {}
 for index, key in ipairs(KEYS) do
   watched[index] = redis.call('ZCOUNT', key, now, '+inf')
@@ -105,97 +106,122 @@ end
 return watched
 """
 )
-"""Watchers of runs. How many processes follow each."""
+"""Watchers of runs; a key of no meaning, its life. How many processes follow each.
 
-ATTACH = Script(
+It writes, because it must fail where `WATCH` does: in a Redis that is full, or a replica, nobody can show that it
+watches, and nobody must be taken to be gone.
+"""
+
+_REGISTER = (
     _NOW
     + """
-local older = redis.call('HGET', KEYS[1], ARGV[1])
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
-if not older then
-  redis.call('PUBLISH', ARGV[4], 'joined ' .. ARGV[5] .. ' ' .. ARGV[6])
-elseif older ~= ARGV[2] then
-  redis.call('PUBLISH', ARGV[4], 'replaced ' .. older)
+local function register(users, life, user, client, name, age, first)
+  local devices, began, word = users .. user .. ':devices', now - age, nil
+  local other = redis.call('HGET', devices, client)
+  if not other then
+    word = 'joined ' .. client
+  else
+    local other_began, other_name = string.match(other, '^(%d+) (.*)$')
+    if other_name ~= name then
+      if first ~= '1' and tonumber(other_began) > began then return 0 end
+      word = 'replaced ' .. other_name
+    end
+  end
+  redis.call('HSET', devices, client, string.format('%.0f', began) .. ' ' .. name)
+  redis.call('PEXPIRE', devices, 2 * life)
+  redis.call('ZADD', KEYS[1], now + life, user .. '\\n' .. client)
+  if word then redis.call('PUBLISH', users .. user, word) end
+  return 1
 end
-return 1
 """
 )
-"""Devices, expiries; device, connection, life, channel, who knows already, client id."""
+
+ATTACH = Script(
+    _REGISTER
+    + """
+local outcome = register(unpack(ARGV))
+return {outcome, redis.call('HKEYS', ARGV[1] .. ARGV[3] .. ':devices')}
+"""
+)
+"""Expiries; channels' prefix, life, user, client id, connection, its age, whether it has come just now.
+
+0: a newer connection of this device is there. 1: done. And the client ids of all the user's devices. One that has come
+just now is the newest, whatever the clocks say.
+"""
+
+RENEW = Script(
+    _REGISTER
+    + """
+local outcomes = {}
+for index = 3, #ARGV, 4 do
+  outcomes[#outcomes + 1] = register(ARGV[1], ARGV[2], unpack(ARGV, index, index + 3))
+end
+return outcomes
+"""
+)
+"""Expiries; channels' prefix, life, then user, client id, connection and age of each. For each as `ATTACH`."""
 
 DETACH = Script(
     """
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('PUBLISH', ARGV[3], 'left ' .. ARGV[4] .. ' ' .. ARGV[5])
+local devices = ARGV[1] .. ARGV[2] .. ':devices'
+local other = redis.call('HGET', devices, ARGV[3])
+if other and string.match(other, '^%d+ (.*)$') ~= ARGV[4] then return 0 end
+redis.call('HDEL', devices, ARGV[3])
+redis.call('ZREM', KEYS[1], ARGV[2] .. '\\n' .. ARGV[3])
+redis.call('PUBLISH', ARGV[1] .. ARGV[2], 'left ' .. ARGV[3])
 return 1
 """
 )
-"""Devices, expiries; device, connection, channel, who knows already, client id. Only if it is still its connection."""
-
-RENEW = Script(
-    _NOW
-    + """
-local found = {}
-for index = 4, #ARGV, 2 do
-  local device, mine = ARGV[index], ARGV[index + 1]
-  local other = redis.call('HGET', KEYS[1], device)
-  local outcome = 1
-  if other and other ~= mine then
-    if ARGV[2] == '1' and other < mine then
-      local user = string.match(device, '^[^\\n]*')
-      redis.call('PUBLISH', ARGV[3] .. user, 'replaced ' .. other)
-    else
-      outcome = 2
-    end
-  elseif not other and ARGV[2] ~= '1' then
-    outcome = 0
-  end
-  if outcome == 1 then
-    redis.call('HSET', KEYS[1], device, mine)
-    redis.call('ZADD', KEYS[2], now + ARGV[1], device)
-  end
-  found[#found + 1] = outcome
-end
-return found
-"""
-)
-"""Devices, expiries; life, whether to register, channels' prefix, then devices and connections in turn.
-
-For each: 1 it is there, 0 it was not, 2 another connection took its place. To register, after an outage, is to put it
-there without a word; of two connections then the newer one stays.
-"""
+"""Expiries; channels' prefix, user, client id, connection. Unless the device has another connection."""
 
 SWEEP = Script(
     _NOW
     + """
-local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 200)
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 200)
 for _, device in ipairs(gone) do
-  redis.call('ZREM', KEYS[2], device)
-  redis.call('HDEL', KEYS[1], device)
   local user, client = string.match(device, '^([^\\n]*)\\n(.*)$')
-  redis.call('PUBLISH', ARGV[1] .. user, 'left - ' .. client)
+  redis.call('ZREM', KEYS[1], device)
+  redis.call('HDEL', ARGV[1] .. user .. ':devices', client)
+  redis.call('PUBLISH', ARGV[1] .. user, 'left ' .. client)
 end
 return #gone
 """
 )
-"""Devices, expiries; channels' prefix. Takes out those whose process renews them no more; one caller tells of each."""
+"""Expiries; channels' prefix. Takes out those whose process renews them no more; one caller tells of each."""
+
+DEVICES = Script(
+    """
+local devices = {}
+for index = 2, #ARGV do
+  devices[index - 1] = redis.call('HKEYS', ARGV[1] .. ARGV[index] .. ':devices')
+end
+return devices
+"""
+)
+"""No keys; channels' prefix, users. The client ids of each."""
 
 COUNT = Script(_NOW + "return redis.call('ZCOUNT', KEYS[1], now, '+inf')")
 """Expiries. How many devices are connected."""
 
 NOW = Script(_NOW + "return now")
 
-PUBLISH_BEFORE = Script(
+ANNOUNCE = Script(
     _NOW
     + """
 if now > tonumber(ARGV[3]) then return 0 end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[5], '*', 'a', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('PUBLISH', ARGV[1], id .. ' ' .. ARGV[2])
 return 1
 """
 )
-"""No keys; channel, message, deadline. A Redis that was stopped must not tell it when nobody waits any more."""
+"""Announcements; channel, message, deadline, life, how many are kept.
+
+A Redis that was stopped must not tell it when nobody waits any more.
+"""
+
+ANNOUNCED = Script(_NOW + "return {now, redis.call('XRANGE', KEYS[1], '-', '+')}")
+"""Announcements."""
 
 POST = Script(
     _NOW
@@ -217,4 +243,8 @@ return 1
 BOARD = Script(_NOW + "return {redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf'), redis.call('GET', KEYS[2])}")
 """Processes, messages of all."""
 
-ALL = (SHIP, DISOWN, WATCH, WATCHED, ATTACH, DETACH, RENEW, SWEEP, COUNT, NOW, PUBLISH_BEFORE, POST, BOARD)
+ALL = (
+    *(SHIP, DISOWN, WATCH, WATCHED),
+    *(ATTACH, RENEW, DETACH, SWEEP, DEVICES, COUNT),
+    *(NOW, ANNOUNCE, ANNOUNCED, POST, BOARD),
+)

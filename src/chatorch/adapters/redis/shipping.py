@@ -33,6 +33,7 @@ REBASE_EVERY = 256
 
 KEPT_S = 300.0
 MOST_KEPT = 1000
+MOST_KEPT_CHARS = 20_000_000
 REFUSED, BASE_IS_GONE = 0, 2
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class _Outgoing:
 
 
 class Shipper:
-    """Ships what it is told of, and keeps what ended while Redis was away: `KEPT_S` seconds, `MOST_KEPT` runs.
+    """Ships what it is told of, and keeps what ended while Redis was away, within bounds: time, number and text.
 
     After anything that went wrong all text is shipped once more: Redis may have lost what it had.
     """
@@ -64,6 +65,7 @@ class Shipper:
         self._rebase_every = rebase_every
         self._runs: dict[RunId, _Outgoing] = {}
         self._ended: dict[RunId, float] = {}
+        self._ended_chars = 0
         self._new: dict[RunId, None] = {}
         self._wake = asyncio.Event()
         link.on_return(self._base_all)
@@ -86,6 +88,7 @@ class Shipper:
         if run := self._runs.get(run_id):
             run.whole, run.terminal = whole, terminal
             self._ended[run_id] = asyncio.get_running_loop().time()
+            self._ended_chars += len(whole)
             self._mark(run_id)
             self._forget_old()
 
@@ -181,8 +184,9 @@ class Shipper:
         self._wake.set()
 
     def _drop(self, run_id: RunId) -> None:
-        self._runs.pop(run_id, None)
-        self._ended.pop(run_id, None)
+        run = self._runs.pop(run_id, None)
+        if self._ended.pop(run_id, None) is not None and run is not None:
+            self._ended_chars -= len(run.whole)
         self._new.pop(run_id, None)
 
     def _base_all(self) -> None:
@@ -201,6 +205,6 @@ class Shipper:
         oldest = asyncio.get_running_loop().time() - KEPT_S
         while self._ended:
             run_id, ended_at = next(iter(self._ended.items()))
-            if ended_at > oldest and len(self._ended) <= MOST_KEPT:
+            if ended_at > oldest and len(self._ended) <= MOST_KEPT and self._ended_chars <= MOST_KEPT_CHARS:
                 return
             self._drop(run_id)

@@ -1,0 +1,88 @@
+"""The connections that this process holds, and what they are given."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from chatorch.adapters.redis.rosters import Roster
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.ports.connections import Mailbox
+
+
+@dataclass(slots=True)
+class Held:
+    """A connection: its number here, its name everywhere, since when (loop time, seconds), and whether Redis knows."""
+
+    device: Device
+    mailbox: Mailbox
+    number: int
+    name: str
+    since: float
+    registered: bool = False
+
+    def age_ms(self, now: float) -> int:
+        return round((now - self.since) * 1000)
+
+
+@dataclass(slots=True)
+class Present:
+    """A user who has devices here."""
+
+    devices: dict[ClientId, Held] = field(default_factory=dict)
+    roster: Roster = field(default_factory=Roster)
+
+    def tell(self, news: Iterable[PresenceChanged]) -> None:
+        """Of one that joined here, those hear that were here before it."""
+        for change in news:
+            newcomer = self.devices.get(change.client_id) if change.status is Presence.JOINED else None
+            for client_id, held in list(self.devices.items()):
+                if client_id != change.client_id and (newcomer is None or held.number < newcomer.number):
+                    held.mailbox.deliver(change)
+
+
+class HeldConnections:
+    def __init__(self, process: str) -> None:
+        self.users: dict[UserId, Present] = {}
+        self._process = process
+        self._numbers = itertools.count()
+
+    def add(self, device: Device, mailbox: Mailbox, now: float) -> Held:
+        """In the place of an older one of this device, which is told so."""
+        devices = self.users.setdefault(device.user_id, Present()).devices
+        older = devices.get(device.client_id)
+        number = next(self._numbers)
+        held = devices[device.client_id] = Held(device, mailbox, number, f"{self._process}-{number}", now)
+        if older is not None:
+            older.mailbox.replaced()
+        return held
+
+    def remove(self, held: Held) -> None:
+        devices = self.users[held.device.user_id].devices
+        del devices[held.device.client_id]
+        if not devices:
+            del self.users[held.device.user_id]
+
+    def of(self, device: Device) -> Held | None:
+        present = self.users.get(device.user_id)
+        return present.devices.get(device.client_id) if present else None
+
+    def named(self, user_id: UserId, name: str) -> Held | None:
+        devices = present.devices if (present := self.users.get(user_id)) else {}
+        return next((held for held in devices.values() if held.name == name), None)
+
+    def all(self) -> Iterator[Held]:
+        for present in self.users.values():
+            yield from present.devices.values()
+
+    def deliver(self, user_id: UserId, notice: Notice, besides: ClientId | None) -> None:
+        if present := self.users.get(user_id):
+            for client_id, held in list(present.devices.items()):
+                if client_id != besides:
+                    held.mailbox.deliver(notice)
+
+    def announce(self, notice: Notice, latest: float) -> None:
+        """To those that were connected at `latest` (loop time) already."""
+        for held in list(self.all()):
+            if held.since <= latest:
+                held.mailbox.deliver(notice)

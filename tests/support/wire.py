@@ -1,0 +1,61 @@
+"""A wire to a server on loopback that can be cut and mended: one process loses it while the others keep it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+
+class Wire:
+    def __init__(self, port: int) -> None:
+        self._there = port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._is_cut = False
+        self.port = 0
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        """All connections break, and new ones too."""
+        self._is_cut = True
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    async def aclose(self) -> None:
+        self.cut()
+        assert self._server is not None
+        self._server.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut:
+            writer.transport.abort()
+            return
+        there_reader, there = await asyncio.open_connection("127.0.0.1", self._there)
+        self._writers |= {writer, there}
+        with suppress(OSError):
+            await asyncio.gather(_copy(reader, there), _copy(there_reader, writer))
+        self._writers -= {writer, there}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def wire_to(port: int) -> AsyncIterator[Wire]:
+    wire = Wire(port)
+    await wire.start()
+    try:
+        yield wire
+    finally:
+        await wire.aclose()
