@@ -9,6 +9,7 @@ import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
 from tests.support.api import Api, Apis, in_memory
+from tests.support.ws import Device, Door, served, token_of
 
 
 @pytest.fixture
@@ -42,3 +43,18 @@ def store() -> MemoryStore:
 @pytest.fixture
 async def memory_api(apis: Apis, store: MemoryStore) -> Api:
     return await apis.start(database_url="sqlite:///nowhere.db", swapped=in_memory(store))
+
+
+@pytest.fixture
+async def door(api: Api) -> AsyncIterator[Door]:
+    """Where WebSockets connect to `api`."""
+    async with served(api) as door:
+        yield door
+
+
+@pytest.fixture
+async def phone(door: Door, alice: httpx.AsyncClient) -> Device:
+    """A device of Alice's, which others can see by now."""
+    phone = await door.connect("phone", token_of(alice))
+    await phone.ask("ping")
+    return phone

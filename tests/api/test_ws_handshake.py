@@ -1,7 +1,6 @@
 """Who gets in by WebSocket, and how those who do not are told."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
@@ -13,12 +12,6 @@ from chatorch.domain.model.identity import Scope
 from tests.support.api import Api, Apis
 from tests.support.logged import logged
 from tests.support.ws import SUBPROTOCOL, Door, served, token_of
-
-
-@pytest.fixture
-async def door(api: Api) -> AsyncIterator[Door]:
-    async with served(api) as door:
-        yield door
 
 
 async def refused(door: Door, **arguments: object) -> tuple[int, dict]:

@@ -1,25 +1,10 @@
 """What devices are told without asking: of each other, of runs begun elsewhere, and what is announced."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
 from tests.support.api import Api, ask, is_time, problem_of
-from tests.support.ws import Device, Door, served, token_of
-
-
-@pytest.fixture
-async def door(api: Api) -> AsyncIterator[Door]:
-    async with served(api) as door:
-        yield door
-
-
-@pytest.fixture
-async def phone(door: Door, alice: httpx.AsyncClient) -> Device:
-    phone = await door.connect("phone", token_of(alice))
-    await phone.ask("ping")
-    return phone
+from tests.support.ws import Device, Door, token_of
 
 
 async def test_a_users_other_devices_hear_who_joins_and_leaves_and_nobody_else_does(
