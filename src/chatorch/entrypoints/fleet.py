@@ -5,9 +5,8 @@ that run apart are scraped apart, so their Prometheus text is their own. The few
 are of everybody.
 """
 
+import hashlib
 import multiprocessing
-import os
-import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -111,9 +110,12 @@ class _Sum(Collector):
 
 
 def server_name() -> str:
-    """The same for all workers of one `chatorch serve`, and for nobody else."""
-    parent = multiprocessing.parent_process()
-    return f"{socket.gethostname()}/{os.getpid() if parent is None else parent.pid}"
+    """The same for all workers of one `chatorch serve`, and for nobody else.
+
+    `multiprocessing` gives a process 32 random bytes when it starts, and its children inherit them (`Process.authkey`).
+    Host name and process id would not do: containers that share the host's network are all pid 1 of one host.
+    """
+    return hashlib.sha256(multiprocessing.current_process().authkey).hexdigest()[:16]
 
 
 def _joined(sample: _Sample, before: float | None) -> float:

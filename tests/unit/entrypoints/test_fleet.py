@@ -1,5 +1,8 @@
 """The figures of several processes, added up."""
 
+import multiprocessing
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -9,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
 from chatorch.adapters.telemetry import PrometheusTelemetry
-from chatorch.entrypoints.fleet import Fleet
+from chatorch.entrypoints.fleet import Fleet, server_name
 from chatorch.entrypoints.metrics import MESSAGES_PROCESSED, Metrics
 from chatorch.ports.noticeboard import Board, Noticeboard
 from tests.support.fakes import FakeClock
@@ -118,3 +121,15 @@ async def test_a_process_that_is_alone_answers_for_itself():
     await one.fleet.post()
     assert (await one.fleet.as_dict())["total_messages_processed"] == 3
     assert (await one.samples())["chatorch_live_runs[]"] == 2
+
+
+def test_workers_of_one_server_have_one_name_and_another_server_has_another():
+    with multiprocessing.get_context("spawn").Pool(2) as workers:
+        names = {workers.apply(server_name) for _ in range(4)}
+    assert names == {server_name()}
+    asked = "from chatorch.entrypoints.fleet import server_name; print(server_name())"
+    others = [
+        subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=30, check=True).stdout
+        for _ in range(2)
+    ]
+    assert len({*names, *others}) == 3
