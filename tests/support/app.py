@@ -29,6 +29,7 @@ class RecordingTelemetry(RunTelemetry):
     def __init__(self) -> None:
         self.endings: list[Ending] = []
         self.lost_runs: list[Run] = []
+        self.interruptions: list[int] = []
         self.failures: list[str] = []
         self.outages: list[str] = []
 
@@ -39,6 +40,9 @@ class RecordingTelemetry(RunTelemetry):
 
     def lost(self, run: Run) -> None:
         self.lost_runs.append(run)
+
+    def interrupted(self, count: int, reason: str) -> None:
+        self.interruptions.append(count)
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(what)

@@ -66,6 +66,9 @@ class PrometheusTelemetry(RunTelemetry):
         self._lost.inc()
         log.warning("run_lost", **_ids(run))
 
+    def interrupted(self, count: int, reason: str) -> None:
+        log.info("runs_interrupted", count=count, reason=reason)
+
     def failed(self, what: str, error: BaseException) -> None:
         self._faults.labels(what).inc()
         log.error("fault", what=what, exc_info=error)

@@ -22,6 +22,11 @@ class RunTelemetry(Protocol):
         ...
 
     @abstractmethod
+    def interrupted(self, count: int, reason: str) -> None:
+        """So many runs of whoever no longer carries them out were ended here, as interrupted."""
+        ...
+
+    @abstractmethod
     def failed(self, what: str, error: BaseException) -> None:
         """A fault of ours, not of the provider's or the store's, in `what`. To be logged without its message."""
         ...

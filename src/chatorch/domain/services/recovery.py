@@ -17,6 +17,7 @@ from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
 SWEEPS_A_LEASE = 5
+GAVE_NO_SIGN = "the process that executed them gave no sign of life for a whole lease"
 
 
 @dataclass(slots=True)
@@ -87,6 +88,8 @@ class Recovery:
             return 0
         texts = await self._relay.rescue([run.run_id for run in expired])
         ended = set(await self._progress.interrupt(expired, self._clock.now(), texts))
+        if ended:
+            self._telemetry.interrupted(len(ended), GAVE_NO_SIGN)
         for run in expired:
             if run.run_id in ended:
                 self._relay.disown(run.run_id, run.epoch + 1)

@@ -37,6 +37,7 @@ async def test_a_heartbeat_that_stands_still_for_the_lease_ends_the_run(worker: 
     assert await sweeps(reaper, 2) == 1
     [interaction] = worker.store.interactions()
     assert interaction.status is RunStatus.INTERRUPTED
+    assert reaper.telemetry.interruptions == [1]
 
 
 async def test_a_heartbeat_that_moves_keeps_the_run(worker: Chat):
