@@ -38,9 +38,12 @@ class Database:
         return 5
 
 
-def operated_app(*, draining: bool = False, fault: Exception | None = None, **settings: object) -> FastAPI:
+def operated_app(
+    *, draining: bool = False, fault: Exception | None = None, redis_up: bool | None = None, **settings: object
+) -> FastAPI:
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
+    is_up = None if redis_up is None else lambda: redis_up
+    metrics = Metrics(registry, is_up)
     PrometheusTelemetry(registry)
     container = SimpleNamespace(
         settings=lambda: Settings(secret_key=SECRET, **settings),
@@ -48,6 +51,7 @@ def operated_app(*, draining: bool = False, fault: Exception | None = None, **se
         fleet=lambda: fleet,
         database=lambda: database,
         executions=lambda: SimpleNamespace(draining=draining, live=3),
+        between=lambda: SimpleNamespace(redis_up=is_up),
     )
     database = Database(fault)
     metrics.look_up(live_runs=lambda: 3, pool_in_use=database.in_use, pool_size=database.size)
@@ -75,6 +79,17 @@ async def test_health_says_what_this_is():
 
 async def test_health_says_that_the_offline_model_answers():
     assert (await get(operated_app(), "/health")).json()["model"] == "offline"
+
+
+@pytest.mark.parametrize(("redis_up", "told"), [(True, "up"), (False, "down"), (None, None)])
+async def test_health_says_whether_redis_is_there_and_nobody_is_unready_without(redis_up, told):
+    app = operated_app(redis_up=redis_up)
+    answer = await get(app, "/health")
+    assert (answer.status_code, HealthOut.model_validate(answer.json()).status) == (200, "healthy")
+    assert answer.json().get("redis") == told
+    figures = MetricsOut.model_validate((await get(app, "/metrics", accept="application/json")).json())
+    assert figures.redis_up == redis_up
+    assert (await get(app, "/health/ready")).status_code == 200
 
 
 async def test_a_draining_process_is_alive_but_not_ready():

@@ -1,6 +1,7 @@
 """What an operator of the real process sees when something is wrong around it."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -38,3 +39,31 @@ async def test_where_leases_decide_the_log_says_too_how_many_runs_were_interrupt
         [line] = await eventually(lines, within=10)
         assert (line["count"], line["level"]) == (3, "info")
         assert "no sign of life" in str(line["reason"])
+
+
+async def test_a_redis_that_is_away_shows_in_health_and_metrics_and_harms_neither(
+    on_redis: Server, own_redis: RedisServer
+):
+    as_json = {"accept": "application/json"}
+    async with serving(on_redis) as server, calling(server) as operator:
+
+        async def shown() -> tuple[Any, ...]:
+            health, ready, text = [await operator.get(path) for path in ("/health", "/health/ready", "/metrics")]
+            figures = await (await operator.request("GET", "/metrics", headers=as_json)).ended()
+            [gauge] = [line for line in text.body.decode().splitlines() if line.startswith("chatorch_redis_up ")]
+            assert (health.status, ready.status, text.status, figures.status) == (200, 200, 200, 200)
+            return health.json["redis"], figures.json["redis_up"], gauge.split()[1]
+
+        for change, expected in ((own_redis.kill, ("down", 0, "0.0")), (own_redis.start, ("up", 1, "1.0"))):
+            change()
+
+            async def is_so(expected: tuple[Any, ...] = expected) -> bool:
+                return await shown() == expected
+
+            await eventually(is_so)
+
+
+async def test_without_redis_nobody_is_told_of_one(server: Server):
+    async with calling(server) as operator:
+        assert "redis" not in (await operator.get("/health")).json
+        assert b"redis" not in (await operator.get("/metrics")).body

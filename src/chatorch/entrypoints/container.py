@@ -3,6 +3,7 @@
 Override a provider to swap an adapter: ``Container(settings=…, chat_model=providers.Object(fake))``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -94,13 +95,17 @@ def _store_lock(settings: Settings) -> StoreLock:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """What processes tell each other through. `parts` are started in this order, and closed in the other one."""
+    """What processes tell each other through. `parts` are started in this order, and closed in the other one.
+
+    `redis_up` says whether they can now; it is None where there is one process.
+    """
 
     run_log: RunLog
     relay: RunRelay
     connections: Connections
     noticeboard: Noticeboard
     parts: tuple[Part, ...] = ()
+    redis_up: Callable[[], bool] | None = None
 
 
 def _between(settings: Settings) -> Between:
@@ -110,7 +115,8 @@ def _between(settings: Settings) -> Between:
         return Between(local, MemoryRunRelay(), MemoryConnections(), MemoryNoticeboard())
     link = RedisLink(settings.redis_url)
     log, connections = RedisRunLog(local, link), RedisConnections(link)
-    return Between(log, RedisRunRelay(link), connections, RedisNoticeboard(link), (link, log, connections))
+    parts = (link, log, connections)
+    return Between(log, RedisRunRelay(link), connections, RedisNoticeboard(link), parts, lambda: link.up)
 
 
 class Container(containers.DeclarativeContainer):
@@ -123,7 +129,6 @@ class Container(containers.DeclarativeContainer):
     ids = providers.Singleton(TimeOrderedIds)
     spawner = providers.Singleton(TaskSpawner)
     registry = providers.Singleton(CollectorRegistry)
-    metrics = providers.Singleton(Metrics, registry)
     telemetry = providers.Singleton(PrometheusTelemetry, registry)
     database = providers.Singleton(
         open_database, settings.provided.database_url, pool_size=settings.provided.db_pool_size
@@ -138,6 +143,7 @@ class Container(containers.DeclarativeContainer):
     relay = between.provided.relay
     connections = between.provided.connections
     noticeboard = between.provided.noticeboard
+    metrics = providers.Singleton(Metrics, registry, between.provided.redis_up)
     chat_model = providers.Singleton(_chat_model, settings, clock)
     passwords = providers.Singleton(Argon2PasswordHasher, workers=settings.provided.password_workers)
     tokens = providers.Singleton(_tokens, settings)

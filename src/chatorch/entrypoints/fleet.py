@@ -15,7 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.metrics import REDIS_UP, Metrics
 from chatorch.ports.noticeboard import Noticeboard
 from chatorch.ports.system import Clock
 
@@ -23,6 +23,8 @@ POST_S = 1.0
 SUMMED = ("active_connections", "live_runs", "db_pool_in_use", "db_pool_size")
 NOT_SUMMED = ("chatorch_build_info", "chatorch_loop_lag_seconds")
 """Of these the largest says more than the sum."""
+LEAST = (REDIS_UP,)
+"""And of these the smallest."""
 
 
 class _Sample(msgspec.Struct, array_like=True):
@@ -75,7 +77,10 @@ class Fleet:
         return generate_latest(_Sum([_families(self._metrics.collect()), *(shown.families for shown in others)]))
 
     async def as_dict(self) -> dict[str, float]:
-        """The figures of all processes; `uptime` and `loop_lag_seconds` are this one's."""
+        """The figures of all processes; `uptime` and `loop_lag_seconds` are this one's.
+
+        Where `redis_up` is 0, they are all this one's.
+        """
         figures = self._metrics.as_dict()
         board = await self._board.read()
         for shown in _decoded(board.shown):
@@ -121,7 +126,7 @@ def server_name() -> str:
 def _joined(sample: _Sample, before: float | None) -> float:
     if before is None:
         return sample.value
-    if sample.name.endswith("_created"):
+    if sample.name.endswith("_created") or sample.name in LEAST:
         return min(before, sample.value)
     return max(before, sample.value) if sample.name in NOT_SUMMED else before + sample.value
 

@@ -14,14 +14,19 @@ from chatorch import __version__
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 MESSAGES_PROCESSED = "chatorch_messages_processed_total"
+REDIS_UP = "chatorch_redis_up"
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Metrics:
-    """The collectors of one process, in a registry of its own. Durations are in seconds."""
+    """The collectors of one process, in a registry of its own. Durations are in seconds.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    `redis_up` says whether Redis is there now; None where there need be none.
+    """
+
+    def __init__(self, registry: CollectorRegistry, redis_up: Callable[[], bool] | None = None) -> None:
         self._registry = registry
+        self._redis_up = redis_up
         self._started_at = time.monotonic()
         labels = ("route", "method", "status")
         self._requests = Counter("chatorch_http_requests_total", "Requests answered.", labels, registry=registry)
@@ -46,6 +51,8 @@ class Metrics:
         )
         self._pool_in_use = Gauge("chatorch_db_pool_in_use", "Database connections checked out.", registry=registry)
         self._pool_size = Gauge("chatorch_db_pool_size", "Database connections at most.", registry=registry)
+        if redis_up is not None:
+            Gauge(REDIS_UP, "1 while Redis answers, else 0.", registry=registry).set_function(redis_up)
         build = Gauge("chatorch_build_info", "Always 1.", ("version", "python"), registry=registry)
         build.labels(__version__, platform.python_version()).set(1)
 
@@ -89,8 +96,11 @@ class Metrics:
         return self._registry.collect()
 
     def as_dict(self) -> dict[str, float]:
-        """The few figures that a person asks for, of this process since it started; `uptime` is in seconds."""
-        return {
+        """The few figures that a person asks for, of this process since it started; `uptime` is in seconds.
+
+        `redis_up` is there only where there should be a Redis.
+        """
+        figures = {
             "active_connections": self._integer("chatorch_active_connections"),
             "total_messages_processed": self._integer(MESSAGES_PROCESSED),
             "uptime": round(time.monotonic() - self._started_at, 3),
@@ -99,6 +109,7 @@ class Metrics:
             "db_pool_size": self._integer("chatorch_db_pool_size"),
             "loop_lag_seconds": self._registry.get_sample_value("chatorch_loop_lag_seconds") or 0.0,
         }
+        return figures if self._redis_up is None else {**figures, "redis_up": int(self._redis_up())}
 
     def _integer(self, name: str) -> int:
         return int(self._registry.get_sample_value(name) or 0)

@@ -45,10 +45,10 @@ class HallBoard(Noticeboard):
 
 
 class Process:
-    def __init__(self, board: Noticeboard, server: str = "one") -> None:
+    def __init__(self, board: Noticeboard, server: str = "one", *, redis_up: bool = True) -> None:
         registry = CollectorRegistry()
         PrometheusTelemetry(registry)
-        self.metrics = Metrics(registry)
+        self.metrics = Metrics(registry, lambda: redis_up)
         self.metrics.look_up(live_runs=lambda: 2, pool_in_use=lambda: 0, pool_size=lambda: 4)
         self.processed = registry._names_to_collectors[MESSAGES_PROCESSED]
         self.fleet = Fleet(self.metrics, board, FakeClock(), server)
@@ -76,6 +76,14 @@ async def test_workers_of_one_server_answer_with_the_sum_of_their_figures(hall: 
     assert (first[requests], first["chatorch_live_runs[]"]) == (7, 4)
     assert first["chatorch_loop_lag_seconds[]"] == 0.04
     assert {value for name, value in first.items() if name.startswith("chatorch_build_info")} == {1}
+
+
+async def test_redis_is_up_for_a_server_when_it_is_for_each_of_its_workers(hall: Hall):
+    one, two = Process(HallBoard(hall)), Process(HallBoard(hall))
+    await two.fleet.post()
+    assert (await one.samples())["chatorch_redis_up[]"] == 1
+    await Process(HallBoard(hall), redis_up=False).fleet.post()
+    assert (await one.samples())["chatorch_redis_up[]"] == 0
 
 
 async def test_servers_that_run_apart_are_scraped_apart_but_shown_together(hall: Hall):

@@ -41,6 +41,18 @@ def test_what_is_looked_up_shows_in_both_forms(metrics):
     assert "chatorch_live_runs 3.0" in metrics.as_text().decode()
 
 
+def test_redis_shows_in_both_forms_where_there_should_be_one_and_in_neither_where_not(metrics):
+    up = True
+    beside_redis = Metrics(CollectorRegistry(), lambda: up)
+    assert beside_redis.as_dict()["redis_up"] == 1
+    assert "chatorch_redis_up 1.0" in beside_redis.as_text().decode()
+    up = False
+    assert beside_redis.as_dict()["redis_up"] == 0
+    assert "chatorch_redis_up 0.0" in beside_redis.as_text().decode()
+    assert "redis_up" not in metrics.as_dict()
+    assert "redis_up" not in metrics.as_text().decode()
+
+
 def test_uptime_is_the_process_own(metrics):
     assert 0 <= metrics.as_dict()["uptime"] < 5
 

@@ -192,13 +192,17 @@ class AnnouncementOut(Described):
 
 
 class HealthOut(Described):
-    """`model` is there only where no provider is set up: then it is ``offline``."""
+    """`model` is there only where no provider is set up: then it is ``offline``. `redis` only with ``REDIS_URL``.
+
+    While `redis` is ``down`` this process goes on alone; see ``/health/ready`` for whether it may have traffic.
+    """
 
     status: Literal["healthy", "draining"]
     timestamp: Time
     service: str
     version: str
     model: Literal["offline"] | None = None
+    redis: Literal["up", "down"] | None = None
 
 
 class ReadyOut(Described):
@@ -207,7 +211,10 @@ class ReadyOut(Described):
 
 
 class MetricsOut(Described):
-    """Figures of all processes since they started; `uptime` and `loop_lag_seconds` are of the one that answers."""
+    """Figures of all processes since they started; `uptime` and `loop_lag_seconds` are of the one that answers.
+
+    `redis_up` is there only with ``REDIS_URL``. While it is 0, all figures are of the one that answers.
+    """
 
     active_connections: int
     total_messages_processed: int
@@ -216,6 +223,7 @@ class MetricsOut(Described):
     db_pool_in_use: int
     db_pool_size: int
     loop_lag_seconds: float
+    redis_up: Literal[0, 1] | None = None
 
 
 class FieldProblem(BaseModel):

@@ -28,19 +28,24 @@ router = APIRouter(tags=["operation"])
 Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
 Executions = Annotated[Any, Depends(provided(lambda c: c.executions()))]
 Database = Annotated[Any, Depends(provided(lambda c: c.database()))]
+Between = Annotated[Any, Depends(provided(lambda c: c.between()))]
 
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=HealthOut, response_model_exclude_none=True)
-async def health(executions: Executions, settings: Operator) -> Response:
-    """200 as long as the process answers, also while it drains."""
+async def health(executions: Executions, settings: Operator, between: Between) -> Response:
+    """200 as long as the process answers, also while it drains, or Redis is away."""
     body = {
         "status": "draining" if executions.draining else "healthy",
         "timestamp": rfc3339(datetime.now(UTC)),
         "service": SERVICE,
         "version": __version__,
     }
-    return json_response(body | ({"model": "offline"} if settings.offline else {}))
+    if settings.offline:
+        body["model"] = "offline"
+    if between.redis_up is not None:
+        body["redis"] = "up" if between.redis_up() else "down"
+    return json_response(body)
 
 
 @router.head("/health/live", include_in_schema=False)
