@@ -70,6 +70,7 @@ async def test_who_does_not_read_is_closed_once_so_much_is_queued_and_told_why_w
                 sent += 1
                 assert sent < 2000
             assert await slow.close_code() == 4408
+            assert "run.follow from the last seq" in str(slow.connection.close_reason)
             await slow.connection.close()
             got = sum(1 for frame in slow.frames if frame["type"] == "announcement")
             assert sent * 16_000 - got * 16_000 > 1_000_000  # what was queued is forgotten

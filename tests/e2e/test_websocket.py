@@ -47,8 +47,7 @@ async def test_one_that_reads_too_slowly_is_closed_and_catches_up_and_the_others
 ):
     """The same load twice: once somebody reads the large runs as they come, once nobody does.
 
-    Ten at once, because only what comes in small pieces is queued: a run that is told in large ones, as after a stall,
-    waits for its reader, who is then cut off by time.
+    Ten at once, since only small pieces are queued: a run told in large ones, as after a stall, waits for its reader.
     """
     pieces = [f"{number:06}" + "😀" * 994 for number in range(size(130, 200))]  # 4,000 bytes each
     model = upstream.model(says(*pieces, every=0.04), finish(), usage(), done())
@@ -233,7 +232,8 @@ async def test_idle_connections_and_one_that_does_not_read_do_not_delay_the_exit
         nobody = await door.connect("nobody")
         asked_at = time.monotonic()
         server.send_signal(signal.SIGTERM)
-        assert {await device.close_code() for device in [*idle, nobody]} == {1012}
+        told = {(await device.close_code(), device.connection.close_reason) for device in [*idle, nobody]}
+        assert told == {(1012, "restarting: connect again")}
         await server.exited()
         assert time.monotonic() - asked_at < 2
         silent.leave()

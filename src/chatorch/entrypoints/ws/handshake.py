@@ -9,14 +9,10 @@ from starlette.types import Scope
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
 from chatorch.entrypoints.http.dependencies import bearer_token
 from chatorch.entrypoints.http.problems import http_problem, problem
+from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
 SUBPROTOCOL = "chatorch.v1"
 BEARER = "bearer."
-
-BAD_TOKEN = 4401
-FORBIDDEN = 4403
-TRY_LATER = 1013
-FAULT = 1011
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WEB = frozenset({"http", "https"})

@@ -8,11 +8,10 @@ from starlette.types import Receive, Scope, Send
 
 from chatorch.entrypoints.http.middleware.access import client_address
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
+from chatorch.entrypoints.ws.closing import BROKEN
 from chatorch.entrypoints.ws.sockets import Sockets
 
 PATH = "/ws/chat/{client_id}"
-BROKEN = 1006
-"""Logged, never sent, where the connection ended otherwise than a WebSocket should (RFC 6455, 7.4.1)."""
 
 log = structlog.get_logger(__name__)
 

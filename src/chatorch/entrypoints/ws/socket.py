@@ -19,6 +19,7 @@ from chatorch.domain.services.live import Live
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.http.problems import INTERNAL_DETAIL
 from chatorch.entrypoints.http.sse import EventFrames
+from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED
 from chatorch.entrypoints.ws.flood import Flood
 from chatorch.entrypoints.ws.frames import (
     PART_CHARS,
@@ -41,10 +42,6 @@ from chatorch.entrypoints.ws.handshake import close_code
 from chatorch.entrypoints.ws.wire import Wire
 from chatorch.ports.connections import Mailbox
 
-NOT_TEXT = 1003
-NO_CODE = 1005
-REPLACED = 4409
-FLOODING = 4429
 MAX_AT_ONCE = 256
 """Runs that one connection follows, with requests that it waits for."""
 

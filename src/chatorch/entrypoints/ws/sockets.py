@@ -11,10 +11,11 @@ from chatorch.domain.services.authentication import Verified
 from chatorch.entrypoints.http.problems import domain_problem
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
+from chatorch.entrypoints.ws.closing import BAD_TOKEN, NOT_TEXT
 from chatorch.entrypoints.ws.flood import Flood
 from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
-from chatorch.entrypoints.ws.handshake import BAD_TOKEN, close_code, offered_token, refusal, subprotocol, unsupported
-from chatorch.entrypoints.ws.socket import NOT_TEXT, Behind, Socket, admitted
+from chatorch.entrypoints.ws.handshake import close_code, offered_token, refusal, subprotocol, unsupported
+from chatorch.entrypoints.ws.socket import Behind, Socket, admitted
 from chatorch.entrypoints.ws.wire import Wire, wire_of
 from chatorch.ports.system import Clock
 

@@ -18,12 +18,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
+from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
+
 WS = f"{__name__}:WireProtocol"
 EXTENSION = "chatorch.wire"
-
-INVALID_TEXT = 1007
-UNANSWERED_PING = 1011
-TOO_SLOW = 4408
 
 MAX_QUEUED_BYTES = 1024 * 1024
 UNREAD_S = 20.0
@@ -54,7 +52,10 @@ class Wire(Protocol):
         ...
 
     def hang_up(self, code: int) -> None:
-        """Forgets what is queued and closes, with this code. A client that does not read is cut off after a while."""
+        """Forgets what is queued and closes, with this code and its words in `REASONS`.
+
+        A client that does not read is cut off after a while.
+        """
         ...
 
     def limit(self, queued_bytes: int) -> None: ...
@@ -114,14 +115,10 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def hang_up(self, code: int) -> None:
         if not self.is_open:
             return
-        self._forget()
-        self.conn.send_close(code)
-        self._flush()
-        self.close_sent = True
+        self._say_goodbye(code)
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
         # In this time the client may read what it was sent, and the code behind it; uvicorn would wait for ever.
         self.close_timer = self.loop.call_later(self.close_timeout, self._break)
 
@@ -165,7 +162,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
             # uvicorn logs it as a fault of ours, and fails where the client has closed meanwhile.
             self.frames = []
             if self.is_open:
-                self.conn.send_close(INVALID_TEXT)
+                self.conn.send_close(INVALID_TEXT, REASONS[INVALID_TEXT])
                 self.handle_parser_exception()
         elif self.conn.state is OPEN:
             super().send_receive_event_to_app()
@@ -195,11 +192,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        if self.handshake_complete and self.conn.state is not OPEN:
-            self.transport.close()  # one side has said goodbye already, and uvicorn would once more
+        if self.is_open:
+            self._say_goodbye(RESTARTING)
+        if self.handshake_complete:
+            self.stop_keepalive()
+            self.transport.close()
         else:
             super().shutdown()
-        self._forget()
         self.loop.call_later(LAST_BYTES_S, self._break)
 
     def _break(self) -> None:
@@ -207,6 +206,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if not self.disconnected:
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.transport.abort()
+
+    def _say_goodbye(self, code: int) -> None:
+        self._forget()
+        self.conn.send_close(code, REASONS.get(code, ""))
+        self._flush()
+        self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
 
     def _flush(self) -> None:
         self.transport.write(b"".join(self.conn.data_to_send()))
