@@ -5,6 +5,8 @@ import json
 import random
 from collections import Counter
 from contextlib import suppress
+from email import message_from_string
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -115,8 +117,7 @@ async def test_a_close_is_answered_in_kind(server: Server, code: int):
 async def test_a_head_that_is_too_long_is_refused_and_the_connection_closed(server: Server):
     for headers in ({"Cookie": "x" * 9000}, {f"X-{number}": "1" for number in range(200)}):
         device = await RawDevice.connect(server.port, token_of(server), "long", **headers)
-        assert device.status == 431
-        assert await device.reader.read() is not None
+        assert (device.status, (await problem_of(device))["code"]) == (431, "headers_too_large")
         device.leave()
     assert server.errors == []
 
@@ -136,6 +137,34 @@ async def test_a_broken_handshake_is_refused_and_is_no_fault_of_ours(server: Ser
     assert device.status in {101, 400, 404, 426, 431}
     device.leave()
     assert server.errors == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Sec-WebSocket-Version": "12"}, 400, "bad_handshake"),
+        ({"Sec-WebSocket-Key": "short"}, 400, "bad_handshake"),
+        ({"Connection": "upgrade, close", "Upgrade": "websocket, h2c"}, 404, "not_found"),
+    ],
+)
+async def test_what_is_no_handshake_is_told_so_as_any_other_error(
+    server: Server, headers: dict[str, str], status: int, code: str
+):
+    headers["X-Request-ID"] = "req-1"
+    device = await RawDevice.connect(server.port, token_of(server), "handshake", **headers)
+    body = await problem_of(device)
+    assert (device.status, body["status"], body["code"], body["request_id"]) == (status, status, code, "req-1")
+    assert ("Sec-WebSocket-Version: 13" in device.head) == (status == 400)
+    device.leave()
+
+
+async def problem_of(device: RawDevice) -> dict[str, Any]:
+    """The body of what was answered in place of an upgrade."""
+    headers = message_from_string(device.head.partition("\r\n")[2])
+    assert headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = json.loads(await device.reader.readexactly(int(headers["content-length"] or 0)))
+    assert headers["x-request-id"] == body["request_id"]
+    return body
 
 
 # -- generated ---------------------------------------------------------------------------------------------------------

@@ -53,7 +53,10 @@ HTTP_ERRORS = {
     404: (e.NotFound.code, "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not take this method; see Allow."),
     413: ("content_too_large", "The body is larger than this server takes."),
+    414: ("uri_too_long", "The address is longer than this server takes."),
     415: ("unsupported_media_type", "The body must be JSON, and Content-Type must say so."),
+    426: ("upgrade_required", "This address is for WebSockets only; see Upgrade."),
+    431: ("headers_too_large", "The headers are more, or longer, than this server takes."),
     500: (e.ChatorchError.code, INTERNAL_DETAIL),
 }
 """Words of our own: those of `http.HTTPStatus` differ between versions of Python."""

@@ -1,14 +1,19 @@
 """Who may come in: origin, name of the device, and where the token may be. Never in the URL, which others log."""
 
 import re
+from email.utils import formatdate
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
+from websockets import http11
+from websockets.datastructures import Headers as WireHeaders
 
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
 from chatorch.entrypoints.http.dependencies import bearer_token
 from chatorch.entrypoints.http.problems import http_problem, problem
+from chatorch.entrypoints.http.request_id import begin_request
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
 SUBPROTOCOL = "chatorch.v1"
@@ -25,6 +30,24 @@ def refusal(scope: Scope, origins: frozenset[str]) -> Response | None:
     if not _CLIENT_ID.fullmatch(scope["path_params"]["client_id"]):
         return http_problem(404)
     return None
+
+
+def rejection(status: int, request: http11.Request | None) -> http11.Response:
+    """What to answer to what is no handshake, and never comes to the application. `request` is its head, if read.
+
+    Who speaks another version is told which one is spoken here (RFC 6455, 4.4).
+    """
+    offered = request.headers.get_all("X-Request-ID") if request is not None else []
+    request_id = begin_request(offered[0].encode("ascii", "replace") if offered else None)
+    if status == HTTPStatus.BAD_REQUEST:
+        response = problem(status, "bad_handshake", "This is no WebSocket handshake of version 13 (RFC 6455).")
+    else:
+        response = http_problem(status)
+    headers = WireHeaders({name.decode(): value.decode() for name, value in response.raw_headers})
+    headers.update({"Connection": "close", "Date": formatdate(usegmt=True), "X-Request-ID": request_id})
+    if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UPGRADE_REQUIRED}:
+        headers["Sec-WebSocket-Version"] = "13"
+    return http11.Response(status, HTTPStatus(status).phrase, headers, bytes(response.body))
 
 
 def unsupported() -> Response:

@@ -10,15 +10,17 @@ import logging
 import socket
 import struct
 from collections import deque
+from contextvars import copy_context
 from typing import Any, Protocol, cast
 
 from starlette.types import Scope
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
+from chatorch.entrypoints.ws.handshake import rejection
 
 WS = f"{__name__}:WireProtocol"
 EXTENSION = "chatorch.wire"
@@ -73,6 +75,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = self.conn.logger = _log
+        # Whatever is refused before the application is asked goes through it.
+        self.conn.reject = self._rejection  # type: ignore[method-assign]
         self._queued: deque[bytes] | None = None
         self._queued_bytes = 0
         self._max_queued = MAX_QUEUED_BYTES
@@ -200,6 +204,12 @@ class WireProtocol(WebSocketsSansIOProtocol):
         else:
             super().shutdown()
         self.loop.call_later(LAST_BYTES_S, self._break)
+
+    def _rejection(self, status: int, text: str) -> Response:  # noqa: ARG002  # called by name, as websockets has it
+        """A problem, as everywhere, in place of plain text. A head that could not be read offered no request id."""
+        request: Request | None = getattr(self, "request", None)
+        # In a context of its own, because the callbacks of all connections share one.
+        return copy_context().run(rejection, status, request)
 
     def _break(self) -> None:
         """Resets the connection: otherwise the kernel would keep what it holds for the client, for minutes."""
