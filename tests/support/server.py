@@ -59,9 +59,13 @@ class Server:
         return ""
 
     @property
+    def records(self) -> list[dict]:
+        """What the server logged so far, over all its starts. A line of which only a part is there is left out."""
+        return [json.loads(line) for line in self.log.rpartition("\n")[0].splitlines()]
+
+    @property
     def errors(self) -> list[dict]:
-        """What the server logged as an error, so far, over all its starts."""
-        return [record for record in map(json.loads, self.log.splitlines()) if record["level"] in {"error", "critical"}]
+        return [record for record in self.records if record["level"] in {"error", "critical"}]
 
     def launch(self) -> None:
         """Starts the process, and does not wait for it: `start` then does, so that several come up at once."""
