@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.conftest import Record
+from tests.e2e.conftest import NewServer, Record
 from tests.support.raw_ws import BINARY, CLOSE, CONTINUATION, FIN, PING, TEXT, RawDevice, close, frame, text
-from tests.support.server import Server
+from tests.support.server import Server, serving
 from tests.support.sizes import size
 from tests.support.sockets import batches
+from tests.support.upstream import Upstream, done, finish, usage
+from tests.support.upstream import text as says
 from tests.support.ws import doors_of
 
 PING_TEXT = '{"type":"ping","id":"p"}'
@@ -165,6 +167,28 @@ async def problem_of(device: RawDevice) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(await device.reader.readexactly(int(headers["content-length"] or 0)))
     assert headers["x-request-id"] == body["request_id"]
     return body
+
+
+# -- compressed --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_messages_are_compressed_for_who_offers_it_where_the_operator_wants_it(
+    new_server: NewServer, upstream: Upstream, wanted: bool
+):
+    said = "over and over " * 2000
+    model = upstream.model(says(said), finish(), usage(), done())
+    async with serving(await new_server(ws_deflate=wanted)) as server, doors_of(server.port) as door:
+        phone = await door.connect("phone", token_of(server), compression="deflate")
+        assert phone.connection.response is not None
+        assert ("permessage-deflate" in str(phone.connection.response.headers)) == wanted
+        ack = await phone.ask("chat.send", content="again and again " * 100, model=model)
+        assert (await phone.run_ended(ack["run_id"])).text == said
+        plain = await door.connect("plain", token_of(server), compression=None)
+        assert plain.connection.protocol.extensions == []
+        await plain.ask("run.follow", run_id=ack["run_id"])
+        assert (await plain.run_ended(ack["run_id"])).text == said
+        assert server.errors == []
 
 
 # -- generated ---------------------------------------------------------------------------------------------------------
