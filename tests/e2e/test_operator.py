@@ -40,6 +40,15 @@ async def test_where_leases_decide_the_log_says_too_how_many_runs_were_interrupt
         assert "no sign of life" in line["reason"]
 
 
+async def test_the_process_id_is_where_the_readme_says(on_redis: Server, server: Server):
+    async with serving(on_redis):
+        for one, in_file in ((on_redis, False), (server, True)):
+            assert one.process is not None
+            pid = one.process.pid
+            assert [record["pid"] for record in one.records if record["event"] == "starting"][-1] == pid
+            assert (one.folder / "chat.db.lock").read_text() == (str(pid) if in_file else "")
+
+
 async def test_a_redis_that_is_away_shows_in_health_and_metrics_and_harms_neither(
     on_redis: Server, own_redis: RedisServer
 ):
