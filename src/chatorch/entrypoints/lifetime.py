@@ -1,6 +1,7 @@
 """What happens around the requests: the store is claimed and made ready, dead runs are ended, live ones are kept."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -71,7 +72,7 @@ async def lifetime(
                 signals = SignalDrain(executions.drain, drain_limit_s)
                 signals.install()
                 try:
-                    log.info("serving")
+                    log.info("serving", pid=os.getpid())
                     yield
                 finally:
                     await executions.drain(drain_limit_s)

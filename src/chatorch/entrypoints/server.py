@@ -3,15 +3,16 @@
 import errno
 import os
 import socket
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import Settings, unknown_settings
+from chatorch.entrypoints.workers import Workers
 from chatorch.entrypoints.ws.wire import WS
 
 APP = "chatorch.entrypoints.app:create_app_from_environment"
@@ -24,7 +25,6 @@ MAX_FRAME_BYTES = 64 * 1024
 PING_S = 20.0
 UNREAD_MS = 90_000
 """How long sent bytes may stay unacknowledged before the kernel breaks the connection (tcp(7))."""
-WORKER_START_S = 30
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class ServeRefused(Exception):
 
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
-    """Serves until a signal ends it. Raises `ServeRefused` before anything is started."""
+    """Serves until a signal ends it. Raises `ServeRefused` before anything is started, `SystemExit` where it cannot."""
     if workers > 1 and settings.redis_url is None:
         raise ServeRefused(
             "--workers: more than one needs REDIS_URL, because a run must be followed and cancelled from any of them"
@@ -49,10 +49,10 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         log.info("model_provider", host=urlsplit(settings.openai_base_url or "https://api.openai.com").hostname)
     address = listener.getsockname()
     log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
-    config = server_config(workers, ws_deflate=settings.ws_deflate)
+    config = server_config(ws_deflate=settings.ws_deflate)
     try:
         if workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
+            sys.exit(Workers(config, listener, workers, settings.drain_limit_s).run())
         else:
             uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
@@ -61,12 +61,11 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         listener.close()
 
 
-def server_config(workers: int = 1, *, ws_deflate: bool = False) -> uvicorn.Config:
+def server_config(*, ws_deflate: bool = False) -> uvicorn.Config:
     """The access log is ours, and so are all logs' shapes; versions are nobody's business."""
     return uvicorn.Config(
         APP,
         factory=True,
-        workers=workers,
         loop="uvloop",
         http="httptools",
         lifespan="on",
@@ -78,7 +77,6 @@ def server_config(workers: int = 1, *, ws_deflate: bool = False) -> uvicorn.Conf
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=AFTER_DRAIN_S,
-        timeout_worker_healthcheck=WORKER_START_S,
     )
 
 
