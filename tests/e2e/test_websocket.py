@@ -71,7 +71,8 @@ async def test_one_that_reads_too_slowly_is_closed_and_catches_up_and_the_others
 
         out = await eventually(way_out, within=30)
         assert out["duration_ms"] < UNREAD_S * 1000, "not because of what is queued, but of the time"
-        assert await slow.ended() == 4408
+        # At full size it reads on so late that the server has given up on telling it.
+        assert await slow.ended() in ({4408} if size(1, 0) else {4408, None})
         async for screen in caught_up(await door.connect("slow", token), slow):
             assert screen.text == "".join(pieces)
             assert screen.terminals[0]["type"] == "run.completed"

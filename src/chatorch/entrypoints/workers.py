@@ -21,7 +21,7 @@ PING_S = 1.0
 HUNG_S = 30.0
 BACKOFF_S = 0.5
 MAX_BACKOFF_S = 10.0
-AFTER_DRAIN_S = 1.5
+AFTER_DRAIN_S = 1.2
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ class Workers:
         with _signals() as signals:
             while self._stop_by is None or self._alive():
                 waiting: list[socket.socket | int] = [signals, *(w.process.sentinel for w in self._alive())]
-                if signals in connection.wait(waiting, timeout=LOOK_S):
+                if signals in connection.wait(waiting, timeout=self._look_within_s()):
                     for number in signals.recv(64):
                         self._stop(number)
                 now = time.monotonic()
@@ -105,6 +105,9 @@ class Workers:
                     for worker in self._alive():
                         worker.process.kill()
         return self._exit_status
+
+    def _look_within_s(self) -> float:
+        return LOOK_S if self._stop_by is None else min(LOOK_S, max(0.0, self._stop_by - time.monotonic()))
 
     def _alive(self) -> list[Worker]:
         return [place.worker for place in self._places if place.worker is not None and place.worker.alive]
