@@ -1,15 +1,13 @@
 """Asked to stop, the server refuses what is new, lets live streams finish for a while, and tells the rest."""
 
-import asyncio
 import signal
 import time
-from collections import Counter
 
 from tests.e2e.conftest import NewServer, Record
 from tests.support.eventually import eventually
 from tests.support.server import serving
 from tests.support.sizes import size
-from tests.support.sockets import Caller, Exchange, all_ended, calling
+from tests.support.sockets import Caller, all_ended, begun, calling, ends
 from tests.support.upstream import Upstream, done, finish, hang, pause, text, usage
 
 LIMIT_S = 1.5
@@ -70,21 +68,9 @@ async def test_sigint_cancels_streams_without_waiting_and_they_hear_it(new_serve
         assert server.errors == []
 
 
-async def begun(alice: Caller, model: str, count: int) -> list[Exchange]:
-    streams = [await alice.say("Hi", model=model) for _ in range(count)]
-    await asyncio.gather(*(stream.until(lambda s: s.text) for stream in streams))
-    return streams
-
-
 async def draining(alice: Caller) -> bool:
     """Over a connection that is made now: whoever asks whether to send traffic must be told."""
     ready, alive = await alice.get("/health/ready"), await alice.get("/health/live")
     assert alive.status == 200
     assert ready.status in {200, 503}
     return ready.status == 503 and ready.json["checks"]["runs"] == "draining"
-
-
-def ends(streams: list[Exchange]) -> Counter[tuple[str, str | None]]:
-    """How they ended; each must have come to a clean end of HTTP, with one terminal event."""
-    assert all(stream.complete and len(stream.terminals) == 1 for stream in streams)
-    return Counter((stream.terminals[0]["type"], stream.terminals[0].get("reason")) for stream in streams)

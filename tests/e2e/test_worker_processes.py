@@ -1,30 +1,36 @@
-"""`chatorch serve --workers N`: one service, whatever happens to one of its processes."""
+"""One server of several processes: `chatorch serve --workers 2`."""
 
 import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.e2e.conftest import ServerIn
+from tests.e2e.conftest import Record, ServerIn
 from tests.support.eventually import eventually
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.redis_server import RedisServer
-from tests.support.server import Server
+from tests.support.server import START_S, Server, free_port
+from tests.support.sizes import size
+from tests.support.sockets import all_ended, begun, ends
 from tests.support.upstream import Upstream, done, finish, hang, text, tokens, usage
-from tests.support.workers import workers
+from tests.support.worker_processes import alive, have_served, pids, stopped
+from tests.support.workers import Worker, workers
 
-LIMIT_S = 1.0
-TwoIn = Callable[..., Server]
+LIMIT_S = 1.5
+AT_ONCE_S = 0.3
+
+NewOfTwo = Callable[..., Server]
+OfTwo = Callable[..., AbstractAsyncContextManager[Worker]]
 
 
 @pytest.fixture
-def two_in(server_in: ServerIn, tmp_path: Path, own_redis: RedisServer) -> TwoIn:
-    """A server of two workers, not started."""
+def new_of_two(server_in: ServerIn, tmp_path: Path, own_redis: RedisServer) -> NewOfTwo:
+    """Makes a server of two workers, not started."""
 
     def new(database_url: str | None = None, **settings: object) -> Server:
         server = server_in(tmp_path, database_url, **settings)
@@ -36,23 +42,192 @@ def two_in(server_in: ServerIn, tmp_path: Path, own_redis: RedisServer) -> TwoIn
 
 
 @pytest.fixture
-def database(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
-    """To be stopped by the test; it runs again afterwards whatever happened."""
-    yield postgres_server
-    postgres_server.ensure_running()
+def of_two(new_of_two: NewOfTwo) -> OfTwo:
+    """``async with of_two(drain_limit_s=2) as both``: both serve, and Alice calls whichever answers."""
+
+    @asynccontextmanager
+    async def start(database_url: str | None = None, **settings: object) -> AsyncIterator[Worker]:
+        async with workers([new_of_two(database_url, **settings)]) as [both]:
+            await have_served(both.server, 2)
+            yield both
+
+    return start
 
 
-def pids(server: Server) -> list[int]:
-    """Of all workers that ever served, in the order of their starts."""
-    return [record["pid"] for record in server.records if record["event"] == "serving"]
+@pytest.mark.parametrize("one_hangs", [False, True])
+async def test_sigterm_is_heard_at_once_and_obeyed_within_the_limit_also_when_a_worker_hangs(
+    of_two: OfTwo, upstream: Upstream, record_property: Record, one_hangs: bool
+):
+    endless = upstream.model(text("half "), hang())
+    count = size(20, 100)
+    async with of_two(drain_limit_s=LIMIT_S) as both:
+        first, second = pids(both.server)
+        if one_hangs:
+            os.kill(first, signal.SIGSTOP)
+        hanging = await begun(both.alice, endless, count)
+        asked_at = time.monotonic()
+        both.server.send_signal(signal.SIGTERM)
+
+        async def draining() -> bool:
+            return all([(await both.alice.get("/health/ready")).status == 503 for _ in range(5)])
+
+        await eventually(draining, within=AT_ONCE_S)
+        record_property("unready_after_s", time.monotonic() - asked_at)
+        await all_ended(hanging)
+        assert await both.server.exited() == 0
+        record_property("exited_after_s", took := time.monotonic() - asked_at)
+        assert LIMIT_S <= took <= LIMIT_S + 2
+        assert ends(hanging) == {("run.cancelled", "shutdown"): count}
+        assert not alive(first)
+        assert not alive(second)
+        assert both.server.errors == []
 
 
-async def served(server: Server, count: int, within: float = 15.0) -> list[int]:
-    async def look() -> bool:
-        return len(pids(server)) >= count
+async def test_ctrl_c_ends_all_runs_without_waiting_and_they_hear_it(of_two: OfTwo, upstream: Upstream):
+    endless = upstream.model(text("half "), hang())
+    count = size(20, 100)
+    async with of_two(drain_limit_s=60) as both:
+        hanging = await begun(both.alice, endless, count)
+        asked_at = time.monotonic()
+        both.server.press_ctrl_c()
+        await all_ended(hanging)
+        assert await both.server.exited() == 0
+        assert time.monotonic() - asked_at <= 2
+        assert ends(hanging) == {("run.cancelled", "shutdown"): count}
+        assert both.server.errors == []
 
-    await eventually(look, within=within)
-    return pids(server)
+
+async def test_a_second_ctrl_c_ends_even_what_hangs(of_two: OfTwo):
+    async with of_two(drain_limit_s=60) as both:
+        first, second = pids(both.server)
+        with stopped(first):
+            both.server.press_ctrl_c()
+
+            async def the_other_has_left() -> bool:
+                return both.server.logged("drained") == 1
+
+            await eventually(the_other_has_left)
+            assert alive(first)
+            asked_at = time.monotonic()
+            both.server.press_ctrl_c()
+            await both.server.exited()
+            assert time.monotonic() - asked_at <= 1
+        assert not alive(first)
+        assert not alive(second)
+
+
+async def test_ctrl_c_while_they_start_is_quiet(new_of_two: NewOfTwo):
+    server = new_of_two()
+    server.launch()
+
+    async def one_starts() -> bool:
+        return bool(pids(server))
+
+    await eventually(one_starts, within=START_S)
+    server.press_ctrl_c()
+    assert await server.exited() == 0
+    assert [record["event"] for record in server.records] == ["model_provider", "starting", "stopping"]
+
+
+async def test_a_worker_that_is_killed_is_replaced_at_once(of_two: OfTwo, record_property: Record):
+    async with of_two() as both:
+        slowest = 0.0
+        for served in range(3, size(5, 13)):
+            before = pids(both.server)
+            killed_at = time.monotonic()
+            os.kill(min(before), signal.SIGKILL)
+
+            async def replaced(before: set[int] = before) -> bool:
+                return len(pids(both.server) - before) == 1
+
+            await eventually(replaced)
+            slowest = max(slowest, time.monotonic() - killed_at)
+            assert (await both.alice.get("/health/ready")).status == 200
+            await have_served(both.server, served)
+        record_property("slowest_replaced_s", slowest)
+        assert slowest <= AT_ONCE_S
+
+
+async def test_a_worker_that_hangs_for_long_is_replaced(of_two: OfTwo):
+    for _ in range(size(0, 1)):  # it takes half a minute
+        async with of_two() as both:
+            hanging, other = pids(both.server)
+            with stopped(hanging):
+
+                async def replaced(hanging: int = hanging) -> bool:
+                    assert (await both.alice.get("/health/ready")).status == 200
+                    return hanging not in pids(both.server)
+
+                await eventually(replaced, within=35, every=0.5)
+            await have_served(both.server, 3)
+            assert other in pids(both.server)
+
+
+async def test_a_worker_that_dies_while_the_store_is_away_is_replaced_when_it_is_back(
+    of_two: OfTwo, postgres_server: PostgresServer
+):
+    url = await Databases(postgres_server.url).fresh()
+    async with of_two(url) as both:
+        killed, staying = pids(both.server)
+        postgres_server.crash()
+        try:
+            os.kill(killed, signal.SIGKILL)
+
+            async def tried_twice() -> bool:
+                assert (await both.alice.get("/health/live")).status == 200
+                assert staying in pids(both.server)
+                return both.server.logged("worker_not_started") >= 2
+
+            await eventually(tried_twice, within=2 * START_S, every=0.1)
+        finally:
+            postgres_server.ensure_running()
+        await have_served(both.server, 3)
+        assert len(pids(both.server)) == 2
+        assert staying in pids(both.server)
+
+        async def ready() -> bool:
+            return (await both.alice.get("/health/ready")).status == 200
+
+        await eventually(ready)
+        assert (await (await both.alice.say("Hi", model="mock-3-0")).ended()).status == 200
+
+
+async def test_workers_are_renewed_on_sighup_without_a_gap(of_two: OfTwo, upstream: Upstream):
+    short = upstream.model(tokens(40, every=0.05), finish(), usage(), done())
+    count = size(10, 50)
+    async with of_two(drain_limit_s=10) as both:
+        before = pids(both.server)
+        streams = await begun(both.alice, short, count)
+        both.server.send_signal(signal.SIGHUP)
+
+        async def renewed() -> bool:
+            assert (await both.alice.get("/health/live")).status == 200
+            return len(now := pids(both.server)) == 2 and now.isdisjoint(before)
+
+        await eventually(renewed, within=3 * START_S, every=0.2)
+        await all_ended(streams)
+        assert ends(streams) == {("run.completed", None): count}
+        assert both.server.errors == []
+
+
+async def test_a_start_without_its_store_is_refused_in_one_line(new_of_two: NewOfTwo):
+    server = new_of_two(f"postgresql://chatorch@127.0.0.1:{free_port()}/chat")
+    server.launch()
+    assert await server.exited(START_S) == 3
+    *before, why = server.records
+    assert [record["event"] for record in before] == ["model_provider", "starting"]
+    assert (why["event"], why["level"]) == ("The database does not answer.", "error")
+
+
+async def test_a_start_on_a_file_that_another_has_to_itself_is_refused_in_one_line(
+    new_of_two: NewOfTwo, server: Server
+):
+    second = new_of_two(server.settings["DATABASE_URL"])
+    second.launch()
+    assert await second.exited(START_S) == 3
+    *before, why = second.records
+    assert [record["event"] for record in before] == ["model_provider", "starting"]
+    assert "Another chatorch process" in why["event"]
 
 
 async def test_without_redis_more_than_one_worker_is_refused(server_in: ServerIn, tmp_path: Path):
@@ -61,10 +236,9 @@ async def test_without_redis_more_than_one_worker_is_refused(server_in: ServerIn
     assert "REDIS_URL" in refused.stderr
 
 
-async def test_workers_of_one_server_answer_as_one(two_in: TwoIn, upstream: Upstream):
+async def test_workers_of_one_server_answer_as_one(of_two: OfTwo, upstream: Upstream):
     model = upstream.model(text("Hello"), finish(), usage(), done())
-    server = two_in()
-    async with workers([server]) as [both]:
+    async with of_two() as both:
         for _ in range(10):
             answer = await (await both.alice.say("Hi", model=model, stream=False)).ended()
             assert answer.status == 200
@@ -80,102 +254,24 @@ async def test_workers_of_one_server_answer_as_one(two_in: TwoIn, upstream: Upst
             )
 
         await eventually(all_counted)
-        assert server.errors == []
+        assert both.server.errors == []
 
 
-async def test_workers_whose_parent_is_killed_drain_and_leave(two_in: TwoIn, upstream: Upstream):
+async def test_workers_whose_parent_is_killed_drain_and_leave(of_two: OfTwo, upstream: Upstream):
     model = upstream.model(tokens(20, every=0.1), finish(), usage(), done())
-    server = two_in()
-    async with workers([server]) as [both]:
+    async with of_two() as both:
         asked = await both.alice.say("Hi", model=model)
         await asked.until(lambda s: s.text)
-        await server.kill()
+        await both.server.kill()
         await asked.ended()
         assert asked.terminals[0]["type"] == "run.completed"
 
         async def is_free() -> bool:
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                _, writer = await asyncio.open_connection("127.0.0.1", both.server.port)
             except ConnectionRefusedError:
                 return True
             writer.close()
             return False
 
         await eventually(is_free)
-
-
-async def test_one_that_dies_is_replaced(two_in: TwoIn, upstream: Upstream):
-    model = upstream.model(text("Hello"), finish(), usage(), done())
-    async with workers([two_in()]) as [both]:
-        [first, _] = await served(both.server, 2)
-        os.kill(first, signal.SIGKILL)
-
-        await served(both.server, 3)
-        answer = await (await both.alice.say("Hi", model=model, stream=False)).ended()
-        assert answer.status == 200
-        assert [r["event"] for r in both.server.records if r["event"].startswith("worker_")] == ["worker_died"]
-
-
-async def test_one_that_cannot_start_again_is_tried_until_it_can_and_the_other_goes_on(
-    two_in: TwoIn, database: PostgresServer
-):
-    server = two_in(await Databases(database.url).fresh())
-    async with workers([server]):
-        [first, _] = await served(server, 2)
-        database.crash()
-        os.kill(first, signal.SIGKILL)
-
-        async def tried_again() -> bool:
-            return [r["event"] for r in server.records].count("worker_not_started") >= 2
-
-        await eventually(tried_again, within=20)
-        async with httpx.AsyncClient(base_url=server.url) as client:
-            assert (await client.get("/health/live")).status_code == 200
-        database.ensure_running()
-        await served(server, 3, within=20)
-
-
-async def test_sigterm_is_heard_at_once_and_obeyed_in_time_though_one_is_stopped(two_in: TwoIn, upstream: Upstream):
-    model = upstream.model(text("begun"), hang())
-    server = two_in(drain_limit_s=LIMIT_S)
-    async with workers([server]) as [both]:
-        stopped, _ = await served(server, 2)
-        os.kill(stopped, signal.SIGSTOP)
-        asked = await both.alice.say("Hi", model=model)
-        await asked.until(lambda s: s.text)
-        async with httpx.AsyncClient(base_url=server.url) as client:
-            assert (await client.get("/health/ready")).status_code == 200
-            began = time.monotonic()
-            server.send_signal(signal.SIGTERM)
-
-            async def not_ready() -> bool:
-                return (await client.get("/health/ready")).status_code == 503
-
-            await eventually(not_ready, within=0.5)
-        assert await server.exited() == 0
-        took = time.monotonic() - began
-        await asked.ended()
-        assert (asked.terminals[0]["type"], asked.terminals[0]["reason"]) == ("run.cancelled", "shutdown")
-        assert LIMIT_S <= took < LIMIT_S + 2
-
-
-async def test_an_interrupt_ends_what_is_live_and_all_workers_at_once(two_in: TwoIn, upstream: Upstream):
-    model = upstream.model(text("begun"), hang())
-    async with workers([two_in(drain_limit_s=30)]) as [both]:
-        asked = await both.alice.say("Hi", model=model)
-        await asked.until(lambda s: s.text)
-        both.server.send_signal(signal.SIGINT)
-        both.server.send_signal(signal.SIGINT)
-
-        assert await both.server.exited(3.0) == 0
-        await asked.ended()
-        assert "Traceback" not in both.server.log
-
-
-async def test_a_start_that_is_refused_is_told_once(two_in: TwoIn):
-    server = two_in("postgresql://nobody@127.0.0.1:1/nothing")
-    refused = await asyncio.to_thread(server.command, "serve", "--workers", "2", "--port", "0")
-
-    assert refused.returncode == 3
-    assert refused.stderr.count("The database does not answer.") == 1
-    assert "Traceback" not in refused.stderr

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from chatorch.entrypoints.logs import AT_INFO, QUIET, configure_logs
+from chatorch.entrypoints.logs import HEARD_FROM, QUIET, configure_logs
 
 
 class Logged:
@@ -46,7 +46,7 @@ def logged(log_format: str = "json", level: str = "info", stream: io.StringIO | 
         logging.captureWarnings(False)
         root.handlers[:], level_before = before
         root.setLevel(level_before)
-        for name in (*AT_INFO, *QUIET):
+        for name in (*HEARD_FROM, *QUIET):
             logger = logging.getLogger(name)
             logger.disabled = False
             logger.propagate = True

@@ -67,8 +67,15 @@ class Server:
     def errors(self) -> list[dict]:
         return [record for record in self.records if record["level"] in {"error", "critical"}]
 
+    def logged(self, event: str) -> int:
+        """How often."""
+        return sum(record["event"] == event for record in self.records)
+
     def launch(self) -> None:
-        """Starts the process, and does not wait for it: `start` then does, so that several come up at once."""
+        """Starts the process, and does not wait for it: `start` then does, so that several come up at once.
+
+        In a process group of its own, as a shell does with a command.
+        """
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [BINARY, "serve", "--port", str(self.port), *self.arguments],
@@ -76,6 +83,7 @@ class Server:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
+                process_group=0,
             )
 
     async def start(self) -> None:
@@ -95,6 +103,11 @@ class Server:
     def send_signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def press_ctrl_c(self) -> None:
+        """As a terminal does: to the whole process group."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGINT)
 
     async def exited(self, timeout_s: float = STOP_S) -> int:
         """Waits for the process to end and returns its exit status."""

@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -228,6 +229,19 @@ async def calling(server: Server, username: str = "alice") -> AsyncIterator[Call
 
 async def all_ended(streams: Sequence[Exchange], within: float = BOUND_S) -> None:
     await asyncio.gather(*(stream.ended(within) for stream in streams))
+
+
+async def begun(alice: Caller, model: str, count: int) -> list[Exchange]:
+    """So many streams, each of which has come to its first text."""
+    streams = [await alice.say("Hi", model=model) for _ in range(count)]
+    await asyncio.gather(*(stream.until(lambda s: s.text) for stream in streams))
+    return streams
+
+
+def ends(streams: list[Exchange]) -> Counter[tuple[str, str | None]]:
+    """How they ended; each must have come to a clean end of HTTP, with one terminal event."""
+    assert all(stream.complete and len(stream.terminals) == 1 for stream in streams)
+    return Counter((stream.terminals[0]["type"], stream.terminals[0].get("reason")) for stream in streams)
 
 
 def batches(things: Sequence[T], count: int) -> Iterator[Sequence[T]]:

@@ -14,8 +14,8 @@ from chatorch.entrypoints.log_safety import describe_exception, escape_controls,
 QUIET = ("uvicorn.access",)
 """Our own access line replaces these."""
 
-AT_INFO = ("uvicorn", "uvicorn.error", "chatorch")
-"""Other libraries are heard from WARNING on: below it they log requests, and sometimes bodies."""
+HEARD_FROM = {"uvicorn": logging.WARNING, "uvicorn.error": logging.WARNING, "chatorch": logging.INFO}
+"""uvicorn, like any library, from WARNING on: below it they log requests, some bodies, and what we say ourselves."""
 
 
 def configure_logs(*, log_format: str | None = None, level: str = "info", stream: TextIO | None = None) -> None:
@@ -68,11 +68,11 @@ def _take_over_stdlib(level: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_IntoStructlog()]
     root.setLevel(logging.WARNING)
-    for name in AT_INFO:
+    for name, least in HEARD_FROM.items():
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(max(level, logging.INFO))
+        logger.setLevel(max(level, least))
     for name in QUIET:
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -83,6 +83,9 @@ def _take_over_stdlib(level: int) -> None:
 WITH_ADDRESS = '%s - "WebSocket %s"'
 """uvicorn's line for each WebSocket: it shows the query string, where somebody may have put a token."""
 
+START_FAILED = "Application startup failed. Exiting."
+"""uvicorn's line after the one that says why."""
+
 
 class _IntoStructlog(logging.Handler):
     """Hands a library's record on, its first line only: what follows is a traceback or an object's repr."""
@@ -92,7 +95,7 @@ class _IntoStructlog(logging.Handler):
         self._log: Any = structlog.get_logger()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "uvicorn.error" and str(record.msg).startswith(WITH_ADDRESS):
+        if record.name == "uvicorn.error" and str(record.msg).startswith((WITH_ADDRESS, START_FAILED)):
             return
         try:
             message = record.getMessage()

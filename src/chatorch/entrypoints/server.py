@@ -1,6 +1,8 @@
 """uvicorn, as this application wants it."""
 
+import asyncio
 import errno
+import gc
 import os
 import socket
 import sys
@@ -34,7 +36,7 @@ class ServeRefused(Exception):
 
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
-    """Serves until a signal ends it. Raises `ServeRefused` before anything is started, `SystemExit` where it cannot."""
+    """Serves until a signal ends it. Raises `ServeRefused` before anything is started, `SystemExit` if that fails."""
     if workers > 1 and settings.redis_url is None:
         raise ServeRefused(
             "--workers: more than one needs REDIS_URL, because a run must be followed and cancelled from any of them"
@@ -49,10 +51,11 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         log.info("model_provider", host=urlsplit(settings.openai_base_url or "https://api.openai.com").hostname)
     address = listener.getsockname()
     log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
-    config = server_config(ws_deflate=settings.ws_deflate)
+    config = server_config(workers, ws_deflate=settings.ws_deflate)
     try:
         if workers > 1:
-            sys.exit(Workers(config, listener, workers, settings.drain_limit_s).run())
+            gc.freeze()  # or the collector walks through all modules at the end, for a third of a second
+            sys.exit(asyncio.run(Workers(config, listener, settings.drain_limit_s).run()))
         else:
             uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
@@ -61,11 +64,12 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         listener.close()
 
 
-def server_config(*, ws_deflate: bool = False) -> uvicorn.Config:
+def server_config(workers: int = 1, *, ws_deflate: bool = False) -> uvicorn.Config:
     """The access log is ours, and so are all logs' shapes; versions are nobody's business."""
     return uvicorn.Config(
         APP,
         factory=True,
+        workers=workers,
         loop="uvloop",
         http="httptools",
         lifespan="on",

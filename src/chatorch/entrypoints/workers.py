@@ -1,168 +1,126 @@
-"""Several workers behind one listening socket, kept at their number until a signal ends them.
+"""Several processes on one port, and the parent that keeps them: `chatorch serve --workers N`.
 
-uvicorn's own supervisor looks twice a second and waits for each worker's answer in turn, so one that hangs makes it
-deaf, and it gives up all of them when one cannot start again. This one waits for whatever comes first.
+Not uvicorn's own: that one is deaf to signals for as long as it waits for a worker that hangs, and ends the service
+when a worker that died cannot start again at once.
 """
 
-import os
+import asyncio
 import signal
 import socket
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing import connection
 
 import structlog
 import uvicorn
-from uvicorn.supervisors.multiprocess import Process
+from uvicorn.config import STARTUP_FAILURE
 
-LOOK_S = 0.2
-PING_S = 1.0
-HUNG_S = 30.0
-BACKOFF_S = 0.5
-MAX_BACKOFF_S = 10.0
-AFTER_DRAIN_S = 1.2
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+from chatorch.entrypoints.worker import Worker
+
+START_S = 600.0
+"""The first one may have to bring the database up to date."""
+HANG_S = 30.0
+PAUSE_S = 0.5
+MAX_PAUSE_S = 10.0
+AFTER_DRAIN_S = 1.3
 
 log = structlog.get_logger(__name__)
 
 
-class Worker(Process):
-    """One process. It answers a ping with whether it serves, from a thread of its own."""
-
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config, [listener])
-        self.serving = False
-        self._asked_at: float | None = None
-        self._ask_at = 0.0
-
-    def target(self, sockets: list[socket.socket] | None = None) -> None:
-        os.setpgrp()  # Ctrl-C reaches the parent alone, which passes it on: a second one means "at once"
-        super().target(sockets)
-
-    @property
-    def alive(self) -> bool:
-        return self.process.is_alive()
-
-    def look(self, now: float) -> None:
-        """Hears its answer, and asks again. One that has not answered for `HUNG_S` is killed."""
-        with suppress(OSError, EOFError):
-            if self.parent_conn.poll():
-                self.serving = self.parent_conn.recv()
-                self._asked_at = None
-                self._ask_at = now + (PING_S if self.serving else 0.0)
-            if self._asked_at is None and now >= self._ask_at:
-                self.parent_conn.send(b"ping")
-                self._asked_at = now
-        if self._asked_at is not None and now - self._asked_at > HUNG_S:
-            log.warning("worker_hangs", pid=self.pid, for_s=HUNG_S)
-            self.process.kill()
-
-    def signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            if self.alive and self.pid is not None:
-                os.kill(self.pid, number)
-
-    def bury(self) -> None:
-        self.process.join()
-        self.parent_conn.close()
-        self.child_conn.close()
-
-
-class _Place:
-    """Where one worker is, or will be again."""
-
-    def __init__(self) -> None:
-        self.worker: Worker | None = None
-        self.start_at = 0.0
-        self.backoff_s = BACKOFF_S
-
-
 class Workers:
-    """The first one starts alone: what keeps it from starting would keep all, and is to be told once."""
+    """Keeps as many workers serving on `listener` as `config` says, until a signal ends them.
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, count: int, drain_limit_s: float) -> None:
+    SIGTERM lets them drain for `drain_limit_s`, SIGINT for no time, and a second SIGINT kills them, as does the end of
+    the time that they have. SIGHUP renews them one by one, each when its successor serves.
+    """
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, drain_limit_s: float) -> None:
         self._config = config
         self._listener = listener
-        self._drain_limit_s = drain_limit_s
-        self._places = [_Place() for _ in range(count)]
+        self._end_s = drain_limit_s + AFTER_DRAIN_S
+        self._group = asyncio.TaskGroup()
+        self._places: set[asyncio.Task[None]] = set()
+        self._alive: set[Worker] = set()
         self._served = False
-        self._stop_by: float | None = None
-        self._exit_status = 0
+        self._asked: signal.Signals | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
-    def run(self) -> int:
-        """Until a signal ends it, or the first worker cannot start. Returns the exit status."""
-        with _signals() as signals:
-            while self._stop_by is None or self._alive():
-                waiting: list[socket.socket | int] = [signals, *(w.process.sentinel for w in self._alive())]
-                if signals in connection.wait(waiting, timeout=self._look_within_s()):
-                    for number in signals.recv(64):
-                        self._stop(number)
-                now = time.monotonic()
-                for place in self._places if self._served else self._places[:1]:
-                    self._tend(place, now)
-                if self._stop_by is not None and now >= self._stop_by:
-                    for worker in self._alive():
-                        worker.process.kill()
-        return self._exit_status
+    async def run(self) -> int:
+        """Returns the exit status when all have ended: `STARTUP_FAILURE` where the first could not even start."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._renew)
+        async with self._group:
+            self._open()  # the others follow when it serves: what stops one stops all, and is told once
+        return 0 if self._served or self._asked else STARTUP_FAILURE
 
-    def _look_within_s(self) -> float:
-        return LOOK_S if self._stop_by is None else min(LOOK_S, max(0.0, self._stop_by - time.monotonic()))
+    def _open(self) -> asyncio.Event:
+        """Another place for a worker. Returns what is set when one serves there."""
+        serves = asyncio.Event()
+        place = self._group.create_task(self._keep(serves))
+        self._places.add(place)
+        place.add_done_callback(self._places.discard)
+        return serves
 
-    def _alive(self) -> list[Worker]:
-        return [place.worker for place in self._places if place.worker is not None and place.worker.alive]
+    async def _keep(self, serves: asyncio.Event) -> None:
+        """A worker, and another one whenever it ends; after a pause that grows where it could not even start."""
+        pause_s = PAUSE_S
+        while True:
+            if await self._one(serves):
+                pause_s = PAUSE_S
+            elif self._served:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+            else:
+                return
 
-    def _tend(self, place: _Place, now: float) -> None:
-        if place.worker is not None and not place.worker.alive:
-            self._ended(place, place.worker, now)
-        if place.worker is None and self._stop_by is None and now >= place.start_at:
-            place.worker = Worker(self._config, self._listener)
-            place.worker.start()
-        if place.worker is not None:
-            place.worker.look(now)
-            if place.worker.serving:
-                self._served, place.backoff_s = True, BACKOFF_S
+    async def _one(self, serves: asyncio.Event) -> bool:
+        """A worker from its start to its end. Returns whether it served."""
+        try:
+            worker = await Worker.start(self._config, self._listener)
+        except OSError:
+            log.exception("worker_not_started")
+            return False
+        self._alive.add(worker)
+        try:
+            if served := await worker.lives(START_S):
+                self._now_serves(serves)
+                while await worker.lives(HANG_S):
+                    pass
+            status = await worker.ended()
+        except asyncio.CancelledError:
+            worker.ask_to_end(self._asked or signal.SIGTERM)
+            await worker.ended(self._end_s)
+            raise
+        finally:
+            self._alive.discard(worker)
+        if self._served or status != STARTUP_FAILURE:  # of which it has said why
+            log.error("worker_died" if served else "worker_not_started", pid=worker.pid, exit_status=status)
+        return served
 
-    def _ended(self, place: _Place, worker: Worker, now: float) -> None:
-        worker.bury()
-        place.worker = None
-        if self._stop_by is not None:
-            return
+    def _now_serves(self, serves: asyncio.Event) -> None:
+        serves.set()
         if not self._served:
-            self._stop_by, self._exit_status = now, worker.exitcode or 1
-        elif worker.serving:
-            log.warning("worker_died", pid=worker.pid, exit_status=worker.exitcode)
-        else:
-            log.warning("worker_not_started", pid=worker.pid, exit_status=worker.exitcode, again_in_s=place.backoff_s)
-            place.start_at, place.backoff_s = now + place.backoff_s, min(2 * place.backoff_s, MAX_BACKOFF_S)
+            self._served = True
+            for _ in range(1, self._config.workers):
+                self._open()
 
-    def _stop(self, number: int) -> None:
-        """A first SIGTERM lets them drain; SIGINT ends live runs now, and a second one everything."""
-        if number not in STOPPING:
-            return
-        again = self._stop_by is not None
-        limit_s = self._drain_limit_s if number == signal.SIGTERM else 0.0
-        stop_by = time.monotonic() + limit_s + AFTER_DRAIN_S
-        self._stop_by = stop_by if self._stop_by is None else min(self._stop_by, stop_by)
-        if not again or number == signal.SIGINT:
-            log.info("stopping", signal=signal.Signals(number).name)
-            for worker in self._alive():
-                # One that is starting would only print where the interrupt met it.
-                worker.signal(number if worker.serving else signal.SIGTERM)
+    def _stop(self, number: signal.Signals) -> None:
+        if self._asked is None:
+            self._asked = number
+            log.info("stopping", signal=number.name)
+            for task in (*self._places, *filter(None, (self._renewing,))):
+                if not task.cancelling():
+                    task.cancel()
+        elif number == signal.SIGINT:
+            for worker in self._alive:
+                worker.kill()
 
+    def _renew(self) -> None:
+        if self._served and self._asked is None and (self._renewing is None or self._renewing.done()):
+            log.info("renewing_workers")
+            self._renewing = asyncio.create_task(self._renew_all())
 
-@contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """A socket that gets a byte, its number, for each signal that is to stop us."""
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    before = [signal.signal(number, lambda *_: None) for number in STOPPING]
-    wakeup = signal.set_wakeup_fd(writer.fileno())
-    try:
-        yield reader
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in zip(STOPPING, before, strict=True):
-            signal.signal(number, handler)
-        reader.close()
-        writer.close()
+    async def _renew_all(self) -> None:
+        for place in tuple(self._places):
+            await self._open().wait()
+            place.cancel()
+            await asyncio.wait({place})

@@ -93,10 +93,11 @@ def test_libraries_are_heard_from_warning_on_in_the_same_shape():
         logging.getLogger("openai").info(CANARY)
         logging.getLogger("sqlalchemy.pool").warning("pool of %d is used up", 5)
         logging.getLogger("uvicorn.error").info("Application startup complete.")
+        logging.getLogger("uvicorn.error").error("it failed")
         logging.getLogger("uvicorn.access").warning(CANARY)
     assert [(line["event"], line["level"], line["logger"]) for line in out.lines] == [
         ("pool of 5 is used up", "warning", "sqlalchemy.pool"),
-        ("Application startup complete.", "info", "uvicorn.error"),
+        ("it failed", "error", "uvicorn.error"),
     ]
 
 
