@@ -5,25 +5,29 @@ suite a port in `tests/contracts` runs over every adapter.
 """
 
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.chatkit import ChatKitSessions, HostedThreads
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import RunProgress, RunStore
+from chatorch.ports.sessions import SessionStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
-from chatorch.ports.telemetry import RunTelemetry
+from chatorch.ports.telemetry import RunTelemetry, SessionTelemetry
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.tokens import Claims, TokenSigner
 from chatorch.ports.users import UserStore
 
 __all__ = [
     "Board",
+    "ChatKitSessions",
     "ChatModel",
     "Claims",
     "Clock",
     "Connections",
     "Finish",
+    "HostedThreads",
     "IdFactory",
     "Mailbox",
     "Noticeboard",
@@ -34,6 +38,8 @@ __all__ = [
     "RunRelay",
     "RunStore",
     "RunTelemetry",
+    "SessionStore",
+    "SessionTelemetry",
     "Spawner",
     "ThreadStore",
     "TokenSigner",

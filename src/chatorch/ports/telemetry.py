@@ -1,8 +1,9 @@
-"""What is worth counting and logging about runs. Never the text of a message."""
+"""What is worth counting and logging about runs and sessions. Never the text of a message, never a secret."""
 
 from abc import abstractmethod
 from typing import Protocol
 
+from chatorch.domain.model.client_session import ClientSession, SessionStatus
 from chatorch.domain.model.run import Run
 from chatorch.ports.runs import Ending
 
@@ -34,4 +35,21 @@ class RunTelemetry(Protocol):
     @abstractmethod
     def store_unavailable(self, what: str) -> None:
         """`what` could not be written now, and will be tried again."""
+        ...
+
+
+class SessionTelemetry(Protocol):
+    @abstractmethod
+    def session(self, session: ClientSession, status: SessionStatus, code: str | None = None) -> None:
+        """What became of a ChatKit session here; `code` is what the provider's failure was, where it failed."""
+        ...
+
+    @abstractmethod
+    def failed(self, what: str, error: BaseException) -> None:
+        """As in `RunTelemetry`."""
+        ...
+
+    @abstractmethod
+    def store_unavailable(self, what: str) -> None:
+        """As in `RunTelemetry`."""
         ...

@@ -7,6 +7,7 @@
     │   ├── InvalidField            names the field
     │   ├── RoleNotAllowed
     │   ├── ModelNotAllowed
+    │   ├── WorkflowNotAllowed
     │   └── IdempotencyKeyReused
     ├── NotAuthenticated
     │   ├── InvalidGrant            wrong user name or password
@@ -21,6 +22,8 @@
     │   ├── RunSuperseded           a retry of a turn that left the history
     │   └── UsernameTaken
     ├── TooManyRuns
+    ├── SessionGone               a ChatKit session that is over
+    ├── ChatKitNotConfigured      names the setting that is missing
     ├── Unavailable               try again later
     │   ├── StoreUnavailable
     │   │   └── RunUnsettled        the answer is there, its end is not yet stored
@@ -28,7 +31,11 @@
     │   └── Draining
     └── UpstreamError             the model did not answer properly
         ├── UpstreamAuthFailed
+        │   ├── ChatKitWrongOrganization
+        │   └── ChatKitDomainNotAllowed
         ├── UpstreamRejected        this request is refused, and would be again
+        │   ├── WorkflowNotFound
+        │   └── HostedNotFound      the provider has no such session or thread
         ├── UpstreamInvalid
         ├── UpstreamRateLimited
         ├── UpstreamUnavailable
@@ -74,6 +81,11 @@ class RoleNotAllowed(InvalidRequest):
 class ModelNotAllowed(InvalidRequest):
     code = "model_not_allowed"
     default_detail = "This model is not allowed; see CHATORCH_ALLOWED_MODELS."
+
+
+class WorkflowNotAllowed(InvalidRequest):
+    code = "workflow_not_allowed"
+    default_detail = "This workflow is not allowed; see CHATORCH_CHATKIT_WORKFLOWS."
 
 
 class IdempotencyKeyReused(InvalidRequest):
@@ -152,6 +164,21 @@ class TooManyRuns(ChatorchError):
     default_detail = "Too many live runs at once; see CHATORCH_MAX_LIVE_RUNS_PER_USER."
 
 
+class SessionGone(ChatorchError):
+    code = "session_gone"
+    default_detail = "This ChatKit session was cancelled, or expired long ago; open another one."
+
+
+class ChatKitNotConfigured(ChatorchError):
+    """`setting` is the one that is missing."""
+
+    code = "chatkit_not_configured"
+    default_detail = "Hosted ChatKit is not set up."
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(f"Hosted ChatKit is not set up: {setting} is missing.")
+
+
 class Unavailable(ChatorchError):
     """Something that this needs is away. `retry_after` is in seconds."""
 
@@ -206,11 +233,40 @@ class UpstreamAuthFailed(UpstreamError):
     retryable = False
 
 
+class ChatKitWrongOrganization(UpstreamAuthFailed):
+    code = "chatkit_wrong_organization"
+    default_detail = (
+        "OpenAI says that the key does not belong to the organization or project; see OPENAI_API_KEY, and, where the "
+        "environment has them, OPENAI_ORG_ID and OPENAI_PROJECT_ID."
+    )
+
+
+class ChatKitDomainNotAllowed(UpstreamAuthFailed):
+    code = "chatkit_domain_not_allowed"
+    default_detail = (
+        "OpenAI does not allow the domain of the page; see Domain allowlist in the security settings of the "
+        "organization that OPENAI_API_KEY belongs to."
+    )
+
+
 class UpstreamRejected(UpstreamError):
     """The provider refuses this very request (an unknown model, say). Its code is `upstream_error`."""
 
     default_detail = "The model's provider refused the request."
     retryable = False
+
+
+class WorkflowNotFound(UpstreamRejected):
+    code = "chatkit_workflow_not_found"
+    default_detail = (
+        "OpenAI does not know the workflow; see CHATORCH_CHATKIT_WORKFLOWS, and that OPENAI_API_KEY belongs to the "
+        "workflow's own project."
+    )
+
+
+class HostedNotFound(UpstreamRejected):
+    code = "hosted_not_found"
+    default_detail = "OpenAI has no such thing."
 
 
 class UpstreamInvalid(UpstreamError):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.hosted import is_hosted_id
 
 T = TypeVar("T")
 
@@ -36,10 +37,10 @@ class ThreadCursor:
                 try:
                     when = datetime.fromisoformat(at)
                 except ValueError:
-                    raise _bad_cursor() from None
+                    raise bad_cursor() from None
                 if when.utcoffset() == timedelta() and not _UNSTORABLE.search(id_):
                     return cls(when, id_)
-        raise _bad_cursor()
+        raise bad_cursor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,28 @@ class MessageCursor:
         match _decode(token):
             case ["m", int(position)] if not isinstance(position, bool) and 0 <= position < 2**31:
                 return cls(position)
-        raise _bad_cursor()
+        raise bad_cursor()
 
 
-C = TypeVar("C", ThreadCursor, MessageCursor)
+@dataclass(frozen=True, slots=True)
+class HostedCursor:
+    """A place in a list that the provider keeps: after the thing of this id."""
+
+    id: str
+
+    def encode(self) -> str:
+        return _encode(["h", self.id])
+
+    @classmethod
+    def decode(cls, token: str) -> "HostedCursor":
+        """Raises `InvalidField` for anything that `encode` did not make."""
+        match _decode(token):
+            case ["h", str(id_)] if is_hosted_id(id_):
+                return cls(id_)
+        raise bad_cursor()
+
+
+C = TypeVar("C", ThreadCursor, MessageCursor, HostedCursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +112,9 @@ def _decode(token: str) -> object:
         raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
         return json.loads(raw)
     except (ValueError, binascii.Error, RecursionError):
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
 
 
-def _bad_cursor() -> InvalidField:
+def bad_cursor() -> InvalidField:
+    """For a cursor that no list gave out, or whose place is no more."""
     return InvalidField("after", "is not a cursor that this list gave out")

@@ -1,0 +1,248 @@
+"""ChatKit sessions: opened for a user, exchanged for new ones, cancelled, and kept in a ledger.
+
+The row comes first, then the provider, then the row again. So whatever is lost on the way, the ledger knows of it:
+an answer that never came is `lost` until it would have expired, a process that died leaves rows that any other one
+tidies up, and a sign-out meets a session that is still being opened.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chatorch.domain.model.client_session import (
+    ClientSecret,
+    ClientSession,
+    IssuedSession,
+    SessionId,
+    SessionStatus,
+    opening,
+    refresh_at,
+)
+from chatorch.domain.model.errors import (
+    ChatKitNotConfigured,
+    NotFound,
+    SessionGone,
+    StoreUnavailable,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    WorkflowNotAllowed,
+)
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.services.flights import Flights
+from chatorch.ports.chatkit import ChatKitSessions
+from chatorch.ports.sessions import Activation, SessionStore
+from chatorch.ports.system import Clock, IdFactory, Spawner
+from chatorch.ports.telemetry import SessionTelemetry
+
+SWEEP_S = 2.0
+
+NOTHING_CREATED = (UpstreamAuthFailed, UpstreamRejected, UpstreamRateLimited)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatKitOffer:
+    """What the operator offers: the first workflow is the default. `missing` is the setting without which nothing is.
+
+    Seconds: `life_s` of a session, `refresh_window_s` after its end in which its secret is still exchanged.
+    """
+
+    workflows: tuple[str, ...] = ()
+    missing: str | None = None
+    life_s: int = 600
+    refresh_window_s: int = 600
+
+    def require(self) -> None:
+        """Raises `ChatKitNotConfigured`."""
+        if self.missing is not None:
+            raise ChatKitNotConfigured(self.missing)
+
+    def workflow_for(self, requested: str | None) -> str:
+        """Raises `ChatKitNotConfigured` and `WorkflowNotAllowed`."""
+        self.require()
+        if requested is not None and requested not in self.workflows:
+            raise WorkflowNotAllowed
+        return requested or self.workflows[0]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """What a client is told."""
+
+    session: ClientSession
+    secret: ClientSecret
+
+    @property
+    def refresh_at(self) -> datetime:
+        return refresh_at(self.session)
+
+
+class Sessions:
+    """The ChatKit user of a session is always the principal's own id. What belongs to somebody else is `NotFound`."""
+
+    def __init__(
+        self,
+        *,
+        chatkit: ChatKitSessions,
+        store: SessionStore,
+        clock: Clock,
+        ids: IdFactory,
+        spawner: Spawner,
+        telemetry: SessionTelemetry,
+        offer: ChatKitOffer,
+    ) -> None:
+        self._chatkit = chatkit
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._spawner = spawner
+        self._telemetry = telemetry
+        self._offer = offer
+        self._flights: Flights[OpenedSession] = Flights(spawner, self._give_up)
+        self._unrecorded: set[SessionId] = set()
+
+    async def open(self, principal: Principal, workflow_id: str | None = None) -> OpenedSession:
+        """A new session. One whose caller leaves before it is there is cancelled.
+
+        Raises `ChatKitNotConfigured`, `WorkflowNotAllowed`, `UpstreamError`, `StoreUnavailable`, and `SessionGone`
+        where the user signs out meanwhile.
+        """
+        session = self._new(principal, self._offer.workflow_for(workflow_id))
+        return await self._flights.join(session.id, lambda: self._issue(session))
+
+    async def refresh(self, principal: Principal, secret: ClientSecret) -> OpenedSession:
+        """A new session for the same user and workflow; the old one is cancelled.
+
+        Callers at the same time get the same one. Raises like `open`; `NotFound` for a secret that is not this
+        user's, and `SessionGone` where its session was cancelled, or ended too long ago.
+        """
+        self._offer.require()
+        old = await self._store.find(principal.user_id, secret.hashed())
+        if old is None:
+            raise NotFound
+        until = old.expires_at + timedelta(seconds=self._offer.refresh_window_s)
+        if not old.refreshable or self._clock.now() >= until:
+            raise SessionGone
+        session = self._new(principal, self._offer.workflow_for(old.workflow_id))
+        return await self._flights.join(old.id, lambda: self._issue(session, old.id))
+
+    async def cancel(self, principal: Principal, session_id: SessionId) -> None:
+        """No effect on one that is over. Raises `NotFound`, `StoreUnavailable`, and `UpstreamError`.
+
+        After the latter it is being tried again, until the session expires.
+        """
+        await self._cancel_all_of(await self._store.revoke(principal.user_id, session_id, self._clock.now()))
+
+    async def cancel_all(self, principal: Principal) -> None:
+        """All of the principal's, also those that are being opened. Raises like `cancel`."""
+        await self._cancel_all_of(await self._store.revoke(principal.user_id, None, self._clock.now()))
+
+    # -- upkeep ----------------------------------------------------------------------------------------------------
+
+    async def keep_tidy(self) -> None:
+        """For ever: sweeps every two seconds, where ChatKit is set up."""
+        while self._offer.missing is None:
+            await self._clock.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except StoreUnavailable:
+                self._telemetry.store_unavailable("the ledger of ChatKit sessions")
+            except Exception as error:
+                self._telemetry.failed("the ledger of ChatKit sessions", error)
+
+    async def sweep(self) -> None:
+        """Ends what dead processes left, expires, forgets, and cancels what could not be cancelled yet.
+
+        So ends what belongs to users who were disabled, in whichever process that was. Raises `StoreUnavailable`.
+        """
+        for session_id in list(self._unrecorded):
+            await self._store.settle(session_id, SessionStatus.CANCELLED)
+            self._unrecorded.discard(session_id)
+        await asyncio.gather(*(self._try_to_end(session) for session in await self._store.sweep(self._clock.now())))
+
+    # -- one after the other ---------------------------------------------------------------------------------------
+
+    def _new(self, principal: Principal, workflow_id: str) -> ClientSession:
+        life = timedelta(seconds=self._offer.life_s)
+        return opening(SessionId(self._ids.new("cks")), principal.user_id, workflow_id, self._clock.now(), life)
+
+    async def _issue(self, session: ClientSession, replaces: SessionId | None = None) -> OpenedSession:
+        await self._store.begin(session, replaces)
+        issued = await self._created(session)
+        activation = await self._activated(session, issued, replaces)
+        if activation.ended is not None:
+            self._spawner.spawn(self._try_to_end(activation.ended), f"cancel {activation.ended.id}")
+        if activation.session.status is not SessionStatus.ACTIVE:
+            await self._try_to_end(activation.session)
+            raise SessionGone
+        self._telemetry.session(activation.session, SessionStatus.ACTIVE)
+        return OpenedSession(activation.session, issued.secret)
+
+    async def _created(self, session: ClientSession) -> IssuedSession:
+        try:
+            return await self._chatkit.create(session.user_id, session.workflow_id)
+        except NOTHING_CREATED as error:
+            await self._record(session, SessionStatus.REFUSED, error)
+            raise
+        except UpstreamError as error:
+            await self._record(session, SessionStatus.LOST, error)
+            raise
+
+    async def _activated(self, session: ClientSession, issued: IssuedSession, replaces: SessionId | None) -> Activation:
+        """What cannot be put into the ledger is cancelled at once: nobody could do it later."""
+        try:
+            return await self._store.activate(session.id, issued, self._clock.now(), replaces)
+        except BaseException:
+            await asyncio.shield(self._end_unrecorded(session, issued))
+            raise
+
+    async def _end_unrecorded(self, session: ClientSession, issued: IssuedSession) -> None:
+        try:
+            await self._chatkit.cancel(issued.id)
+        except UpstreamError as error:
+            self._telemetry.session(session, SessionStatus.LOST, error.code)
+        else:
+            self._unrecorded.add(session.id)
+            self._telemetry.session(session, SessionStatus.CANCELLED)
+
+    async def _record(self, session: ClientSession, status: SessionStatus, error: UpstreamError) -> None:
+        """A store that is away must not hide what the provider said; the row is tidied up later."""
+        self._telemetry.session(session, status, error.code)
+        try:
+            await self._store.settle(session.id, status)
+        except StoreUnavailable:
+            self._telemetry.store_unavailable("the end of a ChatKit session")
+
+    async def _give_up(self, opened: OpenedSession) -> None:
+        """Nobody heard the secret."""
+        try:
+            ended = await self._store.revoke(opened.session.user_id, opened.session.id, self._clock.now())
+        except StoreUnavailable:
+            self._telemetry.store_unavailable("the end of a ChatKit session")
+            return
+        for session in ended:
+            await self._try_to_end(session)
+
+    async def _cancel_all_of(self, sessions: Iterable[ClientSession]) -> None:
+        ends = await asyncio.gather(*(self._end(session) for session in sessions), return_exceptions=True)
+        for error in ends:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _end(self, session: ClientSession) -> None:
+        assert session.upstream_id is not None  # noqa: S101  # stores return no others
+        await self._chatkit.cancel(session.upstream_id)
+        self._telemetry.session(session, SessionStatus.CANCELLED)
+        await self._store.settle(session.id, SessionStatus.CANCELLED)
+
+    async def _try_to_end(self, session: ClientSession) -> None:
+        """What fails stays in the ledger, and is tried again by a sweep, this process's or another's."""
+        try:
+            await self._end(session)
+        except UpstreamError as error:
+            self._telemetry.session(session, SessionStatus.CANCELLING, error.code)
+        except StoreUnavailable:
+            self._unrecorded.add(session.id)
+            self._telemetry.store_unavailable("the end of a ChatKit session")
