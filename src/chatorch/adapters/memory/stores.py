@@ -2,6 +2,7 @@
 
 from chatorch.adapters.memory.progress import MemoryRunProgress
 from chatorch.adapters.memory.runs import MemoryRunStore
+from chatorch.adapters.memory.sessions import MemorySessionStore
 from chatorch.adapters.memory.state import State
 from chatorch.adapters.memory.threads import MemoryThreadStore
 from chatorch.adapters.memory.users import MemoryUserStore
@@ -11,8 +12,8 @@ from chatorch.domain.model.run import Interaction
 class MemoryStore:
     """Keeps everything for as long as the process lives. For one event loop: every method is a step without a pause.
 
-    `users`, `threads`, `runs` and `progress` implement the four store ports. While `available` is False every one
-    of their methods raises `StoreUnavailable`, and nothing is changed.
+    `users`, `threads`, `runs`, `progress` and `sessions` implement the store ports. While `available` is False every
+    one of their methods raises `StoreUnavailable`, and nothing is changed.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,7 @@ class MemoryStore:
         self.threads = MemoryThreadStore(self._state)
         self.runs = MemoryRunStore(self._state)
         self.progress = MemoryRunProgress(self._state)
+        self.sessions = MemorySessionStore(self._state)
 
     @property
     def available(self) -> bool:

@@ -9,6 +9,7 @@ from chatorch.adapters.sql.lock import StoreLock, StoreLocked
 from chatorch.adapters.sql.progress import SqlRunProgress
 from chatorch.adapters.sql.runs import SqlRunStore
 from chatorch.adapters.sql.schema import SchemaMismatch, migrate
+from chatorch.adapters.sql.sessions import SqlSessionStore
 from chatorch.adapters.sql.threads import SqlThreadStore
 from chatorch.adapters.sql.urls import open_database, open_lock
 from chatorch.adapters.sql.users import SqlUserStore
@@ -18,6 +19,7 @@ __all__ = [
     "SchemaMismatch",
     "SqlRunProgress",
     "SqlRunStore",
+    "SqlSessionStore",
     "SqlThreadStore",
     "SqlUserStore",
     "StoreLock",

@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from chatorch.adapters.sql.tables import messages, runs, threads, users
+from chatorch.adapters.sql.tables import chatkit_sessions, messages, runs, threads, users
+from chatorch.domain.model.client_session import ClientSession, SessionId, SessionStatus
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -26,6 +27,7 @@ _ROLES = {role.value: role for role in Role}
 _MESSAGE_STATUSES = {status.value: status for status in MessageStatus}
 
 SELECT_USER = select(users)
+SELECT_SESSION = select(chatkit_sessions)
 SELECT_THREAD = select(threads)
 SELECT_MESSAGE = select(
     messages.c.id,
@@ -189,6 +191,36 @@ def interaction_values(interaction: Interaction) -> Values:
         "error_code": interaction.error_code,
         "created_at": interaction.created_at,
         "guest_label": interaction.guest_label,
+    }
+
+
+def to_session(row: AnyRow) -> ClientSession:
+    return ClientSession(
+        id=SessionId(row.id),
+        user_id=UserId(row.user_id),
+        workflow_id=row.workflow_id,
+        status=SessionStatus(row.status),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        retry_at=row.retry_at,
+        upstream_id=row.upstream_id,
+        secret_hash=row.secret_hash,
+        refreshable=row.refreshable,
+    )
+
+
+def session_values(session: ClientSession) -> Values:
+    return {
+        "id": session.id,
+        "user_id": session.user_id,
+        "workflow_id": session.workflow_id,
+        "status": session.status.value,
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "retry_at": session.retry_at,
+        "upstream_id": session.upstream_id,
+        "secret_hash": session.secret_hash,
+        "refreshable": session.refreshable,
     }
 
 

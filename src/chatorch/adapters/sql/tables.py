@@ -136,3 +136,20 @@ interactions = Table(
     Column("created_at", UtcTime, nullable=False, index=True),
     Column("guest_label", Text),
 )
+
+chatkit_sessions = Table(
+    "chatkit_sessions",
+    metadata,
+    Column("id", KEY_TEXT, primary_key=True),
+    Column("user_id", KEY_TEXT, nullable=False),
+    Column("workflow_id", Text, nullable=False),
+    Column("status", KEY_TEXT, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("retry_at", UtcTime, nullable=False),
+    Column("upstream_id", KEY_TEXT),
+    Column("secret_hash", KEY_TEXT),
+    Column("refreshable", Boolean, nullable=False),
+    Index(None, "user_id", "secret_hash"),
+    Index(None, "status", "expires_at"),
+)
