@@ -1,13 +1,17 @@
-"""What live runs say: Prometheus collectors, and a log line where a run ends (at DEBUG also where it begins)."""
+"""What live runs and ChatKit sessions say: Prometheus collectors, and log lines.
+
+One where a run ends (at DEBUG also where it begins), and one for what becomes of a session.
+"""
 
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from chatorch.domain.model.client_session import ClientSession, SessionStatus
 from chatorch.domain.model.run import Run
 from chatorch.ports.runs import Ending
-from chatorch.ports.telemetry import RunTelemetry
+from chatorch.ports.telemetry import RunTelemetry, SessionTelemetry
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
 RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -15,7 +19,7 @@ RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 log = structlog.get_logger(__name__)
 
 
-class PrometheusTelemetry(RunTelemetry):
+class PrometheusTelemetry(RunTelemetry, SessionTelemetry):
     """Records into collectors of its own in the registry handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -29,6 +33,9 @@ class PrometheusTelemetry(RunTelemetry):
         )
         self._pieces = counter("chatorch_pieces_total", "Pieces of text that came from the model.")
         self._tokens = counter("chatorch_tokens_total", "Tokens of finished runs.", "kind")
+        self._sessions = counter(
+            "chatorch_chatkit_sessions_total", "What became of ChatKit sessions.", "status", "code"
+        )
         self._lost = counter("chatorch_runs_lost_total", "Runs executed here that somebody else ended.")
         self._faults = counter("chatorch_faults_total", "Errors of our own that nobody expected.", "what")
         self._store_failures = counter("chatorch_store_failures_total", "Writes to be tried again.", "what")
@@ -68,6 +75,14 @@ class PrometheusTelemetry(RunTelemetry):
 
     def interrupted(self, count: int, reason: str) -> None:
         log.info("runs_interrupted", count=count, reason=reason)
+
+    def session(self, session: ClientSession, status: SessionStatus, code: str | None = None) -> None:
+        self._sessions.labels(status.value, code or "").inc()
+        said = {"session_id": session.id, "user_id": session.user_id, "status": status.value}
+        if code is None:
+            log.info("chatkit_session", **said)
+        else:
+            log.warning("chatkit_session", **said, code=code)
 
     def failed(self, what: str, error: BaseException) -> None:
         self._faults.labels(what).inc()

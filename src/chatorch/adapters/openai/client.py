@@ -19,18 +19,18 @@ _OPTIONS = FinalRequestOptions.construct(
 )
 
 
-def http_client_for(base_url: str) -> httpx2.AsyncClient:
+def http_client_for(base_url: str, *, error_bodies: bool = False) -> httpx2.AsyncClient:
     """Ours: aiohttp underneath, redirects followed as the SDK does, bodies uncompressed.
 
     Credentials in the address are sent as Basic authentication, instead of the key, as httpx does; but they are
-    taken out of it, since httpx2 logs every address.
+    taken out of it, since httpx2 logs every address. `error_bodies`: see `AiohttpTransport`.
     """
     parts = urlsplit(base_url)
     auth = httpx2.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     # The SDK's own choice of authorities; it takes 20 ms to load, so not where nothing needs it.
     ssl_context = httpx2.create_ssl_context() if parts.scheme == "https" else None
     return httpx2.AsyncClient(
-        transport=AiohttpTransport(proxy=proxy_for(base_url), ssl_context=ssl_context),
+        transport=AiohttpTransport(proxy=proxy_for(base_url), ssl_context=ssl_context, error_bodies=error_bodies),
         auth=auth,
         headers={"accept-encoding": "identity"},
         timeout=None,

@@ -21,6 +21,7 @@ from chatorch.adapters.openai.errors import failure_of, failure_of_status
 from chatorch.domain.model.errors import UpstreamError
 
 CONNECT_TIMEOUT = 10.0
+MAX_ERROR_BYTES = 16 * 1024
 
 SOURCE_EXTENSION = "chatorch.source"
 """The response extension that holds the response's `ByteSource`."""
@@ -49,7 +50,10 @@ current_attempt: ContextVar[Attempt | None] = ContextVar("current_attempt", defa
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Any number of connections, no read time-outs, no redirects, no cookies. Errors are httpx2's."""
+    """Any number of connections, no read time-outs, no redirects, no cookies. Errors are httpx2's.
+
+    `error_bodies`: whether the body of an error is read, as far as `MAX_ERROR_BYTES`, for the code in it.
+    """
 
     def __init__(
         self,
@@ -57,7 +61,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
+        error_bodies: bool = False,
     ) -> None:
+        self._error_bodies = error_bodies
         self._ssl: ssl.SSLContext | bool = ssl_context or True
         self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
@@ -74,10 +80,11 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             raise
         body = _Body(answer, self._open)
         if answer.status >= 400:
-            # Nobody needs the body of an error, and it may echo the key.
-            await body.aclose()
             attempt.failure = failure_of_status(answer.status, answer.headers)
-            return httpx2.Response(answer.status, headers=_headers(answer), content=b"", request=request)
+            # Hardly anybody needs the body of an error, and it may echo the key.
+            content = await _beginning(body) if self._error_bodies else b""
+            await body.aclose()
+            return httpx2.Response(answer.status, headers=_headers(answer), content=content, request=request)
         return httpx2.Response(
             answer.status,
             headers=_headers(answer),
@@ -141,6 +148,19 @@ class _Body(httpx2.AsyncByteStream, ByteSource):
     async def aclose(self) -> None:
         self._live.discard(self)
         self._answer.close()
+
+
+async def _beginning(body: _Body) -> bytes:
+    """What there is of it within the limit; nothing of a body that breaks off or is longer."""
+    content = b""
+    try:
+        while data := await body.read():
+            content += data
+            if len(content) > MAX_ERROR_BYTES:
+                return b""
+    except (aiohttp.ClientError, OSError):
+        return b""
+    return content
 
 
 def proxy_for(url: str) -> str | None:
