@@ -8,10 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
+from chatorch.adapters.system import SystemClock
 from tests.support.api import Api, Apis, LiveRun, ask, live_run, problem_of, said
+from tests.support.chatkit import SETTINGS, FakeChatKit
 from tests.support.operations import Operation, operations
 
 CHAT = "/api/chat/protected"
+CHATS = ("/api/chat", CHAT)
 
 
 def rows_of(api: Api) -> dict[str, list[tuple[Any, ...]]]:
@@ -26,7 +29,7 @@ def rows_of(api: Api) -> dict[str, list[tuple[Any, ...]]]:
 
 def bodies_for(operation: Operation, ids: list[str]) -> list[dict[str, Any]]:
     """Bodies that are right in everything but whose things they name."""
-    if operation.path.startswith("/api/chat"):
+    if operation.path in CHATS:
         return [said("intruding", thread_id=given) for given in ids]
     if operation.method == "PATCH":
         return [{"title": "taken over"}, {"metadata": {"taken": "over"}}]
@@ -36,7 +39,8 @@ def bodies_for(operation: Operation, ids: list[str]) -> list[dict[str, Any]]:
 @pytest.fixture
 async def quiet(apis: Apis) -> Api:
     """Writes nothing by itself while a run is live."""
-    return await apis.start(checkpoint_s=600, lease_s=1200)
+    chatkit = FakeChatKit(SystemClock())
+    return await apis.start(swapped={"chatkit": chatkit}, checkpoint_s=600, lease_s=1200, **SETTINGS)
 
 
 async def ids_of(client: httpx.AsyncClient, live: LiveRun) -> list[str]:
@@ -58,7 +62,7 @@ async def test_every_foreign_id_on_every_operation_is_not_found_and_changes_noth
         assert len(ids) == 8
         before, calls, tried = rows_of(quiet), len(quiet.model.calls), 0
         for operation in operations(quiet.app):
-            if not operation.parameters and not operation.path.startswith("/api/chat"):
+            if not operation.parameters and operation.path not in CHATS:
                 continue
             for given, body in itertools.product(ids if operation.parameters else ["x"], bodies_for(operation, ids)):
                 values = dict.fromkeys(operation.parameters, given)

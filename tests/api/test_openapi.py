@@ -12,10 +12,12 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
+from chatorch.adapters.system import SystemClock
 from chatorch.entrypoints.app import create_app
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.settings import Settings
 from tests.support.api import SECRET_KEY, Api, Apis, ask
+from tests.support.chatkit import SETTINGS, FakeChatKit
 from tests.support.sizes import size
 
 CHECKS = [
@@ -32,7 +34,8 @@ OPERATIONS = {op.label: op for op in (r.ok() for r in schemathesis.openapi.from_
 
 @pytest.fixture
 async def client(apis: Apis) -> httpx.AsyncClient:
-    api = await apis.start(allowed_models="*", max_live_runs_per_user=10_000)
+    swapped: dict[str, object] = {"chatkit": FakeChatKit(SystemClock())}
+    api = await apis.start(swapped=swapped, allowed_models="*", max_live_runs_per_user=10_000, **SETTINGS)
     return await api.user("alice")
 
 
@@ -49,7 +52,7 @@ async def send(client: httpx.AsyncClient, case: schemathesis.Case) -> httpx.Resp
 async def put_in_what_is_there(client: httpx.AsyncClient, case: schemathesis.Case) -> None:
     """Names a thread and a run of the caller's, so that the request gets past the look-up."""
     if case.path_parameters:
-        there = await ask(client)
+        there = {"session_id": "cks_x", **await ask(client)}
         case.path_parameters = {name: there[name] for name in case.path_parameters}
     if isinstance(case.body, dict):
         case.body = {name: value for name, value in case.body.items() if name not in {"thread_id", "user_id"}}
@@ -92,5 +95,8 @@ def test_the_document_names_every_operation_of_the_contract() -> None:
         "GET /api/runs/{run_id}", "GET /api/runs/{run_id}/events", "POST /api/runs/{run_id}/cancel",
         "POST /api/runs/{run_id}/retry", "GET /api/threads", "GET /api/threads/{thread_id}",
         "PATCH /api/threads/{thread_id}", "DELETE /api/threads/{thread_id}", "GET /api/threads/{thread_id}/messages",
+        "POST /api/chatkit/session", "POST /api/chatkit/refresh", "DELETE /api/chatkit/session",
+        "DELETE /api/chatkit/session/{session_id}", "GET /api/chatkit/threads",
+        "GET /api/chatkit/threads/{thread_id}/items", "DELETE /api/chatkit/threads/{thread_id}",
         "GET /health", "GET /health/live", "GET /health/ready", "GET /metrics",
     }  # fmt: skip

@@ -126,6 +126,7 @@ def in_memory(store: MemoryStore) -> dict[str, object]:
         "threads": store.threads,
         "run_store": store.runs,
         "progress": store.progress,
+        "session_store": store.sessions,
     }
 
 

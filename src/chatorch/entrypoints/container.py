@@ -18,6 +18,7 @@ from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.adapters.memory.run_relay import MemoryRunRelay
 from chatorch.adapters.offline_model import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.openai.chatkit import OpenAIChatKit, SessionOptions
 from chatorch.adapters.openai.deadlines import Deadlines
 from chatorch.adapters.redis.connections import RedisConnections
 from chatorch.adapters.redis.link import RedisLink
@@ -27,6 +28,7 @@ from chatorch.adapters.redis.run_relay import RedisRunRelay
 from chatorch.adapters.sql import (
     SqlRunProgress,
     SqlRunStore,
+    SqlSessionStore,
     SqlThreadStore,
     SqlUserStore,
     StoreLock,
@@ -42,9 +44,11 @@ from chatorch.domain.services.accounts import Accounts
 from chatorch.domain.services.authentication import Authentication
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.executions import Executions, ExecutionSettings
+from chatorch.domain.services.hosted import HostedHistory
 from chatorch.domain.services.live import Live
 from chatorch.domain.services.recovery import Recovery
 from chatorch.domain.services.runs import Runs
+from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.envelope import envelope
 from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.answers import Answers
@@ -71,6 +75,34 @@ def _chat_model(settings: Settings, clock: Clock) -> ChatModel:
     key = settings.openai_api_key
     return OpenAIChatModel(
         key.get_secret_value() if key else None, base_url=settings.openai_base_url, deadlines=deadlines
+    )
+
+
+def _chatkit(settings: Settings) -> OpenAIChatKit:
+    key = settings.openai_api_key if settings.chatkit_missing is None else None
+    options = SessionOptions(
+        life_s=settings.chatkit_session_life_s,
+        requests_per_minute=settings.chatkit_requests_per_minute,
+        file_upload=settings.chatkit_file_upload,
+        max_files=settings.chatkit_max_files,
+        max_file_mb=settings.chatkit_max_file_mb,
+        history=settings.chatkit_history,
+        recent_threads=settings.chatkit_recent_threads,
+    )
+    return OpenAIChatKit(
+        key.get_secret_value() if key else None,
+        settings.openai_base_url,
+        options=options,
+        deadline_s=settings.chatkit_timeout_s,
+    )
+
+
+def _chatkit_offer(settings: Settings) -> ChatKitOffer:
+    return ChatKitOffer(
+        workflows=settings.chatkit_workflows,
+        missing=settings.chatkit_missing,
+        life_s=settings.chatkit_session_life_s,
+        refresh_window_s=settings.chatkit_refresh_window_s,
     )
 
 
@@ -138,6 +170,7 @@ class Container(containers.DeclarativeContainer):
     threads = providers.Singleton(SqlThreadStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
     progress = providers.Singleton(SqlRunProgress, database)
+    session_store = providers.Singleton(SqlSessionStore, database)
     between = providers.Singleton(_between, settings)
     run_log = between.provided.run_log
     relay = between.provided.relay
@@ -145,6 +178,7 @@ class Container(containers.DeclarativeContainer):
     noticeboard = between.provided.noticeboard
     metrics = providers.Singleton(Metrics, registry, between.provided.redis_up)
     chat_model = providers.Singleton(_chat_model, settings, clock)
+    chatkit = providers.Singleton(_chatkit, settings)
     passwords = providers.Singleton(Argon2PasswordHasher, workers=settings.provided.password_workers)
     tokens = providers.Singleton(_tokens, settings)
 
@@ -204,6 +238,18 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
         token_life_s=settings.provided.access_token_life_s,
     )
+    chatkit_offer = providers.Singleton(_chatkit_offer, settings)
+    sessions = providers.Singleton(
+        Sessions,
+        chatkit=chatkit,
+        store=session_store,
+        clock=clock,
+        ids=ids,
+        spawner=spawner,
+        telemetry=telemetry,
+        offer=chatkit_offer,
+    )
+    hosted_history = providers.Singleton(HostedHistory, threads=chatkit, offer=chatkit_offer)
     live = providers.Singleton(Live, connections=connections, clock=clock)
     accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
 
@@ -237,12 +283,13 @@ class Container(containers.DeclarativeContainer):
             executions.provided.keep_grace,
             executions.provided.keep_cancelling,
             recovery.provided.keep_watch,
+            sessions.provided.keep_tidy,
             fleet.provided.keep_posted,
             sockets.provided.keep_checked,
             providers.Factory(partial, leave_with_parent, clock),
             providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),
         ),
         parts=between.provided.parts,
-        closing=providers.List(spawner, chat_model, passwords),
+        closing=providers.List(spawner, chat_model, chatkit, passwords),
         drain_limit_s=settings.provided.drain_limit_s,
     )

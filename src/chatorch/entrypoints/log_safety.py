@@ -21,6 +21,7 @@ _SECRET_KEY = re.compile(
 _SECRET_VALUE = re.compile(
     r"\b(bearer|basic)\s+[\w.~+/=-]{8,}"  # an Authorization header
     r"|\bsk-[\w-]{8,}"  # a key of OpenAI's
+    r"|\bek_[\w-]{8,}"  # a client secret of ChatKit's
     r"|\beyJ[\w-]{8,}\.[\w-]+(\.[\w-]*)?"  # a JWT
     r"|(?<=://)[^/\s@]+@",  # the user info of an address
     re.I,
@@ -124,7 +125,7 @@ def _may_hold_secret(value: str) -> bool:
     if len(value) < MIN_SECRET_CHARS:
         return False
     low = value.lower()
-    return "://" in low or "sk-" in low or "eyj" in low or "bearer" in low or "basic" in low
+    return "://" in low or "sk-" in low or "ek_" in low or "eyj" in low or "bearer" in low or "basic" in low
 
 
 def _plain(value: Any) -> Any:

@@ -82,7 +82,14 @@ def _origins(value: frozenset[str]) -> frozenset[str]:
     return value
 
 
+def _workflows(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(name.replace("_", "").replace("-", "").isalnum() and name.isascii() for name in value):
+        raise ValueError("must be ids of workflows, such as wf_123, separated by commas")
+    return tuple(dict.fromkeys(value))
+
+
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
+Workflows = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_workflows)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -140,6 +147,17 @@ class Settings(BaseSettings):
     ws_queue_bytes: Count = 1_048_576
     ws_deflate: bool = False
 
+    chatkit_workflows: Workflows = ()
+    chatkit_session_life_s: Count = 600
+    chatkit_refresh_window_s: Count = 600
+    chatkit_requests_per_minute: Count = 10
+    chatkit_file_upload: bool = False
+    chatkit_max_files: Count | None = None
+    chatkit_max_file_mb: Annotated[int, Field(gt=0, le=512)] | None = None
+    chatkit_history: bool = True
+    chatkit_recent_threads: Count | None = None
+    chatkit_timeout_s: Annotated[float, Field(gt=0, le=45)] = 15
+
     log_format: Literal["json", "console"] | None = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
@@ -152,6 +170,13 @@ class Settings(BaseSettings):
     def offline(self) -> bool:
         """No provider is named, so the offline model answers."""
         return self.openai_api_key is None and self.openai_base_url is None
+
+    @property
+    def chatkit_missing(self) -> str | None:
+        """The setting without which there is no hosted ChatKit."""
+        if self.openai_api_key is None:
+            return "OPENAI_API_KEY"
+        return None if self.chatkit_workflows else f"{PREFIX}CHATKIT_WORKFLOWS"
 
     @model_validator(mode="after")
     def _heartbeats_fit_into_the_lease(self) -> Self:

@@ -22,6 +22,8 @@ STATUSES: dict[type[e.ChatorchError], int] = {
     e.NotFound: 404,
     e.Conflict: 409,
     e.TooManyRuns: 429,
+    e.SessionGone: 410,
+    e.ChatKitNotConfigured: 503,
     e.Unavailable: 503,
     e.UpstreamError: 502,
     e.UpstreamRateLimited: 503,
@@ -33,6 +35,7 @@ STATUSES: dict[type[e.ChatorchError], int] = {
 FIELDS: dict[type[e.ChatorchError], str] = {
     e.RoleNotAllowed: "messages",
     e.ModelNotAllowed: "model",
+    e.WorkflowNotAllowed: "workflow_id",
     e.IdempotencyKeyReused: "Idempotency-Key",
 }
 

@@ -8,10 +8,12 @@ import msgspec
 from starlette.responses import Response
 
 from chatorch.domain.model.conversation import Message, Thread, Usage
+from chatorch.domain.model.hosted import HostedItem, HostedThread
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.live import Announcement
 from chatorch.domain.model.paging import Page
 from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.domain.services.sessions import OpenedSession
 
 T = TypeVar("T")
 
@@ -108,6 +110,35 @@ def me_view(principal: Principal) -> Json:
         "user_id": principal.user_id,
         "username": principal.username,
         "scope": scope_text(principal.scopes),
+    }
+
+
+def session_view(opened: OpenedSession, thread_id: str | None = None) -> Json:
+    view = {
+        "session_id": opened.session.id,
+        "client_secret": opened.secret.reveal(),
+        "expires_at": rfc3339(opened.session.expires_at),
+        "refresh_at": rfc3339(opened.refresh_at),
+    }
+    return view if thread_id is None else {**view, "thread_id": thread_id}
+
+
+def hosted_thread_view(thread: HostedThread) -> Json:
+    return {
+        "id": thread.id,
+        "title": thread.title,
+        "status": thread.status,
+        "created_at": rfc3339(thread.created_at),
+    }
+
+
+def hosted_item_view(item: HostedItem) -> Json:
+    return {
+        **item.members,
+        "id": item.id,
+        "thread_id": item.thread_id,
+        "type": item.type,
+        "created_at": rfc3339(item.created_at),
     }
 
 

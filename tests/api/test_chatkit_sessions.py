@@ -1,0 +1,329 @@
+"""Sessions of hosted ChatKit, as a page gets, exchanges and cancels them."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+from dependency_injector import providers
+
+from chatorch.adapters.memory.stores import MemoryStore
+from chatorch.adapters.system import SystemClock
+from chatorch.domain.model.errors import UpstreamTimeout, UpstreamUnavailable
+from chatorch.domain.services import sessions as sessions_module
+from tests.support.api import RFC3339_UTC, Api, Apis, in_memory, problem_of
+from tests.support.chatkit import SETTINGS, WORKFLOW, FakeChatKit
+from tests.support.eventually import eventually
+from tests.support.fakes import FakeClock, Pause
+
+SESSION, REFRESH = "/api/chatkit/session", "/api/chatkit/refresh"
+
+
+@pytest.fixture
+def chatkit() -> FakeChatKit:
+    return FakeChatKit(SystemClock())
+
+
+@pytest.fixture
+async def api(apis: Apis, chatkit: FakeChatKit) -> Api:
+    return await apis.start(swapped={"chatkit": chatkit}, **SETTINGS)
+
+
+async def opened(client: httpx.AsyncClient, **body: str) -> dict[str, str]:
+    answer = await client.post(SESSION, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def refreshed(client: httpx.AsyncClient, secret: str) -> httpx.Response:
+    return await client.post(REFRESH, json={"client_secret": secret})
+
+
+async def until_cancelled(chatkit: FakeChatKit, expected: list[int]) -> None:
+    async def look() -> bool:
+        return chatkit.cancels == expected
+
+    await eventually(look)
+
+
+# -- opening ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_is_the_callers_own_and_is_not_to_be_stored(
+    alice: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    answer = await alice.post(SESSION)
+    body = answer.json()
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert body.keys() == {"session_id", "client_secret", "expires_at", "refresh_at"}
+    assert body["session_id"].startswith("cks_")
+    assert RFC3339_UTC.fullmatch(body["expires_at"])
+    times = [datetime.fromisoformat(body[name]) for name in ("refresh_at", "expires_at")]
+    assert (times[1] - times[0]).total_seconds() == pytest.approx(120, abs=1)
+    (created,) = chatkit.sessions.values()
+    assert created.user_id == (await alice.get("/api/me")).json()["user_id"]
+    assert (created.workflow_id, created.issued.secret.reveal()) == (WORKFLOW, body["client_secret"])
+
+
+async def test_a_workflow_is_chosen_among_those_of_the_operator(alice: httpx.AsyncClient, chatkit: FakeChatKit) -> None:
+    await opened(alice, workflow_id="wf_two")
+    assert [created.workflow_id for created in chatkit.sessions.values()] == ["wf_two"]
+    body = problem_of(
+        await alice.post(SESSION, json={"workflow_id": "wf_other"}), 422, "workflow_not_allowed", "errors"
+    )
+    assert body["errors"][0]["field"] == "workflow_id"
+    assert "CHATORCH_CHATKIT_WORKFLOWS" in body["detail"]
+    assert chatkit.asked == 1
+
+
+@pytest.mark.parametrize("field", ["user", "user_id", "users", "workflow"])
+async def test_nobody_can_name_another_user(alice: httpx.AsyncClient, chatkit: FakeChatKit, field: str) -> None:
+    answer = await alice.post(SESSION, json={field: "usr_somebody"})
+    problem_of(answer, 422, "invalid_request", "errors")
+    answer = await alice.post(REFRESH, json={"client_secret": "ek_x", field: "usr_somebody"})
+    problem_of(answer, 422, "invalid_request", "errors")
+    assert chatkit.asked == 0
+
+
+async def test_a_guest_gets_none(apis: Apis, chatkit: FakeChatKit) -> None:
+    api = await apis.start(swapped={"chatkit": chatkit}, anonymous_chat=True, **SETTINGS)
+    guest = api.anonymous()
+    for answer in [await guest.post(SESSION), await refreshed(guest, "ek_x"), await guest.delete(SESSION)]:
+        problem_of(answer, 401, "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [({"openai_api_key": None}, "OPENAI_API_KEY"), ({"chatkit_workflows": ""}, "CHATORCH_CHATKIT_WORKFLOWS")],
+)
+async def test_without_a_key_or_a_workflow_the_answer_names_the_setting(
+    apis: Apis, settings: dict[str, object], missing: str
+) -> None:
+    api = await apis.start(**{**SETTINGS, **settings})
+    alice = await api.user("alice")
+    answers = [
+        await alice.post(SESSION),
+        await refreshed(alice, "ek_secret00000001"),
+        await alice.get("/api/chatkit/threads"),
+        await alice.get("/api/chatkit/threads/cthr_1/items"),
+        await alice.delete("/api/chatkit/threads/cthr_1"),
+    ]
+    for answer in answers:
+        assert missing in problem_of(answer, 503, "chatkit_not_configured")["detail"]
+        assert "Retry-After" not in answer.headers
+    assert (await alice.delete(SESSION)).status_code == 204
+
+
+async def test_a_hosted_thread_that_is_the_callers_is_given_back(
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    me = (await alice.get("/api/me")).json()["user_id"]
+    chatkit.add_thread("cthr_1", me, SystemClock().now(), "hello")
+    assert (await opened(alice, thread_id="cthr_1"))["thread_id"] == "cthr_1"
+    problem_of(await bob.post(SESSION, json={"thread_id": "cthr_1"}), 404, "not_found")
+    for bad in ("cthr_2", "../sessions", "a/b", "a?b", "%2e"):
+        problem_of(await alice.post(SESSION, json={"thread_id": bad}), 404, "not_found")
+    assert chatkit.asked == 1
+
+
+# -- refreshing ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_refresh_gives_a_new_session_of_the_same_workflow_and_cancels_the_old(
+    alice: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    old = await opened(alice, workflow_id="wf_two")
+    answer = await alice.post(REFRESH, json={"token": old["client_secret"]})
+    new = answer.json()
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert new.keys() == old.keys()
+    assert new["client_secret"] != old["client_secret"]
+    assert new["session_id"] != old["session_id"]
+    assert {created.workflow_id for created in chatkit.sessions.values()} == {"wf_two"}
+    await until_cancelled(chatkit, [1, 0])
+
+
+async def test_a_secret_that_is_unknown_or_somebody_elses_is_not_found(
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    mine = await opened(alice)
+    for secret in (mine["client_secret"], "ek_unknown", "x", "é" * 100):
+        problem_of(await refreshed(bob, secret), 404, "not_found")
+    assert (chatkit.asked, chatkit.cancels) == (1, [0])
+
+
+async def test_two_tabs_at_once_get_the_same_session(alice: httpx.AsyncClient, chatkit: FakeChatKit) -> None:
+    old = await opened(alice)
+    pause = Pause()
+    chatkit.creating.append(pause)
+    tabs = [asyncio.ensure_future(refreshed(alice, old["client_secret"])) for _ in range(2)]
+    await pause.reached()
+    for _ in range(100):  # the other tab looks into the ledger meanwhile
+        await asyncio.sleep(0.001)
+    pause.go_on()
+    first, second = [answer.json() for answer in await asyncio.gather(*tabs)]
+    assert first == second
+    assert len(chatkit.sessions) == 2
+    await until_cancelled(chatkit, [1, 0])
+
+
+async def test_two_workers_give_each_tab_its_own_and_cancel_the_old_once(
+    apis: Apis, chatkit: FakeChatKit, store: MemoryStore
+) -> None:
+    workers = [await apis.start(swapped={**in_memory(store), "chatkit": chatkit}, **SETTINGS) for _ in range(2)]
+    first = await workers[0].user("alice")
+    second = await workers[1].sign_in("alice")
+    old = await opened(first)
+    pauses = [Pause(), Pause()]
+    chatkit.creating.extend(pauses)
+    tabs = [asyncio.ensure_future(refreshed(tab, old["client_secret"])) for tab in (first, second)]
+    for pause in pauses:
+        await pause.reached()
+    for pause in pauses:
+        pause.go_on()
+    answers = [answer.json() for answer in await asyncio.gather(*tabs)]
+    assert len({answer["client_secret"] for answer in answers}) == 2
+    await until_cancelled(chatkit, [1, 0, 0])
+
+
+async def test_a_tab_that_comes_a_little_later_is_served_too(alice: httpx.AsyncClient, chatkit: FakeChatKit) -> None:
+    old = await opened(alice)
+    assert (await refreshed(alice, old["client_secret"])).status_code == 200
+    assert (await refreshed(alice, old["client_secret"])).status_code == 200
+    await until_cancelled(chatkit, [1, 0, 0])
+
+
+@pytest.mark.parametrize(("after_s", "status"), [(590, 200), (1190, 200), (1201, 410), (100_000, 404)])
+async def test_a_secret_is_taken_until_ten_minutes_after_its_end(apis: Apis, after_s: float, status: int) -> None:
+    clock = FakeClock()
+    chatkit = FakeChatKit(clock)
+    api = await apis.start(swapped={"chatkit": chatkit, "clock": clock}, access_token_life_s=200_000, **SETTINGS)
+    alice = await api.user("alice")
+    old = await opened(alice)
+    clock.wall_offset = timedelta(seconds=after_s)
+    await api.container.sessions().sweep()
+    await api.container.sessions().sweep()
+    answer = await refreshed(alice, old["client_secret"])
+    assert answer.status_code == status, answer.text
+    if status == 410:
+        problem_of(answer, 410, "session_gone")
+
+
+# -- cancelling ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_session_is_cancelled_at_the_provider_and_cannot_be_refreshed(
+    alice: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    one, other = await opened(alice), await opened(alice)
+    answer = await alice.delete(f"{SESSION}/{one['session_id']}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert chatkit.cancels == [1, 0]
+    problem_of(await refreshed(alice, one["client_secret"]), 410, "session_gone")
+    assert (await alice.delete(f"{SESSION}/{one['session_id']}")).status_code == 204
+    assert chatkit.cancels == [1, 0]
+    assert (await refreshed(alice, other["client_secret"])).status_code == 200
+
+
+async def test_a_foreign_session_cannot_be_cancelled(
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    mine = await opened(alice)
+    for given in (mine["session_id"], "cks_unknown", "x" * 3000, "%00", "..%2f", "é"):
+        problem_of(await bob.delete(f"{SESSION}/{given}"), 404, "not_found")
+    assert (await bob.delete(SESSION)).status_code == 204
+    assert chatkit.cancels == [0]
+
+
+async def test_signing_out_cancels_all_of_the_callers_and_nobody_elses(
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    mine = [await opened(alice) for _ in range(3)]
+    await opened(bob)
+    assert (await alice.delete(SESSION)).status_code == 204
+    assert chatkit.cancels == [1, 1, 1, 0]
+    for session in mine:
+        problem_of(await refreshed(alice, session["client_secret"]), 410, "session_gone")
+
+
+async def test_signing_out_while_a_refresh_is_under_way_leaves_no_session(
+    alice: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    old = await opened(alice)
+    pause = Pause()
+    chatkit.creating.append(pause)
+    refreshing = asyncio.ensure_future(refreshed(alice, old["client_secret"]))
+    await pause.reached()
+    assert (await alice.delete(SESSION)).status_code == 204
+    pause.go_on()
+    problem_of(await refreshing, 410, "session_gone")
+    assert chatkit.cancels == [1, 1]
+
+
+async def test_a_cancel_that_fails_is_told_and_tried_again(apis: Apis) -> None:
+    clock = FakeClock()
+    chatkit = FakeChatKit(clock)
+    api = await apis.start(swapped={"chatkit": chatkit, "clock": clock}, **SETTINGS)
+    alice = await api.user("alice")
+    session = await opened(alice)
+    chatkit.cancelling.append(UpstreamUnavailable())
+    problem_of(await alice.delete(SESSION), 503, "upstream_unavailable")
+    problem_of(await refreshed(alice, session["client_secret"]), 410, "session_gone")
+    assert chatkit.cancels == [0]
+    clock.wall_offset = timedelta(seconds=31)
+    await api.container.sessions().sweep()
+    await until_cancelled(chatkit, [1])
+
+
+async def test_a_disabled_users_sessions_are_cancelled_within_seconds(apis: Apis) -> None:
+    clock = FakeClock()
+    chatkit = FakeChatKit(clock)
+    api = await apis.start(swapped={"chatkit": chatkit, "clock": clock}, **SETTINGS)
+    alice, bob = await api.user("alice"), await api.user("bob")
+    await opened(alice)
+    await opened(bob)
+    await api.container.accounts().set_disabled("alice", True)
+    await clock.until_asleep()
+    await clock.advance(sessions_module.SWEEP_S)
+    await until_cancelled(chatkit, [1, 0])
+
+
+# -- what fails ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_provider_does_not_answer_is_a_problem_and_no_session(
+    alice: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
+    chatkit.creating.append(UpstreamTimeout())
+    problem_of(await alice.post(SESSION), 504, "upstream_timeout")
+    await opened(alice)
+
+
+async def test_a_store_that_is_away_is_503_at_every_step_and_leaves_nothing_usable(
+    apis: Apis, store: MemoryStore, chatkit: FakeChatKit
+) -> None:
+    api = await apis.start(swapped={**in_memory(store), "chatkit": chatkit}, **SETTINGS)
+    alice = await api.user("alice")
+    session = await opened(alice)
+    await alice.get("/api/me")
+    store.available = False
+    for answer in [await alice.post(SESSION), await refreshed(alice, session["client_secret"]),
+                   await alice.delete(SESSION), await alice.delete(f"{SESSION}/x")]:  # fmt: skip
+        problem_of(answer, 503, "store_unavailable")
+    assert len(chatkit.sessions) == 1
+    store.available = True
+    pause = Pause()
+    chatkit.creating.append(pause)
+    opening = asyncio.ensure_future(alice.post(SESSION))
+    await pause.reached()
+    store.available = False
+    pause.go_on()
+    problem_of(await opening, 503, "store_unavailable")
+    assert chatkit.cancels == [0, 1]
+
+
+def test_every_provider_of_the_container_for_chatkit_resolves(api: Api) -> None:
+    for name in ("sessions", "hosted_history", "chatkit_offer", "session_store"):
+        provider = getattr(api.container, name)
+        assert isinstance(provider, providers.Provider)
+        assert provider() is not None
