@@ -7,13 +7,22 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, delete, select
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.adapters.sql import Database, SqlRunProgress, SqlRunStore, SqlThreadStore, SqlUserStore, open_database
+from chatorch.adapters.sql import (
+    Database,
+    SqlRunProgress,
+    SqlRunStore,
+    SqlSessionStore,
+    SqlThreadStore,
+    SqlUserStore,
+    open_database,
+)
 from chatorch.adapters.sql.rows import to_interaction
 from chatorch.adapters.sql.tables import interactions, metadata
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, RunStatus, position_after
 from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn, RunProgress, RunStore
+from chatorch.ports.sessions import SessionStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.users import UserStore
 
@@ -24,12 +33,13 @@ BOB = UserId("usr_bob")
 
 @dataclass(frozen=True)
 class Stores:
-    """Four stores over the same data, and what was recorded of ended runs, in any order."""
+    """All stores over the same data, and what was recorded of ended runs, in any order."""
 
     users: UserStore
     threads: ThreadStore
     runs: RunStore
     progress: RunProgress
+    sessions: SessionStore
     interactions: Callable[[], Awaitable[list[Interaction]]]
 
 
@@ -39,7 +49,7 @@ def memory_stores() -> Stores:
     async def read_interactions() -> list[Interaction]:
         return store.interactions()
 
-    return Stores(store.users, store.threads, store.runs, store.progress, read_interactions)
+    return Stores(store.users, store.threads, store.runs, store.progress, store.sessions, read_interactions)
 
 
 def sql_stores(database: Database) -> Stores:
@@ -51,6 +61,7 @@ def sql_stores(database: Database) -> Stores:
         SqlThreadStore(database),
         SqlRunStore(database),
         SqlRunProgress(database),
+        SqlSessionStore(database),
         read_interactions,
     )
 

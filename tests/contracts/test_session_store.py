@@ -1,0 +1,252 @@
+"""What every ledger of ChatKit sessions keeps to."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from chatorch.domain.model.client_session import (
+    CLAIM,
+    KEPT,
+    OPENING_LIMIT,
+    ClientSecret,
+    ClientSession,
+    IssuedSession,
+    SessionId,
+    SessionStatus,
+    opening,
+)
+from chatorch.domain.model.errors import NotFound, SessionGone
+from chatorch.domain.model.identity import Scope, User, UserId
+from tests.support.stores import ANN, BOB, NOW, Stores, at
+
+LIFE = timedelta(seconds=600)
+
+
+def session(name: str = "a", user: UserId = ANN) -> ClientSession:
+    return opening(SessionId(f"cks_{name}"), user, "wf_one", NOW, LIFE)
+
+
+def issued(name: str = "a") -> IssuedSession:
+    return IssuedSession(f"cksess_{name}", ClientSecret(f"ek_{name}"), at(600))
+
+
+def hash_of(name: str) -> str:
+    return ClientSecret(f"ek_{name}").hashed()
+
+
+async def active(stores: Stores, name: str = "a", user: UserId = ANN) -> ClientSession:
+    await stores.sessions.begin(session(name, user))
+    return (await stores.sessions.activate(SessionId(f"cks_{name}"), issued(name), NOW)).session
+
+
+async def status(stores: Stores, name: str = "a", user: UserId = ANN) -> SessionStatus:
+    found = await stores.sessions.find(user, hash_of(name))
+    assert found is not None
+    return found.status
+
+
+async def add_user(stores: Stores, user_id: UserId, *, disabled: bool) -> None:
+    await stores.users.add(User(user_id, user_id, "hash", frozenset({Scope.CHAT}), disabled, NOW, NOW))
+
+
+async def test_an_active_session_is_found_by_its_users_secret_exactly_as_it_was(stores: Stores) -> None:
+    before = await active(stores)
+
+    assert before == replace(
+        session(),
+        status=SessionStatus.ACTIVE,
+        upstream_id="cksess_a",
+        secret_hash=hash_of("a"),
+        expires_at=at(600),
+        refreshable=True,
+    )
+    assert await stores.sessions.find(ANN, hash_of("a")) == before
+
+
+async def test_nobody_elses_and_no_other_secret_finds_it(stores: Stores) -> None:
+    await active(stores)
+
+    assert await stores.sessions.find(BOB, hash_of("a")) is None
+    assert await stores.sessions.find(ANN, hash_of("b")) is None
+
+
+async def test_a_session_that_is_being_opened_has_no_secret_to_be_found_by(stores: Stores) -> None:
+    await stores.sessions.begin(session())
+
+    assert await stores.sessions.find(ANN, hash_of("a")) is None
+
+
+async def test_what_is_not_there_cannot_be_activated(stores: Stores) -> None:
+    with pytest.raises(NotFound):
+        await stores.sessions.activate(SessionId("cks_x"), issued(), NOW)
+
+
+async def test_activating_the_next_ends_the_one_before_once(stores: Stores) -> None:
+    await active(stores)
+    for name in ("b", "c"):
+        await stores.sessions.begin(session(name), SessionId("cks_a"))
+
+    first = await stores.sessions.activate(SessionId("cks_b"), issued("b"), at(1), SessionId("cks_a"))
+    second = await stores.sessions.activate(SessionId("cks_c"), issued("c"), at(2), SessionId("cks_a"))
+
+    assert first.ended is not None
+    assert (first.ended.id, first.ended.status, first.ended.upstream_id) == ("cks_a", "cancelling", "cksess_a")
+    assert second.ended is None
+    assert (first.session.status, second.session.status) == (SessionStatus.ACTIVE, SessionStatus.ACTIVE)
+
+
+async def test_of_many_that_replace_it_at_once_one_ends_it(stores: Stores) -> None:
+    await active(stores)
+    names = [f"n{i}" for i in range(8)]
+    for name in names:
+        await stores.sessions.begin(session(name), SessionId("cks_a"))
+
+    activations = await asyncio.gather(
+        *(stores.sessions.activate(SessionId(f"cks_{n}"), issued(n), at(1), SessionId("cks_a")) for n in names)
+    )
+
+    assert len([one for one in activations if one.ended is not None]) == 1
+    assert {one.session.status for one in activations} == {SessionStatus.ACTIVE}
+
+
+async def test_a_replaced_session_is_replaced_again_but_a_revoked_one_is_not(stores: Stores) -> None:
+    await active(stores)
+    await stores.sessions.begin(session("b"), SessionId("cks_a"))
+    await stores.sessions.activate(SessionId("cks_b"), issued("b"), NOW, SessionId("cks_a"))
+    await stores.sessions.begin(session("c"), SessionId("cks_a"))
+
+    await stores.sessions.revoke(ANN, None, at(1))
+
+    for before in ("cks_a", "cks_b", "cks_nowhere"):
+        with pytest.raises(SessionGone):
+            await stores.sessions.begin(session("d"), SessionId(before))
+
+
+async def test_revoking_one_returns_it_to_be_cancelled_and_leaves_the_others(stores: Stores) -> None:
+    await active(stores, "a")
+    await active(stores, "b")
+
+    (ended,) = await stores.sessions.revoke(ANN, SessionId("cks_a"), at(1))
+
+    assert (ended.id, ended.status, ended.refreshable) == ("cks_a", SessionStatus.CANCELLING, False)
+    assert await status(stores, "b") is SessionStatus.ACTIVE
+
+
+async def test_revoking_what_is_somebody_elses_or_nowhere_is_not_found(stores: Stores) -> None:
+    before = await active(stores)
+
+    for user, given in ((BOB, "cks_a"), (ANN, "cks_x"), (ANN, "é"), (ANN, "\0"), (ANN, "\ud800"), (ANN, "")):
+        with pytest.raises(NotFound):
+            await stores.sessions.revoke(user, SessionId(given), at(1))
+
+    assert await stores.sessions.revoke(BOB, None, at(1)) == ()
+    assert await stores.sessions.find(ANN, hash_of("a")) == before
+
+
+async def test_a_session_revoked_while_it_was_opened_is_to_be_cancelled_when_it_comes(stores: Stores) -> None:
+    await stores.sessions.begin(session())
+    assert await stores.sessions.revoke(ANN, None, at(1)) == ()
+
+    activation = await stores.sessions.activate(SessionId("cks_a"), issued(), at(2))
+
+    assert (activation.session.status, activation.session.refreshable) == (SessionStatus.CANCELLING, False)
+    await stores.sessions.settle(SessionId("cks_a"), SessionStatus.CANCELLED)
+    assert await status(stores) is SessionStatus.CANCELLED
+
+
+async def test_a_session_whose_end_is_settled_stays_so(stores: Stores) -> None:
+    await active(stores)
+    await stores.sessions.revoke(ANN, None, at(1))
+    await stores.sessions.settle(SessionId("cks_a"), SessionStatus.CANCELLED)
+
+    await stores.sessions.settle(SessionId("cks_a"), SessionStatus.LOST)
+    await stores.sessions.settle(SessionId("cks_a"), SessionStatus.REFUSED)
+    await stores.sessions.settle(SessionId("cks_nowhere"), SessionStatus.CANCELLED)
+
+    assert await status(stores) is SessionStatus.CANCELLED
+    assert await stores.sessions.revoke(ANN, SessionId("cks_a"), at(2)) == ()
+
+
+async def test_a_sweep_gives_out_what_could_not_be_cancelled_after_a_while_and_once(stores: Stores) -> None:
+    await active(stores)
+    await stores.sessions.revoke(ANN, None, NOW)
+
+    assert await stores.sessions.sweep(NOW + CLAIM / 2) == ()
+    swept = await asyncio.gather(*(stores.sessions.sweep(NOW + CLAIM) for _ in range(8)))
+
+    assert [one.id for found in swept for one in found] == ["cks_a"]
+    assert [one.id for one in await stores.sessions.sweep(NOW + 2 * CLAIM)] == ["cks_a"]
+
+
+async def test_a_sweep_expires_what_is_over_and_later_forgets_it(stores: Stores) -> None:
+    await active(stores, "a")
+    await active(stores, "b")
+    await stores.sessions.revoke(ANN, SessionId("cks_b"), NOW)
+
+    assert await stores.sessions.sweep(at(600)) == ()
+    expired = [await stores.sessions.find(ANN, hash_of(name)) for name in ("a", "b")]
+    assert [(one.status, one.refreshable) for one in expired if one] == [("expired", True), ("expired", False)]
+
+    await stores.sessions.sweep(at(600) + KEPT - timedelta(seconds=1))
+    assert await status(stores) is SessionStatus.EXPIRED
+    await stores.sessions.sweep(at(600) + KEPT)
+    assert await stores.sessions.find(ANN, hash_of("a")) is None
+
+
+async def test_a_sweep_takes_what_was_left_opening_for_lost_and_later_for_expired(stores: Stores) -> None:
+    await stores.sessions.begin(session())
+    await stores.sessions.sweep(NOW + OPENING_LIMIT)
+
+    activation = await stores.sessions.activate(SessionId("cks_a"), issued(), NOW + OPENING_LIMIT)
+
+    assert activation.session.status is SessionStatus.CANCELLING
+
+
+async def test_a_sweep_gives_out_the_sessions_of_disabled_users_and_of_nobody_else(stores: Stores) -> None:
+    await add_user(stores, ANN, disabled=False)
+    await add_user(stores, BOB, disabled=False)
+    await active(stores, "a", ANN)
+    await active(stores, "b", BOB)
+    await active(stores, "c", BOB)
+    assert await stores.sessions.sweep(at(1)) == ()
+    await stores.users.set_disabled(BOB, True)
+
+    swept = await stores.sessions.sweep(at(2))
+
+    assert {one.id for one in swept} == {"cks_b", "cks_c"}
+    assert await stores.sessions.sweep(at(3)) == ()
+    assert await status(stores, "a") is SessionStatus.ACTIVE
+
+
+async def test_sweeps_at_once_give_out_each_session_once(stores: Stores) -> None:
+    await add_user(stores, ANN, disabled=False)
+    for i in range(20):
+        await active(stores, f"s{i}")
+    await stores.users.set_disabled(ANN, True)
+
+    swept = await asyncio.gather(*(stores.sessions.sweep(at(1)) for _ in range(4)))
+
+    given = [one.id for found in swept for one in found]
+    assert len(given) == len(set(given)) == 20
+
+
+async def test_an_opening_and_a_sign_out_at_once_leave_no_session(stores: Stores) -> None:
+    for i in range(20):
+        old, new = f"old{i}", f"new{i}"
+        await active(stores, old)
+        begun, ended = await asyncio.gather(
+            stores.sessions.begin(session(new), SessionId(f"cks_{old}")),
+            stores.sessions.revoke(ANN, None, at(1)),
+            return_exceptions=True,
+        )
+        assert [one.id for one in ended] == [f"cks_{old}"]
+        if begun is None:
+            assert (await stores.sessions.activate(SessionId(f"cks_{new}"), issued(new), at(2))).session.status is (
+                SessionStatus.CANCELLING
+            )
+            await stores.sessions.settle(SessionId(f"cks_{new}"), SessionStatus.CANCELLED)
+        else:
+            assert isinstance(begun, SessionGone)
+        await stores.sessions.settle(SessionId(f"cks_{old}"), SessionStatus.CANCELLED)
