@@ -1,6 +1,6 @@
 """A user's ChatKit history, where the provider keeps it."""
 
-from chatorch.domain.model.errors import HostedNotFound, NotFound, UpstreamRejected
+from chatorch.domain.model.errors import HostedNotFound, NotFound, UpstreamInvalid, UpstreamRejected
 from chatorch.domain.model.hosted import HostedItem, HostedThread, require_hosted_id, require_own
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest, bad_cursor
@@ -24,8 +24,8 @@ class HostedHistory:
             if page.after is None:
                 raise
             raise bad_cursor() from None
-        for thread in found.items:
-            require_own(thread, principal)
+        if any(thread.user_id != principal.user_id for thread in found.items):
+            raise UpstreamInvalid
         return found
 
     async def read(self, principal: Principal, thread_id: str) -> HostedThread:
