@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import httpx
+
 from chatorch.domain.model.client_session import ClientSecret, IssuedSession
 from chatorch.domain.model.errors import HostedNotFound
 from chatorch.domain.model.hosted import HostedItem, HostedThread
@@ -12,11 +14,14 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest, bad_cursor
 from chatorch.ports.chatkit import ChatKitSessions, HostedThreads
 from chatorch.ports.system import Clock
+from tests.support.eventually import eventually
 from tests.support.fakes import Pause, settle
 
 WORKFLOW = "wf_one"
 SETTINGS = {"openai_api_key": "sk-test-of-chatkit", "chatkit_workflows": f"{WORKFLOW},wf_two"}
 """What an operator sets so that there is hosted ChatKit."""
+
+SESSION, REFRESH = "/api/chatkit/session", "/api/chatkit/refresh"
 
 Step = Exception | Pause
 
@@ -111,3 +116,23 @@ def _page(things: Sequence, page: PageRequest[HostedCursor]) -> Page:
         ordered = ordered[places[0] + 1 :]
     shown = tuple(ordered[: page.limit])
     return Page(shown, HostedCursor(shown[-1].id).encode() if len(ordered) > page.limit else None)
+
+
+# -- asking ----------------------------------------------------------------------------------------------------------
+
+
+async def opened(client: httpx.AsyncClient, **body: str) -> dict[str, str]:
+    answer = await client.post(SESSION, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def refreshed(client: httpx.AsyncClient, secret: str) -> httpx.Response:
+    return await client.post(REFRESH, json={"client_secret": secret})
+
+
+async def until_cancelled(chatkit: FakeChatKit, expected: list[int]) -> None:
+    async def look() -> bool:
+        return chatkit.cancels == expected
+
+    await eventually(look)

@@ -97,15 +97,6 @@ def _chatkit(settings: Settings) -> OpenAIChatKit:
     )
 
 
-def _chatkit_offer(settings: Settings) -> ChatKitOffer:
-    return ChatKitOffer(
-        workflows=settings.chatkit_workflows,
-        missing=settings.chatkit_missing,
-        life_s=settings.chatkit_session_life_s,
-        refresh_window_s=settings.chatkit_refresh_window_s,
-    )
-
-
 def _tokens(settings: Settings) -> JwtTokenSigner:
     secret = settings.secret_key.get_secret_value()
     return JwtTokenSigner(secret, issuer=settings.token_issuer, audience=settings.token_audience)
@@ -238,7 +229,13 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
         token_life_s=settings.provided.access_token_life_s,
     )
-    chatkit_offer = providers.Singleton(_chatkit_offer, settings)
+    chatkit_offer = providers.Singleton(
+        ChatKitOffer,
+        workflows=settings.provided.chatkit_workflows,
+        missing=settings.provided.chatkit_missing,
+        life_s=settings.provided.chatkit_session_life_s,
+        refresh_window_s=settings.provided.chatkit_refresh_window_s,
+    )
     sessions = providers.Singleton(
         Sessions,
         chatkit=chatkit,

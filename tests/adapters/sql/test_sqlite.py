@@ -207,7 +207,9 @@ async def test_a_cancelled_callers_transaction_runs_to_its_end(sqlite_path: Path
     def versions(connection: Connection) -> set[str]:
         return set(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
 
-    assert await database.write(versions) == {"0001", "half", "whole"}
+    found = await database.write(versions)
+    assert {"half", "whole"} <= found
+    assert "never begun" not in found
     assert database.in_use() == 0
     await database.close()
 

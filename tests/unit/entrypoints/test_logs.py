@@ -46,7 +46,14 @@ def test_what_is_named_like_a_secret_is_blanked_wherever_it_stands(name):
 
 @pytest.mark.parametrize(
     "value",
-    [f"Bearer {CANARY}", f"basic {CANARY}", f"sk-{CANARY}", f"eyJ{CANARY}.eyJ.x", f"postgresql://ada:{CANARY}@db/x"],
+    [
+        f"Bearer {CANARY}",
+        f"basic {CANARY}",
+        f"sk-{CANARY}",
+        f"ek_{CANARY}",
+        f"eyJ{CANARY}.eyJ.x",
+        f"postgresql://ada:{CANARY}@db/x",
+    ],
 )
 def test_what_looks_like_a_secret_is_blanked_under_any_name(value):
     with logged() as out:

@@ -59,6 +59,9 @@ def test_a_missing_secret_key_is_named_with_the_way_out():
         ("DATABASE_URL", "mysql://db", "must begin with sqlite:// or postgresql://"),
         ("REDIS_URL", "localhost:6379", "must begin with redis://, rediss:// or unix://"),
         ("DEBUG", "perhaps", "must be a valid boolean"),
+        ("CHATORCH_CHATKIT_WORKFLOWS", "wf_1,https://x", "must be ids of workflows, such as wf_123"),
+        ("CHATORCH_CHATKIT_MAX_FILE_MB", "513", "must be less than or equal to 512"),
+        ("CHATORCH_CHATKIT_TIMEOUT_S", "46", "must be less than or equal to 45"),
     ],
 )
 def test_a_wrong_value_takes_one_line_that_names_the_setting_and_not_the_value(monkeypatch, name, value, problem):
@@ -80,6 +83,17 @@ def test_lists_are_separated_by_commas(monkeypatch):
     settings = load_settings()
     assert settings.allowed_models == {"a", "b"}
     assert settings.cors_origins == {"https://a.example", "http://localhost:3000"}
+
+
+def test_workflows_keep_their_order_for_the_first_is_the_default(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("CHATORCH_CHATKIT_WORKFLOWS", " wf_b, wf_a ,,wf_b")
+    assert load_settings().chatkit_workflows == ("wf_b", "wf_a")
+    assert load_settings().chatkit_missing == "OPENAI_API_KEY"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    assert load_settings().chatkit_missing is None
+    monkeypatch.setenv("CHATORCH_CHATKIT_WORKFLOWS", "")
+    assert load_settings().chatkit_missing == "CHATORCH_CHATKIT_WORKFLOWS"
 
 
 def test_an_empty_value_counts_as_unset(monkeypatch):

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from chatorch.domain.model.conversation import MessageStatus, NewMessage, Role, UsageSource
 from chatorch.domain.model.run import RunStatus
@@ -17,8 +17,6 @@ MAX_LABEL_CHARS = 256
 MAX_MODEL_CHARS = 128
 MAX_TITLE_CHARS = 200
 MAX_PASSWORD_CHARS = 1024
-MAX_SECRET_CHARS = 4096
-MAX_HOSTED_ID_CHARS = 128
 
 T = TypeVar("T")
 
@@ -37,7 +35,6 @@ def _not_blank(title: str) -> str:
 
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
-HostedId = Annotated[str, Field(min_length=1, max_length=MAX_HOSTED_ID_CHARS)]
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARS)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS), AfterValidator(_not_blank)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -98,21 +95,6 @@ class ThreadPatch(Strict):
 
     title: Title | None = None
     metadata: Metadata | None = None
-
-
-class SessionRequest(Strict):
-    """`thread_id` is a thread of the caller's that OpenAI keeps. May be left out altogether."""
-
-    thread_id: HostedId | None = None
-    workflow_id: HostedId | None = None
-
-
-class RefreshRequest(Strict):
-    """`token` is another name for `client_secret`."""
-
-    client_secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET_CHARS)] = Field(
-        validation_alias=AliasChoices("client_secret", "token")
-    )
 
 
 class BroadcastRequest(Strict):
@@ -200,34 +182,6 @@ class MeOut(Described):
     user_id: str
     username: str
     scope: str
-
-
-class SessionOut(Described):
-    """`session_id` is for cancelling; `thread_id` is there where one was asked for."""
-
-    session_id: str
-    client_secret: str
-    expires_at: Time
-    refresh_at: Time
-    thread_id: str | None = None
-
-
-class HostedThreadOut(Described):
-    id: str
-    title: str | None
-    status: Literal["active", "locked", "closed"]
-    created_at: Time
-
-
-class HostedItemOut(BaseModel):
-    """Further members depend on `type` and are OpenAI's."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    thread_id: str
-    type: str
-    created_at: Time
 
 
 class AnnouncementOut(Described):

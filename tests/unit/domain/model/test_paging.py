@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatorch.domain.model.errors import InvalidField
-from chatorch.domain.model.paging import MessageCursor, Page, ThreadCursor
+from chatorch.domain.model.paging import HostedCursor, MessageCursor, Page, ThreadCursor
 
 ids = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 times = st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-DECODERS = [ThreadCursor.decode, MessageCursor.decode]
+DECODERS = [ThreadCursor.decode, MessageCursor.decode, HostedCursor.decode]
 
 
 def token(value: object) -> str:
@@ -66,6 +66,9 @@ def test_what_no_list_gave_out_names_the_parameter_and_does_not_repeat_it(decode
         ["m", -1],
         ["m", 2**31],
         ["m", 1.0],
+        ["h", "../x"],
+        ["h", 1],
+        ["h", "x" * 129],
         ["m", True],
         ["m", "1"],
         ["m", 10**400],

@@ -9,17 +9,17 @@ from chatorch.domain.model.client_session import ClientSecret, SessionId
 from chatorch.domain.model.paging import HostedCursor, PageRequest
 from chatorch.domain.services.hosted import HostedHistory
 from chatorch.domain.services.sessions import Sessions
-from chatorch.entrypoints.http.dependencies import SignedIn, provided
-from chatorch.entrypoints.http.openapi import problems
-from chatorch.entrypoints.http.pages import hosted_item_page, hosted_thread_page
-from chatorch.entrypoints.http.schemas import (
+from chatorch.entrypoints.http.chatkit_schemas import (
     HostedItemOut,
     HostedThreadOut,
-    PageOut,
     RefreshRequest,
     SessionOut,
     SessionRequest,
 )
+from chatorch.entrypoints.http.dependencies import SignedIn, provided
+from chatorch.entrypoints.http.openapi import problems
+from chatorch.entrypoints.http.pages import hosted_item_page, hosted_thread_page
+from chatorch.entrypoints.http.schemas import PageOut
 from chatorch.entrypoints.http.strict_json import StrictRoute
 from chatorch.entrypoints.http.views import (
     hosted_item_view,
