@@ -8,7 +8,7 @@ import pytest
 from chatorch.adapters.memory.run_relay import MemoryRunRelay
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import SILENCE, MessageDelta, RunStarted
-from chatorch.ports.run_relay import RunRelay
+from chatorch.ports.run_relay import CancelCall, RunRelay
 from tests.support.eventually import eventually
 from tests.support.redis_process import RedisProcess, processes
 from tests.support.redis_server import RedisServer
@@ -41,7 +41,7 @@ async def test_a_process_that_is_alone_sees_no_watchers_and_rescues_nothing(rela
 async def test_a_cancel_of_its_own_does_not_come_back(relay: RunRelay):
     cancelled = relay.cancelled()
     waiting = asyncio.ensure_future(anext(cancelled))
-    relay.cancel(RUN)
+    relay.cancel(CancelCall(RUN))
     relay.disown(RUN, 2)
 
     with pytest.raises(TimeoutError):
@@ -55,9 +55,9 @@ async def test_a_cancel_reaches_every_other_process(two: list[RedisProcess]):
     waiting = asyncio.ensure_future(anext(cancelled))
     await asyncio.sleep(0)
     assert await other.link.confirmed(f"{other.link.prefix}cancel")
-    one.relay.cancel(RUN)
+    one.relay.cancel(CancelCall(RUN, if_unfollowed=True))
 
-    assert await asyncio.wait_for(waiting, 5) == RUN
+    assert await asyncio.wait_for(waiting, 5) == CancelCall(RUN, if_unfollowed=True)
     await cancelled.aclose()
 
 

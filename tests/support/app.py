@@ -92,7 +92,12 @@ class Chat:
             max_live_runs=self.max_live_runs,
         )
         self.conversations = Conversations(
-            store=self.store.threads, log=self.log, runs=self.runs, executions=self.executions, clock=self.clock
+            relay=self.relay,
+            store=self.store.threads,
+            log=self.log,
+            runs=self.runs,
+            executions=self.executions,
+            clock=self.clock,
         )
         self.recovery = Recovery(
             progress=self.store.progress,

@@ -12,6 +12,8 @@ from chatorch.adapters.sql import (
     SqlRunProgress,
     SqlRunStore,
     SqlSessionStore,
+    SqlThreadItemStore,
+    SqlThreadNoteStore,
     SqlThreadStore,
     SqlUserStore,
     open_database,
@@ -23,6 +25,7 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, RunStatus, position_after
 from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn, RunProgress, RunStore
 from chatorch.ports.sessions import SessionStore
+from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.users import UserStore
 
@@ -37,6 +40,8 @@ class Stores:
 
     users: UserStore
     threads: ThreadStore
+    thread_items: ThreadItemStore
+    thread_notes: ThreadNoteStore
     runs: RunStore
     progress: RunProgress
     sessions: SessionStore
@@ -49,7 +54,16 @@ def memory_stores() -> Stores:
     async def read_interactions() -> list[Interaction]:
         return store.interactions()
 
-    return Stores(store.users, store.threads, store.runs, store.progress, store.sessions, read_interactions)
+    return Stores(
+        store.users,
+        store.threads,
+        store.thread_items,
+        store.thread_notes,
+        store.runs,
+        store.progress,
+        store.sessions,
+        read_interactions,
+    )
 
 
 def sql_stores(database: Database) -> Stores:
@@ -59,6 +73,8 @@ def sql_stores(database: Database) -> Stores:
     return Stores(
         SqlUserStore(database),
         SqlThreadStore(database),
+        SqlThreadItemStore(database),
+        SqlThreadNoteStore(database),
         SqlRunStore(database),
         SqlRunProgress(database),
         SqlSessionStore(database),

@@ -29,6 +29,8 @@ from chatorch.adapters.sql import (
     SqlRunProgress,
     SqlRunStore,
     SqlSessionStore,
+    SqlThreadItemStore,
+    SqlThreadNoteStore,
     SqlThreadStore,
     SqlUserStore,
     StoreLock,
@@ -45,6 +47,7 @@ from chatorch.domain.services.authentication import Authentication
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.executions import Executions, ExecutionSettings
 from chatorch.domain.services.hosted import HostedHistory
+from chatorch.domain.services.items import Items
 from chatorch.domain.services.live import Live
 from chatorch.domain.services.recovery import Recovery
 from chatorch.domain.services.runs import Runs
@@ -159,6 +162,8 @@ class Container(containers.DeclarativeContainer):
     store_lock = providers.Singleton(_store_lock, settings)
     users = providers.Singleton(SqlUserStore, database)
     threads = providers.Singleton(SqlThreadStore, database)
+    thread_items = providers.Singleton(SqlThreadItemStore, database)
+    thread_notes = providers.Singleton(SqlThreadNoteStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
     progress = providers.Singleton(SqlRunProgress, database)
     session_store = providers.Singleton(SqlSessionStore, database)
@@ -209,8 +214,9 @@ class Container(containers.DeclarativeContainer):
         max_live_runs=settings.provided.max_live_runs_per_user,
     )
     conversations = providers.Singleton(
-        Conversations, store=threads, log=run_log, runs=runs, executions=executions, clock=clock
+        Conversations, store=threads, log=run_log, relay=relay, runs=runs, executions=executions, clock=clock
     )
+    items = providers.Singleton(Items, items=thread_items, notes=thread_notes, log=run_log, clock=clock)
     recovery = providers.Singleton(
         Recovery,
         progress=progress,

@@ -2,22 +2,31 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from chatorch.domain.model.conversation import RunId
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCall:
+    """A run to be stopped; with `if_unfollowed` only where nobody follows it."""
+
+    run_id: RunId
+    if_unfollowed: bool = False
 
 
 class RunRelay(Protocol):
     """Makes quick what the store alone makes sure. Nothing here raises: others that cannot be reached are not told."""
 
     @abstractmethod
-    def cancel(self, run_id: RunId) -> None:
-        """Tells whoever executes it to look now, and not at the next checkpoint, who wants it cancelled."""
+    def cancel(self, call: CancelCall) -> None:
+        """Tells whoever executes it to stop now, and not at the next checkpoint."""
         ...
 
     @abstractmethod
-    def cancelled(self) -> AsyncGenerator[RunId]:
-        """Yields, for ever, the runs that other processes told to `cancel`, executed here or not."""
+    def cancelled(self) -> AsyncGenerator[CancelCall]:
+        """Yields, for ever, what other processes told to `cancel`, executed here or not."""
         ...
 
     @abstractmethod

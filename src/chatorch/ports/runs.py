@@ -78,10 +78,15 @@ class RunStore(Protocol):
 
     @abstractmethod
     async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
-        """Opens a run for the same user message as `retry_of`; all messages after that one become superseded.
+        """Opens a run for the same user message as `retry_of`; all messages and items after that one become superseded.
 
         Raises like `open_run`, and `RunSuperseded` where the user message itself has left the history.
         """
+        ...
+
+    @abstractmethod
+    async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+        """As `reopen_run`, for a user's message in a thread, whether a run has answered it or not."""
         ...
 
     @abstractmethod

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
+from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, SideItemId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.domain.model.items import SideItem
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunStatus
 from chatorch.ports.runs import Checkpoint, Ending, LiveRun, NewRun, OpenTurn
@@ -18,6 +19,7 @@ from chatorch.ports.threads import ThreadChange
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ANN, THREAD, RUN = UserId("usr_ann"), ThreadId("thr_1"), RunId("run_1")
 USER = User(ANN, "ann", "$hash", frozenset({Scope.CHAT}), False, NOW, NOW)
+SIDE_ITEM = SideItem(SideItemId("itm_1"), THREAD, {}, NOW)
 EVE = User(UserId("usr_eve"), "eve", "$hash", frozenset({Scope.CHAT}), False, NOW, NOW)
 PAGE: PageRequest[Any] = PageRequest()
 
@@ -35,8 +37,16 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "threads.delete_thread": lambda store: store.threads.delete_thread(ANN, THREAD, NOW),
     "threads.list_messages": lambda store: store.threads.list_messages(ANN, THREAD, PAGE),
     "threads.live_run": lambda store: store.threads.live_run(ANN, THREAD),
+    "thread_items.list_items": lambda store: store.thread_items.list_items(ANN, THREAD, limit=9),
+    "thread_items.read_item": lambda store: store.thread_items.read_item(ANN, THREAD, "msg_1"),
+    "thread_items.put_item": lambda store: store.thread_items.put_item(ANN, THREAD, SIDE_ITEM),
+    "thread_items.remove_item": lambda store: store.thread_items.remove_item(ANN, THREAD, "msg_1"),
+    "thread_notes.read_notes": lambda store: store.thread_notes.read_notes(ANN, [THREAD]),
+    "thread_notes.put_note": lambda store: store.thread_notes.put_note(ANN, THREAD, {"a": 1}),
+    "thread_notes.rate": lambda store: store.thread_notes.rate(ANN, THREAD, ["msg_1"], "positive", NOW),
     "runs.open_run": lambda store: store.runs.open_run(*opening("2")),
     "runs.reopen_run": lambda store: store.runs.reopen_run(opening("2")[0], RUN),
+    "runs.answer_again": lambda store: store.runs.answer_again(opening("2")[0], THREAD, MessageId("msg_1")),
     "runs.read_run": lambda store: store.runs.read_run(ANN, RUN),
     "runs.request_cancel": lambda store: store.runs.request_cancel(ANN, RUN),
     "progress.checkpoint": lambda store: store.progress.checkpoint([Checkpoint(RUN, 1, "Hello")]),
@@ -56,7 +66,11 @@ async def everything(store: MemoryStore) -> list[Any]:
     threads = await store.threads.list_threads(ANN, PAGE)
     messages = [await store.threads.list_messages(ANN, thread.id, PAGE) for thread in threads.items]
     runs = [await store.threads.live_run(ANN, thread.id) for thread in threads.items]
+    items = [await store.thread_items.list_items(ANN, thread.id, limit=9) for thread in threads.items]
+    notes = await store.thread_notes.read_notes(ANN, [thread.id for thread in threads.items])
     return [
+        items,
+        notes,
         await store.users.list_all(),
         threads,
         messages,
@@ -77,7 +91,7 @@ async def store() -> MemoryStore:
 def test_every_method_of_every_store_is_among_the_operations(store: MemoryStore):
     methods = {
         f"{name}.{method}"
-        for name in ("users", "threads", "runs", "progress")
+        for name in ("users", "threads", "thread_items", "thread_notes", "runs", "progress")
         for method in dir(getattr(store, name))
         if not method.startswith("_")
     }
@@ -98,7 +112,7 @@ async def test_a_store_that_is_switched_off_says_so_and_changes_nothing(store: M
 async def test_it_works_again_once_it_is_switched_on(store: MemoryStore, name: str):
     store.available = False
     store.available = True
-    if name == "runs.reopen_run":
+    if name in {"runs.reopen_run", "runs.answer_again"}:
         await store.progress.finish(Ending(RUN, 1, RunStatus.FAILED, "", 2, NOW))
     await OPERATIONS[name](store)
 

@@ -13,6 +13,7 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.live import Announcement, ClientId, Device, RunBegan
 from chatorch.domain.model.run import SILENCE, MessageDelta, MessageSnapshot, RunInterrupted, RunStarted
 from chatorch.ports.run_log import RunLog
+from chatorch.ports.run_relay import CancelCall
 from tests.support.eventually import eventually
 from tests.support.fakes import START
 from tests.support.logged import logged
@@ -104,7 +105,7 @@ async def test_stopped_in_its_tracks_it_holds_up_nobody(own_redis: RedisServer, 
     for _ in range(100):
         began = time.perf_counter()
         here.log.append(RUN, "x")
-        here.relay.cancel(RUN)
+        here.relay.cancel(CancelCall(RUN))
         here.relay.disown(OTHER, 2)
         here.connections.send(ANN, BEGAN)
         slowest = max(slowest, time.perf_counter() - began)

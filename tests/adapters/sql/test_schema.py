@@ -13,7 +13,10 @@ from chatorch.adapters.sql.tables import metadata
 from tests.support.postgres import Databases
 from tests.support.stores import new_run, sql_stores, turn
 
-TABLES = {"users", "threads", "messages", "runs", "idempotency_keys", "interactions", "chatkit_sessions"}
+TABLES = {
+    *("users", "threads", "messages", "runs", "idempotency_keys", "interactions"),
+    *("thread_notes", "message_notes", "side_items", "ratings", "chatkit_sessions"),
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

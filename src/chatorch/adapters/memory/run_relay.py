@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.ports.run_relay import RunRelay
+from chatorch.ports.run_relay import CancelCall, RunRelay
 
 
 class MemoryRunRelay(RunRelay):
-    def cancel(self, run_id: RunId) -> None: ...
+    def cancel(self, call: CancelCall) -> None: ...
 
-    async def cancelled(self) -> AsyncGenerator[RunId]:
+    async def cancelled(self) -> AsyncGenerator[CancelCall]:
         await asyncio.Event().wait()
-        yield RunId("")  # never: it makes this a generator
+        yield CancelCall(RunId(""))  # never: it makes this a generator
 
     async def watched(self, run_ids: Collection[RunId]) -> frozenset[RunId]:  # noqa: ARG002
         return frozenset()

@@ -4,8 +4,17 @@ from copy import deepcopy
 from datetime import datetime, timedelta
 
 from chatorch.adapters.memory.state import MessageRecord, RunRecord, State, ThreadRecord, UsedKey
-from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, NewMessage, Role, RunId, Thread
-from chatorch.domain.model.errors import IdempotencyKeyReused, RunSuperseded, ThreadBusy, TooManyRuns
+from chatorch.domain.model.conversation import (
+    Message,
+    MessageId,
+    MessageStatus,
+    NewMessage,
+    Role,
+    RunId,
+    Thread,
+    ThreadId,
+)
+from chatorch.domain.model.errors import IdempotencyKeyReused, NotFound, RunSuperseded, ThreadBusy, TooManyRuns
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn, RunStore
@@ -30,23 +39,28 @@ class MemoryRunStore(RunStore):
         self._require_room(new, record)
         state.threads[turn.thread_id] = record
         for message_id, message in turn.messages:
-            _append(record, message_id, message, new.now)
+            append(record, message_id, message, new.now)
         return self._open(new, record, turn.messages[-1][0])
 
     async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
         state = self._state
         state.require_available()
         retried = state.run_of(new.owner_id, retry_of).run
-        record = state.threads[retried.thread_id]
+        return await self.answer_again(new, retried.thread_id, retried.user_message_id)
+
+    async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+        self._state.require_available()
+        record = self._state.thread_of(new.owner_id, thread_id)
         if joined := self._joined(new):
             return joined
-        question = record.find(retried.user_message_id)
+        question = record.find(message_id)
+        if question is None or question.message.role is not Role.USER:
+            raise NotFound
         if question.superseded:
             raise RunSuperseded
         self._require_room(new, record)
-        for later in record.messages[question.message.position :]:
-            later.superseded = True
-        return self._open(new, record, retried.user_message_id)
+        record.supersede_after(question.message.position)
+        return self._open(new, record, message_id)
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
         self._state.require_available()
@@ -89,7 +103,7 @@ class MemoryRunStore(RunStore):
             model=new.model,
             created_at=new.now,
         )
-        answer = _append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
+        answer = append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
         record.touch(new.now)
         self._state.runs[run.id] = self._state.live[run.id] = RunRecord(run, answer, new.guest_label)
         if key := new.idempotency:
@@ -97,7 +111,7 @@ class MemoryRunStore(RunStore):
         return OpenedRun(run, history, joined=False)
 
 
-def _append(
+def append(
     record: ThreadRecord, message_id: MessageId, new: NewMessage, now: datetime, *, writer: RunId | None = None
 ) -> MessageRecord:
     """Adds a message at the thread's end; `writer` is the run that is going to write it."""
@@ -112,7 +126,7 @@ def _append(
         run_id=writer,
         metadata=deepcopy(new.metadata),
     )
-    added = MessageRecord(message, new.timestamp)
+    added = MessageRecord(message, new.timestamp, note=deepcopy(new.note))
     record.messages.append(added)
     return added
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chatorch.domain.model.client_session import ClientSession, SessionId
-from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, RunId, Thread, ThreadId
+from chatorch.domain.model.conversation import JsonObject, Message, MessageId, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import User, UserId
+from chatorch.domain.model.items import SideItem
 from chatorch.domain.model.run import Interaction, Run, RunStatus
 
 
@@ -18,6 +19,16 @@ class MessageRecord:
     message: Message
     client_timestamp: str | None = None
     superseded: bool = False
+    note: JsonObject | None = None
+
+
+@dataclass(slots=True)
+class SideRecord:
+    """Something kept behind the message at `position`."""
+
+    item: SideItem
+    position: int
+    superseded: bool = False
 
 
 @dataclass(slots=True)
@@ -26,12 +37,22 @@ class ThreadRecord:
 
     thread: Thread
     messages: list[MessageRecord] = field(default_factory=list)
+    side_items: list[SideRecord] = field(default_factory=list)
+    note: JsonObject | None = None
+    ratings: dict[str, tuple[str, datetime]] = field(default_factory=dict)
 
     def shown(self) -> list[Message]:
         return [record.message for record in self.messages if not record.superseded]
 
-    def find(self, message_id: MessageId) -> MessageRecord:
-        return next(record for record in self.messages if record.message.id == message_id)
+    def find(self, message_id: MessageId) -> MessageRecord | None:
+        return next((record for record in self.messages if record.message.id == message_id), None)
+
+    def supersede_after(self, position: int) -> None:
+        """What came after the message at `position` leaves the history."""
+        for said in self.messages[position:]:
+            said.superseded = True
+        for kept in self.side_items:
+            kept.superseded = kept.superseded or kept.position >= position
 
     def touch(self, now: datetime) -> None:
         """Moves `updated_at` forward, never back."""

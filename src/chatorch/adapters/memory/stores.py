@@ -4,6 +4,7 @@ from chatorch.adapters.memory.progress import MemoryRunProgress
 from chatorch.adapters.memory.runs import MemoryRunStore
 from chatorch.adapters.memory.sessions import MemorySessionStore
 from chatorch.adapters.memory.state import State
+from chatorch.adapters.memory.thread_items import MemoryThreadItemStore, MemoryThreadNoteStore
 from chatorch.adapters.memory.threads import MemoryThreadStore
 from chatorch.adapters.memory.users import MemoryUserStore
 from chatorch.domain.model.run import Interaction
@@ -12,14 +13,16 @@ from chatorch.domain.model.run import Interaction
 class MemoryStore:
     """Keeps everything for as long as the process lives. For one event loop: every method is a step without a pause.
 
-    `users`, `threads`, `runs`, `progress` and `sessions` implement the store ports. While `available` is False every
-    one of their methods raises `StoreUnavailable`, and nothing is changed.
+    Each attribute implements the store port of its name. While `available` is False every one
+    of their methods raises `StoreUnavailable`, and nothing is changed.
     """
 
     def __init__(self) -> None:
         self._state = State()
         self.users = MemoryUserStore(self._state)
         self.threads = MemoryThreadStore(self._state)
+        self.thread_items = MemoryThreadItemStore(self._state)
+        self.thread_notes = MemoryThreadNoteStore(self._state)
         self.runs = MemoryRunStore(self._state)
         self.progress = MemoryRunProgress(self._state)
         self.sessions = MemorySessionStore(self._state)

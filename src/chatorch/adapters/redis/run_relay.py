@@ -9,7 +9,7 @@ from chatorch.adapters.redis.entries import LIVE_MS, disowning, reading, stored_
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import WATCHED
 from chatorch.domain.model.conversation import RunId
-from chatorch.ports.run_relay import RunRelay
+from chatorch.ports.run_relay import CancelCall, RunRelay
 
 WATCHED_S = 0.5
 DISOWN_FOR_S = 600.0
@@ -18,7 +18,7 @@ RESCUED_AT_ONCE = 50
 
 class _Cancel(msgspec.Struct, array_like=True):
     process: str
-    run_id: RunId
+    call: CancelCall
 
 
 _decode = msgspec.msgpack.Decoder(_Cancel).decode
@@ -31,14 +31,14 @@ class RedisRunRelay(RunRelay):
         self._link = link
         self._channel = f"{link.prefix}cancel"
         self._writable = f"{link.prefix}writable"
-        self._listeners: set[asyncio.Queue[RunId]] = set()
+        self._listeners: set[asyncio.Queue[CancelCall]] = set()
 
-    def cancel(self, run_id: RunId) -> None:
-        told = msgspec.msgpack.encode(_Cancel(self._link.process, run_id))
+    def cancel(self, call: CancelCall) -> None:
+        told = msgspec.msgpack.encode(_Cancel(self._link.process, call))
         self._link.post(("PUBLISH", self._channel, told))
 
-    async def cancelled(self) -> AsyncGenerator[RunId]:
-        heard: asyncio.Queue[RunId] = asyncio.Queue()
+    async def cancelled(self) -> AsyncGenerator[CancelCall]:
+        heard: asyncio.Queue[CancelCall] = asyncio.Queue()
         self._listeners.add(heard)
         self._link.listen(self._channel, self._hear)
         try:
@@ -81,4 +81,4 @@ class RedisRunRelay(RunRelay):
         told = _decode(data)
         if told.process != self._link.process:
             for listener in self._listeners:
-                listener.put_nowait(told.run_id)
+                listener.put_nowait(told.call)

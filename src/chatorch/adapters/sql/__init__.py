@@ -10,6 +10,8 @@ from chatorch.adapters.sql.progress import SqlRunProgress
 from chatorch.adapters.sql.runs import SqlRunStore
 from chatorch.adapters.sql.schema import SchemaMismatch, migrate
 from chatorch.adapters.sql.sessions import SqlSessionStore
+from chatorch.adapters.sql.thread_items import SqlThreadItemStore
+from chatorch.adapters.sql.thread_notes import SqlThreadNoteStore
 from chatorch.adapters.sql.threads import SqlThreadStore
 from chatorch.adapters.sql.urls import open_database, open_lock
 from chatorch.adapters.sql.users import SqlUserStore
@@ -20,6 +22,8 @@ __all__ = [
     "SqlRunProgress",
     "SqlRunStore",
     "SqlSessionStore",
+    "SqlThreadItemStore",
+    "SqlThreadNoteStore",
     "SqlThreadStore",
     "SqlUserStore",
     "StoreLock",

@@ -5,8 +5,8 @@ from sqlalchemy import Connection, bindparam, insert, not_, select, update
 from chatorch.adapters.sql.access import live_runs_of, lock_owner, require_sane, require_thread, touch_threads
 from chatorch.adapters.sql.history import last_position, read_history
 from chatorch.adapters.sql.idempotency import find_earlier, remember
-from chatorch.adapters.sql.rows import AnyRow, Values, message_values, new_run_values
-from chatorch.adapters.sql.tables import messages, runs, threads
+from chatorch.adapters.sql.rows import Values, message_values, new_run_values, thread_values
+from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
 from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy, TooManyRuns
 from chatorch.domain.model.run import Run, RunStatus
@@ -15,13 +15,14 @@ from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn
 _ADD_THREAD = insert(threads)
 _ADD_MESSAGES = insert(messages)
 _ADD_RUN = insert(runs)
-_RETRIED_THREAD = select(runs.c.thread_id).where(
+_ADD_NOTES = insert(message_notes)
+_RETRIED = select(runs.c.thread_id, runs.c.user_message_id).where(
     runs.c.id == bindparam("run_id"), runs.c.owner_id == bindparam("owner_id")
 )
-_RETRIED = (
-    select(runs.c.user_message_id, messages.c.position, messages.c.superseded)
-    .join_from(runs, messages, messages.c.id == runs.c.user_message_id)
-    .where(runs.c.id == bindparam("run_id"))
+_QUESTION = select(messages.c.position, messages.c.superseded).where(
+    messages.c.id == bindparam("message_id"),
+    messages.c.thread_id == bindparam("thread_id"),
+    messages.c.role == Role.USER.value,
 )
 _SUPERSEDE = (
     update(messages)
@@ -30,6 +31,11 @@ _SUPERSEDE = (
         messages.c.position > bindparam("from_position"),
         not_(messages.c.superseded),
     )
+    .values(superseded=True)
+)
+_SUPERSEDE_ITEMS = (
+    update(side_items)
+    .where(side_items.c.thread_id == bindparam("of_thread"), side_items.c.position >= bindparam("from_position"))
     .values(superseded=True)
 )
 
@@ -47,10 +53,12 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn) -> OpenedRun:
         touch_threads(connection, [turn.thread_id], new.now)
         last = last_position(connection, turn.thread_id)
     else:
-        connection.execute(_ADD_THREAD, _thread_values(new, turn, turn.title))
+        connection.execute(_ADD_THREAD, thread_values(new.owner_id, turn.thread_id, turn.title, new.now))
     said = _messages(new, turn, last)
     rows = [message_values(message, sent.timestamp) for message, (_, sent) in zip(said, turn.messages, strict=True)]
     run = _write_run(connection, new, turn.thread_id, said[-1].id, said[-1].position + 1, rows)
+    if notes := [{"message_id": id_, "body": sent.note} for id_, sent in turn.messages if sent.note is not None]:
+        connection.execute(_ADD_NOTES, notes)
     if turn.title is None:
         said = read_history(connection, turn.thread_id, said[-1].position, new.history_chars)
     return OpenedRun(run, said, joined=False)
@@ -60,22 +68,36 @@ def reopen_run(connection: Connection, new: NewRun, retry_of: RunId) -> OpenedRu
     """See `chatorch.ports.runs.RunStore.reopen_run`."""
     require_sane(retry_of)
     lock_owner(connection, new.owner_id)
-    found = connection.execute(_RETRIED_THREAD, {"run_id": retry_of, "owner_id": new.owner_id}).one_or_none()
+    found = connection.execute(_RETRIED, {"run_id": retry_of, "owner_id": new.owner_id}).one_or_none()
     if found is None:
         raise NotFound
-    thread_id = ThreadId(found.thread_id)
+    return _answer_again(connection, new, ThreadId(found.thread_id), MessageId(found.user_message_id))
+
+
+def answer_again(connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+    """See `chatorch.ports.runs.RunStore.answer_again`."""
+    require_sane(message_id)
+    lock_owner(connection, new.owner_id)
+    return _answer_again(connection, new, thread_id, message_id)
+
+
+def _answer_again(connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
     require_thread(connection, new.owner_id, thread_id, lock=True)
     if earlier := find_earlier(connection, new):
         return OpenedRun(earlier, (), joined=True)
-    retried: AnyRow = connection.execute(_RETRIED, {"run_id": retry_of}).one()
-    if retried.superseded:
+    question = connection.execute(_QUESTION, {"message_id": message_id, "thread_id": thread_id}).one_or_none()
+    if question is None:
+        raise NotFound
+    if question.superseded:
         raise RunSuperseded
     _require_room(connection, new, thread_id)
-    connection.execute(_SUPERSEDE, {"of_thread": thread_id, "from_position": retried.position})
+    later = {"of_thread": thread_id, "from_position": question.position}
+    connection.execute(_SUPERSEDE, later)
+    connection.execute(_SUPERSEDE_ITEMS, later)
     touch_threads(connection, [thread_id], new.now)
     last = last_position(connection, thread_id)
-    run = _write_run(connection, new, thread_id, MessageId(retried.user_message_id), last + 1, [])
-    return OpenedRun(run, read_history(connection, thread_id, retried.position, new.history_chars), joined=False)
+    run = _write_run(connection, new, thread_id, message_id, last + 1, [])
+    return OpenedRun(run, read_history(connection, thread_id, question.position, new.history_chars), joined=False)
 
 
 def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId) -> None:
@@ -136,14 +158,3 @@ def _messages(new: NewRun, turn: OpenTurn, last: int) -> tuple[Message, ...]:
         )
         for position, (message_id, message) in enumerate(turn.messages, last + 1)
     )
-
-
-def _thread_values(new: NewRun, turn: OpenTurn, title: str) -> Values:
-    return {
-        "id": turn.thread_id,
-        "owner_id": new.owner_id,
-        "title": title,
-        "metadata": {},
-        "created_at": new.now,
-        "updated_at": new.now,
-    }

@@ -1,5 +1,6 @@
 """Rows to model and back. Every column is named here once for each direction."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -79,6 +80,18 @@ def to_thread(row: AnyRow) -> Thread:
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def thread_values(owner_id: UserId, thread_id: ThreadId, title: str, now: datetime) -> Values:
+    """Of a new thread."""
+    return {
+        "id": thread_id,
+        "owner_id": owner_id,
+        "title": title,
+        "metadata": {},
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def to_message(row: AnyRow) -> Message:

@@ -1,5 +1,7 @@
 """Runs as clients ask for them."""
 
+from functools import partial
+
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -9,7 +11,7 @@ from chatorch.adapters.sql.database import Database, Work
 from chatorch.adapters.sql.errors import breaks
 from chatorch.adapters.sql.rows import SELECT_RUN, to_run
 from chatorch.adapters.sql.tables import LIVE, ONE_LIVE_RUN, runs
-from chatorch.domain.model.conversation import RunId, ThreadId
+from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable, ThreadBusy
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run
@@ -34,6 +36,10 @@ class SqlRunStore(RunStore):
 
     async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
         return await self._open(lambda connection: opening.reopen_run(connection, new, retry_of), retry_of)
+
+    async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+        work = partial(opening.answer_again, new=new, thread_id=thread_id, message_id=message_id)
+        return await self._open(work, thread_id)
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
         return await self._database.read(lambda connection: _read(connection, owner_id, run_id))

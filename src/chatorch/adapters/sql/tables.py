@@ -106,6 +106,45 @@ ONE_LIVE_RUN = Index("uq_runs_live_thread", runs.c.thread_id, unique=True, sqlit
 
 Index("ix_runs_live_owner", runs.c.owner_id, sqlite_where=LIVE, postgresql_where=LIVE)
 
+# What doors keep beside threads and messages, in forms of their own.
+
+thread_notes = Table(
+    "thread_notes",
+    metadata,
+    Column("thread_id", KEY_TEXT, ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", JSON, nullable=False),
+)
+
+message_notes = Table(
+    "message_notes",
+    metadata,
+    Column("message_id", KEY_TEXT, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", JSON, nullable=False),
+)
+
+side_items = Table(
+    "side_items",
+    metadata,
+    Column("id", KEY_TEXT, primary_key=True),
+    Column("thread_id", KEY_TEXT, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False),
+    # Behind the message at `position`, the first of them with rank 1.
+    Column("position", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("superseded", Boolean, nullable=False),
+    UniqueConstraint("thread_id", "position", "rank"),
+)
+
+ratings = Table(
+    "ratings",
+    metadata,
+    Column("thread_id", KEY_TEXT, ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True),
+    Column("item_id", KEY_TEXT, primary_key=True),
+    Column("rating", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

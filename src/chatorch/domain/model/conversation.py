@@ -11,6 +11,7 @@ from chatorch.domain.model.identity import UserId
 ThreadId = NewType("ThreadId", str)
 MessageId = NewType("MessageId", str)
 RunId = NewType("RunId", str)
+SideItemId = NewType("SideItemId", str)
 
 MAX_TITLE_CHARS = 80
 
@@ -77,13 +78,15 @@ class Message:
 class NewMessage:
     """A message that a client sends, not yet placed in a thread.
 
-    `timestamp` is the client's own word for when it was written: kept, never used.
+    `timestamp` is the client's own word for when it was written: kept, never used. So is `note`, which a door may keep
+    with a message whose form is richer than ours.
     """
 
     role: Role
     content: str
     timestamp: str | None = None
     metadata: JsonObject = field(default_factory=dict)
+    note: JsonObject | None = None
 
 
 def title_from(content: str) -> str:

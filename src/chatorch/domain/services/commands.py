@@ -3,18 +3,30 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from chatorch.domain.model.conversation import NewMessage, RunId, ThreadId
+from chatorch.domain.model.conversation import MessageId, NewMessage, RunId, ThreadId
 from chatorch.domain.model.live import ClientId
 from chatorch.ports.runs import IdempotencyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Allotted:
+    """Ids and time of a turn, for a door that tells its client of them first: run, thread if new, user's message."""
+
+    run_id: RunId
+    thread_id: ThreadId
+    message_id: MessageId
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class StartChat:
     """What a client asks for. `user_label` is the request's `user_id`; without `thread_id` a thread is opened.
 
-    `client_id` is the device that asks, where one is connected: all others of the user are told.
+    `client_id` is the device that asks, where one is connected: all others of the user are told. `allotted` is what
+    `Runs.allot` gave; the message is the last one.
     """
 
     messages: tuple[NewMessage, ...]
@@ -23,6 +35,7 @@ class StartChat:
     user_label: str | None = None
     idempotency_key: str | None = None
     client_id: ClientId | None = None
+    allotted: Allotted | None = None
 
     @property
     def idempotency(self) -> IdempotencyKey | None:
@@ -43,6 +56,16 @@ class RetryChat:
     @property
     def idempotency(self) -> IdempotencyKey | None:
         return _idempotency(self.idempotency_key, ["retry", self.run_id, self.model])
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAgain:
+    """Answer a user's message (once more); what came after it leaves the history."""
+
+    thread_id: ThreadId
+    message_id: MessageId
+    allotted: Allotted
+    model: str | None = None
 
 
 def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:

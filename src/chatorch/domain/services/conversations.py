@@ -3,23 +3,36 @@
 from dataclasses import replace
 
 from chatorch.domain.model.conversation import Message, MessageStatus, Thread, ThreadId
+from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.services.executions import Executions
 from chatorch.domain.services.runs import Runs
 from chatorch.ports.run_log import RunLog
+from chatorch.ports.run_relay import CancelCall, RunRelay
 from chatorch.ports.system import Clock
 from chatorch.ports.threads import ThreadChange, ThreadStore
 
-CANCEL_BEFORE_DELETE_S = 2.0
+CANCEL_S = 2.0
+LOOK_S = 0.05
 
 
 class Conversations:
     """What a user has said and heard. What belongs to somebody else is `NotFound`."""
 
-    def __init__(self, *, store: ThreadStore, log: RunLog, runs: Runs, executions: Executions, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: ThreadStore,
+        log: RunLog,
+        relay: RunRelay,
+        runs: Runs,
+        executions: Executions,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._log = log
+        self._relay = relay
         self._runs = runs
         self._executions = executions
         self._clock = clock
@@ -40,19 +53,36 @@ class Conversations:
         live = await self._store.live_run(principal.user_id, thread_id)
         if live is not None:
             await self._runs.cancel(principal, live.id)
-            await self._executions.ended(live.id, CANCEL_BEFORE_DELETE_S)
+            await self._executions.ended(live.id, CANCEL_S)
         await self._store.delete_thread(principal.user_id, thread_id, self._clock.now())
+
+    async def make_way(self, principal: Principal, thread_id: ThreadId) -> None:
+        """Stops a live run that nobody follows, wherever it is executed. Raises `ThreadBusy` for one that goes on."""
+        live = await self._store.live_run(principal.user_id, thread_id)
+        if live is None:
+            return
+        if self._executions.executes(live.id):
+            await self._executions.stop_unfollowed(live.id)
+        else:
+            self._relay.cancel(CancelCall(live.id, if_unfollowed=True))
+        give_up_at = self._clock.monotonic() + CANCEL_S
+        while await self._store.live_run(principal.user_id, thread_id) is not None:
+            if self._clock.monotonic() >= give_up_at:
+                raise ThreadBusy(live.id)
+            await self._clock.sleep(LOOK_S)
 
     async def messages(
         self, principal: Principal, thread_id: ThreadId, page: PageRequest[MessageCursor]
     ) -> Page[Message]:
         """A message that is being written here shows its text so far."""
         found = await self._store.list_messages(principal.user_id, thread_id, page)
-        return replace(found, items=tuple(self._with_live_text(message) for message in found.items))
+        return replace(found, items=tuple(with_live_text(message, self._log) for message in found.items))
 
-    def _with_live_text(self, message: Message) -> Message:
-        if message.status is not MessageStatus.STREAMING or message.run_id is None:
-            return message
-        text = self._log.text(message.run_id)
-        # A copy of another process's run may have fallen behind its row.
-        return message if text is None or len(text) < len(message.content) else replace(message, content=text)
+
+def with_live_text(message: Message, log: RunLog) -> Message:
+    """As it is now, where its run is known here."""
+    if message.status is not MessageStatus.STREAMING or message.run_id is None:
+        return message
+    text = log.text(message.run_id)
+    # A copy of another process's run may have fallen behind its row.
+    return message if text is None or len(text) < len(message.content) else replace(message, content=text)

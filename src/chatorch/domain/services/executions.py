@@ -202,11 +202,23 @@ class Executions:
                     del self._unwatched[run_id]
                     self.stop(run_id, CancelReason.DETACHED)
 
+    async def stop_unfollowed(self, run_id: RunId) -> None:
+        """Stops a run that is executed here, as `detached`, unless somebody follows it, here or in another process."""
+        if self._unfollowed(run_id) and not await self._relay.watched([run_id]) and self._unfollowed(run_id):
+            self.stop(run_id, CancelReason.DETACHED)
+
+    def _unfollowed(self, run_id: RunId) -> bool:
+        execution = self._live.get(run_id)
+        return execution is not None and not execution.watchers
+
     async def keep_cancelling(self) -> None:
         """For ever: stops what other processes say is cancelled."""
         async with aclosing(self._relay.cancelled()) as cancelled:
-            async for run_id in cancelled:
-                self.stop(run_id, CancelReason.USER)
+            async for call in cancelled:
+                if call.if_unfollowed:
+                    await self.stop_unfollowed(call.run_id)
+                else:
+                    self.stop(call.run_id, CancelReason.USER)
 
     # -- saving ----------------------------------------------------------------------------------------------------
 

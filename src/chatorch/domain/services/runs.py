@@ -1,44 +1,40 @@
 """Runs, as their users see them: start, retry, read, follow, answer, cancel."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import ExitStack, aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId, title_from
-from chatorch.domain.model.errors import NotFound, RunUnsettled, StoreUnavailable
+from chatorch.domain.model.errors import RunUnsettled
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.live import ClientId, RunBegan
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
 from chatorch.domain.model.run import (
-    SILENCE,
     STORE_AWAY,
-    TAKEOVER_GAP,
     TERMINAL_EVENTS,
     CancelReason,
     MessageDelta,
     MessageSnapshot,
     Run,
-    RunCancelled,
     RunEvent,
     RunStatus,
     Silence,
     TerminalEvent,
     position_after,
-    replay,
     started_event,
 )
-from chatorch.domain.services.commands import RetryChat, StartChat
+from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
 from chatorch.domain.services.executions import Executions
+from chatorch.domain.services.following import Following
 from chatorch.ports.chat_model import Prompt
 from chatorch.ports.connections import Connections
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.run_relay import RunRelay
+from chatorch.ports.run_relay import CancelCall, RunRelay
 from chatorch.ports.runs import IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
 from chatorch.ports.system import Clock, IdFactory
 
-POLL_S = 1.0
 UNSETTLED_S = 10.0
 
 
@@ -78,6 +74,7 @@ class Runs:
         self._policy = policy
         self._context = context
         self._max_live_runs = max_live_runs
+        self._following = Following(store=store, log=log, executions=executions, clock=clock)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -91,13 +88,15 @@ class Runs:
         require_own_label(principal, chat.user_label)
         require_no_guest_thread(principal, chat.thread_id)
         self._policy.check_messages(chat.messages, opens_thread=chat.thread_id is None)
-        new = self._new_run(principal, chat.model, chat.idempotency)
+        allotted = chat.allotted or self.allot()
+        new = self._new_run(principal, chat.model, chat.idempotency, allotted)
         if principal.guest:
             new = replace(new, guest_label=chat.user_label)
+        *earlier, last = chat.messages
         turn = OpenTurn(
-            thread_id=chat.thread_id or ThreadId(self._ids.new("thr")),
+            thread_id=chat.thread_id or allotted.thread_id,
             title=None if chat.thread_id else _title(chat.messages),
-            messages=tuple((MessageId(self._ids.new("msg")), message) for message in chat.messages),
+            messages=(*((MessageId(self._ids.new("msg")), m) for m in earlier), (allotted.message_id, last)),
         )
         return await self._open(principal, lambda: self._store.open_run(new, turn), chat.client_id)
 
@@ -108,16 +107,32 @@ class Runs:
         """
         earlier = await self._store.read_run(principal.user_id, retry.run_id)
         wanted = retry.model or (earlier.model if self._policy.allows(earlier.model) else None)
-        new = self._new_run(principal, wanted, retry.idempotency)
+        new = self._new_run(principal, wanted, retry.idempotency, self.allot())
         return await self._open(principal, lambda: self._store.reopen_run(new, retry.run_id))
 
-    def _new_run(self, principal: Principal, model: str | None, idempotency: IdempotencyKey | None) -> NewRun:
-        return NewRun(
+    async def answer_again(self, principal: Principal, again: AnswerAgain) -> Run:
+        """As `retry`, by the user's message, which need not have been answered before."""
+        new = self._new_run(principal, again.model, None, again.allotted)
+        return await self._open(principal, lambda: self._store.answer_again(new, again.thread_id, again.message_id))
+
+    def allot(self) -> Allotted:
+        """Ids and a time for a turn that is about to be asked for."""
+        return Allotted(
             run_id=RunId(self._ids.new("run")),
+            thread_id=ThreadId(self._ids.new("thr")),
+            message_id=MessageId(self._ids.new("msg")),
+            now=self._clock.now(),
+        )
+
+    def _new_run(
+        self, principal: Principal, model: str | None, idempotency: IdempotencyKey | None, allotted: Allotted
+    ) -> NewRun:
+        return NewRun(
+            run_id=allotted.run_id,
             message_id=MessageId(self._ids.new("msg")),
             owner_id=principal.user_id,
             model=self._policy.model_for(model),
-            now=self._clock.now(),
+            now=allotted.now,
             max_live=self._max_live_runs,
             history_chars=self._context.max_chars,
             idempotency=None if principal.guest else idempotency,
@@ -171,7 +186,7 @@ class Runs:
         run = await self._store.request_cancel(principal.user_id, run_id)
         if run.status.live:
             self._executions.stop(run_id, CancelReason.USER)
-            self._relay.cancel(run_id)
+            self._relay.cancel(CancelCall(run_id))
 
     async def answer(self, run: Run) -> Answer:
         """Waits for the end. Raises `RunUnsettled` when the store does not take it for 10 s."""
@@ -197,69 +212,14 @@ class Runs:
             await events.aclose()
         raise RuntimeError("a run's events ended without a terminal one")
 
-    # -- following -------------------------------------------------------------------------------------------------
-
     def events(self, run: Run, after: int = 0) -> AsyncGenerator[RunEvent | Silence]:
         """What comes after position `after`: replay, then live, until the terminal event. No gap, no repeat.
 
         `run` is one that `start` or `read` returned, so the caller may see it. `SILENCE` stands for two seconds
         without an event. Raises nothing once it has begun: a store that is away is silence.
         """
-        return self._live_events(run, after) if run.status.live else _stored_events(run, after)
-
-    async def _live_events(self, run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
-        with self._executions.watching(run.id):
-            while True:
-                async with aclosing(self._log.follow(run.id, position)) as live:
-                    async for event in live:
-                        if type(event) is MessageDelta:  # first, because it is nearly always one
-                            yield event
-                            position = event.seq
-                            continue
-                        if isinstance(event, Silence):
-                            if await self._ended_elsewhere(run):
-                                break
-                            yield event
-                            continue
-                        yield event
-                        position = event.seq
-                        if isinstance(event, TERMINAL_EVENTS):
-                            return
-                # What the row says is all there is for now; then the log is asked again, which may have come back.
-                told, over = await self._told_by_row(run, position)
-                for stored in told:
-                    yield stored
-                    position = stored.seq
-                if over:
-                    return
-                yield SILENCE if over is False else STORE_AWAY
-                await self._clock.sleep(POLL_S)
-
-    async def _told_by_row(self, run: Run, position: int) -> tuple[Iterable[RunEvent], bool | None]:
-        """What it says beyond a position, and whether that is all there will ever be; None: the store is away."""
-        try:
-            row = await self._store.read_run(run.owner_id, run.id)
-        except NotFound:
-            return [RunCancelled(position + 1 + TAKEOVER_GAP, CancelReason.USER)], True
-        except StoreUnavailable:
-            return [], None
-        return replay(row, position), not row.status.live
-
-    async def _ended_elsewhere(self, run: Run) -> bool:
-        if self._executions.executes(run.id):
-            return False  # if somebody else ended it, the checkpoints hear of that
-        try:
-            return not (await self._store.read_run(run.owner_id, run.id)).status.live
-        except NotFound:
-            return True
-        except StoreUnavailable:
-            return False
+        return self._following.events(run, after)
 
 
 def _title(messages: tuple[NewMessage, ...]) -> str:
     return title_from(next(message.content for message in messages if message.role is Role.USER))
-
-
-async def _stored_events(run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
-    for event in replay(run, position):
-        yield event

@@ -1,0 +1,90 @@
+"""Following a run: what its log says, and what its row says where the log has nothing."""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+
+from chatorch.domain.model.errors import NotFound, StoreUnavailable
+from chatorch.domain.model.run import (
+    SILENCE,
+    STORE_AWAY,
+    TAKEOVER_GAP,
+    TERMINAL_EVENTS,
+    CancelReason,
+    MessageDelta,
+    Run,
+    RunCancelled,
+    RunEvent,
+    Silence,
+    replay,
+)
+from chatorch.domain.services.executions import Executions
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.runs import RunStore
+from chatorch.ports.system import Clock
+
+POLL_S = 1.0
+
+
+class Following:
+    def __init__(self, *, store: RunStore, log: RunLog, executions: Executions, clock: Clock) -> None:
+        self._store = store
+        self._log = log
+        self._executions = executions
+        self._clock = clock
+
+    def events(self, run: Run, after: int = 0) -> AsyncGenerator[RunEvent | Silence]:
+        """See `Runs.events`."""
+        return self._live_events(run, after) if run.status.live else _stored_events(run, after)
+
+    async def _live_events(self, run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
+        with self._executions.watching(run.id):
+            while True:
+                async with aclosing(self._log.follow(run.id, position)) as live:
+                    async for event in live:
+                        if type(event) is MessageDelta:  # first, because it is nearly always one
+                            yield event
+                            position = event.seq
+                            continue
+                        if isinstance(event, Silence):
+                            if await self._ended_elsewhere(run):
+                                break
+                            yield event
+                            continue
+                        yield event
+                        position = event.seq
+                        if isinstance(event, TERMINAL_EVENTS):
+                            return
+                # What the row says is all there is for now; then the log is asked again, which may have come back.
+                told, over = await self._told_by_row(run, position)
+                for stored in told:
+                    yield stored
+                    position = stored.seq
+                if over:
+                    return
+                yield SILENCE if over is False else STORE_AWAY
+                await self._clock.sleep(POLL_S)
+
+    async def _told_by_row(self, run: Run, position: int) -> tuple[Iterable[RunEvent], bool | None]:
+        """What it says beyond a position, and whether that is all there will ever be; None: the store is away."""
+        try:
+            row = await self._store.read_run(run.owner_id, run.id)
+        except NotFound:
+            return [RunCancelled(position + 1 + TAKEOVER_GAP, CancelReason.USER)], True
+        except StoreUnavailable:
+            return [], None
+        return replay(row, position), not row.status.live
+
+    async def _ended_elsewhere(self, run: Run) -> bool:
+        if self._executions.executes(run.id):
+            return False  # if somebody else ended it, the checkpoints hear of that
+        try:
+            return not (await self._store.read_run(run.owner_id, run.id)).status.live
+        except NotFound:
+            return True
+        except StoreUnavailable:
+            return False
+
+
+async def _stored_events(run: Run, position: int) -> AsyncGenerator[RunEvent | Silence]:
+    for event in replay(run, position):
+        yield event
