@@ -68,8 +68,8 @@ bench: install  ## Measure what it costs, beside its yardsticks
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: install  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer releases)
-	$(LOCK) $(ARGS) pyproject.toml --output-file requirements/run.txt
-	$(LOCK) $(ARGS) pyproject.toml --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) pyproject.toml --extra chatkit --output-file requirements/run.txt
+	$(LOCK) $(ARGS) pyproject.toml --extra chatkit --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) $(ARGS) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 
 format: install  ## Format the code and fix what can be fixed

@@ -62,8 +62,9 @@ def test_nothing_is_wired_or_injected_by_decorators() -> None:
 
 
 def routes_of(api: Api) -> Iterator[tuple[str, Callable[..., object], Dependant]]:
-    for module in ("broadcast", "chat", "chatkit", "identity", "operation", "runs", "threads"):
-        router = __import__(f"chatorch.entrypoints.http.routes.{module}", fromlist=["router"]).router
+    topics = ("broadcast", "chat", "chatkit", "identity", "operation", "runs", "threads")
+    for module in (*(f"http.routes.{topic}" for topic in topics), "chatkit.route"):
+        router = __import__(f"chatorch.entrypoints.{module}", fromlist=["router"]).router
         for route in router.routes:
             assert isinstance(route, APIRoute)
             yield route.path, route.endpoint, route.dependant

@@ -41,6 +41,8 @@ async def talkative(server: Server, canaries: Canaries, upstream: Upstream, log_
         "CHATORCH_METRICS_TOKEN": canaries["metrics token"],
         "CHATORCH_SYSTEM_PROMPT": canaries["system prompt"],
         "CHATORCH_ANONYMOUS_CHAT": "true",
+        "CHATORCH_CHATKIT_SERVER": "true",
+        "LOG_LEVEL": "DEBUG",  # with it the ChatKit package logs to a handler of its own
         "CHATORCH_LOG_LEVEL": "debug",
         "CHATORCH_LOG_FORMAT": log_format,
     }
@@ -82,7 +84,38 @@ async def say_what_is_right(probe: Prober, canaries: Canaries, upstream: Upstrea
     head = b"POST /api/chat HTTP/1.1\r\nhost: chat\r\nconnection: close\r\ncontent-type: application/json\r\n"
     content = json.dumps(body | {"stream": True}).encode()
     assert (await probe.raw(head + b"content-length: %d\r\n\r\n" % len(content) + content)).status == 200
+    await speak_chatkit(probe, canaries, model, thread_id)
     return thread_id, run_id
+
+
+async def speak_chatkit(probe: Prober, canaries: Canaries, model: str, thread_id: str) -> None:
+    said = {
+        "content": [
+            {"type": "input_text", "text": canaries.hostile("ChatKit message")},
+            {"type": "input_tag", "id": "e", "text": "@a", "data": {canaries["tag's name"]: canaries["tag's data"]}},
+        ],
+        "attachments": [],
+        "quoted_text": canaries["quoted text"],
+        "inference_options": {"model": model},
+    }
+    wrong = said | {"inference_options": {"model": canaries.hostile("ChatKit model")}, "content": []}
+    action = {"type": canaries["action"], "payload": {"a": canaries["payload"]}}
+    for kind, params, status in [
+        ("threads.create", {"input": said}, 200),
+        ("threads.add_user_message", {"thread_id": thread_id, "input": said}, 200),
+        ("threads.update", {"thread_id": thread_id, "title": canaries.hostile("ChatKit title")}, 200),
+        ("threads.get_by_id", {"thread_id": canaries["ChatKit thread id"]}, 404),
+        ("threads.add_user_message", {"thread_id": canaries["ChatKit thread id"], "input": said}, 404),
+        ("threads.retry_after_item", {"thread_id": thread_id, "item_id": canaries["ChatKit item id"]}, 404),
+        ("threads.create", {"input": wrong}, 422),
+        ("threads.create", {"input": said | {"attachments": [canaries["attachment"]]}}, 422),
+        ("threads.custom_action", {"thread_id": thread_id, "action": action}, 200),
+        ("threads.add_client_tool_output", {"thread_id": thread_id, "result": canaries["tool output"]}, 200),
+        ("input.transcribe", {"audio_base64": canaries["audio"], "mime_type": "audio/webm"}, 422),
+        (canaries["kind"], {}, 422),
+    ]:
+        answer = await probe.send("POST", "/chatkit", {"type": kind, "params": params, "metadata": {}})
+        assert answer.status == status, answer
 
 
 async def say_what_is_wrong(probe: Prober, canaries: Canaries, thread_id: str, run_id: str) -> None:

@@ -41,6 +41,7 @@ class Server:
             "SECRET_KEY": secrets.token_hex(32),
             "DATABASE_URL": f"sqlite:///{folder}/chat.db",
             "CHATORCH_LOG_FORMAT": "json",
+            "CHATORCH_CHATKIT_SERVER": "false",  # it takes a second of each start
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -25,7 +25,8 @@ def locked(name: str) -> dict[str, str]:
 def declared(name: str) -> list[Requirement]:
     groups = PROJECT["dependency-groups"]
     build = [Requirement(line) for line in groups["build"]]
-    run = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+    project = PROJECT["project"]
+    run = [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["chatkit"])]
     dev = [Requirement(line) for line in groups["dev"] if isinstance(line, str)]
     return {"build": build, "run": run, "dev": [*build, *run, *dev]}[name]
 

@@ -30,6 +30,10 @@ def create_app(container: Container) -> FastAPI:
     app.state.container = container
     for topic in (identity, chat, runs, threads, chatkit, broadcast, operation):
         app.include_router(topic.router)
+    if settings.serves_chatkit:
+        from chatorch.entrypoints.chatkit import route as widget  # noqa: PLC0415  # slow, large and optional
+
+        app.include_router(widget.router)
     app.router.routes.append(chat_socket.route)
     install_openapi(app)
     install_plumbing(

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from pydantic_settings import (
 PREFIX = "CHATORCH_"
 ENV_FILE = Path(".env")
 MIN_SECRET_BYTES = 32
+CHATKIT_INSTALLED = find_spec("chatkit") is not None
 
 
 class SettingsError(Exception):
@@ -157,6 +159,7 @@ class Settings(BaseSettings):
     chatkit_history: bool = True
     chatkit_recent_threads: Count | None = None
     chatkit_timeout_s: Annotated[float, Field(gt=0, le=45)] = 15
+    chatkit_server: bool | None = None
 
     log_format: Literal["json", "console"] | None = None
     log_level: Annotated[
@@ -177,6 +180,17 @@ class Settings(BaseSettings):
         if self.openai_api_key is None:
             return "OPENAI_API_KEY"
         return None if self.chatkit_workflows else f"{PREFIX}CHATKIT_WORKFLOWS"
+
+    @property
+    def serves_chatkit(self) -> bool:
+        """`POST /chatkit` is there, by default where its package is."""
+        return self.chatkit_server if self.chatkit_server is not None else CHATKIT_INSTALLED
+
+    @model_validator(mode="after")
+    def _chatkit_is_installed(self) -> Self:
+        if self.chatkit_server and not CHATKIT_INSTALLED:
+            raise ValueError(f"{PREFIX}CHATKIT_SERVER: needs the package; install chatorch[chatkit]")
+        return self
 
     @model_validator(mode="after")
     def _heartbeats_fit_into_the_lease(self) -> Self:

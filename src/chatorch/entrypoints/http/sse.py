@@ -1,25 +1,17 @@
 """A run as server-sent events (WHATWG HTML, 9.2): `id` is the position, so `Last-Event-ID` resumes exactly there."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import TERMINAL_EVENTS, MessageDelta, RunEvent, Silence
 from chatorch.entrypoints.envelope import EVENT_TYPES, envelope
-from chatorch.entrypoints.http.disconnect import disconnected
-from chatorch.entrypoints.http.middleware.exchange import frame_send, late_receive
+from chatorch.entrypoints.http.pumped import PING, PING_AFTER_S, PumpedStream
 
-PING = b": ping\n\n"
 _TYPES = {kind: name.encode() for kind, name in EVENT_TYPES.items()}
-PING_AFTER_S = 11.0
-"""Silence is noticed within four seconds, so no more than 15 s pass without a byte."""
-STUCK_S = 60.0
-"""A client that takes nothing for so long, with its connection open, is given up; it may come back and resume."""
 
 
 def sse_frame(run_id: RunId, event: RunEvent) -> bytes:
@@ -45,14 +37,8 @@ class EventFrames:
         self._latest.pop(run_id, None)
 
 
-class EventStream(Response):
-    """Streams a run's events until the terminal one. A client that disconnects leaves the run; it does not stop it.
-
-    Written straight to ASGI, by a task of its own: resuming the dozen frames of middleware and routing that the
-    request's task is in costs as much as encoding an event, and so does sending through them.
-    """
-
-    media_type = "text/event-stream"
+class EventStream(PumpedStream):
+    """Streams a run's events until the terminal one. A client that disconnects leaves the run; it does not stop it."""
 
     def __init__(
         self,
@@ -64,35 +50,16 @@ class EventStream(Response):
         headers: dict[str, str] | None = None,
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
-        super().__init__(
-            headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", **(headers or {})}
-        )
-        del self.headers["content-length"]
+        super().__init__(counted=counted, headers=headers)
         self._run_id = run_id
         self._events = events
         self._frames = frames
-        self._counted = counted
         self._ping_after_s = ping_after_s
-        self._sending_since: float | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        pump = asyncio.ensure_future(self._send_events(frame_send(scope, send)))
-        leaving = asyncio.ensure_future(disconnected(late_receive(scope, receive)))
-        leaving.add_done_callback(lambda _: pump.cancel())
-        try:
-            with self._counted():
-                while not (await asyncio.wait((pump,), timeout=STUCK_S))[0]:
-                    if self._sending_since is not None and time.monotonic() - self._sending_since > STUCK_S:
-                        return
-        finally:
-            leaving.cancel()
-            pump.cancel()
-            self._frames.forget(self._run_id)
-        if not pump.cancelled():
-            pump.result()
+    def ended(self) -> None:
+        self._frames.forget(self._run_id)
 
-    async def _send_events(self, send: Send) -> None:
+    async def pump(self, send: Send) -> None:
         run_id, frame = self._run_id, self._frames.frame
         now = time.monotonic
         sent_at = now()
@@ -106,6 +73,7 @@ class EventStream(Response):
                     body, more = PING, True
                 else:
                     body, more = frame(run_id, event), not isinstance(event, TERMINAL_EVENTS)
+                # As `self.send`, without another frame for each token.
                 self._sending_since = sent_at = now()
                 await send({"type": "http.response.body", "body": body, "more_body": more})
                 self._sending_since = None

@@ -1,0 +1,132 @@
+"""ChatKit's items as ours and back. What ours cannot say is noted beside it, so that each reads back equal."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from chatkit.types import (
+    AssistantMessageContent,
+    AssistantMessageItem,
+    HiddenContextItem,
+    InferenceOptions,
+    UserMessageItem,
+    UserMessageTextContent,
+    WidgetItem,
+)
+from chatkit.types import ThreadItem as ChatKitItem
+from chatkit.widgets import BasicRoot, Card, DynamicWidgetRoot, ListView
+from pydantic import BaseModel, TypeAdapter
+
+from chatorch.domain.model.conversation import (
+    JsonObject,
+    Message,
+    MessageId,
+    MessageStatus,
+    NewMessage,
+    Role,
+    SideItemId,
+    ThreadId,
+)
+from chatorch.domain.model.items import NotedMessage, SideItem, ThreadItem
+
+_PLACED = ("id", "thread_id", "created_at")
+_ROOTS = {kind.__name__: kind for kind in (Card, ListView, BasicRoot, DynamicWidgetRoot)}
+
+_items: TypeAdapter[ChatKitItem] = TypeAdapter(ChatKitItem)
+
+
+def to_chatkit(item: ThreadItem) -> ChatKitItem:
+    if isinstance(item, SideItem):
+        return _from_side(item)
+    message = item.message
+    placed: dict[str, Any] = {"id": message.id, "thread_id": message.thread_id, "created_at": message.created_at}
+    match message.role:
+        case Role.USER:
+            note = item.note or {"content": [UserMessageTextContent(text=message.content)]}
+            return UserMessageItem.model_validate({"attachments": [], "inference_options": {}, **note, **placed})
+        case Role.ASSISTANT:
+            note = item.note or {"content": _parts(message.content)}
+            return AssistantMessageItem.model_validate({**note, **placed})
+        case Role.SYSTEM:
+            return HiddenContextItem(content=message.content, **placed)
+
+
+def from_chatkit(item: ChatKitItem) -> ThreadItem:
+    if isinstance(item, UserMessageItem):
+        new = new_message(item)
+        return _noted(item, Role.USER, new.content, new.note)
+    if isinstance(item, AssistantMessageItem):
+        text = "".join(part.text for part in item.content)
+        plain = item.content == _parts(text)
+        return _noted(item, Role.ASSISTANT, text, None if plain else _dumped(item))
+    body = _widget_body(item) if isinstance(item, WidgetItem) else _dumped(item)
+    return SideItem(SideItemId(item.id), ThreadId(item.thread_id), body, aware(item.created_at))
+
+
+def new_message(item: UserMessageItem) -> NewMessage:
+    """What the model is to see, what was quoted above it; and what was sent, where that is more."""
+    text = "".join(part.text for part in item.content)
+    quoted = "".join(f"> {line}\n" for line in (item.quoted_text or "").splitlines())
+    plain = (
+        item.content == [UserMessageTextContent(text=text)]
+        and item.quoted_text is None
+        and not item.attachments
+        and item.inference_options == InferenceOptions()
+    )
+    content = f"{quoted}\n{text}" if quoted else text
+    return NewMessage(Role.USER, content, note=None if plain else _dumped(item))
+
+
+def aware(time: datetime) -> datetime:
+    """The package's own times are local ones and do not say so."""
+    return time.astimezone(UTC)
+
+
+def _noted(item: UserMessageItem | AssistantMessageItem, role: Role, text: str, note: JsonObject | None) -> ThreadItem:
+    message = Message(
+        id=MessageId(item.id),
+        thread_id=ThreadId(item.thread_id),
+        position=0,
+        role=role,
+        content=text,
+        status=MessageStatus.COMPLETE,
+        created_at=aware(item.created_at),
+    )
+    return NotedMessage(message, note)
+
+
+def _parts(text: str) -> list[AssistantMessageContent]:
+    return [AssistantMessageContent(text=text)] if text else []
+
+
+def _dumped(item: ChatKitItem) -> dict[str, Any]:
+    return item.model_dump(mode="json", exclude=set(_PLACED))
+
+
+def _widget_body(item: WidgetItem) -> JsonObject:
+    """Past its serializer, which drops what is null; and with its class, which its data does not tell."""
+    return {
+        "type": item.type,
+        "root": type(item.widget).__name__,
+        "widget": _plain(item.widget),
+        "copy_text": item.copy_text,
+    }
+
+
+def _from_side(item: SideItem) -> ChatKitItem:
+    placed: dict[str, Any] = {"id": item.id, "thread_id": item.thread_id, "created_at": item.created_at}
+    body: Mapping[str, Any] = item.body
+    if "root" in body:
+        widget = _ROOTS[body["root"]].model_validate(body["widget"])
+        return WidgetItem(widget=widget, copy_text=body["copy_text"], **placed)
+    return _items.validate_python({**body, **placed})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: _plain(inner) for name, inner in {**value.__dict__, **(value.__pydantic_extra__ or {})}.items()}
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

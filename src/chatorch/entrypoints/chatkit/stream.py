@@ -1,0 +1,59 @@
+"""ChatKit's events on their way: server-sent, without ids, so a client that returns loads the thread instead."""
+
+import time
+from collections.abc import AsyncGenerator
+
+import structlog
+from starlette.types import Send
+
+from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
+from chatorch.entrypoints.http.answers import events_path
+from chatorch.entrypoints.http.pumped import PING, PING_AFTER_S, PumpedStream
+
+SILENT_FRAME = b"data: \n\n"
+BROKEN_FRAME = b'data: {"type":"error","code":"stream.error","allow_retry":true}\n\n'
+
+log = structlog.get_logger(__name__)
+
+
+class ChatKitStream(PumpedStream):
+    """`Content-Location` names the run, which the page's stop button cancels."""
+
+    def __init__(
+        self,
+        behind: Behind,
+        server: ThreadServer,
+        head: list[bytes],
+        rest: AsyncGenerator[bytes],
+        *,
+        ping_after_s: float = PING_AFTER_S,
+    ) -> None:
+        location = {} if server.run is None else {"Content-Location": events_path(server.run.id)}
+        super().__init__(counted=behind.counted, headers=location)
+        self._server = server
+        self._head = head
+        self._rest = rest
+        self._ping_after_s = ping_after_s
+
+    async def pump(self, send: Send) -> None:
+        try:
+            await self.send(send, b"".join(self._head))
+            await self._send_rest(send)
+        except OSError:
+            raise
+        except Exception as error:
+            log.error("chatkit_failed", exc_info=error)  # noqa: TRY400  # its text stays out
+            await self.send(send, BROKEN_FRAME)
+        finally:
+            await self._server.leave()
+            await self._rest.aclose()
+        await self.send(send, b"", more=False)
+
+    async def _send_rest(self, send: Send) -> None:
+        sent_at = time.monotonic()
+        async for frame in self._rest:
+            silent = frame == SILENT_FRAME
+            if silent and time.monotonic() - sent_at < self._ping_after_s:
+                continue
+            sent_at = time.monotonic()
+            await self.send(send, PING if silent else frame)
