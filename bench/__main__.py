@@ -1,4 +1,4 @@
-"""`python -m bench [--quick]`: chatorch beside a bare relay and a tutorial's server, as ratios of CPU in one run.
+"""`python -m bench [--quick]`: chatorch beside a bare relay and other servers, as ratios of CPU in one run.
 
 The machine may be noisy: every figure is the median of rounds in which all servers take turns.
 """
@@ -7,52 +7,27 @@ import argparse
 import asyncio
 import json
 import time
-from dataclasses import dataclass
 
+from bench.chatkit import measure_chatkit
 from bench.live import measure_live
 from bench.load import Cost, Target, cpu_seconds, measure, median, resident_kb
-from bench.servers import all_servers, live_servers
-from bench.table import print_row, verdict
+from bench.rounds import Load, check, rounds
+from bench.servers import all_servers, chatkit_servers, live_servers
+from bench.table import digits, print_row, verdict
 
 TOKENS = 100
 IDLE_S = 3.0
 QUESTION = {"messages": [{"role": "user", "content": "How do tides work?"}]}
 
 
-@dataclass(frozen=True)
-class Load:
-    """`requests` in all, by `clients` at a time. `model` says what the upstream does: see `bench.upstream`."""
-
-    model: str
-    stream: bool
-    requests: int
-    clients: int
-
-
-PACED = Load(f"mock-{TOKENS}-20", True, 80, 40)
-BURST = Load(f"mock-{TOKENS}-0", True, 200, 20)
-WHOLE = Load("mock-9-0", False, 200, 20)
-
-
 def body(model: str, *, stream: bool) -> bytes:
+    """`model` says what the upstream does: see `bench.upstream`."""
     return json.dumps({**QUESTION, "model": model, "stream": stream}).encode()
 
 
-def check(target: Target, cost: Cost) -> Cost:
-    if cost.failures:
-        raise SystemExit(f"{target.name}: {cost.failures} of {cost.requests} requests failed")
-    return cost
-
-
-async def rounds(targets: list[Target], load: Load, count: int) -> dict[str, list[Cost]]:
-    costs: dict[str, list[Cost]] = {target.name: [] for target in targets}
-    question = body(load.model, stream=load.stream)
-    for turn in range(count + 1):
-        for target in targets:
-            cost = check(target, await measure(target, question, requests=load.requests, clients=load.clients))
-            if turn:  # the first warms up
-                costs[target.name].append(cost)
-    return costs
+PACED = Load(body(f"mock-{TOKENS}-20", stream=True), 80, 40)
+BURST = Load(body(f"mock-{TOKENS}-0", stream=True), 200, 20)
+WHOLE = Load(body("mock-9-0", stream=False), 200, 20)
 
 
 async def compare(targets: dict[str, Target], quick: bool) -> None:
@@ -87,7 +62,7 @@ def show_streams(name: str, costs: dict[str, list[Cost]], figure, goal: float) -
     values = {server: median([figure(cost) for cost in each]) for server, each in costs.items()}
     pairs = zip(costs["chatorch"], costs["relay"], strict=True)
     ratio = median([figure(ours) / figure(floor) for ours, floor in pairs])
-    cells = [f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in values.values()]
+    cells = [digits(value) for value in values.values()]
     print_row(name, *cells, f"{ratio:.2f}", f"{goal:g} x relay: {verdict(ratio, goal)}")
 
 
@@ -124,12 +99,15 @@ async def idle_cost(target: Target) -> Cost:
 def main() -> None:
     options = argparse.ArgumentParser(prog="bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="one round, up to 300 streams, 1,000 sockets")
-    options.add_argument("--only", choices=("streams", "live"), help="one half of it")
+    options.add_argument("--only", choices=("streams", "chatkit", "live"), help="one part of it")
     chosen = options.parse_args()
-    if chosen.only != "live":
+    if chosen.only in (None, "streams"):
         with all_servers() as targets:
             asyncio.run(run(targets, chosen.quick))
-    if chosen.only != "streams":
+    if chosen.only in (None, "chatkit"):
+        with chatkit_servers() as (quickstart, ours):
+            asyncio.run(measure_chatkit(quickstart, ours, quick=chosen.quick))
+    if chosen.only in (None, "live"):
         with live_servers() as (bare, ours, pair):
             asyncio.run(measure_live(bare, ours, pair, quick=chosen.quick))
 

