@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from tests.e2e.conftest import ServerIn
 from tests.support.accounts import sign_up
-from tests.support.chatkit import EVENTS, PATH, Answered, add, asked, create, request, said, send
 from tests.support.eventually import eventually
 from tests.support.server import PASSWORD, Server
 from tests.support.upstream import ANSWER, Upstream, done, finish, hang, pause, text, usage
+from tests.support.widget import EVENTS, PATH, Answered, add, asked, create, request, said, send
 
 PAGE = "http://localhost:5173"
 

@@ -21,6 +21,8 @@ from tests.support.workers import Worker, alike, workers
 
 QUICK_S = 0.5
 INTERRUPTED_S = 10.0
+SLOWEST_S = 2.0
+"""Of an answer while Redis comes and goes, on a machine that is busy with all the streams."""
 
 TwoWorkers = Callable[..., AbstractAsyncContextManager[list[Worker]]]
 
@@ -215,7 +217,8 @@ async def test_redis_may_come_and_go_and_nothing_is_missing(
         await asyncio.gather(*(stream.until(lambda s: s.text) for stream in streams))
         followed = [await two.alice.follow(stream.run_id) for stream in streams]
         await asyncio.gather(*(stream.until(lambda s: s.text) for stream in followed))
-        chatting = asyncio.ensure_future(chat_on([one, two], answered))
+        enough = asyncio.Event()
+        chatting = asyncio.ensure_future(chat_on([one, two], answered, enough))
         for _ in range(size(3, 20)):
             own_redis.kill()
             before = [len(stream.text) for stream in streams]
@@ -229,11 +232,12 @@ async def test_redis_may_come_and_go_and_nothing_is_missing(
                 *(s.until(lambda s, n=n: len(s.text) >= n, 10) for s, n in zip(followed, heads, strict=True))
             )
             worst_return = max(worst_return, time.monotonic() - back_at)
-        chatting.cancel()
-        await asyncio.gather(chatting, return_exceptions=True)
+        enough.set()
+        await asyncio.wait_for(chatting, 10)
         record_property("slowest_return_s", worst_return)
         record_property("answers_meanwhile", len(answered))
-        assert answered
+        record_property("slowest_answer_s", max(answered))
+        assert max(answered) < SLOWEST_S
         assert worst_return <= 5
         for stream in streams:
             await one.alice.cancel(stream.run_id)
@@ -246,9 +250,9 @@ async def test_redis_may_come_and_go_and_nothing_is_missing(
         assert one.server.errors == two.server.errors == []
 
 
-async def chat_on(both: list[Worker], answered: list[float]) -> None:
+async def chat_on(both: list[Worker], answered: list[float], enough: asyncio.Event) -> None:
     """One short answer after the other, from both; none may fail."""
-    while True:
+    while not enough.is_set():
         for worker in both:
             began_at = time.monotonic()
             answer = await (await worker.alice.say("Hi", model="mock-3-0", stream=False)).ended()

@@ -91,6 +91,37 @@ async def test_killed_and_started_empty_again_and_again_a_follower_elsewhere_mis
     assert await asyncio.wait_for(following, 5) == whole
 
 
+async def test_many_followed_runs_are_all_whole_when_redis_is_back(own_redis: RedisServer, two: list[RedisProcess]):
+    here, elsewhere = two
+    runs = [RunId(f"run_{number}") for number in range(size(250, 1000))]
+    for run_id in runs:
+        here.log.open(run_id, 1, STARTED)
+        here.log.append(run_id, "before ")
+    following = [asyncio.ensure_future(text_of(elsewhere.log, run_id)) for run_id in runs]
+
+    async def known(text: str) -> bool:
+        return all(elsewhere.log.text(run_id) == text for run_id in runs)
+
+    await eventually(lambda: known("before "), within=10)
+    own_redis.kill()
+    await here.until(up=False)
+    await elsewhere.until(up=False)
+    for run_id in runs:
+        here.log.append(run_id, "meanwhile")
+    own_redis.start()
+    await elsewhere.until(up=True)
+    await eventually(lambda: known("before meanwhile"), within=5)
+    for run_id in runs:
+        here.log.end(run_id, RunInterrupted(18))
+    assert await asyncio.wait_for(asyncio.gather(*following), 10) == ["before meanwhile"] * len(runs)
+
+
+async def test_more_commands_at_once_than_there_are_connections_all_have_their_turn(two: list[RedisProcess]):
+    here, _ = two
+    answers = await asyncio.gather(*(here.link.ask(("ECHO", str(number))) for number in range(1000)))
+    assert answers == [[str(number).encode()] for number in range(1000)]
+
+
 @pytest.mark.soak
 async def test_stopped_in_its_tracks_it_holds_up_nobody(own_redis: RedisServer, two: list[RedisProcess]):
     here, elsewhere = two

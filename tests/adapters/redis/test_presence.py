@@ -242,7 +242,7 @@ async def test_what_happened_elsewhere_while_cut_off_is_told_on_return(
     cut_off.connections.attach(LAPTOP, late)
     wire.mend()
 
-    await phone.until(joined(TABLET), joined(LAPTOP), NEWS, left(TABLET))
+    await phone.until(joined(TABLET), joined(LAPTOP), NEWS, BEGAN, left(TABLET))
     await late.until(left(TABLET))
 
 
@@ -277,3 +277,59 @@ async def test_devices_of_one_that_dies_while_redis_is_away_have_left_when_it_co
         own_redis.start()
 
         await tablet.until(joined(PHONE), left(PHONE))
+
+
+async def test_what_redis_refuses_for_a_moment_is_told_though_it_is_overtaken(
+    own_redis: RedisServer, two: list[RedisProcess]
+):
+    here, elsewhere = two
+    later = RunBegan(RunId("run_2"), BEGAN.started)
+    phone = KeptMailbox()
+    elsewhere.connections.attach(PHONE, phone)
+    await counted(here, 1)
+    await here.link.ask(("CONFIG", "SET", "maxmemory", "1"))
+    here.connections.send(ANN, BEGAN)
+    await elsewhere.link.ask(("PING",))
+    await here.link.ask(("CONFIG", "SET", "maxmemory", "0"))
+    here.connections.send(ANN, later)
+
+    async def both() -> bool:
+        return {notice.run_id for notice in phone.notices} == {"run_1", "run_2"}
+
+    await eventually(both)
+    assert len(phone.notices) == 2
+
+
+async def test_a_process_that_slept_before_it_told_of_a_connection_does_not_displace_a_newer_one(
+    two: list[RedisProcess],
+):
+    asleep, other = two
+    older, newer = KeptMailbox(), KeptMailbox()
+    awake = asyncio.Event()
+    asleep.link._outbox._until_up = awake.wait
+    asleep.connections.attach(PHONE, older)
+    other.connections.attach(PHONE, newer)
+    await counted(other, 1)
+    asleep.connections._here.of(PHONE).since -= 5
+    awake.set()
+
+    await older.until_replaced()
+    assert not newer.was_replaced
+
+
+async def test_all_devices_of_a_process_that_dies_leave_in_one_sweep(redis_server: RedisServer):
+    count = 450
+    async with processes(redis_server.url, 2, life_s=1.0, renew_s=0.3) as [dying, living]:
+        mailboxes = []
+        for number in range(count):
+            user = UserId(f"usr_{number}")
+            dying.connections.attach(Device(user, PHONE.client_id), KeptMailbox())
+            mailboxes.append(KeptMailbox())
+            living.connections.attach(Device(user, TABLET.client_id), mailboxes[-1])
+        await counted(living, 2 * count)
+        await dying.die()
+
+        async def all_told() -> bool:
+            return all(left(PHONE) in mailbox.notices for mailbox in mailboxes)
+
+        await eventually(all_told, within=2.5)

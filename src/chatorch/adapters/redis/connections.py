@@ -2,16 +2,27 @@
 
 import asyncio
 import itertools
-from collections import OrderedDict
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 from chatorch.adapters.redis.announcements import Announcements
-from chatorch.adapters.redis.held import Held, HeldConnections, Present
+from chatorch.adapters.redis.held import MOST_HEARD, Held, HeldConnections, Present
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.notices import decode_told, told_bytes
-from chatorch.adapters.redis.scripts import ATTACH, COUNT, DETACH, DEVICES, RENEW, SWEEP, Argument, Command
+from chatorch.adapters.redis.scripts import (
+    ATTACH,
+    COUNT,
+    DETACH,
+    DEVICES,
+    RENEW,
+    SEND,
+    SENT,
+    SWEEP,
+    Argument,
+    Command,
+)
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
@@ -24,7 +35,7 @@ SETTLED_S = RENEW_S + 1.0
 
 KEPT_S = 60.0
 AT_ONCE = 500
-MOST_PROCESSES = 1000
+SWEPT_AT_ONCE = 200
 TAKEN = 0
 
 T = TypeVar("T")
@@ -49,7 +60,6 @@ class RedisConnections(Connections):
         self._users = f"{link.prefix}user:"
         self._here = HeldConnections(link.process)
         self._sent = itertools.count(1)
-        self._last_heard: OrderedDict[str, int] = OrderedDict()
         self._announcements = Announcements(link, self._announce)
         self._task: asyncio.Task[None] | None = None
         self._settling: asyncio.TimerHandle | None = None
@@ -92,8 +102,10 @@ class RedisConnections(Connections):
 
     def send(self, user_id: UserId, notice: Notice, *, besides: ClientId | None = None) -> None:
         self._here.deliver(user_id, notice, besides)
+        channel = self._channel(user_id)
         told = told_bytes(self._link.process, next(self._sent), besides or "", notice)
-        self._link.post(("PUBLISH", self._channel(user_id), told), keep_s=KEPT_S)
+        command = SEND([f"{channel}:sent"], channel, told, round(KEPT_S * 1000), MOST_HEARD)
+        self._link.post(command, keep_s=KEPT_S)
 
     async def broadcast(self, notice: Notice) -> None:
         await self._announcements.make(notice)
@@ -115,9 +127,7 @@ class RedisConnections(Connections):
         elif kind in (b"joined", b"left"):
             self._hear_change(user_id, PresenceChanged(ClientId(rest.decode()), Presence(kind.decode())))
         else:
-            told = decode_told(data)
-            if self._is_new(told.process, told.number):
-                self._here.deliver(user_id, told.notice(), ClientId(told.besides) if told.besides else None)
+            self._hear_sent(user_id, data, math.inf)
 
     def _hear_change(self, user_id: UserId, change: PresenceChanged) -> None:
         present = self._here.users.get(user_id)
@@ -127,15 +137,10 @@ class RedisConnections(Connections):
             return  # it is here; an earlier connection of it has left, or this process was asleep
         present.tell(present.roster.hear(change))
 
-    def _is_new(self, process: str, number: int) -> bool:
-        """What is kept while Redis is away may be told twice, but in order."""
-        if process == self._link.process or number <= self._last_heard.get(process, 0):
-            return False
-        self._last_heard[process] = number
-        self._last_heard.move_to_end(process)
-        if len(self._last_heard) > MOST_PROCESSES:
-            self._last_heard.popitem(last=False)
-        return True
+    def _hear_sent(self, user_id: UserId, data: bytes, latest: float) -> None:
+        told, present = decode_told(data), self._here.users.get(user_id)
+        if present is not None and told.process != self._link.process and present.is_new(told.process, told.number):
+            self._here.deliver(user_id, told.notice(), ClientId(told.besides) if told.besides else None, latest)
 
     def _replaced(self, user_id: UserId, connection: str) -> None:
         if held := self._here.named(user_id, connection):
@@ -169,9 +174,12 @@ class RedisConnections(Connections):
             return
         device, present = held.device, self._here.users[held.device.user_id]
         question = present.roster.asking() if present.roster.to_be_asked else None
-        claim = (device.user_id, device.client_id, held.name, held.age_ms(_now()), int(first))
-        command = ATTACH(self._expiries, self._users, self._life_ms, *claim)
-        self._link.post(command, partial(self._registered, held, present, question))
+
+        def attach() -> Command:
+            claim = (device.user_id, device.client_id, held.name, held.age_ms(_now()), int(first))
+            return ATTACH(self._expiries, self._users, self._life_ms, *claim)
+
+        self._link.post(attach, partial(self._registered, held, present, question))
 
     def _registered(self, held: Held, present: Present, question: int | None, answer: Any) -> None:
         if answer is None:
@@ -186,34 +194,53 @@ class RedisConnections(Connections):
         while True:
             await asyncio.sleep(self._renew_s)
             self._renew()
-            self._link.post(SWEEP(self._expiries, self._users))
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Again at once where there were more of them: a worker that died may have had thousands."""
+        self._link.post(
+            SWEEP(self._expiries, self._users, SWEPT_AT_ONCE),
+            lambda swept: self._sweep() if swept == SWEPT_AT_ONCE else None,
+        )
 
     def _returned(self) -> None:
         self._renew()
+        for some in _portions(list(self._here.users)):
+            self._link.post(SENT([], self._users, *some), partial(self._catch_up, some))
         if self._settling is not None:
             self._settling.cancel()
         self._settling = asyncio.get_running_loop().call_later(self._settled_s, self._settle)
 
     def _renew(self) -> None:
         """All that are held here, whether Redis has them or not."""
-        now, known = _now(), list[Held]()
+        known: list[Held] = []
         for held in list(self._here.all()):
             if held.registered and self._here.users[held.device.user_id].roster.known:
                 known.append(held)
             else:
                 self._register(held)
         for some in _portions(known):
-            claims: list[Argument] = []
-            for held in some:
-                claims += (held.device.user_id, held.device.client_id, held.name, held.age_ms(now))
-            command = RENEW(self._expiries, self._users, self._life_ms, *claims)
-            self._link.post(command, partial(self._renewed, some))
+            self._link.post(partial(self._renewing, some), partial(self._renewed, some))
+
+    def _renewing(self, devices: list[Held]) -> Command:
+        claims: list[Argument] = []
+        for held in devices:
+            claims += (held.device.user_id, held.device.client_id, held.name, held.age_ms(_now()))
+        return RENEW(self._expiries, self._users, self._life_ms, *claims)
 
     def _renewed(self, devices: list[Held], outcomes: Any) -> None:
         for held, outcome in zip(devices, outcomes or (), strict=False):
             held.registered = True
             if outcome == TAKEN:
                 self._replaced(held.device.user_id, held.name)
+
+    def _catch_up(self, users: list[UserId], answer: Any) -> None:
+        """What was sent while the channels were not heard; not to those who have come since."""
+        redis_now, sent = answer or (0, ())
+        for user_id, entries in zip(users, sent, strict=False):
+            for number, [_, told] in entries:
+                age_s = (redis_now - int(number.partition(b"-")[0])) / 1000
+                self._hear_sent(user_id, told, _now() - age_s)
 
     def _settle(self) -> None:
         """Asks which devices there are: what was said meanwhile was not heard, and who died told nobody."""

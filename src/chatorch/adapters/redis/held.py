@@ -1,6 +1,8 @@
 """The connections that this process holds, and what they are given."""
 
 import itertools
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -8,6 +10,8 @@ from chatorch.adapters.redis.rosters import Roster
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
 from chatorch.ports.connections import Mailbox
+
+MOST_HEARD = 100
 
 
 @dataclass(slots=True)
@@ -31,6 +35,14 @@ class Present:
 
     devices: dict[ClientId, Held] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
+    heard: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=MOST_HEARD))
+
+    def is_new(self, process: str, number: int) -> bool:
+        """What is kept may be told twice, and in any order."""
+        if (process, number) in self.heard:
+            return False
+        self.heard.append((process, number))
+        return True
 
     def tell(self, news: Iterable[PresenceChanged]) -> None:
         """Of one that joined here, those hear that were here before it."""
@@ -75,10 +87,11 @@ class HeldConnections:
         for present in self.users.values():
             yield from present.devices.values()
 
-    def deliver(self, user_id: UserId, notice: Notice, besides: ClientId | None) -> None:
+    def deliver(self, user_id: UserId, notice: Notice, besides: ClientId | None, latest: float = math.inf) -> None:
+        """To those that were connected at `latest` (loop time) already."""
         if present := self.users.get(user_id):
             for client_id, held in list(present.devices.items()):
-                if client_id != besides:
+                if client_id != besides and held.since <= latest:
                     held.mailbox.deliver(notice)
 
     def announce(self, notice: Notice, latest: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool, parse_url
+from redis.asyncio.connection import BlockingConnectionPool, ConnectionPool, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import TimeoutError as TimedOut
 
 from chatorch.adapters.redis.channels import Channels, Hear
-from chatorch.adapters.redis.outbox import Answered, Away, Outbox
+from chatorch.adapters.redis.outbox import Answered, Away, Outbox, Posted
 from chatorch.adapters.redis.scripts import ALL, Command
 from chatorch.adapters.redis.tasks import ended
 
@@ -24,6 +24,7 @@ COMMAND_S = 1.0
 START_S = 2.0
 CLOSE_S = 0.5
 PREFIX = "chatorch:"
+CONNECTIONS = 16
 
 __all__ = ["Away", "RedisLink"]
 
@@ -98,7 +99,7 @@ class RedisLink:
                 self._log_refusal(answer)
         return answers
 
-    def post(self, command: Command, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
+    def post(self, command: Posted, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
         """Sends a command behind the scenes; see `Outbox.post`. While Redis is away, only what is to be kept waits."""
         if self.up or keep_s:
             self._outbox.post(command, answered, keep_s=keep_s)
@@ -190,7 +191,8 @@ def _pool(url: str) -> ConnectionPool:
             health_check_interval=0,
             retry=Retry(NoBackoff(), 0),
         )
-        pool = ConnectionPool(**options)
+        # Whoever finds them all in use waits for one, for as long as the command's own deadline lets it.
+        pool = BlockingConnectionPool(**{"max_connections": CONNECTIONS, **options, "timeout": None})
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):
         # What they say may repeat a part of the password.

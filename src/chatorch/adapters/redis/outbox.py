@@ -23,11 +23,18 @@ class Away(Exception):
     """Redis does not answer, or not as it should. It stays inside these adapters."""
 
 
+Posted = Command | Callable[[], Command]
+"""What is posted as a function is made when it is sent: it may say how old something is."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    command: Command
+    command: Posted
     answered: Answered | None
     keep_until: float
+
+    def made(self) -> Command:
+        return self.command() if callable(self.command) else self.command
 
 
 class Outbox:
@@ -45,7 +52,7 @@ class Outbox:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def post(self, command: Command, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
+    def post(self, command: Posted, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
         """Returns at once. `answered` is called with Redis's answer, or with None if it was dropped.
 
         For `keep_s` seconds it is tried again, whenever Redis is there. It may be done twice then.
@@ -66,7 +73,7 @@ class Outbox:
             while self._posted:
                 batch = [self._posted.popleft() for _ in range(min(len(self._posted), AT_ONCE))]
                 try:
-                    answers = await self._each(*(posted.command for posted in batch))
+                    answers = await self._each(*(posted.made() for posted in batch))
                 except Away:
                     self._drop(batch)
                     await asyncio.sleep(RETRY_S)

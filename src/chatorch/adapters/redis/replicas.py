@@ -32,6 +32,8 @@ FIRST_WORD_S = 0.25
 """For a run so new that its first words are still on their way."""
 
 AGAIN_S = 0.05
+NOT_READ_AGAIN_S = 0.5
+READ_AT_ONCE = 8
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +119,7 @@ class Replicas:
         self._watch_s = watch_s
         self._replicas: dict[RunId, Replica] = {}
         self._loads: set[asyncio.Task[None]] = set()
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
         link.on_return(self._reload_all)
 
     async def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
@@ -191,7 +194,8 @@ class Replicas:
         try:
             stored = await self._freshest(replica)
         except Away:
-            pass  # what is open stays as it is; it is loaded again when Redis is back
+            # What is open stays as it is. While Redis is there, the reason was not its own: the next try may do.
+            replica.load_again = self._link.up
         except Exception as error:
             log.warning("redis_run_not_loaded", error=type(error).__qualname__)
         finally:
@@ -208,7 +212,8 @@ class Replicas:
             elif replica.load_again or (replica.stale and self._link.up):
                 # Not at once: it may be that the executor itself has not yet come back to a Redis that came empty.
                 replica.load_again = False
-                asyncio.get_running_loop().call_later(AGAIN_S, self._load, replica)
+                again_s = AGAIN_S if stored is not None else NOT_READ_AGAIN_S
+                asyncio.get_running_loop().call_later(again_s, self._load, replica)
 
     async def _freshest(self, replica: Replica) -> Stored:
         """Subscribed first, then read: what is told in between is heard, and positions tell what is known already."""
@@ -225,7 +230,8 @@ class Replicas:
         return stored
 
     async def _read(self, run_id: RunId) -> Stored:
-        _, entries, base = await self._link.ask(self._watching([run_id]), *reading(self._link, run_id))
+        async with self._reading:  # after an outage all are read again, and none may wait beyond its deadline
+            _, entries, base = await self._link.ask(self._watching([run_id]), *reading(self._link, run_id))
         return stored_of(entries, base)
 
     def _watching(self, run_ids: list[RunId]) -> Command:

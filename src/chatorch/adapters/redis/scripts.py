@@ -123,7 +123,8 @@ local function register(users, life, user, client, name, age, first)
   else
     local other_began, other_name = string.match(other, '^(%d+) (.*)$')
     if other_name ~= name then
-      if first ~= '1' and tonumber(other_began) > began then return 0 end
+      local newest = first == '1' and tonumber(age) < 2000
+      if not newest and tonumber(other_began) > began then return 0 end
       word = 'replaced ' .. other_name
     end
   end
@@ -146,7 +147,7 @@ return {outcome, redis.call('HKEYS', ARGV[1] .. ARGV[3] .. ':devices')}
 """Expiries; channels' prefix, life, user, client id, connection, its age, whether it has come just now.
 
 0: a newer connection of this device is there. 1: done. And the client ids of all the user's devices. One that has come
-just now is the newest, whatever the clocks say.
+just now, and not two seconds ago, is the newest, whatever the clocks say.
 """
 
 RENEW = Script(
@@ -177,7 +178,7 @@ return 1
 SWEEP = Script(
     _NOW
     + """
-local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 200)
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, device in ipairs(gone) do
   local user, client = string.match(device, '^([^\\n]*)\\n(.*)$')
   redis.call('ZREM', KEYS[1], device)
@@ -187,7 +188,7 @@ end
 return #gone
 """
 )
-"""Expiries; channels' prefix. Takes out those whose process renews them no more; one caller tells of each."""
+"""Expiries; channels' prefix, how many. Takes out those whose process renews them no more; one caller tells of each."""
 
 DEVICES = Script(
     """
@@ -199,6 +200,28 @@ return devices
 """
 )
 """No keys; channels' prefix, users. The client ids of each."""
+
+SEND = Script(
+    """
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[4], '*', 'a', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return 1
+"""
+)
+"""What a user was sent; channel, message, life, how many are kept."""
+
+SENT = Script(
+    _NOW
+    + """
+local sent = {}
+for index = 2, #ARGV do
+  sent[index - 1] = redis.call('XRANGE', ARGV[1] .. ARGV[index] .. ':sent', '-', '+')
+end
+return {now, sent}
+"""
+)
+"""No keys; channels' prefix, users. What each was sent."""
 
 COUNT = Script(_NOW + "return redis.call('ZCOUNT', KEYS[1], now, '+inf')")
 """Expiries. How many devices are connected."""
@@ -245,6 +268,6 @@ BOARD = Script(_NOW + "return {redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')
 
 ALL = (
     *(SHIP, DISOWN, WATCH, WATCHED),
-    *(ATTACH, RENEW, DETACH, SWEEP, DEVICES, COUNT),
+    *(ATTACH, RENEW, DETACH, SWEEP, DEVICES, SEND, SENT, COUNT),
     *(NOW, ANNOUNCE, ANNOUNCED, POST, BOARD),
 )

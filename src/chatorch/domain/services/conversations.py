@@ -1,8 +1,9 @@
 """Threads and their messages: list, read, rename, delete."""
 
 from dataclasses import replace
+from typing import cast
 
-from chatorch.domain.model.conversation import Message, MessageStatus, Thread, ThreadId
+from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
@@ -76,7 +77,15 @@ class Conversations:
     ) -> Page[Message]:
         """A message that is being written here shows its text so far."""
         found = await self._store.list_messages(principal.user_id, thread_id, page)
+        if any(ended_meanwhile(message, self._log) for message in found.items):
+            found = await self._store.list_messages(principal.user_id, thread_id, page)
         return replace(found, items=tuple(with_live_text(message, self._log) for message in found.items))
+
+
+def ended_meanwhile(message: Message, log: RunLog) -> bool:
+    """Whether the row may be older than the end of its run. One that is executed elsewhere looks the same."""
+    streaming = message.status is MessageStatus.STREAMING and message.run_id is not None
+    return streaming and log.text(cast("RunId", message.run_id)) is None
 
 
 def with_live_text(message: Message, log: RunLog) -> Message:

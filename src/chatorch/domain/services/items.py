@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from chatorch.domain.model.conversation import JsonObject, ThreadId
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.items import ItemPage, NotedMessage, ThreadItem
-from chatorch.domain.services.conversations import with_live_text
+from chatorch.domain.services.conversations import ended_meanwhile, with_live_text
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
@@ -31,9 +32,12 @@ class Items:
         descending: bool = False,
     ) -> ItemPage:
         """By place; a message that is being written shows its text so far, where that is known here."""
-        found = await self._items.list_items(
-            principal.user_id, thread_id, limit=limit, after=after, descending=descending
+        read = partial(
+            self._items.list_items, principal.user_id, thread_id, limit=limit, after=after, descending=descending
         )
+        found = await read()
+        if any(isinstance(item, NotedMessage) and ended_meanwhile(item.message, self._log) for item in found.items):
+            found = await read()
         return replace(found, items=tuple(map(self._as_it_is_now, found.items)))
 
     async def read(self, principal: Principal, thread_id: ThreadId, item_id: str) -> ThreadItem:

@@ -26,7 +26,7 @@ from chatkit.types import (
     WidgetItem,
 )
 
-from chatorch.domain.model.conversation import MessageId, ThreadId
+from chatorch.domain.model.conversation import MessageId, ThreadId, title_from
 from chatorch.domain.model.errors import Conflict, InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run
@@ -123,7 +123,7 @@ class ThreadServer(ChatKitServer[Principal]):
                 run = await self._retry(request)
             case _:
                 return None
-        self._turn.opened()
+        self._turn.opened(self._title())
         return run
 
     async def _start(self, thread_id: ThreadId | None) -> Run:
@@ -140,6 +140,11 @@ class ThreadServer(ChatKitServer[Principal]):
             return await self._behind.runs.start(self._principal, chat)
         except InvalidField as error:
             raise InvalidField(f"{INPUT}.content", error.problem) from None
+
+    def _title(self) -> str:
+        """Of a new thread."""
+        message = self._turn.message
+        return title_from(new_message(message).content) if message else ""
 
     async def _retry(self, request: ThreadsRetryAfterItemReq) -> Run:
         thread_id, message_id = ThreadId(request.params.thread_id), MessageId(request.params.item_id)
@@ -161,7 +166,7 @@ class ThreadServer(ChatKitServer[Principal]):
                 async for event in events:
                     yield event
                     if thread.title is None:  # its first message gave it one
-                        thread.title = (await self._behind.conversations.thread(context, ThreadId(thread.id))).title
+                        thread.title = self._title()
         except CustomStreamError:
             raise
         except Exception as error:

@@ -48,11 +48,8 @@ class ThreadItems(Store[Principal]):
         return _metadata(thread, notes.get(thread.id))
 
     async def save_thread(self, thread: ThreadMetadata, context: Principal) -> None:
-        try:
-            before = await self.load_thread(thread.id, context)
-        except NotFound:
-            before = None
-        if before is None or thread.id in self._new:
+        before = await self.before(thread.id, context)
+        if before is None:
             self._new[thread.id] = thread.model_copy(deep=True)
             return
         if thread.title is not None and thread.title != before.title:
@@ -60,6 +57,13 @@ class ThreadItems(Store[Principal]):
             await self._conversations.change(context, ThreadId(thread.id), change)
         if (note := _note(thread)) != _note(before):
             await self._items.put_note(context, ThreadId(thread.id), note)
+
+    async def before(self, thread_id: str, context: Principal) -> ThreadMetadata | None:
+        """As it is stored."""
+        try:
+            return None if thread_id in self._new else await self.load_thread(thread_id, context)
+        except NotFound:
+            return None
 
     async def load_threads(self, limit: int, after: str | None, order: str, context: Principal) -> Page[ThreadMetadata]:
         cursor = ThreadCursor.decode(after) if after else None

@@ -42,8 +42,9 @@ class TurnItems(ThreadItems):
         return super().generate_item_id(item_type, thread, context)
 
     async def load_thread(self, thread_id: str, context: Principal) -> ThreadMetadata:
-        self.thread = await super().load_thread(thread_id, context)
-        return self.thread
+        loaded = await super().load_thread(thread_id, context)
+        self.thread = loaded.model_copy(deep=True)
+        return loaded
 
     async def add_thread_item(self, thread_id: str, item: ChatKitItem, context: Principal) -> None:
         if isinstance(item, UserMessageItem) and self.message is None:
@@ -55,6 +56,13 @@ class TurnItems(ThreadItems):
         if not self._retries:
             await super().delete_thread_item(thread_id, item_id, context)
 
-    def opened(self) -> None:
+    async def before(self, thread_id: str, context: Principal) -> ThreadMetadata | None:
+        """Of the turn's own thread it is known: not there, until the run is opened."""
+        if self.thread is not None and thread_id == self.thread.id:
+            return self.thread
+        return None if thread_id == self._allotted.thread_id else await super().before(thread_id, context)
+
+    def opened(self, title: str) -> None:
         """The run's transaction has written what was held back."""
-        self._new.clear()
+        if new := self._new.pop(self._allotted.thread_id, None):
+            self.thread = new.model_copy(update={"title": title})
