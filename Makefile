@@ -30,14 +30,16 @@ $(STAMP): requirements/dev.txt pyproject.toml scripts/install.sh
 
 install: $(STAMP)  ## Make .venv with everything in it, as locked (PYTHON=... picks the interpreter)
 
+# A backslash that ends a line of it is eaten by make, so it goes by a name
+BACKSLASH := \$()
 define NEXT
 chatorch serves http://$(HOST):$(PORT) until Ctrl-C. In another terminal, in this folder:
 
   echo 'correct horse battery' | $(BIN)/chatorch users add ada --password-stdin
-  TOKEN=$$(curl -fsS http://$(HOST):$(PORT)/token -d grant_type=password -d username=ada \
+  TOKEN=$$(curl -fsS http://$(HOST):$(PORT)/token -d grant_type=password -d username=ada $(BACKSLASH)
     -d 'password=correct horse battery' | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
-  curl -N http://$(HOST):$(PORT)/api/chat/protected -H "Authorization: Bearer $$TOKEN" \
-    -H 'Content-Type: application/json' \
+  curl -N http://$(HOST):$(PORT)/api/chat/protected -H "Authorization: Bearer $$TOKEN" $(BACKSLASH)
+    -H 'Content-Type: application/json' $(BACKSLASH)
     -d '{"messages": [{"role": "user", "content": "Hello"}], "stream": true}'
 
 endef

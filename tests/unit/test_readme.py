@@ -30,3 +30,13 @@ def test_every_make_target_that_the_documents_name_exists():
         re.findall(r"^make ([a-z]+)|`make ([a-z]+)", README + (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
     )
     assert {name for pair in named for name in pair if name} <= targets
+
+
+def test_the_commands_that_make_run_prints_are_those_of_the_quick_start():
+    printing = ["make", "--silent", "--eval", 'next:;@printf "%s\\n" "$$NEXT"', "next"]
+    printed = subprocess.run(printing, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
+    adding, signing_in, asking = re.split(r"^  (?! )", printed, flags=re.MULTILINE)[1:]
+    quick_start = re.sub(r"\s+", " ", README)
+    assert re.sub(r"\s+", " ", adding) in quick_start
+    assert re.sub(r"\s+", " ", signing_in) in quick_start
+    assert [line[-2:] for line in asking.strip().split("\n")] == [" \\", " \\", "}'"]
