@@ -6,6 +6,7 @@ on to whoever had it before.
 """
 
 import asyncio
+import contextvars
 import multiprocessing
 import signal
 import threading
@@ -63,8 +64,9 @@ class SignalDrain:
         self._saved.clear()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Whatever request it interrupts, the drain is not that one's, and its log lines must not name it."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._begin, number)
+            self._loop.call_soon_threadsafe(self._begin, number, context=contextvars.Context())
 
     def _begin(self, number: int) -> None:
         if self._task is None:
