@@ -254,6 +254,9 @@ async def test_workers_of_one_server_answer_as_one(of_two: OfTwo, upstream: Upst
             )
 
         await eventually(all_counted)
+        writers = {record["pid"] for record in both.server.records if record["event"] == "run_ended"}
+        assert writers
+        assert writers <= pids(both.server)
         assert both.server.errors == []
 
 

@@ -1,6 +1,8 @@
 """Logging, configured once by an entry point: one line an event, and nothing in it that should not be there."""
 
 import logging
+import multiprocessing
+import os
 import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -22,12 +24,14 @@ def configure_logs(*, log_format: str | None = None, level: str = "info", stream
     """Sends structlog's and the standard library's events to `stream` (stderr) as JSON or for the eye.
 
     `log_format` is ``json``, ``console``, or None: console on a terminal, JSON elsewhere. May be called again.
+    Where this process is one of several workers, each line carries its `pid`.
     """
     out = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
     console = log_format == "console" or (log_format is None and out.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        *([_with_pid] if multiprocessing.parent_process() is not None else []),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         describe_exception,
@@ -57,6 +61,11 @@ class Unfailing:
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self._stream.flush()
+
+
+def _with_pid(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    event["pid"] = os.getpid()
+    return event
 
 
 def _as_json(_logger: Any, _method: str, event: EventDict) -> str:

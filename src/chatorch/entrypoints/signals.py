@@ -30,7 +30,7 @@ async def leave_with_parent(clock: Clock) -> None:
     parent = multiprocessing.parent_process()
     while parent is None or parent.is_alive():
         await clock.sleep(PARENT_CHECK_S)
-    log.warning("parent_gone", pid=parent.pid)
+    log.warning("parent_gone", parent_pid=parent.pid)
     signal.raise_signal(signal.SIGTERM)
 
 

@@ -4,6 +4,8 @@ import asyncio
 import errno
 import io
 import logging
+import multiprocessing
+import os
 import traceback
 import warnings
 
@@ -167,6 +169,21 @@ def test_what_is_bound_to_the_context_is_on_every_line():
         structlog.get_logger().info("e")
         logging.getLogger("sqlalchemy").warning("w")
     assert [(line["request_id"], line["run_id"]) for line in out.lines] == [("req-1", "run-1")] * 2
+
+
+def say_something() -> tuple[int, list[dict[str, object]]]:
+    with logged() as out:
+        structlog.get_logger().info("e")
+        logging.getLogger("sqlalchemy").warning("w")
+    return os.getpid(), out.lines
+
+
+def test_of_several_workers_each_line_says_who_wrote_it_and_of_one_process_none_need():
+    with multiprocessing.get_context("spawn").Pool(1) as worker:
+        pid, lines = worker.apply(say_something)
+    assert pid != os.getpid()
+    assert [line["pid"] for line in lines] == [pid, pid]
+    assert not any("pid" in line for line in say_something()[1])
 
 
 class Full(io.StringIO):
