@@ -6,12 +6,13 @@ import gc
 import pytest
 
 from chatorch.adapters.redis.link import Away, RedisLink
+from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.live import ClientId, Device, Presence, PresenceChanged
 from tests.support.eventually import eventually
 from tests.support.logged import logged
 from tests.support.mailbox import KeptMailbox
-from tests.support.redis_process import RedisProcess, fresh_prefix
+from tests.support.redis_process import RedisProcess, fresh_prefix, processes
 from tests.support.redis_server import RedisServer
 
 SECRET = "pa55word"
@@ -69,7 +70,7 @@ async def test_scripts_that_redis_has_lost_are_given_to_it_again(redis_server: R
     await process.aclose()
 
 
-async def test_a_command_that_redis_refuses_ends_nothing_and_is_logged_once(redis_server: RedisServer):
+async def test_a_command_that_redis_refuses_ends_nothing_and_is_logged_once_a_minute(redis_server: RedisServer):
     with logged() as lines:
         link = RedisLink(redis_server.url, prefix=fresh_prefix())
         await link.start()
@@ -79,7 +80,36 @@ async def test_a_command_that_redis_refuses_ends_nothing_and_is_logged_once(redi
         assert await link.ask(("PING",))
         await link.aclose()
     [line] = lines.lines
-    assert line["event"] == "redis_refuses"
+    assert (line["event"], line["code"]) == ("redis_refuses", "ResponseError")
+
+
+async def test_a_redis_that_goes_on_refusing_is_told_of_again(redis_server: RedisServer):
+    with logged() as lines:
+        link = RedisLink(redis_server.url, prefix=fresh_prefix(), remind_s=0.05)
+        await link.start()
+
+        async def told_again() -> bool:
+            with pytest.raises(Away):
+                await link.ask(("LPUSH", "a"))
+            return len(lines.named("redis_refuses")) == 3
+
+        await eventually(told_again)
+        await link.aclose()
+
+
+@pytest.mark.parametrize("scripted", [False, True])
+async def test_a_full_redis_is_told_by_its_code_and_nothing_of_what_it_holds(own_redis: RedisServer, scripted: bool):
+    async with processes(own_redis.url, 1) as [process]:
+        await process.link.ask(("CONFIG", "SET", "maxmemory", "1"))
+        with logged() as lines:
+            if scripted:
+                await process.relay.watched([RunId(SECRET)])
+            else:
+                with pytest.raises(Away):
+                    await process.link.ask(("SET", SECRET, SECRET))
+    [line] = lines.lines
+    assert (line["event"], line["code"]) == ("redis_refuses", "OOM")
+    assert SECRET not in lines.text
 
 
 async def test_what_is_posted_is_answered_each_by_itself(redis_server: RedisServer):

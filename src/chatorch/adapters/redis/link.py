@@ -1,7 +1,9 @@
 """The one way of a process to Redis: commands that never wait long, channels, and word of its going and coming."""
 
 import asyncio
+import re
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -11,7 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import BlockingConnectionPool, ConnectionPool, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import TimeoutError as TimedOut
 
@@ -23,8 +25,14 @@ from chatorch.adapters.redis.tasks import ended
 COMMAND_S = 1.0
 START_S = 2.0
 CLOSE_S = 0.5
+REMIND_S = 60.0
 PREFIX = "chatorch:"
 CONNECTIONS = 16
+
+_CODE = re.compile(
+    r"\b(OOM|READONLY|NOAUTH|WRONGPASS|NOPERM|LOADING|MISCONF|BUSY|MASTERDOWN|NOREPLICAS|NOSCRIPT|WRONGTYPE"
+    r"|CLUSTERDOWN|CROSSSLOT|MOVED)\b"
+)
 
 __all__ = ["Away", "RedisLink"]
 
@@ -36,10 +44,11 @@ class RedisLink:
 
     `up` says whether it is. Whether one that is stopped in its tracks is there is noticed within two seconds; until
     then every command ends by its own deadline. All keys and channels begin with `prefix` and the database's number,
-    since channels know no databases. Raises `ValueError`, in one line that repeats no password, for a wrong URL.
+    since channels know no databases. While it refuses commands, the log says so every `remind_s`. Raises `ValueError`,
+    in one line that repeats no password, for a wrong URL.
     """
 
-    def __init__(self, url: str, *, prefix: str = PREFIX) -> None:
+    def __init__(self, url: str, *, prefix: str = PREFIX, remind_s: float = REMIND_S) -> None:
         self._pool = _pool(url)
         self.prefix = f"{prefix}{self._pool.connection_kwargs.get('db', 0)}:"
         self.process = secrets.token_hex(6)
@@ -51,7 +60,8 @@ class RedisLink:
         self._is_up = asyncio.Event()
         self._tried = asyncio.Event()
         self._lost = False
-        self._refused = False
+        self._remind_s = remind_s
+        self._refusal_told_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -148,7 +158,7 @@ class RedisLink:
     def _came(self) -> None:
         if self._lost:
             log.info("redis_back")
-        self._lost = self._refused = False
+        self._lost = False
         self.up = True
         self._is_up.set()
         self._tried.set()
@@ -165,11 +175,17 @@ class RedisLink:
         self._outbox.drop()
 
     def _log_refusal(self, error: Exception) -> None:
-        """Once, until it has been away: full, read-only, or a mistake of ours. Only the code; the rest may quote."""
-        if not self._refused:
-            self._refused = True
-            code = str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
-            log.warning("redis_refuses", code=code if code.isalpha() and code.isupper() else type(error).__qualname__)
+        """Now and then, while it lasts: full, read-only, or a mistake of ours. Only the code; the rest may quote."""
+        now = time.monotonic()
+        if self._refusal_told_at is None or now - self._refusal_told_at >= self._remind_s:
+            self._refusal_told_at = now
+            log.warning("redis_refuses", code=_code(error))
+
+
+def _code(error: Exception) -> str:
+    """Which of Redis's it is; of what befell a script, it stands somewhere in the text. Else the error's type."""
+    found = _CODE.search(f"{getattr(error, 'status_code', '')} {error}") if isinstance(error, RedisError) else None
+    return found[0] if found else type(error).__qualname__
 
 
 def _reason(error: Exception) -> str:
