@@ -110,10 +110,12 @@ def test_lost_runs_and_failing_writes_are_counted_and_warned_of(telemetry, regis
     assert registry.get_sample_value("chatorch_store_failures_total", {"what": "a checkpoint"}) == 1
 
 
-def test_runs_that_nobody_carried_out_any_more_are_one_line_as_at_the_start(telemetry):
+def test_runs_that_nobody_carried_out_any_more_are_one_line_and_counted(telemetry, registry):
     with logged() as out:
         telemetry.interrupted(3, "gone")
     assert out.lines[0].items() >= {"event": "runs_interrupted", "count": 3, "reason": "gone", "level": "info"}.items()
+    assert registry.get_sample_value("chatorch_runs_total", {"status": "interrupted", "code": ""}) == 3
+    assert registry.get_sample_value("chatorch_messages_processed_total") == 3
 
 
 def test_the_operators_figures_count_every_message_that_was_dealt_with(telemetry, registry):

@@ -38,6 +38,24 @@ async def test_where_leases_decide_the_log_says_too_how_many_runs_were_interrupt
         [line] = await eventually(lines, within=10)
         assert (line["count"], line["level"]) == (3, "info")
         assert "no sign of life" in line["reason"]
+        async with calling(server) as operator:
+            counted = (await operator.get("/metrics")).body.decode()
+        assert 'chatorch_runs_total{code="",status="interrupted"} 3.0' in counted
+        assert "chatorch_messages_processed_total 3.0" in counted
+
+
+async def test_a_process_that_is_alone_says_once_how_many_runs_were_interrupted_and_counts_them(
+    server: Server, upstream: Upstream
+):
+    model = upstream.model(text("half "), hang())
+    async with calling(server) as alice:
+        await (await alice.say("Hi", model=model)).until(lambda s: s.text)
+        await server.kill()
+    await server.start()
+    [line] = [record for record in server.records if record["event"] == "runs_interrupted"]
+    assert (line["count"], line["reason"]) == (1, "the process that executed them is gone")
+    async with calling(server) as operator:
+        assert b'chatorch_runs_total{code="",status="interrupted"} 1.0' in (await operator.get("/metrics")).body
 
 
 async def test_the_process_id_is_where_the_readme_says(on_redis: Server, server: Server):

@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from chatorch.domain.model.client_session import ClientSession, SessionStatus
-from chatorch.domain.model.run import Run
+from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import Ending
 from chatorch.ports.telemetry import RunTelemetry, SessionTelemetry
 
@@ -74,6 +74,8 @@ class PrometheusTelemetry(RunTelemetry, SessionTelemetry):
         log.warning("run_lost", **_ids(run))
 
     def interrupted(self, count: int, reason: str) -> None:
+        self._outcomes.labels(RunStatus.INTERRUPTED.value, "").inc(count)
+        self._processed.inc(count)
         log.info("runs_interrupted", count=count, reason=reason)
 
     def session(self, session: ClientSession, status: SessionStatus, code: str | None = None) -> None:

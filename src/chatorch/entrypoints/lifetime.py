@@ -65,9 +65,8 @@ async def lifetime(
                 await part.start()
             await database.start()
             metrics.look_up(live_runs=lambda: executions.live, pool_in_use=database.in_use, pool_size=database.size)
-            alone = store_lock is not None and not store_lock.shared
-            if alone and (count := await recovery.end_all()):
-                log.info("runs_interrupted", count=count, reason="the process that executed them is gone")
+            if store_lock is not None and not store_lock.shared:
+                await recovery.end_all()
             async with _running([loop() for loop in loops]):
                 signals = SignalDrain(executions.drain, drain_limit_s)
                 signals.install()

@@ -24,7 +24,7 @@ class RunTelemetry(Protocol):
 
     @abstractmethod
     def interrupted(self, count: int, reason: str) -> None:
-        """So many runs of whoever no longer carries them out were ended here, as interrupted."""
+        """So many runs of whoever no longer carries them out were ended here, as interrupted, after that was stored."""
         ...
 
     @abstractmethod

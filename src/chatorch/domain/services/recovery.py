@@ -17,6 +17,7 @@ from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
 SWEEPS_A_LEASE = 5
+GONE = "the process that executed them is gone"
 GAVE_NO_SIGN = "the process that executed them gave no sign of life for a whole lease"
 
 
@@ -57,7 +58,10 @@ class Recovery:
 
         Returns how many it ended. Raises `StoreUnavailable`.
         """
-        return len(await self._progress.interrupt(await self._progress.live_runs(), self._clock.now()))
+        ended = await self._progress.interrupt(await self._progress.live_runs(), self._clock.now())
+        if ended:
+            self._telemetry.interrupted(len(ended), GONE)
+        return len(ended)
 
     async def keep_watch(self) -> None:
         """For ever: sweeps several times a lease."""

@@ -5,7 +5,7 @@ import pytest
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
 from tests.support.app import ALICE, Chat
-from tests.support.fakes import Pause, ScriptedChatModel
+from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.stores import new_run, turn
 
 
@@ -38,6 +38,17 @@ async def test_a_heartbeat_that_stands_still_for_the_lease_ends_the_run(worker: 
     [interaction] = worker.store.interactions()
     assert interaction.status is RunStatus.INTERRUPTED
     assert reaper.telemetry.interruptions == [1]
+
+
+async def test_a_run_that_was_ended_for_a_process_that_lives_counts_as_interrupted_here_and_as_lost_there(worker: Chat):
+    reaper = reaper_of(worker)
+    assert await sweeps(reaper, 7) == 1
+
+    await worker.executions.checkpoint()
+    await settle()
+
+    assert reaper.telemetry.interruptions == [1]
+    assert (len(worker.telemetry.lost_runs), worker.telemetry.endings) == (1, [])
 
 
 async def test_a_heartbeat_that_moves_keeps_the_run(worker: Chat):
@@ -74,6 +85,7 @@ async def test_a_process_that_is_alone_ends_all_live_runs_at_once(worker: Chat):
 
     assert await reaper.recovery.end_all() == 1
     assert await reaper.recovery.end_all() == 0
+    assert reaper.telemetry.interruptions == [1]
     run_id = worker.store.interactions()[0].run_id
     run = await reaper.runs.read(ALICE, run_id)
     assert (run.status, run.text) == (RunStatus.INTERRUPTED, "Hello")
