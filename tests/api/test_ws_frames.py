@@ -50,6 +50,8 @@ async def test_a_wrong_frame_is_an_error_that_repeats_nothing_and_the_connection
 
 async def test_a_message_is_as_long_as_by_http(phone: Device):
     answer = await phone.ask("chat.send", content="x" * 2001)
+    assert (answer["code"], answer["detail"]) == ("invalid_request", "content: must be 1 to 2000 characters")
+    answer = await phone.ask("chat.send", messages=[{"role": "user", "content": "x" * 2001}])
     assert (answer["code"], answer["detail"]) == ("invalid_request", "messages.0.content: must be 1 to 2000 characters")
 
 

@@ -50,6 +50,10 @@ class ChatSend(Strict):
     thread_id: Id | None = None
     model: ModelName | None = None
 
+    def field(self, path: str) -> str:
+        """Where in this frame stands what is called `path` in its messages."""
+        return path if self.content is None else path.removeprefix("messages.0.")
+
     def new_messages(self) -> tuple[NewMessage, ...]:
         """Raises `InvalidField` unless there is one of the two."""
         if (self.messages is None) == (self.content is None):

@@ -8,7 +8,7 @@ import structlog
 from starlette.types import Receive
 
 from chatorch.domain.model.conversation import RunId, ThreadId
-from chatorch.domain.model.errors import ChatorchError, Overloaded, UserMismatch
+from chatorch.domain.model.errors import ChatorchError, InvalidField, Overloaded, UserMismatch
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.live import ClientId, Notice
 from chatorch.domain.model.policy import require_scope
@@ -169,7 +169,11 @@ class Socket(Mailbox):
                     idempotency_key=frame.id,
                     client_id=self._client_id,
                 )
-                await self._follow(frame.id, await self._behind.runs.start(self.principal, chat), 0)
+                try:
+                    run = await self._behind.runs.start(self.principal, chat)
+                except InvalidField as error:
+                    raise InvalidField(frame.field(error.field), error.problem) from None
+                await self._follow(frame.id, run, 0)
             case RunFollow():
                 run = await self._behind.runs.read(self.principal, RunId(frame.run_id))
                 await self._follow(frame.id, run, frame.after)
