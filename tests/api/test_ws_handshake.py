@@ -194,7 +194,16 @@ async def test_where_any_page_may_connect_null_still_may_not(apis: Apis):
 async def test_a_device_has_a_plain_name(door: Door, alice: httpx.AsyncClient, name: str):
     with pytest.raises(InvalidStatus) as caught:
         await door.connect(name, token_of(alice))
-    assert caught.value.response.status_code in {403, 404}
+    assert caught.value.response.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/ws", "/ws/chat", "/ws/chat/", "/ws/chat/a/b", "/health", "/api/chat"])
+async def test_where_no_socket_is_the_answer_is_404_as_over_http(door: Door, alice: httpx.AsyncClient, path: str):
+    with logged() as out:
+        status, body = await refused(door, token=token_of(alice), path=path, query="?secret")
+    assert (status, body["code"]) == (404, "not_found")
+    assert [(line["route"], line["code"]) for line in out.named("websocket")] == [("unmatched", 404)]
+    assert "secret" not in out.text
 
 
 async def test_a_device_may_use_all_of_its_name(door: Door, alice: httpx.AsyncClient):

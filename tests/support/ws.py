@@ -102,6 +102,7 @@ class Door:
         client_id: str = "phone",
         token: str | None = None,
         *,
+        path: str | None = None,
         query: str = "",
         headers: dict[str, str] | None = None,
         **options: Any,
@@ -116,7 +117,7 @@ class Door:
             "close_timeout": 0.2,
             **options,
         }
-        url = f"ws://127.0.0.1:{self.port}/ws/chat/{client_id}{query}"
+        url = f"ws://127.0.0.1:{self.port}{path or f'/ws/chat/{client_id}'}{query}"
         connection = await connect(url, additional_headers=given | (headers or {}), **options)
         self._stack.push_async_callback(connection.close)
         return Device(connection)

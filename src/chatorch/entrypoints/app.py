@@ -34,7 +34,7 @@ def create_app(container: Container) -> FastAPI:
         from chatorch.entrypoints.chatkit import route as widget  # noqa: PLC0415  # slow, large and optional
 
         app.include_router(widget.router)
-    app.router.routes.append(chat_socket.route)
+    app.router.routes.extend(chat_socket.routes)
     install_openapi(app)
     install_plumbing(
         app,

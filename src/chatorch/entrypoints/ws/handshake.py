@@ -24,10 +24,10 @@ _WEB = frozenset({"http", "https"})
 
 
 def refusal(scope: Scope, origins: frozenset[str]) -> Response | None:
-    """What to answer in place of the upgrade; None where nothing speaks against it."""
+    """What to answer in place of the upgrade, or at an address where none is; None where nothing speaks against it."""
     if not origin_allowed(Headers(scope=scope), origins):
         return problem(403, "origin_not_allowed", "Pages of this origin may not connect; see CHATORCH_CORS_ORIGINS.")
-    if not _CLIENT_ID.fullmatch(scope["path_params"]["client_id"]):
+    if not _CLIENT_ID.fullmatch(scope["path_params"].get("client_id", "")):
         return http_problem(404)
     return None
 

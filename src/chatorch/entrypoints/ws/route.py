@@ -1,4 +1,4 @@
-"""The address, and one log line a connection."""
+"""The address, what is answered at any other, and one log line a connection."""
 
 from time import perf_counter
 
@@ -6,7 +6,7 @@ import structlog
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from chatorch.entrypoints.http.middleware.access import client_address
+from chatorch.entrypoints.http.middleware.access import UNMATCHED, client_address
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
 from chatorch.entrypoints.ws.closing import BROKEN
 from chatorch.entrypoints.ws.sockets import Sockets
@@ -32,11 +32,15 @@ class ChatSocket:
         finally:
             log.info(
                 "websocket",
-                route=PATH,
+                route=PATH if "client_id" in scope["path_params"] else UNMATCHED,
                 code=code,
                 duration_ms=round((perf_counter() - started_at) * 1000, 2),
                 client=client_address(scope),
             )
 
 
-route = WebSocketRoute(PATH, ChatSocket(), name="chat_socket")
+routes = (
+    WebSocketRoute(PATH, ChatSocket(), name="chat_socket"),
+    WebSocketRoute("/{path:path}", ChatSocket(), name="no_socket"),
+)
+"""Left to itself, Starlette refuses a WebSocket to an unknown address as forbidden."""
