@@ -2,18 +2,24 @@
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.accounts import sign_up
 from tests.support.postgres import Databases, PostgresServer
+from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.upstream import Upstream
+from tests.support.worker_processes import have_served
+from tests.support.workers import Worker, workers
 
 NewServer = Callable[..., Awaitable[Server]]
 ServerIn = Callable[..., Server]
+NewOfTwo = Callable[..., Server]
+OfTwo = Callable[..., AbstractAsyncContextManager[Worker]]
 Record = Callable[[str, object], None]
 """pytest's `record_property`, for the figure that a test shows: ``--junitxml=report.xml -o junit_family=legacy``."""
 
@@ -85,3 +91,29 @@ def on_postgres(
 async def _begin(server: Server) -> None:
     await sign_up(server, "alice")
     await server.start()
+
+
+@pytest.fixture
+def new_of_two(server_in: ServerIn, tmp_path: Path, own_redis: RedisServer) -> NewOfTwo:
+    """Makes a server of two workers, not started."""
+
+    def new(database_url: str | None = None, **settings: object) -> Server:
+        server = server_in(tmp_path, database_url, **settings)
+        server.settings["REDIS_URL"] = own_redis.url
+        server.arguments = ("--workers", "2")
+        return server
+
+    return new
+
+
+@pytest.fixture
+def of_two(new_of_two: NewOfTwo) -> OfTwo:
+    """``async with of_two(drain_limit_s=2) as both``: both serve, and Alice calls whichever answers."""
+
+    @asynccontextmanager
+    async def start(database_url: str | None = None, **settings: object) -> AsyncIterator[Worker]:
+        async with workers([new_of_two(database_url, **settings)]) as [both]:
+            await have_served(both.server, 2)
+            yield both
+
+    return start

@@ -4,54 +4,21 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Record, ServerIn
+from tests.e2e.conftest import NewOfTwo, OfTwo, Record, ServerIn
 from tests.support.eventually import eventually
 from tests.support.postgres import Databases, PostgresServer
-from tests.support.redis_server import RedisServer
 from tests.support.server import START_S, Server, free_port
 from tests.support.sizes import size
 from tests.support.sockets import all_ended, begun, ends
 from tests.support.upstream import Upstream, done, finish, hang, text, tokens, usage
 from tests.support.worker_processes import alive, have_served, pids, stopped
-from tests.support.workers import Worker, workers
 
 LIMIT_S = 1.5
 AT_ONCE_S = 0.3
-
-NewOfTwo = Callable[..., Server]
-OfTwo = Callable[..., AbstractAsyncContextManager[Worker]]
-
-
-@pytest.fixture
-def new_of_two(server_in: ServerIn, tmp_path: Path, own_redis: RedisServer) -> NewOfTwo:
-    """Makes a server of two workers, not started."""
-
-    def new(database_url: str | None = None, **settings: object) -> Server:
-        server = server_in(tmp_path, database_url, **settings)
-        server.settings["REDIS_URL"] = own_redis.url
-        server.arguments = ("--workers", "2")
-        return server
-
-    return new
-
-
-@pytest.fixture
-def of_two(new_of_two: NewOfTwo) -> OfTwo:
-    """``async with of_two(drain_limit_s=2) as both``: both serve, and Alice calls whichever answers."""
-
-    @asynccontextmanager
-    async def start(database_url: str | None = None, **settings: object) -> AsyncIterator[Worker]:
-        async with workers([new_of_two(database_url, **settings)]) as [both]:
-            await have_served(both.server, 2)
-            yield both
-
-    return start
 
 
 @pytest.mark.parametrize("one_hangs", [False, True])
@@ -234,30 +201,6 @@ async def test_without_redis_more_than_one_worker_is_refused(server_in: ServerIn
     refused = await asyncio.to_thread(server_in(tmp_path).command, "serve", "--workers", "2", "--port", "0")
     assert refused.returncode == 2
     assert "REDIS_URL" in refused.stderr
-
-
-async def test_workers_of_one_server_answer_as_one(of_two: OfTwo, upstream: Upstream):
-    model = upstream.model(text("Hello"), finish(), usage(), done())
-    async with of_two() as both:
-        for _ in range(10):
-            answer = await (await both.alice.say("Hi", model=model, stream=False)).ended()
-            assert answer.status == 200
-
-        async def all_counted() -> bool:
-            figures = await (
-                await both.alice.request("GET", "/metrics", headers={"accept": "application/json"})
-            ).ended()
-            prometheus = await both.alice.get("/metrics")
-            return (
-                figures.json["total_messages_processed"] == 10
-                and b"chatorch_messages_processed_total 10.0" in prometheus.body
-            )
-
-        await eventually(all_counted)
-        writers = {record["pid"] for record in both.server.records if record["event"] == "run_ended"}
-        assert writers
-        assert writers <= pids(both.server)
-        assert both.server.errors == []
 
 
 async def test_workers_whose_parent_is_killed_drain_and_leave(of_two: OfTwo, upstream: Upstream):

@@ -53,7 +53,7 @@ from chatorch.domain.services.recovery import Recovery
 from chatorch.domain.services.runs import Runs
 from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.envelope import envelope
-from chatorch.entrypoints.fleet import Fleet
+from chatorch.entrypoints.fleet import Fleet, server_name
 from chatorch.entrypoints.http.answers import Answers
 from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.lifetime import Part, lifetime
@@ -142,7 +142,7 @@ def _between(settings: Settings) -> Between:
     link = RedisLink(settings.redis_url)
     log, connections = RedisRunLog(local, link), RedisConnections(link)
     parts = (link, log, connections)
-    return Between(log, RedisRunRelay(link), connections, RedisNoticeboard(link), parts, lambda: link.up)
+    return Between(log, RedisRunRelay(link), connections, RedisNoticeboard(link, server_name()), parts, lambda: link.up)
 
 
 class Container(containers.DeclarativeContainer):
@@ -293,6 +293,6 @@ class Container(containers.DeclarativeContainer):
             providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),
         ),
         parts=between.provided.parts,
-        closing=providers.List(spawner, chat_model, chatkit, passwords),
+        closing=providers.List(spawner, fleet, chat_model, chatkit, passwords),
         drain_limit_s=settings.provided.drain_limit_s,
     )

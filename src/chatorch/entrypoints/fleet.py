@@ -1,60 +1,42 @@
 """The metrics of all processes together.
 
-A scraper that asks one of several workers behind one port gets the sum over these workers, whichever answers. Servers
-that run apart are scraped apart, so their Prometheus text is their own. The few figures that a person asks for as JSON
-are of everybody.
+A scraper that asks one of several workers behind one port gets the sum over these workers, whichever answers, and what
+was counted by those that are gone. Servers that run apart are scraped apart, so their Prometheus text is their own. The
+few figures that a person asks for as JSON are of everybody.
 """
 
+import asyncio
 import hashlib
 import multiprocessing
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import suppress
 
 import msgspec
-from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
 
-from chatorch.entrypoints.metrics import REDIS_UP, Metrics
+from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.samples import Joined, counts_and_states
 from chatorch.ports.noticeboard import Noticeboard
 from chatorch.ports.system import Clock
 
 POST_S = 1.0
+LAST_POST_S = 0.5
 SUMMED = ("active_connections", "live_runs", "db_pool_in_use", "db_pool_size")
-NOT_SUMMED = ("chatorch_build_info", "chatorch_loop_lag_seconds")
-"""Of these the largest says more than the sum."""
-LEAST = (REDIS_UP,)
-"""And of these the smallest."""
-
-
-class _Sample(msgspec.Struct, array_like=True):
-    name: str
-    labels: dict[str, str]
-    value: float
-
-
-class _Family(msgspec.Struct, array_like=True):
-    name: str
-    documentation: str
-    kind: str
-    samples: list[_Sample]
 
 
 class _Shown(msgspec.Struct, array_like=True):
-    server: str
     figures: dict[str, float]
-    families: list[_Family]
+    states: dict[str, float]
 
 
 class Fleet:
-    """Shows this process's figures to the others, and adds theirs to its own. `server`: see `server_name`."""
+    """Shows this process's figures to the others, and adds theirs to its own."""
 
-    def __init__(self, metrics: Metrics, board: Noticeboard, clock: Clock, server: str | None = None) -> None:
+    def __init__(self, metrics: Metrics, board: Noticeboard, clock: Clock) -> None:
         self._metrics = metrics
         self._board = board
         self._clock = clock
-        self._server = server or server_name()
-        self._posted = 0
+        self._posted = False
 
     async def keep_posted(self) -> None:
         """For ever: shows the figures once a second."""
@@ -63,55 +45,45 @@ class Fleet:
             await self._clock.sleep(POST_S)
 
     async def post(self) -> None:
-        figures = self._metrics.as_dict()
-        shown = _Shown(self._server, figures, _families(self._metrics.collect()))
-        processed = int(figures["total_messages_processed"])
-        if await self._board.post(msgspec.msgpack.encode(shown), processed - self._posted):
-            self._posted = processed
+        figures, (counts, states) = self._metrics.as_dict(), counts_and_states(self._metrics.collect())
+        shown = msgspec.msgpack.encode(_Shown(figures, states))
+        if await self._board.post(shown, int(figures["total_messages_processed"]), counts):
+            self._posted = True
+
+    async def aclose(self) -> None:
+        """When nothing counts any more: tells what was counted last, and shows nothing from then on."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_POST_S):
+                await self.post()
+        await self._board.withdraw()
 
     async def as_text(self) -> bytes:
-        """The Prometheus text of this server's processes."""
-        others = [shown for shown in await self._others() if shown.server == self._server]
-        if not others:
+        """The Prometheus text of this server's processes: counted up to a second ago, or of this one where it is alone.
+
+        Nothing is shown before it is told to the others, so that no count falls, whoever answers next.
+        """
+        if not self._posted:
+            await self.post()
+        board = await self._board.read()
+        if board.counted is None:
             return self._metrics.as_text()
-        return generate_latest(_Sum([_families(self._metrics.collect()), *(shown.families for shown in others)]))
+        own = list(self._metrics.collect())
+        _, states = counts_and_states(own)
+        mates = (shown.states for shown in _decoded(board.mates))
+        return generate_latest(Joined(own, board.counted, (states, *mates)))
 
     async def as_dict(self) -> dict[str, float]:
-        """The figures of all processes; `uptime` and `loop_lag_seconds` are this one's.
+        """The figures of all processes, those of others up to a second old.
 
-        Where `redis_up` is 0, they are all this one's.
+        `uptime` and `loop_lag_seconds` are this one's. Where `redis_up` is 0, they all are.
         """
         figures = self._metrics.as_dict()
         board = await self._board.read()
-        for shown in _decoded(board.shown):
+        for shown in _decoded((*board.mates, *board.strangers)):
             for name in SUMMED:
-                figures[name] += shown.figures.get(name, 0)
-        if board.processed is not None:
-            figures["total_messages_processed"] += board.processed - self._posted
+                figures[name] += int(shown.figures.get(name, 0))
+        figures["total_messages_processed"] += board.processed
         return figures
-
-    async def _others(self) -> list[_Shown]:
-        return list(_decoded((await self._board.read()).shown))
-
-
-class _Sum(Collector):
-    """Families of several processes as one: samples of the same name and labels are added up."""
-
-    def __init__(self, processes: Iterable[list[_Family]]) -> None:
-        self._processes = processes
-
-    def collect(self) -> Iterator[Metric]:
-        families: dict[str, tuple[_Family, dict[tuple[Any, ...], float]]] = {}
-        for family in (family for process in self._processes for family in process):
-            _, values = families.setdefault(family.name, (family, {}))
-            for sample in family.samples:
-                key = (sample.name, *sorted(sample.labels.items()))
-                values[key] = _joined(sample, values.get(key))
-        for family, values in families.values():
-            metric = Metric(family.name, family.documentation, family.kind)
-            for (name, *labels), value in values.items():
-                metric.add_sample(name, dict(labels), value)
-            yield metric
 
 
 def server_name() -> str:
@@ -121,21 +93,6 @@ def server_name() -> str:
     Host name and process id would not do: containers that share the host's network are all pid 1 of one host.
     """
     return hashlib.sha256(multiprocessing.current_process().authkey).hexdigest()[:16]
-
-
-def _joined(sample: _Sample, before: float | None) -> float:
-    if before is None:
-        return sample.value
-    if sample.name.endswith("_created") or sample.name in LEAST:
-        return min(before, sample.value)
-    return max(before, sample.value) if sample.name in NOT_SUMMED else before + sample.value
-
-
-def _families(metrics: Iterable[Metric]) -> list[_Family]:
-    return [
-        _Family(m.name, m.documentation, m.type, [_Sample(s.name, dict(s.labels), s.value) for s in m.samples])
-        for m in metrics
-    ]
 
 
 def _decoded(shown: Iterable[bytes]) -> Iterator[_Shown]:

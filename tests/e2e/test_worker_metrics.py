@@ -1,0 +1,74 @@
+"""What workers of one server have counted together, whichever is asked."""
+
+import os
+import signal
+
+from tests.e2e.conftest import OfTwo
+from tests.support.eventually import eventually
+from tests.support.server import START_S
+from tests.support.upstream import Upstream, done, finish, text, usage
+from tests.support.worker_processes import have_served, pids
+
+
+async def test_workers_of_one_server_answer_as_one(of_two: OfTwo, upstream: Upstream):
+    model = upstream.model(text("Hello"), finish(), usage(), done())
+    async with of_two() as both:
+        for _ in range(10):
+            answer = await (await both.alice.say("Hi", model=model, stream=False)).ended()
+            assert answer.status == 200
+
+        async def all_counted() -> bool:
+            figures = await (
+                await both.alice.request("GET", "/metrics", headers={"accept": "application/json"})
+            ).ended()
+            prometheus = await both.alice.get("/metrics")
+            return (
+                figures.json["total_messages_processed"] == 10
+                and b"chatorch_messages_processed_total 10.0" in prometheus.body
+            )
+
+        await eventually(all_counted)
+        writers = {record["pid"] for record in both.server.records if record["event"] == "run_ended"}
+        assert writers
+        assert writers <= pids(both.server)
+        assert both.server.errors == []
+
+
+async def test_what_workers_counted_stays_when_they_die_or_are_renewed_and_what_they_held_does_not(
+    of_two: OfTwo, upstream: Upstream
+):
+    model = upstream.model(text("Hello"), finish(), usage(), done())
+    async with of_two() as both:
+
+        async def figures() -> dict[str, float]:
+            asked = await both.alice.request("GET", "/metrics", headers={"accept": "application/json"})
+            return (await asked.ended()).json
+
+        async def counted() -> bytes:
+            text = (await both.alice.get("/metrics")).body
+            return next(line for line in text.splitlines() if line.startswith(b"chatorch_messages_processed_total"))
+
+        async def all_counted() -> bool:
+            return (await counted()).endswith(b" 10.0")
+
+        for _ in range(10):
+            assert (await (await both.alice.say("Hi", model=model, stream=False)).ended()).status == 200
+        pool = (await figures())["db_pool_size"] / 2
+        await eventually(all_counted)
+        os.kill(min(pids(both.server)), signal.SIGKILL)
+        await have_served(both.server, 3)
+        assert await all_counted()
+        before = pids(both.server)
+        assert (await (await both.alice.say("Hi", model=model, stream=False)).ended()).status == 200
+        both.server.send_signal(signal.SIGHUP)  # before that one is posted by itself
+
+        async def renewed() -> bool:
+            return len(now := pids(both.server)) == 2 and now.isdisjoint(before)
+
+        await eventually(renewed, within=3 * START_S, every=0.2)
+        for _ in range(10):  # whichever answers
+            assert (await counted()).endswith(b" 11.0")
+            shown = await figures()
+            assert shown["total_messages_processed"] == 11
+            assert shown["db_pool_size"] == 3 * pool, "the two, and for 15 s the one that was killed"
+        assert both.server.logged("worker_died") == 1
