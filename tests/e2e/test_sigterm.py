@@ -40,7 +40,7 @@ async def test_sigterm_drains_then_cancels_and_every_stream_hears_its_end(
         status = await server.exited()
         record_property("exited_after_s", took := time.monotonic() - asked_at)
         assert LIMIT_S <= took <= LIMIT_S + 2
-        assert status in {0, -signal.SIGTERM}, status
+        assert status == 0
         assert ends(finishing) == {("run.completed", None): count}
         assert ends([*hanging, joined]) == {("run.cancelled", "shutdown"): count + 1}
         assert (waiting.status, waiting.json["code"]) == (409, "run_cancelled")
@@ -63,7 +63,7 @@ async def test_sigint_cancels_streams_without_waiting_and_they_hear_it(new_serve
         await all_ended(hanging)
         status = await server.exited()
         assert time.monotonic() - asked_at <= 2
-        assert status in {0, -signal.SIGINT, 128 + signal.SIGINT}, status
+        assert status == 0
         assert ends(hanging) == {("run.cancelled", "shutdown"): count}
         assert server.errors == []
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import os
+import signal
 import socket
 import sys
 from typing import Any
@@ -57,6 +58,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             gc.freeze()  # or the collector walks through all modules at the end, for a third of a second
             sys.exit(asyncio.run(Workers(config, listener, settings.drain_limit_s).run()))
         else:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped
             uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
