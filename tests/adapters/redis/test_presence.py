@@ -306,6 +306,7 @@ async def test_a_process_that_slept_before_it_told_of_a_connection_does_not_disp
     asleep, other = two
     older, newer = KeptMailbox(), KeptMailbox()
     awake = asyncio.Event()
+    await asleep.link._outbox.sent()
     asleep.link._outbox._until_up = awake.wait
     asleep.connections.attach(PHONE, older)
     other.connections.attach(PHONE, newer)
