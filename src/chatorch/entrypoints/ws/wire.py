@@ -11,11 +11,13 @@ import socket
 import struct
 from collections import deque
 from contextvars import copy_context
+from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 from starlette.types import Scope
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import SecurityError
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
@@ -145,8 +147,14 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_initiated:
             # A head that the HTTP parser takes and this one does not, and uvicorn leaves lying: too long, mostly.
             self.handshake_initiated = self.handshake_complete = self.close_sent = True
-            self._flush()
+            self.transport.write(b"".join(self.conn.data_to_send()) or self._refused_head())
             self.transport.close()
+
+    def _refused_head(self) -> bytes:
+        """websockets says why only from version 17 on."""
+        too_large = isinstance(getattr(self.conn.handshake_exc, "__cause__", None), SecurityError)
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
+        return self._rejection(status, "").serialize()
 
     def handle_parser_exception(self) -> None:
         """Says why, and reads on for a moment: closing on a client that still sends would reset the connection, and
