@@ -8,7 +8,7 @@ ARGS :=
 TEST_LIMIT := 0
 
 BIN := .venv/bin
-# The tests of real processes in one process, all others in a second one (tests/conftest.py)
+# The tests of real processes under load in one process, all others in a second one (tests/conftest.py)
 TWO := --numprocesses=2 --dist=loadgroup
 STAMP := .venv/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

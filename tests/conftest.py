@@ -16,6 +16,12 @@ from tests.support.postgres import Databases, PostgresServer
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Upstream
 
+UNTIMED = {
+    *("test_chatkit", "test_chatkit_session", "test_widget", "test_operator"),
+    *("test_worker_processes", "test_worker_metrics", "test_secrets", "test_secrets_at_start"),
+}
+"""Of the tests of real processes, those that look at what happens and not at how long it takes under load."""
+
 
 def refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
     """An audit hook (PEP 578): whatever a test, or a library under it, connects to must be on loopback."""
@@ -31,9 +37,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of real processes one after the other, beside all the others: several at once would time each other."""
+    """Those of real processes under load one after the other, beside all others: several would time each other."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("e2e" if "e2e" in item.path.parts else "others"))
+        timed = "e2e" in item.path.parts and item.path.stem not in UNTIMED
+        item.add_marker(pytest.mark.xdist_group("timed" if timed else "others"))
 
 
 @pytest.fixture(scope="session")
