@@ -1,13 +1,15 @@
 """ChatKit over real connections: tabs that close, buttons that stop, processes that die."""
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 
 import httpx
 import pytest
 
 from tests.e2e.conftest import NewServer, ServerIn
+from tests.support.accounts import sign_up
 from tests.support.eventually import eventually
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, serving
@@ -16,11 +18,14 @@ from tests.support.widget import add, asked, create, said, send, watching
 from tests.support.workers import Worker, alike, workers
 
 
-@pytest.fixture
-async def server(new_server: NewServer) -> AsyncIterator[Server]:
-    server = await new_server(chatkit_server=True)
-    async with serving(server):
-        yield server
+@pytest.fixture(scope="module")
+def server(server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """For all tests here; one may kill it, and starts it again."""
+    server = server_in(tmp_path_factory.mktemp("widget"), chatkit_server=True)
+    asyncio.run(sign_up(server, "alice"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
 
 
 @pytest.fixture
