@@ -50,6 +50,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         log.warning("model_offline", problem="neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: answers are made up")
     else:
         log.info("model_provider", host=urlsplit(settings.openai_base_url or "https://api.openai.com").hostname)
+    if settings.chatkit_workflows and settings.openai_api_key is None:
+        log.warning("chatkit_without_key", problem="CHATORCH_CHATKIT_WORKFLOWS: is of no use without OPENAI_API_KEY")
     address = listener.getsockname()
     log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
     config = server_config(workers, ws_deflate=settings.ws_deflate)

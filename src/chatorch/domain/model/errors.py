@@ -259,8 +259,8 @@ class UpstreamRejected(UpstreamError):
 class WorkflowNotFound(UpstreamRejected):
     code = "chatkit_workflow_not_found"
     default_detail = (
-        "OpenAI does not know the workflow; see CHATORCH_CHATKIT_WORKFLOWS, and that OPENAI_API_KEY belongs to the "
-        "workflow's own project."
+        "OpenAI does not know the workflow; see CHATORCH_CHATKIT_WORKFLOWS, that OPENAI_API_KEY belongs to the "
+        "workflow's own project, and that OPENAI_BASE_URL, where set, is a server that has ChatKit."
     )
 
 

@@ -97,6 +97,8 @@ class ThreadServer(ChatKitServer[Principal]):
             self.run = await self._open(request)
         except ValueError:  # the package's own, for an answer to what was not asked
             await rest.aclose()
+            if isinstance(request, ThreadsRetryAfterItemReq):
+                raise InvalidField("params.item_id", "must be a message of the user's") from None
             return [self._refusal()], rest
         except BaseException:
             await rest.aclose()
