@@ -144,3 +144,18 @@ def test_every_provider_of_the_container_for_chatkit_resolves(api: Api) -> None:
         provider = getattr(api.container, name)
         assert isinstance(provider, providers.Provider)
         assert provider() is not None
+
+
+async def test_a_session_that_is_cancelled_while_it_is_refreshed_is_not_exchanged(
+    alice: httpx.AsyncClient, chatkit: FakeChatKit
+):
+    old = await opened(alice)
+    pause = Pause()
+    chatkit.creating.append(pause)
+    refreshing = asyncio.ensure_future(refreshed(alice, old["client_secret"]))
+    await pause.reached()
+    assert (await alice.delete(f"{SESSION}/{old['session_id']}")).status_code == 204
+    pause.go_on()
+
+    problem_of(await refreshing, 410, "session_gone")
+    await until_cancelled(chatkit, [1, 1])

@@ -48,6 +48,41 @@ def statuses(server: Server) -> list[str]:
     return execute(server.folder, "SELECT status FROM chatkit_sessions")
 
 
+async def live(provider: ChatKitUpstream, count: int) -> bool:
+    return len(provider.live()) == count
+
+
+def thread_json(thread_id: str, owner: str) -> dict[str, object]:
+    thread = {"id": thread_id, "object": "chatkit.thread", "created_at": 1, "title": "A thread", "user": owner}
+    return {**thread, "status": {"type": "active"}}
+
+
+async def test_a_session_of_the_hosted_widget(server: Server, provider: ChatKitUpstream) -> None:
+    """What the page and the widget do, from opening to signing out."""
+    async with alice(server) as client:
+        first = (await client.post(SESSION, json={"workflow_id": "wf_two"})).json()
+        assert first["refresh_at"] < first["expires_at"]
+        second = await client.post("/api/chatkit/refresh", json={"client_secret": first["client_secret"]})
+        assert second.status_code == 200
+        assert second.json()["client_secret"] != first["client_secret"]
+        await eventually(lambda: live(provider, 1))
+        user = (await client.get("/api/me")).json()["user_id"]
+        for number, owner in enumerate((user, "somebody else")):
+            provider.threads[f"cthr_{number}"] = thread_json(f"cthr_{number}", owner)
+        for thread_id, status in (("cthr_0", 200), ("cthr_1", 404)):
+            assert (await client.get(f"/api/chatkit/threads/{thread_id}/items")).status_code == status
+        assert (await client.delete("/api/chatkit/threads/cthr_0")).status_code == 204
+        assert (await client.delete("/api/chatkit/threads/cthr_1")).status_code == 404
+        assert list(provider.threads) == ["cthr_1"]
+        one = await client.delete(f"{SESSION}/{second.json()['session_id']}")
+        assert one.status_code == 204
+        assert (await client.post(SESSION)).status_code == 200
+        assert (await client.delete(SESSION)).status_code == 204
+        late = await client.post("/api/chatkit/refresh", json={"client_secret": second.json()["client_secret"]})
+        assert late.status_code == 410
+    await eventually(lambda: live(provider, 0))
+
+
 async def test_disabling_a_user_on_the_command_line_cancels_their_sessions_within_seconds(
     server: Server, provider: ChatKitUpstream
 ) -> None:

@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server, serving
 from tests.support.upstream import Upstream, done, finish, hang, pause, text, usage
-from tests.support.widget import add, asked, create, said, send, watching
+from tests.support.widget import add, asked, create, request, said, send, watching
 from tests.support.workers import Worker, alike, workers
 
 
@@ -106,6 +106,21 @@ async def test_a_new_message_makes_an_answer_that_nobody_follows_give_way(alice:
     await eventually(taken)
     assert await status_of(alice, tab.run_id) == "cancelled"
     assert (await shown(alice, tab.thread_id))[:3] == ["Hi", "begun", "Now then"]
+
+
+async def test_who_leaves_before_anything_is_stored_has_asked_for_nothing(alice: httpx.AsyncClient, upstream: Upstream):
+    model = upstream.model(text("begun"), pause("kit-unwanted"), text(" and done"), finish(), usage(), done())
+    async with watching(alice, "threads.create", input=input_of(model)) as tab:
+        await tab.until("begun")
+        unwanted = request("threads.add_user_message", thread_id=tab.thread_id, input=input_of("mock-1-0", "Unwanted"))
+        with pytest.raises(httpx.ReadTimeout):  # it waits for the answer to make way
+            await alice.post("/chatkit", json=unwanted, timeout=0.5)
+        upstream.release("kit-unwanted")
+        await tab.to_the_end()
+    await ended(alice, tab.run_id, "completed")
+    wanted = await add(alice, tab.thread_id, "Wanted", inference_options={"model": "mock-1-0"})
+    assert wanted.errors == []
+    assert (await shown(alice, tab.thread_id))[:3] == ["Hi", "begun and done", "Wanted"]
 
 
 async def test_after_kill_9_the_part_is_shown_and_the_thread_goes_on(

@@ -45,6 +45,11 @@ def session_json(
     }  # fmt: skip
 
 
+def list_json(data: list[dict[str, Any]]) -> dict[str, Any]:
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return {"object": "list", "data": data, **ends, "has_more": False}
+
+
 @dataclass(frozen=True)
 class Plan:
     """`after` bytes of the answer, then `then`: ``close``, ``reset`` or ``hang``. `status` and `body`: another one."""
@@ -129,8 +134,15 @@ class ChatKitUpstream:
                 self.cancels.append(id_)
                 self.sessions[id_]["status"] = "cancelled"
                 return self.sessions[id_]
+            case "GET", ["threads"]:
+                return list_json(list(self.threads.values()))
             case "GET", ["threads", id_] if id_ in self.threads:
                 return self.threads[id_]
+            case "GET", ["threads", id_, "items"] if id_ in self.threads:
+                return list_json([])
+            case "DELETE", ["threads", id_] if id_ in self.threads:
+                del self.threads[id_]
+                return {"id": id_, "object": "chatkit.thread.deleted", "deleted": True}
         return None
 
 

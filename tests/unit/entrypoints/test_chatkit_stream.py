@@ -21,8 +21,10 @@ TEXTS = ["", "plain", "%s %b %%", '"quoted" \\ |', "line\nline\r\u2028", "ðŸ˜€ Ã
 
 class Server:
     run = None
+    head = (b"data: head\n\n",)
 
-    def __init__(self) -> None:
+    def __init__(self, rest: AsyncGenerator[bytes]) -> None:
+        self.rest = rest
         self.left = 0
 
     async def leave(self) -> None:
@@ -40,13 +42,13 @@ async def sent(*frames: bytes | Exception, ping_after_s: float) -> tuple[str, Se
                 raise frame
             yield frame
 
-    server, body = Server(), b""
+    server, body = Server(rest()), b""
 
     async def send(message: dict[str, Any]) -> None:
         nonlocal body
         body += message.get("body", b"")
 
-    stream = ChatKitStream(Behind(), server, [b"data: head\n\n"], rest(), ping_after_s=ping_after_s)  # type: ignore[arg-type]
+    stream = ChatKitStream(Behind(), server, ping_after_s=ping_after_s)  # type: ignore[arg-type]
     await stream.pump(send)
     return body.decode(), server
 

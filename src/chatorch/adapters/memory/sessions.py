@@ -38,8 +38,8 @@ class MemorySessionStore(SessionStore):
         session = self._state.sessions.get(session_id)
         if session is None:
             raise NotFound
-        session = self._state.sessions[session_id] = activated(session, issued, now)
         before = self._state.sessions.get(replaces) if replaces is not None else None
+        session = self._state.sessions[session_id] = activated(session, issued, now, replaces=before)
         if session.status is not SessionStatus.ACTIVE or before is None:
             return Activation(session)
         after = self._state.sessions[before.id] = replaced(before, now)

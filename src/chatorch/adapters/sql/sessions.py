@@ -125,8 +125,8 @@ def _activate(
     session = _held(connection, session_id)
     if session is None:
         raise NotFound
-    session = _changed(connection, session, activated(session, issued, now))
     before = _held(connection, replaces) if replaces is not None else None
+    session = _changed(connection, session, activated(session, issued, now, replaces=before))
     if session.status is not SessionStatus.ACTIVE or before is None:
         return Activation(session)
     after = _changed(connection, before, replaced(before, now))

@@ -107,10 +107,12 @@ def opening(session_id: SessionId, user_id: UserId, workflow_id: str, now: datet
     return ClientSession(session_id, user_id, workflow_id, SessionStatus.OPENING, now, expires_at, now)
 
 
-def activated(session: ClientSession, issued: IssuedSession, now: datetime) -> ClientSession:
-    """Active; or to be cancelled, by whoever asks, where it was given up while the provider created it."""
+def activated(
+    session: ClientSession, issued: IssuedSession, now: datetime, *, replaces: ClientSession | None = None
+) -> ClientSession:
+    """Active; or to be cancelled, by whoever asks, where it, or the one that it replaces, was given up meanwhile."""
     known = replace(session, upstream_id=issued.id, secret_hash=issued.secret.hashed(), expires_at=issued.expires_at)
-    if session.status is SessionStatus.OPENING:
+    if session.status is SessionStatus.OPENING and (replaces is None or replaces.refreshable):
         return replace(known, status=SessionStatus.ACTIVE, refreshable=True)
     return replace(known, status=SessionStatus.CANCELLING, refreshable=False, retry_at=now + CLAIM)
 

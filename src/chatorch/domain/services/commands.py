@@ -25,8 +25,8 @@ class Allotted:
 class StartChat:
     """What a client asks for. `user_label` is the request's `user_id`; without `thread_id` a thread is opened.
 
-    `client_id` is the device that asks, where one is connected: all others of the user are told. `allotted` is what
-    `Runs.allot` gave; the message is the last one.
+    `client_id` is the device that asks, where one is connected: all others of the user are told. `title` is the new
+    thread's, by default made from what is said. `allotted` is what `Runs.allot` gave; the message is the last one.
     """
 
     messages: tuple[NewMessage, ...]
@@ -35,6 +35,7 @@ class StartChat:
     user_label: str | None = None
     idempotency_key: str | None = None
     client_id: ClientId | None = None
+    title: str | None = None
     allotted: Allotted | None = None
 
     @property
@@ -60,12 +61,15 @@ class RetryChat:
 
 @dataclass(frozen=True, slots=True)
 class AnswerAgain:
-    """Answer a user's message (once more); what came after it leaves the history."""
+    """Answer a user's message (once more); what came after it leaves the history.
+
+    By the first of `models` that is allowed, or by the default one.
+    """
 
     thread_id: ThreadId
     message_id: MessageId
     allotted: Allotted
-    model: str | None = None
+    models: tuple[str, ...] = ()
 
 
 def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:

@@ -49,6 +49,8 @@ class Execution:
         self._room = max_chars
         self._decided: tuple[TerminalEvent, Ending] | None = None
         self.watchers = 0
+        self.was_watched = False
+        self.begun_at = clock.monotonic()
         self.saved_chars = 0
         self.finishing_since: float | None = None
         self.ended = asyncio.Event()

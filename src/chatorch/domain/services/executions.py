@@ -161,6 +161,7 @@ class Executions:
                 yield
             return
         execution.watchers += 1
+        execution.was_watched = True
         self._unwatched.pop(run_id, None)
         try:
             yield
@@ -208,8 +209,11 @@ class Executions:
             self.stop(run_id, CancelReason.DETACHED)
 
     def _unfollowed(self, run_id: RunId) -> bool:
+        """One that has just begun is followed: whoever asked for it is on the way."""
         execution = self._live.get(run_id)
-        return execution is not None and not execution.watchers
+        if execution is None or execution.watchers:
+            return False
+        return execution.was_watched or self._clock.monotonic() - execution.begun_at >= FIRST_WATCHER_S
 
     async def keep_cancelling(self) -> None:
         """For ever: stops what other processes say is cancelled."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId, title_from
-from chatorch.domain.model.errors import RunUnsettled
+from chatorch.domain.model.errors import Draining, RunUnsettled
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.live import ClientId, RunBegan
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
@@ -85,9 +85,7 @@ class Runs:
         `InvalidField`, `RoleNotAllowed`, `ModelNotAllowed`, `UserMismatch`, `GuestThread`, `NotFound`, `ThreadBusy`,
         `TooManyRuns`, `IdempotencyKeyReused`, `Draining`, `StoreUnavailable`.
         """
-        require_own_label(principal, chat.user_label)
-        require_no_guest_thread(principal, chat.thread_id)
-        self._policy.check_messages(chat.messages, opens_thread=chat.thread_id is None)
+        self._check(principal, chat)
         allotted = chat.allotted or self.allot()
         new = self._new_run(principal, chat.model, chat.idempotency, allotted)
         if principal.guest:
@@ -95,10 +93,22 @@ class Runs:
         *earlier, last = chat.messages
         turn = OpenTurn(
             thread_id=chat.thread_id or allotted.thread_id,
-            title=None if chat.thread_id else _title(chat.messages),
+            title=None if chat.thread_id else chat.title or _title(chat.messages),
             messages=(*((MessageId(self._ids.new("msg")), m) for m in earlier), (allotted.message_id, last)),
         )
         return await self._open(principal, lambda: self._store.open_run(new, turn), chat.client_id)
+
+    def check(self, principal: Principal, chat: StartChat) -> None:
+        """Raises what `start` would that does not depend on the store."""
+        self._check(principal, chat)
+        self._policy.model_for(chat.model)
+        if self._executions.draining:
+            raise Draining
+
+    def _check(self, principal: Principal, chat: StartChat) -> None:
+        require_own_label(principal, chat.user_label)
+        require_no_guest_thread(principal, chat.thread_id)
+        self._policy.check_messages(chat.messages, opens_thread=chat.thread_id is None)
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
@@ -112,7 +122,8 @@ class Runs:
 
     async def answer_again(self, principal: Principal, again: AnswerAgain) -> Run:
         """As `retry`, by the user's message, which need not have been answered before."""
-        new = self._new_run(principal, again.model, None, again.allotted)
+        model = next(filter(self._policy.allows, again.models), None)
+        new = self._new_run(principal, model, None, again.allotted)
         return await self._open(principal, lambda: self._store.answer_again(new, again.thread_id, again.message_id))
 
     def allot(self) -> Allotted:

@@ -54,3 +54,5 @@ def _raise_for(terminal: TerminalEvent) -> None:
             raise CustomStreamError("The answer was interrupted.", allow_retry=True)
         case RunCancelled(reason=CancelReason.SHUTDOWN):
             raise CustomStreamError("The server is restarting.", allow_retry=True)
+        case RunCancelled(reason=CancelReason.DETACHED):
+            raise CustomStreamError("The answer was stopped, because nobody seemed to follow it.", allow_retry=True)

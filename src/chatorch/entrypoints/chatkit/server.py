@@ -18,30 +18,32 @@ from chatkit.types import (
     Thread,
     ThreadItem,
     ThreadMetadata,
+    ThreadsAddClientToolOutputReq,
+    ThreadsAddStructuredInputReq,
     ThreadsAddUserMessageReq,
     ThreadsCreateReq,
     ThreadsRetryAfterItemReq,
+    ThreadsSyncCustomActionReq,
     UserMessageInput,
     UserMessageItem,
     WidgetItem,
 )
 
-from chatorch.domain.model.conversation import MessageId, ThreadId, title_from
+from chatorch.domain.model.conversation import Message, MessageId, ThreadId
 from chatorch.domain.model.errors import Conflict, InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.items import NotedMessage
+from chatorch.domain.model.paging import MAX_LIMIT
 from chatorch.domain.model.run import Run
 from chatorch.domain.services.commands import AnswerAgain, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.items import Items
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.chatkit.answer import answer_events
+from chatorch.entrypoints.chatkit.asking import INPUT, chat_of, model_of, title_of
 from chatorch.entrypoints.chatkit.frames import Encoded
-from chatorch.entrypoints.chatkit.items import new_message
 from chatorch.entrypoints.chatkit.turn import TurnItems
-from chatorch.entrypoints.http.schemas import MAX_MODEL_CHARS
 from chatorch.ports.system import IdFactory
-
-INPUT = "params.input"
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +75,10 @@ class ThreadServer(ChatKitServer[Principal]):
             retries=isinstance(request, ThreadsRetryAfterItemReq),
         )
         super().__init__(self._turn)
+        self.head: list[bytes] = []
+        self.rest: AsyncGenerator[bytes]
         self.run: Run | None = None
+        self._asked: StartChat | AnswerAgain | None = None
         self._answering: AsyncGenerator[Encoded] | None = None
 
     # -- the two kinds of requests ---------------------------------------------------------------------------------
@@ -81,78 +86,88 @@ class ThreadServer(ChatKitServer[Principal]):
     async def answer(self, request: NonStreamingReq) -> bytes:
         try:
             return await self._process_non_streaming(request, self._principal)
-        except ValueError:  # the package's own, for an action whose sender is no widget
+        except ValueError:
+            if not isinstance(request, ThreadsSyncCustomActionReq):
+                raise
             raise InvalidField("params.item_id", "is not a widget's") from None
 
-    async def begin(self, request: StreamingReq) -> tuple[list[bytes], AsyncGenerator[bytes]]:
-        """Loads what is asked for and opens the run, so that what goes wrong is an error and no broken stream.
+    async def prepare(self, request: StreamingReq) -> None:
+        """Loads and checks what is asked for, so that what goes wrong is an error and no broken stream.
 
-        Returns the frames up to that, and the rest: until the package tells of its options it only loads.
+        Then makes way for it. Nothing is stored yet.
         """
-        if isinstance(request, ThreadsAddUserMessageReq | ThreadsRetryAfterItemReq):
-            await self._behind.conversations.make_way(self._principal, ThreadId(request.params.thread_id))
-        rest = self._process_streaming(request, self._principal)
+        self.rest = self._process_streaming(request, self._principal)
         try:
-            head = await _head(rest)
-            self.run = await self._open(request)
-        except ValueError:  # the package's own, for an answer to what was not asked
-            await rest.aclose()
-            if isinstance(request, ThreadsRetryAfterItemReq):
-                raise InvalidField("params.item_id", "must be a message of the user's") from None
-            return [self._refusal()], rest
+            self.head = await self._loaded(request)
+            self._asked = await self._what_is_asked(request)
+            if self._asked is not None and self._asked.thread_id is not None:
+                await self._behind.conversations.make_way(self._principal, self._asked.thread_id)
         except BaseException:
-            await rest.aclose()
+            await self.rest.aclose()
             raise
-        return head, rest
+
+    async def open(self) -> None:
+        """Stores the message, and opens the run that answers it."""
+        try:
+            match self._asked:
+                case StartChat():
+                    self.run = await self._behind.runs.start(self._principal, self._asked)
+                case AnswerAgain():
+                    self.run = await self._behind.runs.answer_again(self._principal, self._asked)
+                case None:
+                    return
+        except BaseException:
+            await self.rest.aclose()
+            raise
+        self._turn.opened(self._title())
 
     async def leave(self) -> None:
         """At once, so that the run knows that one follower less is there; the package would leave it to chance."""
         if self._answering is not None:
             await self._answering.aclose()
 
-    # -- opening the run -------------------------------------------------------------------------------------------
+    # -- what is asked ---------------------------------------------------------------------------------------------
 
-    async def _open(self, request: StreamingReq) -> Run | None:
+    async def _loaded(self, request: StreamingReq) -> list[bytes]:
+        """The frames until the package tells of its options: so long it only loads."""
+        try:
+            return await _head(self.rest)
+        except ValueError:  # the package's own, for an answer to what was not asked
+            match request:
+                case ThreadsRetryAfterItemReq():
+                    raise InvalidField("params.item_id", "must be a message of the user's") from None
+                case ThreadsAddClientToolOutputReq() | ThreadsAddStructuredInputReq():
+                    return [self._refusal()]
+            raise
+
+    async def _what_is_asked(self, request: StreamingReq) -> StartChat | AnswerAgain | None:
         thread = self._turn.thread
         if thread is not None and thread.status.type != "active":
             raise Conflict(f"The thread is {thread.status.type}.")
         match request:
-            case ThreadsCreateReq():
-                run = await self._start(None)
-            case ThreadsAddUserMessageReq():
-                run = await self._start(ThreadId(request.params.thread_id))
             case ThreadsRetryAfterItemReq():
-                run = await self._retry(request)
-            case _:
-                return None
-        self._turn.opened(self._title())
-        return run
+                return await self._again(ThreadId(request.params.thread_id), MessageId(request.params.item_id))
+            case ThreadsCreateReq() | ThreadsAddUserMessageReq():
+                chat = chat_of(cast("UserMessageItem", self._turn.message), _thread_of(request), self._allotted)
+                try:
+                    self._behind.runs.check(self._principal, chat)
+                except InvalidField as error:
+                    raise InvalidField(f"{INPUT}.content", error.problem) from None
+                return chat
+        return None
 
-    async def _start(self, thread_id: ThreadId | None) -> Run:
-        message = cast("UserMessageItem", self._turn.message)
-        if not any(part.text for part in message.content):
-            raise InvalidField(f"{INPUT}.content", "must have a text")
-        chat = StartChat(
-            messages=(new_message(message),),
-            thread_id=thread_id,
-            model=_model(message),
-            allotted=self._allotted,
-        )
-        try:
-            return await self._behind.runs.start(self._principal, chat)
-        except InvalidField as error:
-            raise InvalidField(f"{INPUT}.content", error.problem) from None
+    async def _again(self, thread_id: ThreadId, message_id: MessageId) -> AnswerAgain:
+        """By the model that answered it before, if it may; else by the one that it asked for."""
+        message = cast("UserMessageItem", await self._turn.load_item(thread_id, message_id, self._principal))
+        after = await self._behind.items.page(self._principal, thread_id, limit=1, after=message_id)
+        models = [model_of(message)]
+        match after.items:
+            case (NotedMessage(message=Message(run_id=str(run_id))),):
+                models.insert(0, (await self._behind.runs.read(self._principal, run_id)).model)
+        return AnswerAgain(thread_id, message_id, self._allotted, tuple(model for model in models if model))
 
     def _title(self) -> str:
-        """Of a new thread."""
-        message = self._turn.message
-        return title_from(new_message(message).content) if message else ""
-
-    async def _retry(self, request: ThreadsRetryAfterItemReq) -> Run:
-        thread_id, message_id = ThreadId(request.params.thread_id), MessageId(request.params.item_id)
-        message = cast("UserMessageItem", await self._turn.load_item(thread_id, message_id, self._principal))
-        again = AnswerAgain(thread_id, message_id, self._allotted, _model(message))
-        return await self._behind.runs.answer_again(self._principal, again)
+        return title_of(self._turn.message) if self._turn.message else ""
 
     # -- what the package asks for ---------------------------------------------------------------------------------
 
@@ -183,6 +198,8 @@ class ThreadServer(ChatKitServer[Principal]):
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Principal
     ) -> None:
+        if len(item_ids) > MAX_LIMIT:
+            raise InvalidField("params.item_ids", f"must be at most {MAX_LIMIT}")
         await self._behind.items.rate(context, ThreadId(thread_id), item_ids, feedback)
 
     async def action(
@@ -222,15 +239,14 @@ async def _head(frames: AsyncGenerator[bytes]) -> list[bytes]:
         head.append(frame)
         if frame.startswith(b'data: {"type":"stream_options"'):
             return head
-    raise NotFound
+    if not head:
+        raise NotFound
+    return head
+
+
+def _thread_of(request: ThreadsCreateReq | ThreadsAddUserMessageReq) -> ThreadId | None:
+    return None if isinstance(request, ThreadsCreateReq) else ThreadId(request.params.thread_id)
 
 
 def _unhandled() -> CustomStreamError:
     return CustomStreamError("Nothing here handles this.", allow_retry=False)
-
-
-def _model(message: UserMessageItem) -> str | None:
-    model = message.inference_options.model
-    if model is not None and not 1 <= len(model) <= MAX_MODEL_CHARS:
-        raise InvalidField(f"{INPUT}.inference_options.model", f"must be 1 to {MAX_MODEL_CHARS} characters")
-    return model

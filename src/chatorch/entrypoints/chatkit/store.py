@@ -11,7 +11,7 @@ from chatorch.domain.model.items import item_id
 from chatorch.domain.model.paging import MAX_LIMIT, PageRequest, ThreadCursor
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.items import Items
-from chatorch.entrypoints.chatkit.items import from_chatkit, new_message, to_chatkit
+from chatorch.entrypoints.chatkit.items import from_chatkit, to_chatkit
 from chatorch.entrypoints.http.schemas import MAX_TITLE_CHARS
 from chatorch.ports.system import IdFactory
 from chatorch.ports.threads import ThreadChange
@@ -140,10 +140,10 @@ def _within(limit: int) -> int:
 
 
 def _checked(title: str) -> str:
-    if not 1 <= len(title) <= MAX_TITLE_CHARS:
-        raise InvalidField("params.title", f"must be 1 to {MAX_TITLE_CHARS} characters")
+    if not 1 <= len(title) <= MAX_TITLE_CHARS or not title.strip():
+        raise InvalidField("params.title", f"must be 1 to {MAX_TITLE_CHARS} characters, and not blank")
     return title
 
 
 def _first_title(item: ChatKitItem) -> str:
-    return title_from(new_message(item).content if item.type == "user_message" else "")
+    return title_from("".join(part.text for part in item.content) if item.type == "user_message" else "")

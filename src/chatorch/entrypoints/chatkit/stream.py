@@ -1,7 +1,6 @@
 """ChatKit's events on their way: server-sent, without ids, so a client that returns loads the thread instead."""
 
 import time
-from collections.abc import AsyncGenerator
 
 import structlog
 from starlette.types import Send
@@ -23,21 +22,17 @@ class ChatKitStream(PumpedStream):
         self,
         behind: Behind,
         server: ThreadServer,
-        head: list[bytes],
-        rest: AsyncGenerator[bytes],
         *,
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
         location = {} if server.run is None else {"Content-Location": events_path(server.run.id)}
         super().__init__(counted=behind.counted, headers=location)
         self._server = server
-        self._head = head
-        self._rest = rest
         self._ping_after_s = ping_after_s
 
     async def pump(self, send: Send) -> None:
         try:
-            await self.send(send, b"".join(self._head))
+            await self.send(send, b"".join(self._server.head))
             await self._send_rest(send)
         except OSError:
             raise
@@ -46,12 +41,12 @@ class ChatKitStream(PumpedStream):
             await self.send(send, BROKEN_FRAME)
         finally:
             await self._server.leave()
-            await self._rest.aclose()
+            await self._server.rest.aclose()
         await self.send(send, b"", more=False)
 
     async def _send_rest(self, send: Send) -> None:
         sent_at = time.monotonic()
-        async for frame in self._rest:
+        async for frame in self._server.rest:
             silent = frame == SILENT_FRAME
             if silent and time.monotonic() - sent_at < self._ping_after_s:
                 continue

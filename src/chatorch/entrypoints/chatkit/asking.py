@@ -1,0 +1,44 @@
+"""What the widget's message asks of our services, checked before anything is stored or stopped for it."""
+
+import msgspec
+from chatkit.types import UserMessageItem
+
+from chatorch.domain.model.conversation import ThreadId, title_from
+from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.services.commands import Allotted, StartChat
+from chatorch.entrypoints.chatkit.items import new_message
+from chatorch.entrypoints.http.schemas import MAX_METADATA_BYTES, MAX_MODEL_CHARS
+
+INPUT = "params.input"
+
+
+def chat_of(message: UserMessageItem, thread_id: ThreadId | None, allotted: Allotted) -> StartChat:
+    """Raises `InvalidField`."""
+    if not text_of(message):
+        raise InvalidField(f"{INPUT}.content", "must have a text")
+    beside = message.model_dump(mode="json", exclude={"content": {"__all__": {"text"}}, "quoted_text": True})
+    if len(msgspec.json.encode(beside)) > MAX_METADATA_BYTES:
+        raise InvalidField(f"{INPUT}.content", f"must be at most {MAX_METADATA_BYTES} bytes of JSON beside its text")
+    return StartChat(
+        messages=(new_message(message),),
+        thread_id=thread_id,
+        model=model_of(message),
+        title=title_of(message),
+        allotted=allotted,
+    )
+
+
+def title_of(message: UserMessageItem) -> str:
+    """Of a thread that begins with it; what is quoted is not its subject."""
+    return title_from(text_of(message))
+
+
+def text_of(message: UserMessageItem) -> str:
+    return "".join(part.text for part in message.content)
+
+
+def model_of(message: UserMessageItem) -> str | None:
+    model = message.inference_options.model
+    if model is not None and not 1 <= len(model) <= MAX_MODEL_CHARS:
+        raise InvalidField(f"{INPUT}.inference_options.model", f"must be 1 to {MAX_MODEL_CHARS} characters")
+    return model
