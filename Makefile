@@ -8,8 +8,8 @@ ARGS :=
 TEST_LIMIT := 0
 
 BIN := .venv/bin
-# The tests of real processes under load in one process, all others in a second one (tests/conftest.py)
-TWO := --numprocesses=2 --dist=loadgroup
+# Three groups of tests beside each other (tests/conftest.py): two of them mostly wait for processes
+GROUPS := --numprocesses=3 --dist=loadgroup
 STAMP := .venv/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
@@ -51,7 +51,7 @@ run: install  ## Serve on 127.0.0.1:8000 (HOST=... PORT=...); the first time, wr
 	@exec $(BIN)/chatorch serve --host $(HOST) --port $(PORT)
 
 test: install  ## Run the tests (ARGS="-k resume" for some of them)
-	@timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(BIN)/pytest -q $(TWO) $(ARGS) || \
+	@timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(BIN)/pytest -q $(GROUPS) $(ARGS) || \
 	{ code=$$?; [ $$code -ne 124 ] || echo "The tests took longer than $(TEST_LIMIT) seconds." >&2; exit $$code; }
 
 lint: install  ## Check format, style, types and imports
@@ -64,7 +64,7 @@ check: TEST_LIMIT := 300
 check: lint test  ## What must pass before a commit: lint, and the tests in less than 5 minutes
 
 soak: install  ## Run the tests with the full counts of the fault tests (long)
-	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(TWO) $(ARGS)
+	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(GROUPS) $(ARGS)
 
 bench: install  ## Measure what it costs, beside its yardsticks
 	@$(BIN)/python -m bench $(ARGS)

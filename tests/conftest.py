@@ -18,9 +18,9 @@ from tests.support.upstream import Upstream
 
 UNTIMED = {
     *("test_chatkit", "test_chatkit_session", "test_widget", "test_operator"),
-    *("test_worker_metrics", "test_secrets", "test_secrets_at_start"),
+    *("test_worker_processes", "test_worker_metrics", "test_secrets", "test_secrets_at_start"),
 }
-"""Of the tests of real processes, those that look at what happens and not at how long it takes under load."""
+"""Of the tests of real processes, those that look at what happens and hardly at how long it takes under load."""
 
 
 def refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
@@ -37,10 +37,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of real processes under load one after the other, beside all others: several would time each other."""
+    """Three groups, each one test after the other: of real processes under load, several would time each other."""
     for item in items:
-        timed = "e2e" in item.path.parts and item.path.stem not in UNTIMED
-        item.add_marker(pytest.mark.xdist_group("timed" if timed else "others"))
+        group = "others"
+        if "e2e" in item.path.parts:
+            group = "processes" if item.path.stem in UNTIMED else "timed"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,7 @@ def _spare_the_collector() -> None:
 
     Requests make few cycles; with Python's own threshold of 700 objects the collector ran several times a request.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)

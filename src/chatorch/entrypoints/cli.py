@@ -1,6 +1,7 @@
 """``chatorch``: everything that an operator does from a terminal. What is expected to go wrong takes one line."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -30,6 +31,7 @@ FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the pass
 
 
 def main() -> None:
+    gc.disable()  # importing makes much that stays and no garbage: a sixth of the time of a start
     app()
 
 

@@ -57,6 +57,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
     config = server_config(workers, ws_deflate=settings.ws_deflate)
     try:
         if workers > 1:
+            gc.enable()
             gc.freeze()  # or the collector walks through all modules at the end, for a third of a second
             sys.exit(asyncio.run(Workers(config, listener, settings.drain_limit_s).run()))
         else:

@@ -1,11 +1,13 @@
 """One process of several that serve one port, seen from both ends: what it does, and what its parent knows of it."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
 import socket
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Self
@@ -35,6 +37,7 @@ class Worker:
         life = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(life), told)
         process = spawn.Process(target=_serve, args=(config, listener, tell), daemon=True)
+        resource_tracker.ensure_running()  # else `start` does so, and unblocks what is blocked here
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # inherited, for as long as it imports
         try:
             process.start()
@@ -98,6 +101,7 @@ class _Server(uvicorn.Server):
 
 def _serve(config: uvicorn.Config, listener: socket.socket, parent: Connection) -> None:
     """What the process does. Ctrl-C is for the parent, so it leaves the terminal's group."""
+    gc.disable()  # while it imports; the application enables it
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came meanwhile is dropped
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
