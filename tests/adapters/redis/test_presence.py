@@ -15,7 +15,6 @@ from tests.support.fakes import START
 from tests.support.mailbox import KeptMailbox
 from tests.support.redis_process import RedisProcess, fresh_prefix, processes
 from tests.support.redis_server import RedisServer
-from tests.support.wire import Wire, wire_to
 
 ANN = UserId("usr_ann")
 PHONE, TABLET, LAPTOP = (Device(ANN, ClientId(name)) for name in ("phone", "tablet", "laptop"))
@@ -29,25 +28,6 @@ CLEARLY_S = 0.02
 async def two(own_redis: RedisServer) -> AsyncIterator[list[RedisProcess]]:
     async with processes(own_redis.url) as started:
         yield started
-
-
-@pytest.fixture
-async def wire(own_redis: RedisServer) -> AsyncIterator[Wire]:
-    async with wire_to(own_redis.port) as wire:
-        yield wire
-
-
-@pytest.fixture
-async def one_on_a_wire(own_redis: RedisServer, wire: Wire) -> AsyncIterator[tuple[RedisProcess, RedisProcess]]:
-    """Two processes; the wire is the first one's."""
-    url = own_redis.url.replace(str(own_redis.port), str(wire.port))
-    prefix = fresh_prefix()
-    cut_off, other = (RedisProcess(u, prefix, life_s=0.6, renew_s=0.15, settled_s=0.3) for u in (url, own_redis.url))
-    await cut_off.start()
-    await other.start()
-    yield cut_off, other
-    await cut_off.aclose()
-    await other.aclose()
 
 
 def joined(device: Device) -> PresenceChanged:
@@ -165,103 +145,6 @@ async def test_alone_it_goes_on_alone_and_tells_others_later(own_redis: RedisSer
     await eventually(heard)
     assert phone.notices.count(joined(TABLET)) == phone.notices.count(left(TABLET)) == 1
     assert joined(TABLET) not in far.notices
-
-
-async def test_a_connection_begun_while_cut_off_does_not_take_the_place_of_a_newer_one(
-    wire: Wire, one_on_a_wire: tuple[RedisProcess, RedisProcess]
-):
-    cut_off, other = one_on_a_wire
-    older, newer, oldest = KeptMailbox(), KeptMailbox(), KeptMailbox()
-    cut_off.connections.attach(TABLET, oldest)
-    await counted(other, 1)
-    wire.cut()
-    await cut_off.until(up=False)
-    cut_off.connections.attach(PHONE, older)
-    await asyncio.sleep(CLEARLY_S)
-    other.connections.attach(PHONE, newer)
-    other.connections.attach(TABLET, KeptMailbox())
-    await counted(other, 2)
-    wire.mend()
-
-    await older.until_replaced()
-    await oldest.until_replaced()
-    other.connections.send(ANN, BEGAN)
-    await newer.until(*newer.notices[:-1], BEGAN)
-    assert not newer.was_replaced
-
-
-async def test_a_connection_begun_while_cut_off_takes_the_place_of_an_older_one(
-    wire: Wire, one_on_a_wire: tuple[RedisProcess, RedisProcess]
-):
-    cut_off, other = one_on_a_wire
-    older, newer = KeptMailbox(), KeptMailbox()
-    other.connections.attach(PHONE, older)
-    await counted(other, 1)
-    wire.cut()
-    await cut_off.until(up=False)
-    await asyncio.sleep(CLEARLY_S)
-    cut_off.connections.attach(PHONE, newer)
-    wire.mend()
-
-    await older.until_replaced()
-    assert not newer.was_replaced
-
-
-async def test_who_was_cut_off_for_long_left_and_joins_again(
-    wire: Wire, one_on_a_wire: tuple[RedisProcess, RedisProcess]
-):
-    cut_off, other = one_on_a_wire
-    phone, tablet = KeptMailbox(), KeptMailbox()
-    cut_off.connections.attach(PHONE, phone)
-    await counted(other, 1)
-    other.connections.attach(TABLET, tablet)
-    await phone.until(joined(TABLET))
-    wire.cut()
-    await tablet.until(left(PHONE))
-    wire.mend()
-
-    await tablet.until(left(PHONE), joined(PHONE))
-    assert phone.notices == [joined(TABLET)]
-
-
-async def test_what_happened_elsewhere_while_cut_off_is_told_on_return(
-    wire: Wire, one_on_a_wire: tuple[RedisProcess, RedisProcess]
-):
-    cut_off, other = one_on_a_wire
-    phone, tablet, late = KeptMailbox(), KeptMailbox(), KeptMailbox()
-    cut_off.connections.attach(PHONE, phone)
-    await counted(other, 1)
-    other.connections.attach(TABLET, tablet)
-    await phone.until(joined(TABLET))
-    wire.cut()
-    await cut_off.until(up=False)
-    other.connections.detach(TABLET, tablet)
-    other.connections.send(ANN, BEGAN)
-    await other.connections.broadcast(NEWS)
-    await asyncio.sleep(CLEARLY_S)
-    cut_off.connections.attach(LAPTOP, late)
-    wire.mend()
-
-    await phone.until(joined(TABLET), joined(LAPTOP), NEWS, BEGAN, left(TABLET))
-    await late.until(left(TABLET))
-
-
-async def test_a_run_begun_while_cut_off_is_told_to_the_others_once_on_return(
-    wire: Wire, one_on_a_wire: tuple[RedisProcess, RedisProcess]
-):
-    cut_off, other = one_on_a_wire
-    phone = KeptMailbox()
-    other.connections.attach(PHONE, phone)
-    await counted(other, 1)
-    wire.cut()
-    await cut_off.until(up=False)
-    cut_off.connections.send(ANN, BEGAN)
-    wire.mend()
-    await cut_off.until(up=True)
-    await phone.until(BEGAN)
-    cut_off.connections.send(ANN, BEGAN)
-
-    await phone.until(BEGAN, BEGAN)
 
 
 async def test_devices_of_one_that_dies_while_redis_is_away_have_left_when_it_comes_back_empty(own_redis: RedisServer):

@@ -65,7 +65,6 @@ class ThreadServer(ChatKitServer[Principal]):
     def __init__(self, behind: Behind, principal: Principal, request: StreamingReq | NonStreamingReq) -> None:
         self._behind = behind
         self._principal = principal
-        self._request = request
         self._allotted = behind.runs.allot()
         self._turn = TurnItems(
             behind.conversations,
@@ -174,7 +173,7 @@ class ThreadServer(ChatKitServer[Principal]):
     async def respond(
         self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Principal
     ) -> AsyncIterator[Any]:
-        """Follows the run that `begin` has opened."""
+        """Follows the run that is open by now."""
         if self.run is None:
             raise _unhandled()
         self._answering = answer_events(self.run, self._behind.runs.events(self.run))
