@@ -28,8 +28,10 @@ def taken(*payloads: bytes | dict[str, Any]) -> tuple[str, Answer]:
         (choice(None), ""),
         (choice("", role="assistant"), ""),
         (choice(None, refusal="No."), "No."),
-        (choice("b", index=1), ""),
+        (choice("b", index=1), "b"),
         (choice("a", index=None), "a"),
+        (b'{"choices": 3}', ""),
+        (b'{"choices": [{"delta": {"content": 5}}]}', "5"),
         (b'{"choices": []}', ""),
         (b'{"choices": null, "usage": null}', ""),
         (b'{"choices": [{"index": 0}]}', ""),
@@ -51,7 +53,7 @@ def test_the_text_of_a_chunk_is_the_first_choices(payload: bytes, text: str) -> 
         (rb'{"choices": [{"delta": {"content": "a\u0000b"}}]}', "a\ufffdb"),
         (rb'{"choices": [{"delta": {"content": "a\ud800b"}}]}', "a\ufffdb"),
         (rb'{"choices": [{"delta": {"content": "\ude00"}}]}', "\ufffd"),
-        (rb'{"choices": [{"delta": {"content": "\u0000\ud83d"}}]}', "\ufffd\ufffd"),
+        (rb'{"choices": [{"delta": {"content": "\u0000\ud83d."}}]}', "\ufffd\ufffd."),
         (rb'{"choices": [{"delta": {"refusal": "\ud83dx"}}]}', "\ufffdx"),
         (b'{"choices": [{"delta": {"content": "a\xffb"}}]}', "a\ufffdb"),
     ],
@@ -66,18 +68,15 @@ def test_what_cannot_be_stored_is_replaced(payload: bytes, text: str) -> None:
     "payload",
     [
         b"{bro",
-        b"null",
-        b"17",
-        b"[]",
-        b'"text"',
-        b'{"choices": 3}',
-        b'{"choices": [{"delta": {"content": 5}}]}',
+        b'{"choices": [{"delta": {"content": "half',
+        b'{"choices": [{"delta": {"content": "a"}}]} {"choices"',
         pytest.param(b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep"),
     ],
 )
 def test_a_broken_chunk_is_invalid_and_the_text_before_it_counts(payload: bytes) -> None:
     text, answer = taken(choice("before"), payload, choice("after"))
-    assert text == "before"
+    assert text.startswith("before")
+    assert not text.endswith("after")
     assert answer.over
     assert isinstance(answer.failure, UpstreamInvalid)
     assert answer.failure.__context__ is None
@@ -97,7 +96,7 @@ def test_the_finish_reason_and_the_usage_may_come_apart_or_together() -> None:
     ("usage", "total"),
     [
         (None, None),
-        ({}, 0),
+        ({}, None),
         ({"prompt_tokens": 2, "completion_tokens": None}, 2),
         ({"prompt_tokens": 2, "completion_tokens": 3}, 5),
         ({"prompt_tokens": -1}, None),

@@ -152,7 +152,11 @@ async def test_no_cut_on_the_wire_counts_as_complete(
         [play.head("application/json"), play.raw(b"[]")],
         [play.head("application/json"), play.raw(b'{"choices": []}')],
         [play.head("application/json"), play.end()],
-        [play.head("image/png"), *ANSWER],
+        [play.head("image/png"), play.raw(b"\x89PNG\r\n\x1a\n")],
+        [play.head("text/plain"), play.raw(b"upstream connect error or disconnect: reset\n")],
+        [play.head("application/json"), play.raw(b"<!doctype html>")],
+        [play.html("\n\n  <html>data: [DONE]\n\n</html>")],
+        [play.raw(b"not one of its fields\nbut plain words\n")],
     ],
 )
 async def test_what_is_no_answer_is_invalid(model: OpenAIChatModel, upstream: Upstream, script: Script) -> None:

@@ -8,26 +8,24 @@ import httpx2
 from chatorch.adapters.openai.answer import Answer
 from chatorch.adapters.openai.deadlines import Watch
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS
-from chatorch.adapters.openai.sse import BodyParser, EventParser, PayloadParser
+from chatorch.adapters.openai.sse import PayloadParser
 from chatorch.adapters.openai.transport import SOURCE_EXTENSION, ByteSource
 from chatorch.domain.model.errors import UpstreamInvalid
 from chatorch.ports.chat_model import Finish
 
 DRAIN_SECONDS = 0.1
 
-_EVENT_TYPES = ("text/event-stream", "text/plain", "application/octet-stream", "")
-
 
 class Completion:
     """What one response says. Until it is `over`: ``text = completion.feed(await completion.read())``; then `finish`.
 
-    `UpstreamInvalid` at once where the response is neither events nor JSON (a proxy's login page, say).
+    What is neither events nor JSON (a proxy's login page, say) is over at once.
     """
 
     __slots__ = ("_answer", "_at_end", "_parser", "_source", "_watch", "over", "read")
 
     def __init__(self, response: httpx2.Response, watch: Watch) -> None:
-        self._parser = _parser_for(response.headers.get("content-type", ""))
+        self._parser = PayloadParser(events="event-stream" in response.headers.get("content-type", "").lower())
         self._source: ByteSource = response.extensions.get(SOURCE_EXTENSION) or _AnySource(response)
         self._watch = watch
         self._answer = Answer()
@@ -47,9 +45,14 @@ class Completion:
         if payloads:
             self._watch.progress = True
             text = answer.take(payloads)
-        if answer.over or parser.overflow:
+        if answer.over or parser.overflow or parser.alien:
             self.over = True
-        return text
+        return text + answer.close() if self.over else text
+
+    @property
+    def dropped(self) -> int:
+        """How many payloads meant nothing so far: keep-alive words, stray brackets, junk after the end."""
+        return self._answer.dropped
 
     def rest(self, error: BaseException) -> bytes:
         """What had come before `read` failed so; nothing, where the text is whole already; else raises it.
@@ -69,6 +72,8 @@ class Completion:
         """
         if self._answer.failure is not None:
             raise self._answer.failure
+        if self._parser.alien:
+            raise UpstreamInvalid("The model's provider answered with something that is neither events nor JSON.")
         if self._parser.overflow:
             raise UpstreamInvalid("The model's provider sent a chunk that is too long.")
         finish = self._answer.finish()
@@ -90,12 +95,3 @@ class _AnySource(ByteSource):
 
     def rest(self) -> bytes:
         return b""
-
-
-def _parser_for(content_type: str) -> PayloadParser:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return BodyParser()
-    if kind in _EVENT_TYPES:
-        return EventParser()
-    raise UpstreamInvalid("The model's provider answered with something that is neither events nor JSON.")

@@ -1,53 +1,57 @@
-"""Server-sent events, taken apart byte by byte as they come (WHATWG HTML, 9.2.6), and a JSON body in the same shape.
+"""The body of an answer, taken apart byte by byte as it comes, whatever it is: events, JSON, or JSON a line.
 
-Only the `data` of an event matters here: names, ids, retry times and comments are dropped.
+Server-sent events as WHATWG HTML (9.2.6) has them, and what providers make of them: no blank line between two, JSON
+without `data:` before it, a field named `error`. What it is, its first bytes say; content types are often wrong.
 """
 
-from abc import abstractmethod
-from typing import Protocol
+import msgspec
 
 MAX_EVENT_BYTES = 2**20
 MAX_BODY_BYTES = 8 * 2**20
 
-DONE = b"[DONE]"
+END = b"\0end"
+"""Follows the one JSON value that was the whole body, for servers that ignore `stream`."""
+
 _BOM = b"\xef\xbb\xbf"
+_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-class PayloadParser(Protocol):
-    """Turns bytes, cut anywhere, into whole payloads. `overflow`: one was too long, and nothing more is parsed."""
-
-    overflow: bool
-
-    @abstractmethod
-    def feed(self, data: bytes) -> list[bytes]:
-        """The payloads that `data` completes."""
-        ...
-
-    @abstractmethod
-    def close(self) -> list[bytes]:
-        """The payload that only the end completes, if any."""
-        ...
+class Fault(bytes):
+    """The data of an event that is named `error`, or what a field of that name holds, where it is no JSON."""
 
 
-class EventParser(PayloadParser):
-    """Payloads are the `data` of events. An event is at most 1 MiB, and so is a line.
+class PayloadParser:
+    """Turns bytes, cut anywhere, into whole payloads: the `data` of an event, or a JSON value. Neither is looked into.
+
+    An event, and a line, is at most 1 MiB; a body that begins as JSON at most 8. `overflow`: one was longer. `alien`:
+    it is neither events nor JSON, a proxy's login page, say. After either nothing more is parsed. `events`: the content
+    type says that it is events, so a first line that means nothing is no proof that it is not.
 
     Unlike a browser, `close` also gives the event that no blank line ended: several servers end their stream so.
     """
 
-    __slots__ = ("_after_cr", "_data", "_data_size", "_held", "_held_size", "_started", "_whole", "overflow")
+    __slots__ = (
+        "_after_cr", "_body", "_by_line", "_data", "_data_size", "_events", "_failing", "_held", "_held_size", "_json",
+        "_known", "_lead", "_limit", "_started", "_values", "_whole", "alien", "overflow",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.overflow = False
-        self._started = False
-        self._whole = False
-        self._after_cr = False
+    def __init__(self, *, events: bool = False) -> None:
+        self.overflow = self.alien = False
+        self._started = self._json = False
+        self._known = events
+        self._lead = b""
+        self._whole = self._after_cr = False
         self._held: list[bytes] = []
         self._held_size = 0
         self._data: list[bytes] = []
-        self._data_size = 0
+        self._body: list[bytes] | None = None
+        self._data_size = 0  # or the body's
+        self._limit = MAX_EVENT_BYTES
+        self._failing = self._by_line = self._events = False
+        self._values = 0
 
     def feed(self, data: bytes) -> list[bytes]:
+        """The payloads that `data` completes."""
         size = len(data)
         if (
             self._whole
@@ -58,6 +62,8 @@ class EventParser(PayloadParser):
             and size <= MAX_EVENT_BYTES
         ):
             return [data[6:-2]] if size > 8 else []  # What nearly every read brings: one event, whole.
+        if not self._started:
+            data = self._begin(data)
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         lines = data.split(b"\n")
@@ -73,32 +79,115 @@ class EventParser(PayloadParser):
         if rest:
             self._held.append(rest)
             self._held_size += len(rest)
-            self.overflow = self.overflow or self._held_size > MAX_EVENT_BYTES
-        self._whole = self._started and not (self._held or self._data or self._after_cr)
+            self.overflow = self.overflow or self._held_size > self._limit
+        idle = not (self._held or self._data or self._after_cr or self._failing)
+        self._whole = self._started and idle and self._body is None
         return payloads
 
     def close(self) -> list[bytes]:
-        return self.feed(b"\n\n")
+        """The payloads that only the end completes."""
+        payloads = self.feed(b"\n\n") if self._started else []
+        if self._body is not None:
+            payloads.append(b"\n".join(self._body))
+            self._values += 1
+        if self._json and self._values == 1 and not self._events:
+            payloads.append(END)
+        return payloads
+
+    def _begin(self, data: bytes) -> bytes:
+        """Without white space and a byte order mark; what these bytes start with says what the body is."""
+        lead = self._lead + data
+        if _BOM.startswith(lead):
+            self._lead = lead
+            return b""
+        self._lead = b""
+        lead = lead.removeprefix(_BOM).lstrip()
+        if lead:
+            self._started = True
+            self._json = lead[:1] in (b"{", b"[")
+            self._limit = MAX_BODY_BYTES if self._json else MAX_EVENT_BYTES
+            self.alien = lead[:1] == b"<"
+        return lead
 
     def _take(self, lines: list[bytes], payloads: list[bytes]) -> None:
-        data = self._data
-        if not self._started:
-            self._started = True
-            lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
-            if not line:
-                if data:
-                    payload = data[0] if len(data) == 1 else b"\n".join(data)
-                    if payload:
-                        payloads.append(payload)
-                    data.clear()
-                    self._data_size = 0
+            if self._body is not None:
+                self._body.append(line)
+                self._grow(len(line) + 1)
+            elif not line:
+                self._end_event(payloads)
             elif line.startswith(b"data:"):
-                self._data_size += len(line)
-                if self._data_size > MAX_EVENT_BYTES:
-                    self.overflow = True
-                    return
-                data.append(line[6:] if line[5:6] == b" " else line[5:])
+                self._add(line[6:] if line[5:6] == b" " else line[5:], payloads)
+            else:
+                self._take_other(line, payloads)
+            if self.overflow:
+                return
+
+    def _end_event(self, payloads: list[bytes]) -> None:
+        data = self._data
+        if data or self._failing:
+            payload = data[0] if len(data) == 1 else b"\n".join(data)
+            if self._failing:
+                payloads.append(Fault(payload))
+                self._failing = False
+            elif payload:
+                payloads.append(payload)
+            data.clear()
+            self._data_size = 0
+
+    def _add(self, value: bytes, payloads: list[bytes]) -> None:
+        """One more line of an event, or the next event where no blank line was between them."""
+        data = self._data
+        self._events = True
+        if len(data) == 1 and _is_complete(data[0]):
+            self._by_line = True
+            self._end_event(payloads)
+        data.append(value)
+        self._grow(len(value) + 6)
+        if self._by_line and len(data) == 1 and _is_complete(value):
+            self._end_event(payloads)
+
+    def _take_other(self, line: bytes, payloads: list[bytes]) -> None:
+        """A line that is neither blank nor begins with `data:`."""
+        name, _, value = line.partition(b":")
+        match name.strip().lower():
+            case b"data":
+                self._add(value.removeprefix(b" "), payloads)
+            case b"event":
+                if len(self._data) == 1 and _is_complete(self._data[0]):
+                    self._end_event(payloads)
+                self._failing = value.strip().lower().endswith(b"error")
+            case b"error":
+                if value := value.strip():
+                    payloads.append(b'{"error":%b}' % value if _is_json(value) else Fault(value))
+            case b"id" | b"retry" | b"":  # the last is a comment, or blank but for white space
+                if not line.strip():
+                    self._end_event(payloads)
+            case _:
+                self._take_bare(line, payloads)
+                return
+        self._known = True
+
+    def _take_bare(self, line: bytes, payloads: list[bytes]) -> None:
+        """A line that no field begins: JSON, or more of the JSON that `data:` began, or nothing that we know."""
+        data = self._data
+        if data and data[0][:1] in (b"{", b"[") and (len(data) > 1 or not _is_complete(data[0])):
+            data.append(line)
+            self._grow(len(line) + 1)
+        elif line.lstrip()[:1] in (b"{", b"["):
+            if self._json and not (self._values or self._events or _is_json(line)):
+                self._body = [line]
+                self._grow(len(line) + 1)
+                return
+            self._known = True
+            self._values += 1
+            payloads.append(line)
+        elif not self._known:
+            self.alien = True
+
+    def _grow(self, size: int) -> None:
+        self._data_size += size
+        self.overflow = self.overflow or self._data_size > self._limit
 
     def _with_line_feeds(self, data: bytes) -> bytes:
         """CR and CRLF end lines too; a CRLF may be cut in two."""
@@ -110,21 +199,14 @@ class EventParser(PayloadParser):
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-class BodyParser(PayloadParser):
-    """The whole body, at most 8 MiB, is one payload, followed by `[DONE]`: for servers that ignore `stream`."""
+def _is_json(value: bytes) -> bool:
+    try:
+        _raw(value)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
-    __slots__ = ("_parts", "_size", "overflow")
 
-    def __init__(self) -> None:
-        self.overflow = False
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self._parts.append(data)
-        self._size += len(data)
-        self.overflow = self._size > MAX_BODY_BYTES
-        return []
-
-    def close(self) -> list[bytes]:
-        return [b"".join(self._parts), DONE]
+def _is_complete(line: bytes) -> bool:
+    """Whether this line of an event is all of it."""
+    return (line[:1] == b"{" and _is_json(line)) or line.strip().upper() == b"[DONE]"

@@ -1,0 +1,104 @@
+"""What one object of a provider's says. Each member is read for itself: a strange one costs nothing but itself."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from chatorch.adapters.openai.reports import Json, broken_off, report_of
+from chatorch.domain.model.errors import UpstreamError
+
+REPLACEMENT = "\ufffd"
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_MAX_REASON_CHARS = 64
+_MAX_DEPTH = 8
+_TEXT_TYPES = frozenset({"", "text", "output_text", "text_delta", "refusal"})
+_NO_REASONS = frozenset({"", "null", "none"})
+
+
+@dataclass(slots=True)
+class Chunk:
+    """`delta` is text to append, `message` the text of a whole message; None where there is no message.
+
+    `reason` is the finish reason, as sent but storable; `failure` is what the chunk reports, or its reason means.
+    """
+
+    delta: str = ""
+    message: str | None = None
+    reason: str | None = None
+    failure: UpstreamError | None = None
+    usage: object = None
+    has_choice: bool = False
+
+
+def chunk_of(value: Json) -> Chunk:
+    """Of a `chat.completion.chunk`, a `chat.completion`, or what stands in their place."""
+    choices = list(_first_choices(value.get("choices")))
+    usage = value.get("usage")
+    groq = value.get("x_groq")
+    alone = not choices and not isinstance(usage, Mapping)
+    chunk = Chunk(failure=report_of(value, alone=alone), usage=usage, has_choice=bool(choices))
+    if isinstance(groq, Mapping):
+        chunk.failure = chunk.failure or report_of(groq, alone=False)
+        chunk.usage = chunk.usage or groq.get("usage")
+    for choice in choices:
+        _read_choice(choice, chunk)
+    return chunk
+
+
+def _first_choices(choices: object) -> Iterator[Json]:
+    """What belongs to the first choice. Where there is one, it is the first, whatever its `index` says."""
+    if isinstance(choices, Mapping):
+        choices = [choices]
+    if not isinstance(choices, list):
+        return
+    read = [choice for choice in choices if isinstance(choice, Mapping)]
+    for place, choice in enumerate(read):
+        index = choice.get("index")
+        if len(read) == 1 or (place if index is None else str(index)) in (0, "0"):
+            yield choice
+
+
+def _read_choice(choice: Json, chunk: Chunk) -> None:
+    delta, message = choice.get("delta"), choice.get("message")
+    chunk.delta += _said_in(delta) or _text_in(choice.get("text"))
+    if message is not None:
+        chunk.message = (chunk.message or "") + _said_in(message)
+    reason = choice.get("finish_reason")
+    if isinstance(reason, str) and reason.strip().lower() not in _NO_REASONS:
+        chunk.reason = _UNSTORABLE.sub(REPLACEMENT, reason)[:_MAX_REASON_CHARS]
+    chunk.usage = chunk.usage or choice.get("usage")
+    for place in (choice, delta, message):
+        if chunk.failure is None and isinstance(place, Mapping):
+            chunk.failure = report_of(place, alone=False)
+    chunk.failure = chunk.failure or broken_off(reason)
+
+
+def _said_in(said: object) -> str:
+    """The text of a delta or a message: its content, and its refusal, which is text too."""
+    if isinstance(said, Mapping):
+        return _text_in(said.get("content")) + _refusal_in(said.get("refusal"))
+    return _text_in(said)
+
+
+def _text_in(content: object, depth: int = 0) -> str:
+    """Text as providers write it: a string, a number that the text looked like, parts."""
+    match content:
+        case str():
+            return content
+        case bool():
+            return json.dumps(content)
+        case int() | float() | Decimal():
+            return str(content)
+        case list() if depth < _MAX_DEPTH:
+            return "".join(_text_in(part, depth + 1) for part in content)
+        case Mapping() if depth < _MAX_DEPTH and str(content.get("type") or "").lower() in _TEXT_TYPES:
+            said = (content.get(name) for name in ("text", "value", "content"))
+            return "".join(_text_in(text, depth + 1) for text in said) + _refusal_in(content.get("refusal"))
+    return ""
+
+
+def _refusal_in(refusal: object) -> str:
+    return refusal if isinstance(refusal, str) else ""

@@ -1,0 +1,87 @@
+"""Where providers say, in the middle of an answer and with status 200, that they failed."""
+
+from collections.abc import Mapping
+
+from chatorch.adapters.openai.errors import failure_in_stream
+from chatorch.domain.model.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
+
+Json = Mapping[str, object]
+
+_BROKEN_OFF = {
+    "abort", "aborted", "cancel", "canceled", "cancelled", "crash", "crashed", "disconnect", "disconnected",
+    "exception", "fail", "failed", "failure", "interrupt", "interrupted", "killed", "oom", "preempted", "terminated",
+}  # fmt: skip
+_NO_CAPACITY = {"insufficient_system_resource", "insufficient_system_resources", "overloaded", "unavailable"}
+_TOO_LATE = {"timeout", "timed_out", "time_out", "deadline_exceeded"}
+
+_FINE = {"", "0", "none", "null", "ok", "success", "false", "200", "pending", "processing", "queued", "running"}
+_NAMES = ("error", "errors", "error_code", "error_msg", "error_message")
+_CODES = ("code", "statusCode", "status_code", "status")
+_ALONE = ("detail", "fault", "exception", "errmsg", "err_msg", "errorMessage", "errorCode", "error_description")
+
+
+def report_of(value: Json, *, alone: bool) -> UpstreamError | None:
+    """The failure that an object reports. `alone`: it is no part of an answer, so that plainer members count too."""
+    for name in _NAMES:
+        if (said := value.get(name)) is not None and not _is_empty(said):
+            return failure_in_stream({"code": said} if name == "error_code" else _inner(said))
+    if _means_error(value.get("object")) or _means_error(value.get("type")) or _means_error(value.get("status")):
+        return failure_in_stream(value)
+    base = value.get("base_resp")
+    if isinstance(base, Mapping) and not _is_fine(base.get("status_code")):
+        return failure_in_stream({"code": base.get("status_code")})
+    return _plain_report(value) if alone else None
+
+
+def broken_off(reason: object) -> UpstreamError | None:
+    """The failure that a finish reason is; None where it is the end of an answer, or no reason at all."""
+    if isinstance(reason, Mapping):
+        found = (broken_off(said) for said in reason.values() if isinstance(said, str))
+        return next((failure for failure in found if failure is not None), None)
+    if not isinstance(reason, str):
+        return None
+    word = reason.strip().lower().replace("-", "_").replace(" ", "_")
+    if word in _TOO_LATE:
+        return UpstreamTimeout()
+    if word in _NO_CAPACITY:
+        return UpstreamUnavailable("The model's provider broke off its answer for lack of capacity.")
+    if word in _BROKEN_OFF or word.startswith("error") or word.endswith("error"):
+        return UpstreamError("The model's provider says that it broke off its answer.")
+    return None
+
+
+def _plain_report(value: Json) -> UpstreamError | None:
+    """Of an object that is nothing but a report: ``{"detail"}``, ``{"code", "message"}``, ``{"success": false}``."""
+    for name in _ALONE:
+        if not _is_empty(value.get(name)):
+            return failure_in_stream({"code": value.get("code"), "status": value.get("status")})
+    codes = [code for name in _CODES if not _is_fine(code := value.get(name))]
+    said = value.get("message") or value.get("msg")
+    if codes and (isinstance(said, str) or isinstance(codes[0], int)):
+        return failure_in_stream({"code": codes[0], "type": value.get("type")})
+    if value.get("success") is False or (isinstance(said, str) and len(value) == 1):
+        return failure_in_stream(value)
+    return None
+
+
+def _inner(said: object) -> object:
+    """Of a list of errors the first."""
+    return next((one for one in said if one), None) if isinstance(said, list) else said
+
+
+def _is_empty(said: object) -> bool:
+    """Whether an error is none: nothing in it says anything."""
+    if isinstance(said, Mapping):
+        return all(_is_empty(inner) for inner in said.values())
+    if isinstance(said, list):
+        return all(_is_empty(inner) for inner in said)
+    return _is_fine(said)
+
+
+def _is_fine(code: object) -> bool:
+    """Whether a code is that of no failure, as far as one can tell: 0, a status below 400, a word like `success`."""
+    return not code or (isinstance(code, int) and 100 <= code < 400) or str(code).strip().lower() in _FINE
+
+
+def _means_error(word: object) -> bool:
+    return isinstance(word, str) and word.strip().lower() in {"error", "failed", "failure"}
