@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from chatorch.domain.model.client_session import ClientSession, SessionStatus
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import Ending
-from chatorch.ports.telemetry import RunTelemetry, SessionTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
 RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -19,7 +19,7 @@ RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 log = structlog.get_logger(__name__)
 
 
-class PrometheusTelemetry(RunTelemetry, SessionTelemetry):
+class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
     """Records into collectors of its own in the registry handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -35,6 +35,9 @@ class PrometheusTelemetry(RunTelemetry, SessionTelemetry):
         self._tokens = counter("chatorch_tokens_total", "Tokens of finished runs.", "kind")
         self._sessions = counter(
             "chatorch_chatkit_sessions_total", "What became of ChatKit sessions.", "status", "code"
+        )
+        self._dropped = counter(
+            "chatorch_provider_payloads_dropped_total", "Payloads from the model's provider that meant nothing."
         )
         self._lost = counter("chatorch_runs_lost_total", "Runs executed here that somebody else ended.")
         self._faults = counter("chatorch_faults_total", "Errors of our own that nobody expected.", "what")
@@ -77,6 +80,9 @@ class PrometheusTelemetry(RunTelemetry, SessionTelemetry):
         self._outcomes.labels(RunStatus.INTERRUPTED.value, "").inc(count)
         self._processed.inc(count)
         log.info("runs_interrupted", count=count, reason=reason)
+
+    def dropped(self, payloads: int) -> None:
+        self._dropped.inc(payloads)
 
     def session(self, session: ClientSession, status: SessionStatus, code: str | None = None) -> None:
         self._sessions.labels(status.value, code or "").inc()

@@ -69,16 +69,15 @@ from chatorch.ports.noticeboard import Noticeboard
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import ModelTelemetry
 
 
-def _chat_model(settings: Settings, clock: Clock) -> ChatModel:
+def _chat_model(settings: Settings, clock: Clock, telemetry: ModelTelemetry) -> ChatModel:
     if settings.offline:
         return OfflineChatModel(clock)
     deadlines = Deadlines(settings.first_piece_timeout_s, settings.idle_timeout_s, settings.total_timeout_s)
-    key = settings.openai_api_key
-    return OpenAIChatModel(
-        key.get_secret_value() if key else None, base_url=settings.openai_base_url, deadlines=deadlines
-    )
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    return OpenAIChatModel(key, base_url=settings.openai_base_url, deadlines=deadlines, telemetry=telemetry)
 
 
 def _chatkit(settings: Settings) -> OpenAIChatKit:
@@ -173,7 +172,7 @@ class Container(containers.DeclarativeContainer):
     connections = between.provided.connections
     noticeboard = between.provided.noticeboard
     metrics = providers.Singleton(Metrics, registry, between.provided.redis_up)
-    chat_model = providers.Singleton(_chat_model, settings, clock)
+    chat_model = providers.Singleton(_chat_model, settings, clock, telemetry)
     chatkit = providers.Singleton(_chatkit, settings)
     passwords = providers.Singleton(Argon2PasswordHasher, workers=settings.provided.password_workers)
     tokens = providers.Singleton(_tokens, settings)

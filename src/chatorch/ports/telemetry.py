@@ -1,4 +1,4 @@
-"""What is worth counting and logging about runs and sessions. Never the text of a message, never a secret."""
+"""What is worth counting and logging: runs, providers, sessions. Never the text of a message, never a secret."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -35,6 +35,13 @@ class RunTelemetry(Protocol):
     @abstractmethod
     def store_unavailable(self, what: str) -> None:
         """`what` could not be written now, and will be tried again."""
+        ...
+
+
+class ModelTelemetry(Protocol):
+    @abstractmethod
+    def dropped(self, payloads: int) -> None:
+        """A provider sent so many payloads that meant nothing, in an answer that has ended; its text lacks nothing."""
         ...
 
 

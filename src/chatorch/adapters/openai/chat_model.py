@@ -15,6 +15,7 @@ from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.openai.transport import Attempt, current_attempt
 from chatorch.domain.model.errors import UpstreamError, UpstreamUnavailable
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.telemetry import ModelTelemetry
 
 NO_KEY = "none"
 """Sent where there is no key: a server of one's own wants none, and the SDK refuses to go without."""
@@ -30,7 +31,8 @@ class OpenAIChatModel(ChatModel):
     `max_retries`: how often the SDK tries again after 408, 409, 429, 5xx or a failed connection, before the first
     byte only; it obeys `Retry-After`, within our deadlines. `send_user`: whether `Prompt.user` goes along as
     ``user``; by default only to OpenAI itself, for several other servers refuse members that they do not know.
-    `http_client`: another way to send, for tests; the caller's to configure, ours to close.
+    `telemetry` counts what a provider sends for nothing. `http_client`: another way to send, for tests; the caller's
+    to configure, ours to close.
     """
 
     def __init__(
@@ -41,10 +43,12 @@ class OpenAIChatModel(ChatModel):
         deadlines: Deadlines | None = None,
         max_retries: int = 2,
         send_user: bool | None = None,
+        telemetry: ModelTelemetry | None = None,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         url = base_url or OPENAI_BASE_URL
         self._deadlines = deadlines or Deadlines()
+        self._telemetry = telemetry
         self._send_user = urlsplit(url).hostname == "api.openai.com" if send_user is None else send_user
         self._client = RepeatingClient(
             api_key=api_key or NO_KEY,
@@ -60,6 +64,7 @@ class OpenAIChatModel(ChatModel):
             raise UpstreamUnavailable
         attempt, watch = Attempt(), Watch(self._deadlines)
         response: httpx2.Response | None = None
+        completion: Completion | None = None
         failure: UpstreamError | None = None
         finish: Finish | None = None
         try:
@@ -81,6 +86,8 @@ class OpenAIChatModel(ChatModel):
             watch.stop()
             if response is not None:
                 await response.aclose()
+            if completion is not None and completion.dropped and self._telemetry is not None:
+                self._telemetry.dropped(completion.dropped)
         if failure is not None:
             raise failure
         if finish is not None:
