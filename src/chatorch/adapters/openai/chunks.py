@@ -80,7 +80,7 @@ def _said_in(said: object) -> str:
     """The text of a delta or a message: its content, and its refusal, which is text too."""
     if isinstance(said, Mapping):
         return _text_in(said.get("content")) + _refusal_in(said.get("refusal"))
-    return _text_in(said)
+    return said if isinstance(said, str) else ""
 
 
 def _text_in(content: object, depth: int = 0) -> str:

@@ -17,7 +17,7 @@ class Word(Enum):
 
 _DONE = re.compile(r"""["'\s]*\[\s*done\s*\]["'\s]*""", re.IGNORECASE)
 _BETWEEN = re.compile(r"(?:[\s,\]\ufeff]|data:|\[(?!\s*done\s*\]))*", re.IGNORECASE)
-_NO_WORD = re.compile(r"[\W_]*")
+_NO_WORD = re.compile(r"(?:[^\w\ufffd]|_)*")
 _IDLE = {
     "alive",
     "heartbeat",

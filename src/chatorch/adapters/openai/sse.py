@@ -107,7 +107,7 @@ class PayloadParser:
             self._json = lead[:1] in (b"{", b"[")
             self._limit = MAX_BODY_BYTES if self._json else MAX_EVENT_BYTES
             self.alien = lead[:1] == b"<"
-        return lead
+        return b"" if self.alien else lead
 
     def _take(self, lines: list[bytes], payloads: list[bytes]) -> None:
         for line in lines:
@@ -120,7 +120,7 @@ class PayloadParser:
                 self._add(line[6:] if line[5:6] == b" " else line[5:], payloads)
             else:
                 self._take_other(line, payloads)
-            if self.overflow:
+            if self.overflow or self.alien:
                 return
 
     def _end_event(self, payloads: list[bytes]) -> None:
@@ -182,7 +182,7 @@ class PayloadParser:
             self._known = True
             self._values += 1
             payloads.append(line)
-        elif not self._known:
+        elif not (self._known or self._events):
             self.alien = True
 
     def _grow(self, size: int) -> None:
