@@ -4,6 +4,8 @@ HOST := 127.0.0.1
 PORT := 8000
 # What to add to the command of test, soak, bench or lock, such as ARGS="-k resume"
 ARGS :=
+# For cases: lines of {"name", "response", "want": {"status", "text"}}
+FILE :=
 # Seconds that the tests may take; 0 is without a limit
 TEST_LIMIT := 0
 
@@ -15,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run test lint check soak bench lock format clean
+.PHONY: help install run test lint check soak cases bench lock format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +67,9 @@ check: lint test  ## What must pass before a commit: lint, and the tests in less
 
 soak: install  ## Run the tests with the full counts of the fault tests (long)
 	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(GROUPS) $(ARGS)
+
+cases: install  ## Try what providers send, from a file (FILE=...) or as the tests have it, and print a table
+	@$(BIN)/python -m tests.support.provider_cases $(if $(FILE),"$(FILE)")
 
 bench: install  ## Measure what it costs, beside its yardsticks
 	@$(BIN)/python -m bench $(ARGS)

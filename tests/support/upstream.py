@@ -36,6 +36,7 @@ Steps of a stream, in the order given; the head (200, ``text/event-stream``, chu
 ``cut(k, then)``             from here on only `k` bytes of body, then ``end``, ``close`` or ``reset``
 ``grains(k)``                from here on the body goes out `k` bytes at a time, each in a segment of its own
 ``unframed()``               first step: no chunked encoding and no length; closing the connection is the clean end
+``verbatim(data)``           the only step: exactly these bytes, head and all, and then FIN
 ``head(type, status)``       first step: another content type or status for what follows
 ===========================  =========================================================================================
 
@@ -155,6 +156,10 @@ def unframed() -> Step:
 
 def head(content_type: str, status: int = 200) -> Step:
     return {"do": "head", "type": content_type, "status": status}
+
+
+def verbatim(response: bytes) -> Step:
+    return {"do": "verbatim", "data": base64.b64encode(response).decode()}
 
 
 def status(code: int, headers: Mapping[str, str] | None = None, body: str = '{"error": {"message": "no"}}') -> Step:

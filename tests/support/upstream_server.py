@@ -199,6 +199,11 @@ class Answer:
     async def do_head(self, step: Step) -> None:
         self.type, self.status = step["type"], step["status"]
 
+    async def do_verbatim(self, step: Step) -> None:
+        self.writer.write(base64.b64decode(step["data"]))
+        await self.writer.drain()
+        raise Cut("close")
+
     async def do_answer(self, step: Step) -> None:
         body = step["body"].replace("{authorization}", self.request.headers.get("authorization", "")).encode()
         headers = {**step["headers"], "content-length": str(len(body))}

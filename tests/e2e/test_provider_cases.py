@@ -1,0 +1,33 @@
+"""What providers really send, over real sockets and every door: what is stored of it, and what the client is shown."""
+
+import pytest
+
+from tests.support.accounts import sign_up
+from tests.support.provider_cases import DOORS, Trial
+from tests.support.provider_table import CASES
+from tests.support.server import Server
+from tests.support.sizes import size
+from tests.support.sockets import calling
+from tests.support.upstream import Upstream
+from tests.support.ws import doors_of
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(4))
+async def test_what_a_provider_sends_ends_as_it_should(server: Server, upstream: Upstream, part: int) -> None:
+    """Each case over one door, and over all of them in `make soak`."""
+    reader = f"reader{part}"
+    await sign_up(server, reader)
+    faults = len(server.errors)
+    wrong = []
+    async with calling(server, reader) as caller, doors_of(server.port) as socket:
+        trial = Trial(upstream, caller, socket, server.tokens[reader])
+        for number, case in list(enumerate(CASES))[part::4]:
+            for step in range(size(1, len(DOORS))):
+                door = DOORS[(number // 4 + step) % len(DOORS)]
+                outcome = await trial.of(case, door)
+                if not outcome.is_right(case):
+                    wrong.append((door, case, outcome))
+    assert wrong == []
+    assert server.errors[faults:] == [], "what a provider does is no fault of ours"
+    assert len(CASES) > 400
