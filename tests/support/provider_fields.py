@@ -137,6 +137,9 @@ def errors() -> Iterator[Case]:
         "a named event without data": b"event: error\n\n",
         "a named event with a list": b'event: error\ndata: [{"code": 500}]\n\n',
         "a named event of its own kind": b"event: stream_error\ndata: {}\n\n",
+        "words": b"data: [ERROR] upstream went away\n\n",
+        "words of a proxy": b"data: Internal Server Error\n\n",
+        "words quoted": b'data: "error"\n\n',
         "bare JSON": b'{"error": {"message": "It broke", "code": 500}}\n\n',
     }.items():
         yield failed(f"error: {name}, then done", HELLO, lines, DONE)

@@ -145,6 +145,9 @@ class Answer:
         if word is Word.DONE:
             self.over = True
             return
+        if word is Word.ERROR:
+            self._fail(UpstreamError())
+            return
         self.dropped += 1
         self._unknown = self._unknown or word is Word.UNKNOWN
         if word is Word.BROKEN:

@@ -11,6 +11,7 @@ class Word(Enum):
 
     DONE = "the end"
     IDLE = "means nothing: a keep-alive, a stray bracket"
+    ERROR = "says that something failed"
     UNKNOWN = "may mean anything, but is no part of an answer"
     BROKEN = "was meant to be JSON, and text may be lost with it"
 
@@ -32,6 +33,7 @@ _IDLE = {
     "queued",
     "waiting",
 }
+_ERROR = {"error", "exception", "traceback", "failed", "failure"}
 _MAX_IDLE_WORDS = 3
 
 # A number may be text that the provider took for one; a line break in a string is no reason to lose it.
@@ -74,4 +76,6 @@ def _word(text: str) -> Word:
     if "{" in text or '"' in text:
         return Word.BROKEN
     words = re.findall(r"[^\W_]+", text.lower())
+    if not _ERROR.isdisjoint(words):
+        return Word.ERROR
     return Word.IDLE if len(words) <= _MAX_IDLE_WORDS and not _IDLE.isdisjoint(words) else Word.UNKNOWN
