@@ -35,6 +35,7 @@ _IDLE = {
 }
 _ERROR = {"error", "exception", "traceback", "failed", "failure"}
 _MAX_IDLE_WORDS = 3
+_MAX_VALUES = 20_000
 
 # A number may be text that the provider took for one; a line break in a string is no reason to lose it.
 _decoder = json.JSONDecoder(parse_float=Decimal, strict=False)
@@ -62,6 +63,8 @@ def _values_in(text: str, *, nested: bool) -> list[object]:
             values.extend(_values_in(value, nested=True))  # JSON in a JSON string
         else:
             values.append(value if isinstance(value, dict) else Word.IDLE)
+        if len(values) > _MAX_VALUES:
+            return [Word.BROKEN]
     return values or [Word.IDLE]
 
 
