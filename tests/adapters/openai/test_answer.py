@@ -1,6 +1,7 @@
 """What chunks add up to."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -139,3 +140,15 @@ def test_an_error_object_ends_the_answer_and_its_words_stay_out() -> None:
     assert text == "a"
     assert type(answer.failure) is UpstreamError
     assert "secret" not in repr(answer.failure)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"[" + b"1," * 500_000 + b"1]", b"{}" * 500_000, b"[" * 10**6, b"x " * 500_000, b'{"a":' * 200_000, b'"' * 10**6,
+     b"[ " * 500_000, b"'\" " * 300_000, b"data:" * 200_000, b"[ done" * 160_000],
+    ids=lambda payload: payload[:8].decode(),
+)  # fmt: skip
+def test_a_payload_that_was_made_to_be_slow_is_not(payload: bytes) -> None:
+    began = time.process_time()
+    taken(payload)
+    assert time.process_time() - began < 1

@@ -16,7 +16,7 @@ class Word(Enum):
     BROKEN = "was meant to be JSON, and text may be lost with it"
 
 
-_DONE = re.compile(r"""["'\s]*\[\s*done\s*\]["'\s]*""", re.IGNORECASE)
+_DONE = re.compile(r"""["'\s]{0,9}\[\s*done\s*\]["'\s]{0,9}""", re.IGNORECASE)
 _BETWEEN = re.compile(r"(?:[\s,\]\ufeff]|data:|\[(?!\s*done\s*\]))*", re.IGNORECASE)
 _NO_WORD = re.compile(r"(?:[^\w\ufffd]|_)*")
 _IDLE = {
