@@ -106,6 +106,8 @@ CHUNK, NEXT = b'{"a": "b"}', b'{"c": [1]}'
         pytest.param(b"\xef\xbb\xbf\n" + CHUNK, [CHUNK, END], id="behind a byte order mark"),
         pytest.param(b'{\n "a": [\n  1\n ]\n}\n', [b'{\n "a": [\n  1\n ]\n}\n\n', END], id="indented JSON"),
         pytest.param(CHUNK + b"\n\ndata: [DONE]\n\n", [CHUNK, b"[DONE]"], id="JSON, then the end as an event"),
+        pytest.param(b"data: %b\nerror: 1\n\n" % CHUNK, [CHUNK, b'{"error":1}'], id="an error right behind it"),
+        pytest.param(b"data: %b\n%b\n\n" % (CHUNK, NEXT), [CHUNK, NEXT], id="JSON right behind it"),
         pytest.param(b"error: %b\n\n" % CHUNK, [b'{"error":%b}' % CHUNK], id="a field named error"),
         pytest.param(b"error: null\nerror:\n\n", [b'{"error":null}'], id="a field named error that is empty"),
     ],

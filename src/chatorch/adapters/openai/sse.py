@@ -110,14 +110,22 @@ class PayloadParser:
         return b"" if self.alien else lead
 
     def _take(self, lines: list[bytes], payloads: list[bytes]) -> None:
+        data = self._data
         for line in lines:
             if self._body is not None:
                 self._body.append(line)
                 self._grow(len(line) + 1)
             elif not line:
-                self._end_event(payloads)
+                if data or self._failing:
+                    self._end_event(payloads)
             elif line.startswith(b"data:"):
-                self._add(line[6:] if line[5:6] == b" " else line[5:], payloads)
+                value = line[6:] if line[5:6] == b" " else line[5:]
+                if data or self._by_line:
+                    self._add(value, payloads)
+                else:
+                    data.append(value)
+                    self._events = True
+                    self.overflow = self.overflow or len(line) > self._limit
             else:
                 self._take_other(line, payloads)
             if self.overflow or self.alien:
@@ -125,27 +133,31 @@ class PayloadParser:
 
     def _end_event(self, payloads: list[bytes]) -> None:
         data = self._data
-        if data or self._failing:
-            payload = data[0] if len(data) == 1 else b"\n".join(data)
-            if self._failing:
-                payloads.append(Fault(payload))
-                self._failing = False
-            elif payload:
-                payloads.append(payload)
-            data.clear()
-            self._data_size = 0
+        payload = data[0] if len(data) == 1 else b"\n".join(data)
+        if self._failing:
+            payloads.append(Fault(payload))
+            self._failing = False
+        elif payload:
+            payloads.append(payload)
+        data.clear()
+        self._data_size = 0
 
     def _add(self, value: bytes, payloads: list[bytes]) -> None:
         """One more line of an event, or the next event where no blank line was between them."""
         data = self._data
         self._events = True
-        if len(data) == 1 and _is_complete(data[0]):
+        if data and self._end_complete(payloads):
             self._by_line = True
+        self._more(value)
+        if self._by_line:
+            self._end_complete(payloads)
+
+    def _end_complete(self, payloads: list[bytes]) -> bool:
+        """Ends an event that lacks nothing but its blank line."""
+        complete = len(self._data) == 1 and _is_complete(self._data[0])
+        if complete:
             self._end_event(payloads)
-        data.append(value)
-        self._grow(len(value) + 6)
-        if self._by_line and len(data) == 1 and _is_complete(value):
-            self._end_event(payloads)
+        return complete
 
     def _take_other(self, line: bytes, payloads: list[bytes]) -> None:
         """A line that is neither blank nor begins with `data:`."""
@@ -154,14 +166,14 @@ class PayloadParser:
             case b"data":
                 self._add(value.removeprefix(b" "), payloads)
             case b"event":
-                if len(self._data) == 1 and _is_complete(self._data[0]):
-                    self._end_event(payloads)
+                self._end_complete(payloads)
                 self._failing = value.strip().lower().endswith(b"error")
             case b"error":
+                self._end_complete(payloads)
                 if value := value.strip():
                     payloads.append(b'{"error":%b}' % value if _is_json(value) else Fault(value))
             case b"id" | b"retry" | b"":  # the last is a comment, or blank but for white space
-                if not line.strip():
+                if not line.strip() and (self._data or self._failing):
                     self._end_event(payloads)
             case _:
                 self._take_bare(line, payloads)
@@ -172,9 +184,9 @@ class PayloadParser:
         """A line that no field begins: JSON, or more of the JSON that `data:` began, or nothing that we know."""
         data = self._data
         if data and data[0][:1] in (b"{", b"[") and (len(data) > 1 or not _is_complete(data[0])):
-            data.append(line)
-            self._grow(len(line) + 1)
+            self._more(line)
         elif line.lstrip()[:1] in (b"{", b"["):
+            self._end_complete(payloads)
             if self._json and not (self._values or self._events or _is_json(line)):
                 self._body = [line]
                 self._grow(len(line) + 1)
@@ -184,6 +196,13 @@ class PayloadParser:
             payloads.append(line)
         elif not (self._known or self._events):
             self.alien = True
+
+    def _more(self, line: bytes) -> None:
+        """Of this event, whose first line has not been counted where it was taken: most have no second."""
+        if len(self._data) == 1:
+            self._grow(len(self._data[0]))
+        self._data.append(line)
+        self._grow(len(line) + 1)
 
     def _grow(self, size: int) -> None:
         self._data_size += size
