@@ -52,13 +52,17 @@ def list_json(data: list[dict[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Plan:
-    """`after` bytes of the answer, then `then`: ``close``, ``reset`` or ``hang``. `status` and `body`: another one."""
+    """`after` bytes of the answer, then `then`: ``close``, ``reset`` or ``hang``. `status` and `body`: another one.
+
+    `location`: a header of that name.
+    """
 
     after: int | None = None
     then: str = "close"
     status: int = 200
     body: str | None = None
     creates: bool = True
+    location: str | None = None
 
 
 def random_cut(chance: random.Random) -> Plan:
@@ -101,15 +105,17 @@ class ChatKitUpstream:
     async def answer(self, method: str, target: str, body: bytes, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection lives on."""
         plan = Plan()
-        if target == "/v1/chatkit/sessions":
+        if target.partition("?")[0] == "/v1/chatkit/sessions":
             plan = self.plans.pop(0) if self.plans else plan
             answer = self.create(json.loads(body)) if plan.creates else {}
         else:
             answer = self.other(method, target)
         text = (json.dumps(answer) if plan.body is None else plan.body).encode()
         status = plan.status if answer is not None else 404
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
-        whole = head.encode() + text
+        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n"
+        if plan.location is not None:
+            head += f"location: {plan.location}\r\n"
+        whole = head.encode() + b"\r\n" + text
         writer.write(whole if plan.after is None else whole[: plan.after])
         await writer.drain()
         if plan.after is None or plan.after >= len(whole):

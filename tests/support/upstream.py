@@ -195,10 +195,12 @@ class Seen:
     """One request. Times are `time.monotonic()`, which all processes of a machine share.
 
     `closed_at`: when the client hung up before the answer was over; None where it did not. `connection` numbers the
-    TCP connection that it came on; `sent` counts bytes of body.
+    TCP connection that it came on; `sent` counts bytes of body; `target` is path and query as they came.
     """
 
     model: str
+    method: str
+    target: str
     headers: dict[str, str]
     body: dict[str, Any]
     connection: int

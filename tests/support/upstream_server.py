@@ -48,7 +48,8 @@ class Request:
         self.sent = 0
 
     def told(self) -> dict[str, Any]:
-        names = ("model", "headers", "body", "connection", "at", "ended_at", "closed_at", "paused", "sent")
+        names = ("model", "method", "target", "headers", "body", "connection", "at")
+        names += ("ended_at", "closed_at", "paused", "sent")
         return {name: getattr(self, name) for name in names}
 
     def has(self, what: str) -> bool:

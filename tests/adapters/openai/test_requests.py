@@ -23,7 +23,7 @@ from chatorch.ports.chat_model import Prompt
 from tests.adapters.openai.conftest import KEY, NewModel
 from tests.support.chat import listen, prompt
 from tests.support.openai_bridge import bridged
-from tests.support.upstream import ANSWER, Upstream, status
+from tests.support.upstream import ANSWER, Upstream
 
 OPENAI = "https://api.openai.com/v1"
 COMPLETION = (
@@ -138,14 +138,3 @@ async def test_no_compression_is_asked_for(new_model: NewModel, upstream: Upstre
     name = upstream.model(*ANSWER)
     await listen(new_model(), prompt(name))
     assert upstream.seen(name)[0].headers["accept-encoding"] == "identity"
-
-
-@pytest.mark.parametrize("code", [307, 308])
-async def test_a_provider_that_moved_is_followed_with_the_whole_request(
-    upstream: Upstream, new_model: NewModel, code: int
-) -> None:
-    moved = status(code, {"location": f"{upstream.base_url}/chat/completions"})
-    name = upstream.model([moved], ANSWER)
-    heard = await listen(new_model(), prompt(name))
-    assert heard.finish is not None
-    assert [request.body["model"] for request in upstream.seen(name)] == [name, name]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatorch.adapters.openai.client import without_credentials
+from chatorch.adapters.openai.client import plain_address
 from chatorch.adapters.openai.transport import proxy_for
 
 PROXY = "http://proxy.test:3128"
@@ -35,10 +35,11 @@ def test_the_usual_variables_name_the_proxy_but_not_for_loopback(address: str, p
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        ("https://me:secret@host.test:8443/v1?a=b", "https://host.test:8443/v1?a=b"),
+        ("https://me:secret@host.test:8443/v1?key=secret", "https://host.test:8443/v1"),
+        ("https://host.test/v1/#here", "https://host.test/v1/"),
         ("https://me@host.test/v1", "https://host.test/v1"),
         ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
     ],
 )
-def test_credentials_are_taken_out_of_an_address(address: str, shown: str) -> None:
-    assert without_credentials(address) == shown
+def test_credentials_and_query_are_taken_out_of_an_address(address: str, shown: str) -> None:
+    assert plain_address(address) == shown

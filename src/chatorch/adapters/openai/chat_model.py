@@ -8,7 +8,7 @@ import httpx2
 import msgspec
 
 from chatorch import __version__
-from chatorch.adapters.openai.client import OPENAI_BASE_URL, RepeatingClient, http_client_for, without_credentials
+from chatorch.adapters.openai.client import OPENAI_BASE_URL, RepeatingClient, http_client_for, plain_address
 from chatorch.adapters.openai.completion import Completion
 from chatorch.adapters.openai.deadlines import Deadlines, Watch
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
@@ -52,7 +52,7 @@ class OpenAIChatModel(ChatModel):
         self._send_user = urlsplit(url).hostname == "api.openai.com" if send_user is None else send_user
         self._client = RepeatingClient(
             api_key=api_key or NO_KEY,
-            base_url=without_credentials(url),
+            base_url=plain_address(url),
             max_retries=max_retries,
             timeout=None,
             default_headers={"User-Agent": f"chatorch/{__version__}"},

@@ -15,7 +15,7 @@ import openai
 from openai import AsyncOpenAI, omit
 
 from chatorch import __version__
-from chatorch.adapters.openai.client import OPENAI_BASE_URL, http_client_for, without_credentials
+from chatorch.adapters.openai.client import OPENAI_BASE_URL, http_client_for, plain_address
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.openai.hosted import to_issued, to_item, to_page, to_thread
 from chatorch.adapters.openai.transport import Attempt, current_attempt
@@ -93,7 +93,7 @@ class OpenAIChatKit(ChatKitSessions, HostedThreads):
         if api_key is not None:
             self._client = AsyncOpenAI(
                 api_key=api_key,
-                base_url=without_credentials(url),
+                base_url=plain_address(url),
                 max_retries=max_retries,
                 timeout=None,
                 default_headers={"User-Agent": f"chatorch/{__version__}"},

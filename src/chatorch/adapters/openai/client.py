@@ -7,6 +7,7 @@ import httpx2
 from openai import AsyncOpenAI, AsyncStream
 from openai._models import FinalRequestOptions
 
+from chatorch.adapters.openai.redirects import encoded
 from chatorch.adapters.openai.transport import AiohttpTransport, proxy_for
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -20,21 +21,27 @@ _OPTIONS = FinalRequestOptions.construct(
 
 
 def http_client_for(base_url: str, *, error_bodies: bool = False) -> httpx2.AsyncClient:
-    """Ours: aiohttp underneath, redirects followed as the SDK does, bodies uncompressed.
+    """Ours: aiohttp underneath, bodies uncompressed. Redirects are the transport's affair.
 
-    Credentials in the address are sent as Basic authentication, instead of the key, as httpx does; but they are
-    taken out of it, since httpx2 logs every address. `error_bodies`: see `AiohttpTransport`.
+    Credentials in the address are sent as Basic authentication, instead of the key, as httpx does, and its query goes
+    along with every request; but both are taken out of what httpx2 sees, since it logs every address. `error_bodies`:
+    see `AiohttpTransport`.
     """
     parts = urlsplit(base_url)
     auth = httpx2.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     # The SDK's own choice of authorities; it takes 20 ms to load, so not where nothing needs it.
     ssl_context = httpx2.create_ssl_context() if parts.scheme == "https" else None
     return httpx2.AsyncClient(
-        transport=AiohttpTransport(proxy=proxy_for(base_url), ssl_context=ssl_context, error_bodies=error_bodies),
+        transport=AiohttpTransport(
+            query=encoded(parts.query),
+            proxy=proxy_for(base_url),
+            ssl_context=ssl_context,
+            error_bodies=error_bodies,
+        ),
         auth=auth,
         headers={"accept-encoding": "identity"},
         timeout=None,
-        follow_redirects=True,
+        follow_redirects=False,
     )
 
 
@@ -69,6 +76,7 @@ class RepeatingClient(AsyncOpenAI):
         return request
 
 
-def without_credentials(url: str) -> str:
+def plain_address(url: str) -> str:
+    """Without credentials, query and fragment."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

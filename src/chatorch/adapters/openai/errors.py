@@ -17,6 +17,7 @@ from chatorch.domain.model.errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,
+    UpstreamMoved,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -75,6 +76,8 @@ def failure_of_status(status: int, headers: Mapping[str, str] | None = None) -> 
             return UpstreamUnavailable(detail, retry_after=retry_after)
         case 404:
             return UpstreamRejected(f"{detail} Is the model's name right, and OPENAI_BASE_URL?")
+        case _ if 300 <= status < 400:
+            return UpstreamMoved(f"{detail} A redirect like this is not followed; see OPENAI_BASE_URL.")
         case _ if status >= 500 or status == 409:
             return UpstreamError(detail, retry_after=retry_after)
     return UpstreamRejected(detail)

@@ -16,9 +16,11 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
+from yarl import URL
 
 from chatorch.adapters.openai.errors import failure_of, failure_of_status
-from chatorch.domain.model.errors import UpstreamError
+from chatorch.adapters.openai.redirects import MAX_REDIRECTS, is_redirect, redirected
+from chatorch.domain.model.errors import UpstreamError, UpstreamMoved
 
 CONNECT_TIMEOUT = 10.0
 MAX_ERROR_BYTES = 16 * 1024
@@ -50,21 +52,24 @@ current_attempt: ContextVar[Attempt | None] = ContextVar("current_attempt", defa
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Any number of connections, no read time-outs, no redirects, no cookies. Errors are httpx2's.
+    """Any number of connections, no read time-outs, no cookies. Errors are httpx2's, or ours where no retry helps.
 
+    `query` goes along with every request, as it is; nothing above this layer sees it, for there may be a key in it.
     `error_bodies`: whether the body of an error is read, as far as `MAX_ERROR_BYTES`, for the code in it.
     """
 
     def __init__(
         self,
         *,
+        query: str = "",
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         error_bodies: bool = False,
     ) -> None:
+        self._query = query
         self._error_bodies = error_bodies
-        self._ssl: ssl.SSLContext | bool = ssl_context or True
+        self._ssl = ssl_context
         self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
         self._session: aiohttp.ClientSession | None = None
@@ -74,7 +79,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         attempt = current_attempt.get() or Attempt()
         attempt.failure = None
         try:
-            answer = await self._send(request)
+            answer = await self._answer_to(request)
         except httpx2.HTTPError as error:
             attempt.failure = failure_of(error)
             raise
@@ -99,16 +104,39 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
 
-    async def _send(self, request: httpx2.Request) -> aiohttp.ClientResponse:
+    async def _answer_to(self, request: httpx2.Request) -> aiohttp.ClientResponse:
+        """Follows redirects, whatever the method, with the whole request. Raises `UpstreamMoved`."""
+        url, proxy = self._address_of(request.url), self._proxy
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = await self._send(request, url, proxy)
+            if not is_redirect(answer.status):
+                return answer
+            answer.release()
+            moved = redirected(url, answer.status, answer.headers.getall("location", ()))
+            if moved.partition(":")[0] != url.partition(":")[0]:
+                proxy = proxy_for(moved)
+                self._ssl = self._ssl or httpx2.create_ssl_context()
+            url = moved
+        raise UpstreamMoved("The model's provider redirects in circles, or too often; see OPENAI_BASE_URL.")
+
+    def _address_of(self, url: httpx2.URL) -> str:
+        address = str(url)
+        if not self._query:
+            return address
+        return f"{address}{'&' if '?' in address else '?'}{self._query}"
+
+    async def _send(self, request: httpx2.Request, url: str, proxy: str | None) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = self._new_session()
         try:
             return await self._session.request(
                 request.method,
-                str(request.url),
+                URL(url, encoded=True),
                 headers=request.headers,
-                data=await request.aread(),  # a redirected one has not been read yet
+                data=await request.aread(),
                 allow_redirects=False,
+                proxy=proxy,
+                ssl=self._ssl or True,
             )
         except TimeoutError:
             raise httpx2.ConnectTimeout("The connection was not made in time.") from None
@@ -118,10 +146,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
+            connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
-            proxy=self._proxy,
         )
 
 

@@ -36,6 +36,7 @@
         ├── UpstreamRejected        this request is refused, and would be again
         │   ├── WorkflowNotFound
         │   └── HostedNotFound      the provider has no such session or thread
+        ├── UpstreamMoved           its address answers with a redirect that is not followed
         ├── UpstreamInvalid
         ├── UpstreamRateLimited
         ├── UpstreamUnavailable
@@ -267,6 +268,13 @@ class WorkflowNotFound(UpstreamRejected):
 class HostedNotFound(UpstreamRejected):
     code = "hosted_not_found"
     default_detail = "OpenAI has no such thing."
+
+
+class UpstreamMoved(UpstreamError):
+    """A redirect that is not followed; the new address is never repeated. Its code is `upstream_error`."""
+
+    default_detail = "The model's provider has moved; see OPENAI_BASE_URL."
+    retryable = False
 
 
 class UpstreamInvalid(UpstreamError):
