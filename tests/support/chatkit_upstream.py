@@ -78,6 +78,7 @@ class ChatKitUpstream:
     threads: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
+    connections: int = 0
     port: int = 0
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,6 +90,7 @@ class ChatKitUpstream:
         return {id_ for id_, session in self.sessions.items() if session["status"] == "active"}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         with suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

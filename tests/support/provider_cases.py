@@ -70,7 +70,7 @@ class Trial:
         self._upstream, self._caller, self._door, self._token = upstream, caller, door, token
 
     async def of(self, case: Case, door: str) -> Outcome:
-        model = self._upstream.model(play.verbatim(case.response))
+        model = self._upstream.model(play.bare(case.response))
         match door:
             case "json":
                 run_id, told, shown = await self._by_json(model)

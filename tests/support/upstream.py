@@ -36,8 +36,10 @@ Steps of a stream, in the order given; the head (200, ``text/event-stream``, chu
 ``cut(k, then)``             from here on only `k` bytes of body, then ``end``, ``close`` or ``reset``
 ``grains(k)``                from here on the body goes out `k` bytes at a time, each in a segment of its own
 ``unframed()``               first step: no chunked encoding and no length; closing the connection is the clean end
-``verbatim(data)``           the only step: exactly these bytes, head and all, and then FIN
 ``head(type, status)``       first step: another content type or status for what follows
+``refuses(member, answer)``  first step: a request with this member in its body is answered so (``status(…)``)
+``bare(data)``               first step: exactly these bytes, head and all, then FIN
+``stale(how)``               first step: on a connection that was used before, ``reset`` or ``close`` without a byte
 ===========================  =========================================================================================
 
 Whole answers, instead of a stream: ``status(code, headers, body)``, where ``{authorization}`` in `body` is replaced by
@@ -158,8 +160,16 @@ def head(content_type: str, status: int = 200) -> Step:
     return {"do": "head", "type": content_type, "status": status}
 
 
-def verbatim(response: bytes) -> Step:
-    return {"do": "verbatim", "data": base64.b64encode(response).decode()}
+def refuses(member: str, answer: Step) -> Step:
+    return {"do": "refuses", "member": member, "answer": answer}
+
+
+def bare(data: bytes) -> Step:
+    return {"do": "bare", "data": base64.b64encode(data).decode()}
+
+
+def stale(how: str = "reset") -> Step:
+    return {"do": "stale", "how": how}
 
 
 def status(code: int, headers: Mapping[str, str] | None = None, body: str = '{"error": {"message": "no"}}') -> Step:

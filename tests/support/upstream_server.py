@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import fcntl
+import itertools
 import json
 import socket
 import struct
@@ -38,6 +39,7 @@ class Request:
 
     def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes, connection: int) -> None:
         self.method, self.target, self.headers = method, target, headers
+        self.kept = False
         self.body: dict[str, Any] = json.loads(body or b"{}")
         self.model = str(self.body.get("model", ""))
         self.connection = connection
@@ -200,10 +202,17 @@ class Answer:
     async def do_head(self, step: Step) -> None:
         self.type, self.status = step["type"], step["status"]
 
-    async def do_verbatim(self, step: Step) -> None:
+    async def do_refuses(self, step: Step) -> None:
+        if step["member"] in self.request.body:
+            await self.do_answer(step["answer"])
+
+    async def do_bare(self, step: Step) -> None:
         self.writer.write(base64.b64decode(step["data"]))
-        await self.writer.drain()
         raise Cut("close")
+
+    async def do_stale(self, step: Step) -> None:
+        if self.request.kept:
+            raise Cut(step["how"])
 
     async def do_answer(self, step: Step) -> None:
         body = step["body"].replace("{authorization}", self.request.headers.get("authorization", "")).encode()
@@ -235,14 +244,16 @@ class Connection:
         self.writer.close()
 
     async def requests(self) -> AsyncIterator[Request]:
-        while True:
+        for count in itertools.count():
             top = self.ahead + await self.reader.readuntil(b"\r\n\r\n")
             self.ahead = b""
             first, *lines = top.decode("latin1").strip().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
             body = await self.reader.readexactly(int(headers.get("content-length", 0)))
             method, target, _ = first.split(" ", 2)
-            yield Request(method, target, headers, body, self.number)
+            request = Request(method, target, headers, body, self.number)
+            request.kept = count > 0
+            yield request
 
     async def answered(self, request: Request) -> bool:
         """Whether the connection lives on."""

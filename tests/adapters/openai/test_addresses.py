@@ -98,6 +98,7 @@ def everything() -> Iterator[io.StringIO]:
         [play.status(302, {"location": "http://localhost/"})],
         [play.status(302, {"location": "/v1/chat/completions"})],
         [play.reset()],
+        [play.bare(b"nonsense\r\n\r\n")],
         [play.text("a"), play.reset()],
         [play.html()],
     ],

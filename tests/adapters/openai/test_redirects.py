@@ -11,7 +11,7 @@ from chatorch.domain.model.identity import UserId
 from tests.adapters.openai.conftest import KEY, NewModel
 from tests.support.chat import Heard, listen, prompt
 from tests.support.chatkit_upstream import ChatKitUpstream, Plan, chatkit_upstream
-from tests.support.upstream import ANSWER, Step, Upstream, status
+from tests.support.upstream import ANSWER, Step, Upstream, stale, status
 
 PATH = "/v1/chat/completions"
 NEW_PATH = "/v2/chat/completions"
@@ -138,6 +138,16 @@ async def test_a_redirect_without_a_location_is_refused(new_model: NewModel, ups
     name = upstream.model([status(301)], ANSWER)
     assert_moved(await listen(new_model(max_retries=2), prompt(name)), "without saying where to")
     assert len(upstream.seen(name)) == 1
+
+
+async def test_what_follows_a_redirect_is_an_ordinary_request(new_model: NewModel, upstream: Upstream) -> None:
+    """With retries, and with stale connections."""
+    model = new_model(max_retries=1)
+    name = upstream.model(
+        [moved(NEW_PATH)], [status(503, {"retry-after-ms": "1"})], [moved(NEW_PATH)], [stale()], ANSWER
+    )
+    assert (await listen(model, prompt(name))).text == "Hello, world"
+    assert [seen.target for seen in upstream.seen(name)] == [PATH, NEW_PATH, PATH, NEW_PATH, NEW_PATH]
 
 
 @pytest.mark.parametrize(

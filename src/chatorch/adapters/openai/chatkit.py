@@ -73,7 +73,8 @@ class OpenAIChatKit(ChatKitSessions, HostedThreads):
     """Without `api_key` every method raises `ChatKitNotConfigured`.
 
     `deadline_s`: how long a call may take altogether. Creating is not repeated, since each try may leave a session
-    that nobody knows of; everything else is, by the SDK, within the deadline.
+    that nobody knows of, and goes out on a new connection, since one that is kept may be over already; everything
+    else is repeated, by the SDK, within the deadline.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class OpenAIChatKit(ChatKitSessions, HostedThreads):
                 max_retries=max_retries,
                 timeout=None,
                 default_headers={"User-Agent": f"chatorch/{__version__}"},
-                http_client=http_client or http_client_for(url, error_bodies=True),
+                http_client=http_client or http_client_for(url, error_bodies=range(400, 600)),
             )
             # The SDK imports this part when it is first asked for: rather at the start than in the event loop.
             _ = self._client.beta.chatkit.sessions
@@ -114,7 +115,7 @@ class OpenAIChatKit(ChatKitSessions, HostedThreads):
                 chatkit_configuration=options.configuration(),
             )
 
-        return to_issued(await self._asked(call, not_found=WorkflowNotFound))
+        return to_issued(await self._asked(call, not_found=WorkflowNotFound, anew=True))
 
     async def cancel(self, upstream_id: str) -> None:
         try:
@@ -156,11 +157,13 @@ class OpenAIChatKit(ChatKitSessions, HostedThreads):
         if self._client is not None:
             await self._client.close()
 
-    async def _asked(self, call: Call, not_found: type[UpstreamRejected] = HostedNotFound) -> dict[str, Any]:
+    async def _asked(
+        self, call: Call, not_found: type[UpstreamRejected] = HostedNotFound, *, anew: bool = False
+    ) -> dict[str, Any]:
         """The object that the provider answers with."""
         if self._client is None:
             raise ChatKitNotConfigured("OPENAI_API_KEY")
-        attempt = Attempt()
+        attempt = Attempt(anew=anew)
         token = current_attempt.set(attempt)
         failure: UpstreamError
         try:

@@ -1,5 +1,6 @@
 """The HTTP client under the SDK."""
 
+from collections.abc import Collection
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +21,7 @@ _OPTIONS = FinalRequestOptions.construct(
 )
 
 
-def http_client_for(base_url: str, *, error_bodies: bool = False) -> httpx2.AsyncClient:
+def http_client_for(base_url: str, *, error_bodies: Collection[int] = ()) -> httpx2.AsyncClient:
     """Ours: aiohttp underneath, bodies uncompressed. Redirects are the transport's affair.
 
     Credentials in the address are sent as Basic authentication, instead of the key, as httpx does, and its query goes

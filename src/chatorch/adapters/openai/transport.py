@@ -4,10 +4,11 @@ The SDK brings a transport on aiohttp of its own. It wraps each read in four gen
 takes a server that hangs up for a connect time-out; this one does not.
 """
 
+import asyncio
 import ipaddress
 import ssl
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,12 +19,16 @@ import aiohttp
 import httpx2
 from yarl import URL
 
+from chatorch.adapters.openai.connections import LOST, Connector, Use, current_use
 from chatorch.adapters.openai.errors import failure_of, failure_of_status
 from chatorch.adapters.openai.redirects import MAX_REDIRECTS, is_redirect, redirected
-from chatorch.domain.model.errors import UpstreamError, UpstreamMoved
+from chatorch.domain.model.errors import UpstreamError, UpstreamInvalid, UpstreamMoved, UpstreamUnavailable
 
 CONNECT_TIMEOUT = 10.0
+ERROR_BODY_SECONDS = 2.0
 MAX_ERROR_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 128 * 1024
+MAX_HEADERS = 1024
 
 SOURCE_EXTENSION = "chatorch.source"
 """The response extension that holds the response's `ByteSource`."""
@@ -43,9 +48,13 @@ class ByteSource(Protocol):
 
 @dataclass(slots=True)
 class Attempt:
-    """How the latest try of a call failed; None while one is under way. The SDK waits and tries again in between."""
+    """How the latest try of a call failed; None while one is under way. The SDK waits and tries again in between.
+
+    `anew`: each try goes out on a new connection, where no server can have hung up unnoticed.
+    """
 
     failure: UpstreamError | None = None
+    anew: bool = False
 
 
 current_attempt: ContextVar[Attempt | None] = ContextVar("current_attempt", default=None)
@@ -55,7 +64,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Any number of connections, no read time-outs, no cookies. Errors are httpx2's, or ours where no retry helps.
 
     `query` goes along with every request, as it is; nothing above this layer sees it, for there may be a key in it.
-    `error_bodies`: whether the body of an error is read, as far as `MAX_ERROR_BYTES`, for the code in it.
+    `error_bodies`: the statuses whose body is read, as far as `MAX_ERROR_BYTES` and for a moment, for what it names.
     """
 
     def __init__(
@@ -65,7 +74,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
-        error_bodies: bool = False,
+        error_bodies: Collection[int] = (),
     ) -> None:
         self._query = query
         self._error_bodies = error_bodies
@@ -79,7 +88,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         attempt = current_attempt.get() or Attempt()
         attempt.failure = None
         try:
-            answer = await self._answer_to(request)
+            answer = await self._answer_to(request, attempt)
         except httpx2.HTTPError as error:
             attempt.failure = failure_of(error)
             raise
@@ -87,8 +96,10 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         if answer.status >= 400:
             attempt.failure = failure_of_status(answer.status, answer.headers)
             # Hardly anybody needs the body of an error, and it may echo the key.
-            content = await _beginning(body) if self._error_bodies else b""
-            await body.aclose()
+            try:
+                content = await _beginning(body) if answer.status in self._error_bodies else b""
+            finally:
+                await body.aclose()
             return httpx2.Response(answer.status, headers=_headers(answer), content=content, request=request)
         return httpx2.Response(
             answer.status,
@@ -104,11 +115,11 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
 
-    async def _answer_to(self, request: httpx2.Request) -> aiohttp.ClientResponse:
+    async def _answer_to(self, request: httpx2.Request, attempt: Attempt) -> aiohttp.ClientResponse:
         """Follows redirects, whatever the method, with the whole request. Raises `UpstreamMoved`."""
         url, proxy = self._address_of(request.url), self._proxy
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._send(request, url, proxy)
+            answer = await self._send(request, url, proxy, attempt)
             if not is_redirect(answer.status):
                 return answer
             answer.release()
@@ -125,30 +136,55 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             return address
         return f"{address}{'&' if '?' in address else '?'}{self._query}"
 
-    async def _send(self, request: httpx2.Request, url: str, proxy: str | None) -> aiohttp.ClientResponse:
+    async def _send(
+        self, request: httpx2.Request, url: str, proxy: str | None, attempt: Attempt
+    ) -> aiohttp.ClientResponse:
+        """The head of the answer. A kept connection that is over already costs nothing but a new one."""
         if self._session is None:
             self._session = self._new_session()
+        use = Use(attempt.anew)
+        token = current_use.set(use)
+        failure: Exception
         try:
-            return await self._session.request(
-                request.method,
-                URL(url, encoded=True),
-                headers=request.headers,
-                data=await request.aread(),
-                allow_redirects=False,
-                proxy=proxy,
-                ssl=self._ssl or True,
-            )
+            try:
+                return await self._exchange(self._session, request, url, proxy)
+            except LOST as error:
+                if not use.stale(error):
+                    raise
+            use.anew = True
+            return await self._exchange(self._session, request, url, proxy)
         except TimeoutError:
-            raise httpx2.ConnectTimeout("The connection was not made in time.") from None
+            failure = httpx2.ConnectTimeout("The connection was not made in time.")
         except (aiohttp.ClientError, OSError) as error:
-            # aiohttp's own errors may hold the request's headers, so they are not chained.
-            raise httpx2.ConnectError(type(error).__name__) from None
+            failure = _failure_to_send(error)
+        finally:
+            current_use.reset(token)
+        # aiohttp's own errors may hold the request's headers, so they are not chained.
+        raise failure
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: httpx2.Request, url: str, proxy: str | None
+    ) -> aiohttp.ClientResponse:
+        if session.closed:
+            raise UpstreamUnavailable
+        return await session.request(
+            request.method,
+            URL(url, encoded=True),
+            headers=request.headers,
+            data=await request.aread(),
+            allow_redirects=False,
+            proxy=proxy,
+            ssl=self._ssl or True,
+        )
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=Connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
 
 
@@ -178,16 +214,24 @@ class _Body(httpx2.AsyncByteStream, ByteSource):
 
 
 async def _beginning(body: _Body) -> bytes:
-    """What there is of it within the limit; nothing of a body that breaks off or is longer."""
+    """What there is of it within the limits; nothing of a body that breaks off, hangs or is longer."""
     content = b""
     try:
-        while data := await body.read():
-            content += data
-            if len(content) > MAX_ERROR_BYTES:
-                return b""
-    except (aiohttp.ClientError, OSError):
+        async with asyncio.timeout(ERROR_BODY_SECONDS):
+            while data := await body.read():
+                content += data
+                if len(content) > MAX_ERROR_BYTES:
+                    return b""
+    except (aiohttp.ClientError, OSError):  # TimeoutError is one
         return b""
     return content
+
+
+def _failure_to_send(error: Exception) -> Exception:
+    unreadable = isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError)
+    if unreadable:
+        return UpstreamInvalid("The model's provider answered with a head that is too long, or is not HTTP.")
+    return httpx2.ConnectError(type(error).__name__)
 
 
 def proxy_for(url: str) -> str | None:
