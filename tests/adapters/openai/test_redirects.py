@@ -11,7 +11,7 @@ from chatorch.domain.model.identity import UserId
 from tests.adapters.openai.conftest import KEY, NewModel
 from tests.support.chat import Heard, listen, prompt
 from tests.support.chatkit_upstream import ChatKitUpstream, Plan, chatkit_upstream
-from tests.support.upstream import ANSWER, Step, Upstream, stale, status
+from tests.support.upstream import ANSWER, Step, Upstream, refuses, stale, status
 
 PATH = "/v1/chat/completions"
 NEW_PATH = "/v2/chat/completions"
@@ -141,13 +141,16 @@ async def test_a_redirect_without_a_location_is_refused(new_model: NewModel, ups
 
 
 async def test_what_follows_a_redirect_is_an_ordinary_request(new_model: NewModel, upstream: Upstream) -> None:
-    """With retries, and with stale connections."""
+    """With retries, stale connections and members that are refused."""
+    refusal = status(400, body='{"error": {"param": "stream_options"}}')
     model = new_model(max_retries=1)
     name = upstream.model(
-        [moved(NEW_PATH)], [status(503, {"retry-after-ms": "1"})], [moved(NEW_PATH)], [stale()], ANSWER
+        [moved(NEW_PATH)], [status(503, {"retry-after-ms": "1"})], [moved(NEW_PATH)], [stale()], [refusal], ANSWER
     )
     assert (await listen(model, prompt(name))).text == "Hello, world"
-    assert [seen.target for seen in upstream.seen(name)] == [PATH, NEW_PATH, PATH, NEW_PATH, NEW_PATH]
+    assert [seen.target for seen in upstream.seen(name)] == [PATH, NEW_PATH, PATH, NEW_PATH, NEW_PATH, PATH]
+    name = upstream.model([moved(NEW_PATH)], [refuses("stream", status(503))])
+    assert (await listen(new_model(), prompt(name))).error
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,20 @@
 """The chat model behind any server that speaks OpenAI's chat-completions API."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Set
 from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
+import openai
+import structlog
 
 from chatorch import __version__
 from chatorch.adapters.openai.client import OPENAI_BASE_URL, RepeatingClient, http_client_for, plain_address
 from chatorch.adapters.openai.completion import Completion
 from chatorch.adapters.openai.deadlines import Deadlines, Watch
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
+from chatorch.adapters.openai.refusals import OPTIONAL, STREAM, STREAM_OPTIONS, USER, RefusedMembers, refused_members
 from chatorch.adapters.openai.transport import Attempt, current_attempt
 from chatorch.domain.model.errors import UpstreamError, UpstreamUnavailable
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
@@ -20,13 +23,21 @@ from chatorch.ports.telemetry import ModelTelemetry
 NO_KEY = "none"
 """Sent where there is no key: a server of one's own wants none, and the SDK refuses to go without."""
 
+REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
+REFUSAL_STATUSES = frozenset({400, 422})
+
 INTERRUPTIONS = (asyncio.CancelledError, *LIBRARY_ERRORS)
+
+
+log = structlog.get_logger(__name__)
 
 
 class OpenAIChatModel(ChatModel):
     """Streams from ``{base_url}/chat/completions``. Refusals count as text; only the first choice is heard.
 
-    A server that ignores `stream` and answers with one JSON completion is understood as well.
+    A server that ignores `stream` and answers with one JSON completion is understood as well. One that refuses
+    ``stream_options``, ``user`` or ``stream`` itself, with 400 or 422 and by name, is asked once more without it; where
+    that succeeds, it is remembered for the model, as long as this object lives.
 
     `max_retries`: how often the SDK tries again after 408, 409, 429, 5xx or a failed connection, before the first
     byte only; it obeys `Retry-After`, within our deadlines. `send_user`: whether `Prompt.user` goes along as
@@ -56,8 +67,9 @@ class OpenAIChatModel(ChatModel):
             max_retries=max_retries,
             timeout=None,
             default_headers={"User-Agent": f"chatorch/{__version__}"},
-            http_client=http_client or http_client_for(url),
+            http_client=http_client or http_client_for(url, error_bodies=REFUSAL_STATUSES),
         )
+        self._refused = RefusedMembers()
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
         if self._client.is_closed():
@@ -97,23 +109,41 @@ class OpenAIChatModel(ChatModel):
         await self._client.close()
 
     async def _open(self, prompt: Prompt, attempt: Attempt) -> httpx2.Response:
-        """The SDK sends, retries and raises; the body comes unread.
+        """The SDK sends, retries and raises; the body comes unread. Asked once more for each member that is refused.
 
         `chat.completions.create` would walk every message of the history through its type hints: 140 µs each.
         """
+        known = omitted = self._refused.of(prompt.model)
         token = current_attempt.set(attempt)
         try:
-            return await self._client.post_body(self._body_of(prompt))
+            while True:
+                body = self._body_of(prompt, omitted)
+                try:
+                    response = await self._client.post_body(msgspec.json.encode(body))
+                except REFUSALS as error:
+                    named = refused_members(error.response.content, OPTIONAL & body.keys())
+                    if not named:
+                        raise
+                else:
+                    break
+                omitted |= named
+                if self._client.is_closed():
+                    raise UpstreamUnavailable
         finally:
             current_attempt.reset(token)
+        if omitted != known and self._refused.learn(prompt.model, omitted):
+            log.warning("provider_refuses_members", model=prompt.model, members=sorted(omitted))
+        return response
 
-    def _body_of(self, prompt: Prompt) -> bytes:
+    def _body_of(self, prompt: Prompt, omitted: Set[str]) -> dict[str, object]:
         body: dict[str, object] = {
             "model": prompt.model,
             "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
-            "stream": True,
-            "stream_options": {"include_usage": True},
         }
-        if self._send_user:
-            body["user"] = prompt.user
-        return msgspec.json.encode(body)
+        if STREAM not in omitted:
+            body[STREAM] = True
+            if STREAM_OPTIONS not in omitted:
+                body[STREAM_OPTIONS] = {"include_usage": True}
+        if self._send_user and USER not in omitted:
+            body[USER] = prompt.user
+        return body
