@@ -149,6 +149,8 @@ def framings() -> Iterator[Case]:
     yield body(
         "framing: bare JSON between events", HELLO + encoded(chunk({"content": ", wörld 😀"})) + b"\n\n" + STOP, SSE
     )
+    for name, kib in [("9", 9), ("33", 33), ("63", 63)]:
+        yield body(f"framing: a header of {name} KiB", stream, SSE, "x-big: " + "a" * kib * 1024)
     for data in (b"<html>no</html>", b"", b"Bad Gateway", b"{}", b"[]", b'{"choices": []}', b"null", b'"ok"'):
         for content_type in (JSON, SSE, "text/html", None):
             yield Case(f"no answer: {data!r} as {content_type}", response(data, content_type), "failed", "")
