@@ -213,3 +213,15 @@ async def test_a_body_beyond_the_limit_names_nothing(new_model: NewModel, upstre
     name = upstream.model(play.status(400, body=UNKNOWN + "stream_options" + " " * 17_000))
     assert type((await listen(new_model(), prompt(name))).error) is UpstreamRejected
     assert len(upstream.seen(name)) == 1
+
+
+async def test_an_answer_as_one_piece_has_the_time_of_a_whole_one(new_model: NewModel, upstream: Upstream) -> None:
+    model = new_model(deadlines=Deadlines(first_piece=0.2, idle=0.2, total=0.8))
+    patient = [play.refuses("stream", refusal("stream")), play.wait(0.4), play.json_answer("Hello, world")]
+    name = upstream.model(*patient)
+    for _ in range(2):
+        assert (await listen(model, prompt(name))).text == "Hello, world"
+    upstream.play(name, [play.hang()])
+    heard = await listen(model, prompt(name))
+    assert type(heard.error) is UpstreamTimeout
+    assert 0.79 < heard.seconds < 1.05

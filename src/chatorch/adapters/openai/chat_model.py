@@ -28,7 +28,6 @@ REFUSAL_STATUSES = frozenset({400, 422})
 
 INTERRUPTIONS = (asyncio.CancelledError, *LIBRARY_ERRORS)
 
-
 log = structlog.get_logger(__name__)
 
 
@@ -80,7 +79,7 @@ class OpenAIChatModel(ChatModel):
         failure: UpstreamError | None = None
         finish: Finish | None = None
         try:
-            response = await watch.wait(lambda: self._open(prompt, attempt))
+            response = await watch.wait(lambda: self._open(prompt, attempt, watch))
             completion = Completion(response, watch)
             while not completion.over:
                 try:
@@ -108,7 +107,7 @@ class OpenAIChatModel(ChatModel):
     async def aclose(self) -> None:
         await self._client.close()
 
-    async def _open(self, prompt: Prompt, attempt: Attempt) -> httpx2.Response:
+    async def _open(self, prompt: Prompt, attempt: Attempt, watch: Watch) -> httpx2.Response:
         """The SDK sends, retries and raises; the body comes unread. Asked once more for each member that is refused.
 
         `chat.completions.create` would walk every message of the history through its type hints: 140 µs each.
@@ -118,6 +117,8 @@ class OpenAIChatModel(ChatModel):
         try:
             while True:
                 body = self._body_of(prompt, omitted)
+                if STREAM in omitted:
+                    watch.expect_whole()
                 try:
                     response = await self._client.post_body(msgspec.json.encode(body))
                 except REFUSALS as error:

@@ -84,6 +84,10 @@ class Watch:
         self._rang = False
         return TimeoutError() if task.uncancel() <= self._cancelling else error
 
+    def expect_whole(self) -> None:
+        """The answer comes as one piece: until then, only the deadline for all of it counts."""
+        self._due = self._end
+
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
