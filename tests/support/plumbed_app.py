@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatorch.domain.model import errors
+from chatorch.entrypoints.http.connection import HTTP
 from chatorch.entrypoints.http.forms import TokenForm
 from chatorch.entrypoints.http.openapi import install_openapi, problems
 from chatorch.entrypoints.http.plumbing import install_plumbing
@@ -138,7 +139,7 @@ def client_of(app: ASGIApp) -> httpx.AsyncClient:
 async def serving(app: ASGIApp) -> AsyncIterator[tuple[str, int]]:
     """The application on a real server on a loopback socket: host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http="httptools", access_log=False, log_config=None, lifespan="off")
+    config = uvicorn.Config(app, http=HTTP, access_log=False, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -13,6 +13,7 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from chatorch.entrypoints.http.connection import HTTP
 from chatorch.entrypoints.server import PING_S, websocket_options
 from tests.support.api import Api
 from tests.support.event_reader import Screen
@@ -148,12 +149,11 @@ async def served(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_bytes)
     config = uvicorn.Config(
         api.app,
-        http="httptools",
         access_log=False,
         log_config=None,
         lifespan="off",
         timeout_graceful_shutdown=1,
-        **(websocket_options(ping_s=ping_s) | options),
+        **({"http": HTTP} | websocket_options(ping_s=ping_s) | options),
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

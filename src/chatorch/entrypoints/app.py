@@ -34,6 +34,7 @@ def create_app(container: Container) -> FastAPI:
         from chatorch.entrypoints.chatkit import route as widget  # noqa: PLC0415  # slow, large and optional
 
         app.include_router(widget.router)
+    app.include_router(chat_socket.router)
     app.router.routes.extend(chat_socket.routes)
     install_openapi(app)
     install_plumbing(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvicorn
 
+from chatorch.entrypoints.http.connection import HTTP
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import Settings, unknown_settings
 from chatorch.entrypoints.workers import Workers
@@ -76,7 +77,7 @@ def server_config(workers: int = 1, *, ws_deflate: bool = False) -> uvicorn.Conf
         factory=True,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=HTTP,
         lifespan="on",
         **websocket_options(deflate=ws_deflate),
         access_log=False,

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from chatorch.domain.model.errors import ChatorchError
 from chatorch.domain.model.run import RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent
 from chatorch.entrypoints.http.field_paths import field_error
-from chatorch.entrypoints.http.middleware.body_cap import BodyTooLarge, LingeringClose
 from chatorch.entrypoints.http.problems import (
     INTERNAL_DETAIL,
     MAX_ERRORS,
@@ -46,8 +45,6 @@ class ErrorResponses:
                 found = error.errors()
                 # A body can hold a hundred thousand mistakes: no more are described than are told.
                 return invalid([field_error(item) for item in found[:MAX_ERRORS]], total=len(found))
-            case BodyTooLarge():
-                return LingeringClose(http_problem(413))
             case HTTPException():
                 if error.status_code in BODILESS:
                     return Response(status_code=error.status_code, headers=error.headers)

@@ -50,6 +50,18 @@ def rejection(status: int, request: http11.Request | None) -> http11.Response:
     return http11.Response(status, HTTPStatus(status).phrase, headers, bytes(response.body))
 
 
+def upgrade_required() -> Response:
+    """To a request that is no WebSocket handshake, mostly because a proxy took the upgrade out of it (RFC 9110, 7.8:
+    ``Connection`` and ``Upgrade`` are for one hop)."""
+    return problem(
+        HTTPStatus.UPGRADE_REQUIRED,
+        "upgrade_required",
+        "This address is for WebSockets, and the request came without its upgrade: a proxy on the way may have dropped "
+        "Connection and Upgrade, which it must be told to pass on, and over HTTP/1.1.",
+        headers={"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"},
+    )
+
+
 def unsupported() -> Response:
     """For a server that does not serve sockets by `wire.WS`."""
     return problem(501, "websocket_unsupported", "This server was not started by `chatorch serve`.")

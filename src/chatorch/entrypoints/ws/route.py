@@ -3,12 +3,15 @@
 from time import perf_counter
 
 import structlog
+from fastapi import APIRouter
+from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from chatorch.entrypoints.http.middleware.access import UNMATCHED, client_address
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
 from chatorch.entrypoints.ws.closing import BROKEN
+from chatorch.entrypoints.ws.handshake import upgrade_required
 from chatorch.entrypoints.ws.sockets import Sockets
 
 PATH = "/ws/chat/{client_id}"
@@ -37,6 +40,15 @@ class ChatSocket:
                 duration_ms=round((perf_counter() - started_at) * 1000, 2),
                 client=client_address(scope),
             )
+
+
+router = APIRouter()
+
+
+@router.get(PATH, include_in_schema=False)
+async def no_upgrade() -> Response:
+    """What is answered at the address where only the upgrade is missing."""
+    return upgrade_required()
 
 
 routes = (
