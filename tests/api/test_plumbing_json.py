@@ -20,6 +20,7 @@ from tests.support.plumbed_app import client_of, plumbed_app
 
 JSON = {"Content-Type": "application/json"}
 CANARY = "canary"
+BOM = b"\xef\xbb\xbf"
 
 
 def chat(content: str = '"hi"', metadata: str = "{}") -> bytes:
@@ -49,7 +50,17 @@ async def test_an_ordinary_body_is_taken():
         (b"null", "body"),
         (b"[]", "body"),
         (b'"canary"', "body"),
-        (b"\xef\xbb\xbf{}", "body"),
+        (BOM, "body"),
+        (BOM + b"{}", "messages"),
+        (BOM + BOM + chat(), "body"),
+        (b" " + BOM + chat(), "body"),
+        (chat() + BOM, "body"),
+        (chat().decode().encode("utf-16"), "body"),
+        (chat().decode().encode("utf-16-be"), "body"),
+        (chat().decode().encode("utf-16-le"), "body"),
+        (b"\xfe\xff" + chat().decode().encode("utf-16-be"), "body"),
+        (chat().decode().encode("utf-32"), "body"),
+        (chat().decode().encode("utf-32-be"), "body"),
         (b'{"messages": "\xff\xfe canary"}', "body"),
         (b'{"messages": "\xed\xa0\x80 canary"}', "body"),
         (chat('"\\ud800 canary"'), "body"),
@@ -85,6 +96,12 @@ def nested(levels: int) -> bytes:
     """A chat whose innermost array lies at this level of the whole body."""
     inner = levels - 4
     return chat(metadata='{"a": %s}' % ("[" * inner + "]" * inner))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+async def test_another_encoding_is_named_as_what_is_wrong(encoding: str):
+    answer = await post(chat().decode().encode(encoding))
+    assert answer.json()["detail"] == "body: must be UTF-8; this looks like UTF-16 or UTF-32"
 
 
 async def test_nesting_is_taken_up_to_the_limit_and_not_beyond():

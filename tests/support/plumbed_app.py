@@ -55,7 +55,7 @@ async def chat(body: ChatRequest) -> dict[str, int]:
 
 @router.post("/retry")
 async def retry(body: RetryRequest | None = None) -> dict[str, bool]:
-    return {"stream": body.stream if body else False}
+    return {"stream": bool(body and body.stream)}
 
 
 @router.patch("/threads/{thread_id}")

@@ -13,12 +13,14 @@ from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.http.dependencies import provided
 from chatorch.entrypoints.http.disconnect import unless_client_leaves
 from chatorch.entrypoints.http.errors import run_problem
+from chatorch.entrypoints.http.negotiation import prefers
 from chatorch.entrypoints.http.sse import EventFrames, EventStream
 from chatorch.entrypoints.http.views import chat_view, json_response
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.ports.system import Clock
 
 EVENT_STREAM = "text/event-stream"
+JSON = "application/json"
 
 
 class Answers:
@@ -30,11 +32,16 @@ class Answers:
         self._metrics = metrics
         self._clock = clock
 
-    async def to(self, request: Request, run: Run, *, stream: bool) -> Response:
-        """Raises `ClientLeft` when the client does, and `RunUnsettled`."""
+    async def to(self, request: Request, run: Run, *, stream: bool | None) -> Response:
+        """`stream` is what the client asks for; where it says nothing (None), its `Accept` does, and else it is JSON.
+
+        Raises `ClientLeft` when the client does, and `RunUnsettled`.
+        """
         # For the request's own log line; the run's task was given it where it began.
         structlog.contextvars.bind_contextvars(run_id=run.id)
-        if stream or EVENT_STREAM in request.headers.get("accept", ""):
+        if stream is None:
+            stream = prefers(request.headers.getlist("accept"), EVENT_STREAM, over=JSON)
+        if stream:
             return self.stream(run)
         async with unless_client_leaves(request.receive):
             answer = await self.runs.answer(run)

@@ -37,6 +37,7 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARS)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS), AfterValidator(_not_blank)]
+Stream = Annotated[StrictBool | None, Field(description="Events, or JSON; where it is left out, Accept decides")]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
@@ -77,7 +78,7 @@ class ChatRequest(Strict):
     thread_id: Id | None = None
     model: ModelName | None = None
     user_id: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)] | None = None
-    stream: StrictBool = False
+    stream: Stream = None
 
     def new_messages(self) -> tuple[NewMessage, ...]:
         return tuple(message.to_domain() for message in self.messages)
@@ -86,7 +87,7 @@ class ChatRequest(Strict):
 class RetryRequest(Strict):
     """May be left out altogether."""
 
-    stream: StrictBool = False
+    stream: Stream = None
     model: ModelName | None = None
 
 

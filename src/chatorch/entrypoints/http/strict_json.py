@@ -2,7 +2,7 @@
 
 Refused: text that is not UTF-8, lone surrogates, NUL, NaN and Infinity, numbers that no double can hold, nesting
 deeper than 64, and more lists, objects and names than a request can mean. Of a name given twice the last counts, as
-everywhere.
+everywhere. A byte order mark before it is not looked at (8.1): some clients cannot help sending one.
 
 All of this happens before anybody's token is looked at, so it must be cheap: what can be told from the bytes is.
 """
@@ -28,6 +28,9 @@ MAX_SEARCHED = 20_000
 
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+_BOM = b"\xef\xbb\xbf"
+_OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 
 _decode = msgspec.json.Decoder().decode
 
@@ -69,6 +72,10 @@ class _StrictRequest(Request):
 
 def parse_json(body: bytes) -> Any:
     """The value that `body` is. Raises `RequestValidationError`, with the path to the fault where it is inside."""
+    if body.startswith(_BOM):
+        body = body[len(_BOM) :]
+    if body.startswith(_OTHER_BOMS) or b"\0" in body[:4]:
+        raise _refused((), "must be UTF-8; this looks like UTF-16 or UTF-32")
     brackets = _brackets(body) if body.count(b"[") + body.count(b"{") > MAX_DEPTH else b""
     if brackets.count(b"[") > MAX_CONTAINERS:
         raise _refused((), f"has more than {MAX_CONTAINERS} lists and objects")
