@@ -124,7 +124,7 @@ FOREIGN = [
     "https://evil-chat.example.com",
     "https://xchat.example.com",
     "https://chat.example.com:8443",
-    "https://chat.example.com:443",
+    "https://chat.example.com:444",
     "https://chat.example.com/",
     "https://chat.example.com@evil.example",
     "https://evil.example/https://chat.example.com",

@@ -7,7 +7,7 @@ import pytest
 
 from chatorch.entrypoints.app import create_app
 from chatorch.entrypoints.container import Container
-from chatorch.entrypoints.http.plumbing import CORS_REQUEST_HEADERS, CORS_RESPONSE_HEADERS
+from chatorch.entrypoints.http.middleware.cors import REQUEST_HEADERS, RESPONSE_HEADERS
 from chatorch.entrypoints.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -36,12 +36,12 @@ def test_the_run_is_found_where_an_answer_says_it_is():
     [pattern] = re.findall(r"\.match\(/(.*?)/\)", SELF_HOSTED)
     assert anonymous(pattern.replace("\\/", "/").strip("^$")) in served()
     assert re.findall(r"headers\.get\(\"([\w-]+)\"\)", SELF_HOSTED) == ["Content-Location"]
-    assert "Content-Location" in CORS_RESPONSE_HEADERS
+    assert "Content-Location" in RESPONSE_HEADERS
 
 
 def test_the_page_sends_headers_that_another_origin_may_send():
     sent = {"Authorization"} | set(re.findall(r"\"([A-Z][a-z]+-[A-Z][a-z]+)\": ", SELF_HOSTED))
-    assert sent <= set(CORS_REQUEST_HEADERS)
+    assert sent <= set(REQUEST_HEADERS)
 
 
 @pytest.mark.parametrize("page", sorted(EXAMPLES.glob("*.html")), ids=lambda path: path.name)

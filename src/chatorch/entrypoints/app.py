@@ -42,6 +42,7 @@ def create_app(container: Container) -> FastAPI:
         metrics=container.metrics(),
         body_cap=settings.body_cap_bytes,
         cors_origins=settings.cors_origins,
+        cors_headers=settings.cors_headers,
         debug=settings.debug,
     )
     return app

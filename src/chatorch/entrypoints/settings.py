@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -18,9 +19,12 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from chatorch.entrypoints.origins import allowed_origin
+
 PREFIX = "CHATORCH_"
 ENV_FILE = Path(".env")
 MIN_SECRET_BYTES = 32
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 CHATKIT_INSTALLED = find_spec("chatkit") is not None
 
 
@@ -63,24 +67,24 @@ def _redis_url(value: str) -> str:
     return value
 
 
-def _origin_of(url: str) -> str | None:
+def _http_url(value: str) -> str:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(value)
         is_web = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # its text repeats the value
-        return None
-    return f"{parts.scheme}://{parts.netloc}" if is_web else None
-
-
-def _http_url(value: str) -> str:
-    if _origin_of(value) is None:
+        is_web = False
+    if not is_web:
         raise ValueError("must be an http:// or https:// address")
     return value
 
 
 def _origins(value: frozenset[str]) -> frozenset[str]:
-    if any(_origin_of(origin) != origin for origin in value - {"*"}):
-        raise ValueError("must be *, or origins such as https://chat.example.com, without a path")
+    return frozenset(map(allowed_origin, value))
+
+
+def _header_names(value: frozenset[str]) -> frozenset[str]:
+    if not all(_HEADER_NAME.fullmatch(name) for name in value):
+        raise ValueError("must be *, or names of headers such as X-Tenant, separated by commas")
     return value
 
 
@@ -142,6 +146,7 @@ class Settings(BaseSettings):
     token_issuer: str = "chatorch"  # noqa: S105
     token_audience: str = "chatorch"  # noqa: S105
     cors_origins: Annotated[Names, AfterValidator(_origins)] = frozenset()
+    cors_headers: Annotated[Names, AfterValidator(_header_names)] = frozenset()
     metrics_token: HeaderSecret | None = None
 
     ws_auth_deadline_s: Seconds = 10

@@ -52,7 +52,10 @@ def test_a_missing_secret_key_is_named_with_the_way_out():
         ("CHATORCH_LOG_FORMAT", "xml", "must be 'json' or 'console'"),
         ("CHATORCH_LEASE_S", "1.5", "must be at least twice CHATORCH_CHECKPOINT_S"),
         ("CHATORCH_CORS_ORIGINS", "https://a.example/x", "without a path"),
-        ("CHATORCH_CORS_ORIGINS", "https://a.example\u2100b", "without a path"),
+        ("CHATORCH_CORS_ORIGINS", "https://a.example\u2100b", "a name or an address"),
+        ("CHATORCH_CORS_ORIGINS", "https://a.example,https://*.com", "as in https://*.example.com"),
+        ("CHATORCH_CORS_ORIGINS", "https://a.example,null", "must not be null"),
+        ("CHATORCH_CORS_HEADERS", "X-Tenant X-Other", "names of headers such as X-Tenant"),
         ("CHATORCH_METRICS_TOKEN", "ein wört", "must be printable ASCII without spaces"),
         ("OPENAI_API_KEY", "sk-one\ntwo", "must be printable ASCII without spaces"),
         ("OPENAI_BASE_URL", "api.example.com", "must be an http:// or https:// address"),
@@ -79,10 +82,10 @@ def test_every_wrong_setting_gets_its_line(monkeypatch):
 def test_lists_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", SECRET)
     monkeypatch.setenv("CHATORCH_ALLOWED_MODELS", " a, b ,,")
-    monkeypatch.setenv("CHATORCH_CORS_ORIGINS", "https://a.example,http://localhost:3000")
+    monkeypatch.setenv("CHATORCH_CORS_ORIGINS", "https://A.example:443/,http://localhost:3000,tauri://localhost")
     settings = load_settings()
     assert settings.allowed_models == {"a", "b"}
-    assert settings.cors_origins == {"https://a.example", "http://localhost:3000"}
+    assert settings.cors_origins == {"https://a.example", "http://localhost:3000", "tauri://localhost"}
 
 
 def test_workflows_keep_their_order_for_the_first_is_the_default(monkeypatch):

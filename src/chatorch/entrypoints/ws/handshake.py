@@ -14,16 +14,16 @@ from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken,
 from chatorch.entrypoints.http.dependencies import bearer_token
 from chatorch.entrypoints.http.problems import http_problem, problem
 from chatorch.entrypoints.http.request_id import begin_request
+from chatorch.entrypoints.origins import PORTS, AllowedOrigins, sent_origin
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
 SUBPROTOCOL = "chatorch.v1"
 BEARER = "bearer."
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_WEB = frozenset({"http", "https"})
 
 
-def refusal(scope: Scope, origins: frozenset[str]) -> Response | None:
+def refusal(scope: Scope, origins: AllowedOrigins) -> Response | None:
     """What to answer in place of the upgrade, or at an address where none is; None where nothing speaks against it."""
     if not origin_allowed(Headers(scope=scope), origins):
         return problem(403, "origin_not_allowed", "Pages of this origin may not connect; see CHATORCH_CORS_ORIGINS.")
@@ -67,22 +67,22 @@ def unsupported() -> Response:
     return problem(501, "websocket_unsupported", "This server was not started by `chatorch serve`.")
 
 
-def origin_allowed(headers: Headers, origins: frozenset[str]) -> bool:
+def origin_allowed(headers: Headers, origins: AllowedOrigins) -> bool:
     """Whether a page of this origin may connect: one that the operator lists, or one of this server's own.
 
-    Browsers send ``Origin`` with every WebSocket (RFC 6455, 4.1) and ask nobody; other clients need not send it. ``*``
-    allows every origin, but not ``null``, which is anybody's.
+    Browsers send ``Origin`` with every WebSocket (RFC 6455, 4.1) and ask nobody; other clients need not send it.
     """
     given = headers.getlist("origin")
     if not given:
         return True
-    scheme, found, host = given[0].partition("://")
-    if len(given) > 1 or not found or scheme.lower() not in _WEB or not host:
+    origin = sent_origin(given[0])
+    if len(given) > 1 or origin is None:
         return False
-    if given[0] in origins or "*" in origins:
-        return True
     own = headers.getlist("host")
-    return len(own) == 1 and host.lower() == own[0].lower()
+    scheme = origin.partition("://")[0]
+    # Whoever ends TLS before us hides which scheme was asked for, but not what was asked.
+    is_own = len(own) == 1 and scheme in PORTS and origin == sent_origin(f"{scheme}://{own[0]}")
+    return is_own or origins.allows(given[0])
 
 
 def offered_token(scope: Scope) -> str | None:

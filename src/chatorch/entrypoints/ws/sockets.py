@@ -10,6 +10,7 @@ from chatorch.domain.model.live import ClientId
 from chatorch.domain.services.authentication import Verified
 from chatorch.entrypoints.http.problems import domain_problem
 from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.origins import AllowedOrigins
 from chatorch.entrypoints.settings import Settings
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, NOT_TEXT
 from chatorch.entrypoints.ws.flood import Flood
@@ -33,6 +34,7 @@ class Sockets:
         self._metrics = metrics
         self._clock = clock
         self._settings = settings
+        self._origins = AllowedOrigins(settings.cors_origins)
         self._open: set[Socket] = set()
 
     # -- letting in ------------------------------------------------------------------------------------------------
@@ -44,7 +46,7 @@ class Sockets:
         a browser nothing.
         """
         wire = wire_of(scope)
-        response = refusal(scope, self._settings.cors_origins)
+        response = refusal(scope, self._origins)
         entry: Verified | int | None = None
         if response is None:
             try:
