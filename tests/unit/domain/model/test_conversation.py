@@ -1,10 +1,13 @@
 """A thread's first title, and the guess at tokens."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatorch.domain.model.conversation import MAX_TITLE_CHARS, estimate_tokens, title_from
+from chatorch.domain.model.graphemes import graphemes
 
 
 @pytest.mark.parametrize(
@@ -20,17 +23,79 @@ from chatorch.domain.model.conversation import MAX_TITLE_CHARS, estimate_tokens,
         ("x" * 81, "x" * 79 + "…"),
         ("word " * 20, "word " * 14 + "word…"),
         ("ab " + "x" * 100, "ab " + "x" * 76 + "…"),
+        ("a \0 b", "a b"),
+        ("\u200b\u200d\ufe0f\nseen", "seen"),
+        ("\u0301", "New chat"),
+        ("a\u2028b", "a"),
+        ("Z" + "\u0301" * 100, "New chat"),
+        ("x Z" + "\u0301" * 100, "x …"),
     ],
 )
 def test_a_title_is_the_first_line_with_something_in_it(content: str, title: str):
     assert title_from(content) == title
 
 
-@given(st.text(max_size=300))
-def test_a_title_is_always_one_printable_line_that_is_short_enough(content: str):
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+FAMILY = "👨‍👩‍👧‍👦"
+SIGNS = {
+    "joined by nothing": "می\u200cخواهم",
+    "family": FAMILY,
+    "england": ENGLAND,
+    "country": "🇩🇪",
+    "heart": "❤️",
+    "text, not emoji": "☎\ufe0e",
+    "skin": "👍🏾",
+    "keycap": "3\ufe0f\u20e3",
+    "accent": "e\u0301",
+    "variation": "葛\U000e0100",
+    "conjunct": "क्‍ष",
+    "marks of direction": "abc\u200e\u05d0\u200f\u061c",
+    "soft hyphen": "Donau\u00addampf",
+    "khmer words": "ខ្ញុំ\u200bស្រលាញ់",
+    "emoji of 2022 and later": "\U0001fae8\U0001fadc\U0001fac8",
+    "private": "\uf8ff",
+}
+
+
+@pytest.mark.parametrize("sign", SIGNS.values(), ids=SIGNS.keys())
+def test_a_title_keeps_what_a_sign_is_made_of(sign: str):
+    assert title_from(f"How {sign} is it?\nMore") == f"How {sign} is it?"
+    assert title_from(sign) == sign
+
+
+@pytest.mark.parametrize("sign", SIGNS.values(), ids=SIGNS.keys())
+@pytest.mark.parametrize("before", range(60, 81))
+def test_a_title_ends_before_a_sign_or_behind_it(sign: str, before: int):
+    title = title_from("x" * before + sign + "y" * 80)
+    assert len(title) <= MAX_TITLE_CHARS
+    cut = title.removesuffix("…").removeprefix("x" * min(before, 79)).rstrip("y")
+    assert cut == "".join(list(graphemes(sign))[: len(list(graphemes(cut)))])
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        *("\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069", "\ufeff"),
+        *("\0", "\x1b", "\x7f", "\x9b", "\ud800", "\U000e0001", "\ufff9", "\U000e0048\U000e0069", "\uffff"),
+    ],
+)
+def test_a_title_hides_nothing_and_turns_nothing_around(hidden: str):
+    assert title_from(f"a{hidden}b") == "ab"
+    assert title_from(hidden) == "New chat"
+
+
+PIECES = st.sampled_from(
+    [*SIGNS.values(), "\u202e", "\0", "\n", "\u2028", "\r", "\x85", " ", "word ", "\u0301", "\u200d"]
+)
+
+
+@given(st.one_of(st.text(max_size=300), st.lists(PIECES, max_size=60).map("".join)))
+def test_a_title_is_always_one_line_that_is_short_enough(content: str):
     title = title_from(content)
     assert 1 <= len(title) <= MAX_TITLE_CHARS
-    assert title.isprintable()
+    assert title.splitlines() == [title]
+    assert not [c for c in title if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} or c in "\u202e\u2066"]
+    assert title == title.strip()
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("🔑🔑", 2), ("\ud800", 1)])
