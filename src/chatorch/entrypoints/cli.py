@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from chatorch import __version__
-from chatorch.domain.model.identity import Scope, User
-from chatorch.domain.services.accounts import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, Accounts
+from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.identity import MAX_SPELLED_CHARS, Scope, User, canonical_password
+from chatorch.domain.services.accounts import Accounts
 from chatorch.entrypoints.env_file import Written, write_env_file
 from chatorch.entrypoints.settings import ENV_FILE, Settings, SettingsError, load_settings
 
@@ -144,12 +145,13 @@ def set_password(name: Name, password_stdin: FromStdin = False) -> None:
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        password = sys.stdin.read(MAX_PASSWORD_CHARS + 2).removesuffix("\n").removesuffix("\r")
+        password = sys.stdin.read(MAX_SPELLED_CHARS + 2).removesuffix("\n").removesuffix("\r")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
-        _refuse(f"password: must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters")
-    return password
+    try:
+        return canonical_password(password)
+    except InvalidField as error:
+        _refuse(f"{error.field}: {error.problem}")
 
 
 def _scopes(user: User) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import stat
+import unicodedata
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -116,7 +117,15 @@ def test_a_password_is_asked_for_twice_and_not_shown():
     assert PASSWORD not in result.output
 
 
-@pytest.mark.parametrize("password", ["", "seven77", "x" * 1025])
+@pytest.mark.parametrize("command", [("users", "add", "bea"), ("users", "set-password", "ada")])
+@pytest.mark.parametrize("password", ["crème brûlée", "ǖ" * 1024])
+def test_a_password_is_taken_in_any_spelling(command, password):
+    chatorch("users", "add", "ada", "--password-stdin", stdin=PASSWORD)
+    decomposed = unicodedata.normalize("NFD", password)
+    assert chatorch(*command, "--password-stdin", stdin=decomposed + "\r\n").exit_code == 0
+
+
+@pytest.mark.parametrize("password", ["", "seven77", "x" * 1025, "e\u0301" * 7, "x" * 5000])
 def test_a_password_that_will_not_do_is_refused(password):
     line = refusal("users", "add", "ada", "--password-stdin", stdin=password)
     assert line == "chatorch: password: must be 8 to 1024 characters"

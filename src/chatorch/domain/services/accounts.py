@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-from chatorch.domain.model.errors import InvalidField, NotFound
-from chatorch.domain.model.identity import Scope, User, UserId, canonical_username
+from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.identity import Scope, User, UserId, canonical_password, canonical_username
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.system import Clock, IdFactory
 from chatorch.ports.users import UserStore
-
-MIN_PASSWORD_CHARS = 8
-MAX_PASSWORD_CHARS = 1024
 
 
 class Accounts:
@@ -61,8 +58,4 @@ class Accounts:
         return user
 
     async def _hash(self, password: str) -> str:
-        if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
-            raise InvalidField("password", f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters")
-        if "\0" in password or any("\ud800" <= char <= "\udfff" for char in password):
-            raise InvalidField("password", "must be text without NUL")
-        return await self._passwords.hash(password)
+        return await self._passwords.hash(canonical_password(password))

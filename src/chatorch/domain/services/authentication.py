@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chatorch.domain.model.errors import InvalidField, InvalidGrant, InvalidToken
-from chatorch.domain.model.identity import Principal, Scope, User, UserId, canonical_username
+from chatorch.domain.model.identity import Principal, Scope, User, UserId, canonical_username, password_spellings
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.system import Clock, IdFactory
 from chatorch.ports.tokens import Claims, TokenSigner
@@ -63,7 +63,9 @@ class Authentication:
     async def sign_in(self, username: str, password: str) -> Grant:
         """Raises `InvalidGrant`, the same and after the same work whether the name or the password is wrong."""
         user = await self._user_named(username)
-        right = await self._passwords.verify(user.password_hash if user else NO_HASH, password)
+        password_hash, right = user.password_hash if user else NO_HASH, False
+        for spelling in password_spellings(password):  # all of them, or the time would tell that one was right
+            right |= await self._passwords.verify(password_hash, spelling)
         if user is None or not right or user.disabled:
             raise InvalidGrant
         now = self._clock.now()

@@ -1,5 +1,7 @@
 """Accounts, as an operator keeps them."""
 
+import unicodedata
+
 import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
@@ -60,6 +62,17 @@ async def test_a_password_that_will_not_do_is_named_but_not_repeated(accounts, p
     assert raised.value.field == "password"
     assert not password or password not in str(raised.value)
     assert not await accounts.list_all()
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+async def test_a_password_is_hashed_in_one_spelling_and_as_long_as_that(accounts, store, passwords, form):
+    for name, password in (("short", "é" * 8), ("long", "ǖ" * 1024)):
+        await accounts.add(name, unicodedata.normalize(form, password))
+        user = await store.users.by_username(name)
+        assert await passwords.verify(user.password_hash, password)
+    for password in ("é" * 7, "ǖ" * 1025):
+        with pytest.raises(InvalidField, match="8 to 1024"):
+            await accounts.add("ada", unicodedata.normalize(form, password))
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 65, "a\nb"])
