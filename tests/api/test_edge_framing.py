@@ -9,6 +9,7 @@ import pytest
 
 from chatorch.entrypoints.http.connection import HttpConnection
 from tests.support.api import Api, Apis, said
+from tests.support.fakes import Pause
 from tests.support.raw_http import JSON, Line, chunked, dialled, head
 from tests.support.ws import Door, served, token_of
 
@@ -237,6 +238,29 @@ async def test_a_broken_rest_gets_no_second_answer(door: Door) -> None:
         await line.send(BELOW_THE_CAP["nowhere"].head(-1), b"5\r\nhello\r\n")
         (await line.answer()).problem(404, "not_found")
         await line.send(b"nonsense\r\n")
+        assert await line.ended()
+
+
+async def test_a_request_that_follows_a_dropped_body_has_all_the_time_it_needs(api: Api, alice) -> None:
+    pause = Pause()
+    api.model.then(pause)
+    async with served(api, timeout_keep_alive=0.05) as door, dialled(door.port) as line:
+        await line.send(BELOW_THE_CAP["nowhere"].head(1000))
+        assert (await line.answer()).status == 404
+        await line.send(b"x" * 1000 + request("POST", CHAT, chat(), token=token_of(alice)))
+        await pause.reached()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await line.reader.read()
+        pause.go_on()
+        assert (await line.answer()).status == 200
+        assert await line.ended(), "only when idle"
+
+
+async def test_a_connection_that_is_idle_behind_a_dropped_body_is_closed(api: Api) -> None:
+    async with served(api, timeout_keep_alive=0.05) as door, dialled(door.port) as line:
+        await line.send(BELOW_THE_CAP["nowhere"].head(1000), b"x" * 1000)
+        assert (await line.answer()).status == 404
         assert await line.ended()
 
 

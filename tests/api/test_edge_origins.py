@@ -97,6 +97,14 @@ async def test_what_front_ends_send_by_themselves_may_be_sent(named: Api, header
     assert {name.strip().lower() for name in headers.split(",")} - {""} <= allowed
 
 
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", 200), ("HEAD", 200), ("PATCH", 200), ("DELETE", 200), ("BREW", 400)]
+)
+async def test_methods_that_routes_have_may_be_used(named: Api, method: str, status: int) -> None:
+    wanted = asked("https://app.example", "authorization", method)
+    assert (await named.anonymous().options("/api/threads", headers=wanted)).status_code == status
+
+
 async def test_other_headers_are_the_operators_to_allow(apis: Apis, named: Api) -> None:
     also = await apis.start(cors_origins=NAMED, cors_headers="X-Tenant, x-other")
     wanted = asked("https://app.example", "x-tenant, X-OTHER, authorization")

@@ -83,11 +83,14 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        dropped = self._dropping
         rest: bytes | None = data
         while rest is not None:
             rest = self._feed(rest)
         if self._dropping:
             self._wait_for_rest()
+        elif dropped and self.cycle.response_complete:  # else the next request came at once
+            self._close_after(self.timeout_keep_alive)
 
     def _feed(self, data: bytes) -> bytes | None:
         """Parses; what is returned must be parsed next."""
@@ -191,18 +194,17 @@ class HttpConnection(HttpToolsProtocol):
         if left_s <= 0 or self._droppable < 0:
             self.transport.close()
         else:
-            wait_s = min(left_s, self.drop_silence_s)
-            self.timeout_keep_alive_task = self.loop.call_later(wait_s, self.timeout_keep_alive_handler)
+            self._close_after(min(left_s, self.drop_silence_s))
 
     def _dropped_all(self) -> None:
         self._drop_until = 0.0
         self.cycle.more_body = False
         if self.cycle.last:
             self.transport.close()
-        elif not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+
+    def _close_after(self, seconds: float) -> None:
+        """Unless something comes."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
 
 def _tokens(headers: Iterable[tuple[bytes, bytes]], named: bytes) -> list[bytes]:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from chatorch.entrypoints.http.problems import problem
 from chatorch.entrypoints.origins import ANY, AllowedOrigins
 
-METHODS = ("GET", "POST", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 REQUEST_HEADERS = (
     # ours
     *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID", "X-Correlation-ID"),
