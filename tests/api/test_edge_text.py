@@ -150,18 +150,16 @@ async def test_a_wrong_password_is_the_same_answer_in_every_spelling(api: Api) -
 @pytest.mark.parametrize(
     ("password", "status"),
     [
-        ("é" * 1024, 200),
-        ("e\u0301" * 1024, 200),
-        ("\u1fa7" * 1024, 200),
-        ("각" * 1024, 200),
+        ("é" * 512, 200),
+        ("x" * 1024, 200),
+        ("각" * 341, 200),
         ("é" * 1025, 422),
-        ("e\u0301" * 1025, 422),
         ("x" * 1025, 422),
         ("\u0301" * 4096, 422),
         ("e\u0301" * 100_000, 422),
     ],
 )
-async def test_its_length_is_that_of_the_one_spelling(api: Api, password: str, status: int) -> None:
+async def test_it_has_at_most_1024_characters_in_any_spelling(api: Api, password: str, status: int) -> None:
     if status == 200:
         await api.container.accounts().add("alice", password)
     for form in ("NFC", "NFD"):

@@ -11,7 +11,7 @@ import typer
 
 from chatorch import __version__
 from chatorch.domain.model.errors import InvalidField
-from chatorch.domain.model.identity import MAX_SPELLED_CHARS, Scope, User, canonical_password
+from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, Scope, User, canonical_password
 from chatorch.domain.services.accounts import Accounts
 from chatorch.entrypoints.env_file import Written, write_env_file
 from chatorch.entrypoints.settings import ENV_FILE, Settings, SettingsError, load_settings
@@ -145,7 +145,7 @@ def set_password(name: Name, password_stdin: FromStdin = False) -> None:
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        password = sys.stdin.read(MAX_SPELLED_CHARS + 2).removesuffix("\n").removesuffix("\r")
+        password = sys.stdin.read(MAX_PASSWORD_CHARS + 2).removesuffix("\n").removesuffix("\r")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     try:

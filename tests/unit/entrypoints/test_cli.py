@@ -118,7 +118,7 @@ def test_a_password_is_asked_for_twice_and_not_shown():
 
 
 @pytest.mark.parametrize("command", [("users", "add", "bea"), ("users", "set-password", "ada")])
-@pytest.mark.parametrize("password", ["crème brûlée", "ǖ" * 1024])
+@pytest.mark.parametrize("password", ["crème brûlée", "ǖ" * 341])
 def test_a_password_is_taken_in_any_spelling(command, password):
     chatorch("users", "add", "ada", "--password-stdin", stdin=PASSWORD)
     decomposed = unicodedata.normalize("NFD", password)

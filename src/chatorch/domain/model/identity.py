@@ -13,8 +13,6 @@ UserId = NewType("UserId", str)
 MAX_USERNAME_CHARS = 64
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1024
-MAX_SPELLED_CHARS = 4 * MAX_PASSWORD_CHARS
-"""Of a password before it is normalised: decomposed, a character is four at most (UAX 15, 13)."""
 
 
 class Scope(StrEnum):
@@ -61,10 +59,11 @@ def canonical_username(raw: str) -> str:
 def canonical_password(raw: str) -> str:
     """The one spelling of which a hash is made: NFC, so that it is the same password on every keyboard.
 
-    Raises `InvalidField` for one that is too short, too long or no text.
+    Raises `InvalidField` for one that is too short, no text, or too long as it was given: to normalise takes time that
+    grows with the square of the length, and is taken before anybody is known.
     """
-    password = unicodedata.normalize("NFC", raw[: MAX_SPELLED_CHARS + 1])
-    if len(raw) > MAX_SPELLED_CHARS or not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+    password = unicodedata.normalize("NFC", raw[:MAX_PASSWORD_CHARS])  # a long one could take long
+    if len(raw) > MAX_PASSWORD_CHARS or len(password) < MIN_PASSWORD_CHARS:
         raise InvalidField("password", f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters")
     if "\0" in password or any("\ud800" <= char <= "\udfff" for char in password):
         raise InvalidField("password", "must be text without NUL")
@@ -77,9 +76,3 @@ def password_spellings(raw: str) -> tuple[str, ...]:
     How many these are follows from `raw` alone.
     """
     return tuple(dict.fromkeys((unicodedata.normalize("NFC", raw), raw, unicodedata.normalize("NFD", raw))))
-
-
-def password_is_too_long(raw: str) -> bool:
-    """As it was sent and as NFC, so that none is refused that was taken before. `raw` is at most `MAX_SPELLED_CHARS`:
-    a longer one would take time to normalise."""
-    return len(raw) > MAX_PASSWORD_CHARS and len(unicodedata.normalize("NFC", raw)) > MAX_PASSWORD_CHARS

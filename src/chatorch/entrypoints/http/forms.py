@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, MAX_SPELLED_CHARS, password_is_too_long
+from chatorch.domain.model.identity import MAX_PASSWORD_CHARS
 from chatorch.entrypoints.http.field_paths import KNOWN_FIELDS, NOT_SUGGESTED
 from chatorch.entrypoints.http.schemas import MAX_LABEL_CHARS
 
@@ -13,12 +13,6 @@ def _without_nul(value: str) -> str:
     if "\0" in value:
         raise ValueError("must not contain NUL")
     return value
-
-
-def _short_enough(password: str) -> str:
-    if password_is_too_long(password):
-        raise ValueError(f"must have at most {MAX_PASSWORD_CHARS} characters")
-    return password
 
 
 class TokenForm(BaseModel):
@@ -30,9 +24,8 @@ class TokenForm(BaseModel):
     username: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS), AfterValidator(_without_nul)]
     password: Annotated[
         str,
-        Field(min_length=1, max_length=MAX_SPELLED_CHARS, json_schema_extra={"format": "password"}, repr=False),
+        Field(min_length=1, max_length=MAX_PASSWORD_CHARS, json_schema_extra={"format": "password"}, repr=False),
         AfterValidator(_without_nul),
-        AfterValidator(_short_enough),
     ]
 
 

@@ -65,8 +65,8 @@ async def test_a_password_that_will_not_do_is_named_but_not_repeated(accounts, p
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-async def test_a_password_is_hashed_in_one_spelling_and_as_long_as_that(accounts, store, passwords, form):
-    for name, password in (("short", "é" * 8), ("long", "ǖ" * 1024)):
+async def test_a_password_is_hashed_in_one_spelling_and_has_its_length(accounts, store, passwords, form):
+    for name, password in (("short", "é" * 8), ("long", "ǖ" * 341)):
         await accounts.add(name, unicodedata.normalize(form, password))
         user = await store.users.by_username(name)
         assert await passwords.verify(user.password_hash, password)
