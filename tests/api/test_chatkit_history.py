@@ -98,7 +98,7 @@ async def test_a_provider_that_lists_somebody_elses_thread_shows_it_to_nobody(ap
 
 @pytest.mark.parametrize(
     ("failure", "status", "code"),
-    [(UpstreamUnavailable(), 503, "upstream_unavailable"), (UpstreamRejected(), 502, "upstream_error")],
+    [(UpstreamUnavailable(), 503, "upstream_unavailable"), (UpstreamRejected(), 502, "upstream_rejected")],
 )
 async def test_what_the_provider_refuses_is_its_problem(apis: Apis, failure: Exception, status: int, code: str) -> None:
     class Failing(FakeChatKit):

@@ -12,7 +12,9 @@ CHAT = "/api/chat/protected"
 
 FAILURES = [
     (e.UpstreamError(), 502, "upstream_error", None),
-    (e.UpstreamRejected(), 502, "upstream_error", None),
+    (e.UpstreamRejected(), 502, "upstream_rejected", None),
+    (e.UpstreamUnusable(), 502, "upstream_rejected", None),
+    (e.UpstreamModelUnknown(), 502, "upstream_rejected", None),
     (e.UpstreamAuthFailed(), 502, "upstream_auth", None),
     (e.UpstreamInvalid(), 502, "upstream_invalid", None),
     (e.UpstreamRateLimited(retry_after=6.2), 503, "upstream_rate_limited", "7"),

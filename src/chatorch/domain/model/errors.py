@@ -34,6 +34,8 @@
         │   ├── ChatKitWrongOrganization
         │   └── ChatKitDomainNotAllowed
         ├── UpstreamRejected        this request is refused, and would be again
+        │   ├── UpstreamUnusable        and so would be any other of ours
+        │   │   └── UpstreamModelUnknown
         │   ├── WorkflowNotFound
         │   └── HostedNotFound      the provider has no such session or thread
         ├── UpstreamMoved           its address answers with a redirect that is not followed
@@ -217,11 +219,16 @@ class Draining(Unavailable):
 
 
 class UpstreamError(ChatorchError):
-    """The model's provider failed. `retryable` says whether the same request may succeed later."""
+    """The model's provider failed. `retryable` says whether the same request may succeed later.
+
+    `refuses_message`: whether it is what was said that is refused, so that a later turn that says it again would be
+    refused as well.
+    """
 
     code = "upstream_error"
     default_detail = "The model's provider answered with an error."
     retryable: ClassVar[bool] = True
+    refuses_message: ClassVar[bool] = False
 
     def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
@@ -251,10 +258,23 @@ class ChatKitDomainNotAllowed(UpstreamAuthFailed):
 
 
 class UpstreamRejected(UpstreamError):
-    """The provider refuses this very request (an unknown model, say). Its code is `upstream_error`."""
+    """The provider refuses this very request: a filter, or too long, say."""
 
+    code = "upstream_rejected"
     default_detail = "The model's provider refused the request."
     retryable = False
+    refuses_message = True
+
+
+class UpstreamUnusable(UpstreamRejected):
+    """It refuses whatever is asked (no credit, a wrong path), so nothing is wrong with the message."""
+
+    default_detail = "The model's provider takes no request of ours; see OPENAI_BASE_URL, and the account."
+    refuses_message = False
+
+
+class UpstreamModelUnknown(UpstreamUnusable):
+    default_detail = "The model's provider does not know the model; see CHATORCH_MODEL and OPENAI_BASE_URL."
 
 
 class WorkflowNotFound(UpstreamRejected):

@@ -9,7 +9,11 @@ from chatorch.domain.model.errors import (
     RunUnsettled,
     StoreUnavailable,
     ThreadBusy,
+    UpstreamError,
+    UpstreamModelUnknown,
     UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamUnusable,
 )
 
 
@@ -35,3 +39,12 @@ def test_an_error_carries_what_a_client_needs_to_go_on():
     assert StoreUnavailable(retry_after=3).retry_after == 3
     assert UpstreamRateLimited(retry_after=7).retry_after == 7
     assert InvalidField("messages.0.content", "is too long").detail == "messages.0.content: is too long"
+
+
+def test_a_message_is_to_blame_only_where_the_provider_refuses_what_was_said():
+    upstream = {kind: kind.refuses_message for kind in all_errors() if issubclass(kind, UpstreamError)}
+    assert upstream[UpstreamRejected]
+    assert not upstream[UpstreamUnusable]
+    assert not upstream[UpstreamModelUnknown]
+    assert not any(refused for kind, refused in upstream.items() if not issubclass(kind, UpstreamRejected))
+    assert UpstreamModelUnknown.code == UpstreamRejected.code == "upstream_rejected"
