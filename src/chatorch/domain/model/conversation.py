@@ -29,6 +29,15 @@ _UNSHOWN = re.compile(
 _STRAY_TAGS = re.compile("(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff\U000e0020-\U000e007f])[\U000e0020-\U000e007f]+")
 """Tags that name no flag are hidden text."""
 
+_UNSEEN = frozenset(
+    # Braille without a dot; what joins graphemes; Hangul and Khmer letters that only fill a place
+    "\u2800\u034f\u115f\u1160\u3164\uffa0\u17b4\u17b5"
+    # What chooses a variant of the character before it
+    + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+_SEEN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+"""Format characters that have a shape: number signs and the like (Unicode: Prepended_Concatenation_Mark)."""
+
 JsonObject = Mapping[str, Any]
 
 
@@ -101,6 +110,22 @@ class NewMessage:
     timestamp: str | None = None
     metadata: JsonObject = field(default_factory=dict)
     note: JsonObject | None = None
+
+
+def blank(text: str) -> bool:
+    """Whether nothing of it can be seen: white space, control and format characters, or none at all.
+
+    By Unicode's categories Z, Cc and Cf, and what else it counts as ignorable by default. A format character within a
+    text (a joiner in an emoji, or between letters) leaves the text visible.
+    """
+    return all(_unseen(character) for character in text)
+
+
+def _unseen(character: str) -> bool:
+    if character in _UNSEEN:
+        return True
+    category = unicodedata.category(character)
+    return category[0] == "Z" or category == "Cc" or (category == "Cf" and character not in _SEEN)
 
 
 def title_from(content: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chatorch.domain.model.conversation import NewMessage, Role
+from chatorch.domain.model.conversation import NewMessage, Role, blank
 from chatorch.domain.model.errors import (
     GuestThread,
     InsufficientScope,
@@ -49,6 +49,8 @@ class ChatPolicy:
             if not 1 <= len(message.content) <= self.max_content_chars:
                 problem = f"must be 1 to {self.max_content_chars} characters"
                 raise InvalidField(f"messages.{index}.content", problem)
+            if blank(message.content):
+                raise InvalidField(f"messages.{index}.content", "must not be blank")
             if not self._role_allowed(message.role, opens_thread=opens_thread):
                 raise RoleNotAllowed(f"messages.{index}.role: {message.role} is not allowed here")
         if messages[-1].role is not Role.USER:

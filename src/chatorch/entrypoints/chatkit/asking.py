@@ -3,7 +3,7 @@
 import msgspec
 from chatkit.types import UserMessageItem
 
-from chatorch.domain.model.conversation import ThreadId, title_from
+from chatorch.domain.model.conversation import ThreadId, blank, title_from
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.services.commands import Allotted, StartChat
 from chatorch.entrypoints.chatkit.items import new_message
@@ -14,7 +14,7 @@ INPUT = "params.input"
 
 def chat_of(message: UserMessageItem, thread_id: ThreadId | None, allotted: Allotted) -> StartChat:
     """Raises `InvalidField`."""
-    if not text_of(message):
+    if blank(text_of(message)):
         raise InvalidField(f"{INPUT}.content", "must have a text")
     beside = message.model_dump(mode="json", exclude={"content": {"__all__": {"text"}}, "quoted_text": True})
     if len(msgspec.json.encode(beside)) > MAX_METADATA_BYTES:

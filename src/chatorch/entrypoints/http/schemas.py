@@ -61,7 +61,7 @@ class Described(BaseModel):
 
 
 class ChatMessageIn(Strict):
-    """`content` has an upper limit too, `CHATORCH_MAX_CONTENT_CHARS`; the domain knows it."""
+    """`content` must not be blank, and has an upper limit, `CHATORCH_MAX_CONTENT_CHARS`; the domain knows of both."""
 
     role: Role
     content: Annotated[str, Field(min_length=1)]

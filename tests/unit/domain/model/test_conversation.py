@@ -1,4 +1,4 @@
-"""A thread's first title, and the guess at tokens."""
+"""A thread's first title, what is blank, and the guess at tokens."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatorch.domain.model.conversation import MAX_TITLE_CHARS, estimate_tokens, title_from
+from chatorch.domain.model.conversation import MAX_TITLE_CHARS, blank, estimate_tokens, title_from
 from chatorch.domain.model.graphemes import graphemes
 
 
@@ -101,3 +101,47 @@ def test_a_title_is_always_one_line_that_is_short_enough(content: str):
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("🔑🔑", 2), ("\ud800", 1)])
 def test_tokens_are_guessed_from_bytes(text: str, tokens: int):
     assert estimate_tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n\t\r\v\f ",
+        "\u00a0\u2003\u3000\u202f\u205f\u1680",
+        "\u2028\u2029\x85",
+        "\u200b\u200c\u200d\u2060\ufeff\u180e",
+        "\u00ad",
+        "\u202e \u2066\u2069",
+        "\x01\x1b\x7f",
+        "\U000e0067\U000e007f",
+        "\ufe0f\U000e0100",
+        "\u2800\u3164\u115f\u1160\uffa0",
+        "\u034f",
+        " " * 5000 + "\u200b",
+    ],
+)
+def test_a_text_of_which_nothing_can_be_seen_is_blank(text: str):
+    assert blank(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".",
+        " \n x",
+        "\u200b\u200b0",
+        "👨\u200d👩\u200d👧",
+        "❤\ufe0f",
+        "🏴\U000e0067\U000e0062\U000e007f",
+        "می\u200cخواهم",
+        "\u0301",
+        "\u06dd",
+        "\u0600",
+        "\ufffd",
+        "한",
+        "⠁",
+    ],
+)
+def test_a_text_with_anything_to_see_is_not(text: str):
+    assert not blank(text)

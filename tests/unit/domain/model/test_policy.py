@@ -56,6 +56,14 @@ def test_a_message_of_another_length_is_named_and_not_repeated(content: str):
     assert "xxx" not in refusal.value.detail
 
 
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("content", [" ", "\n\t\r\n", "\u200b\u2060", "\u3164"])
+def test_a_blank_message_is_named(content: str, role: Role):
+    with pytest.raises(InvalidField) as refusal:
+        POLICY.check_messages(said(QUESTION, (role, content), QUESTION), opens_thread=True)
+    assert (refusal.value.field, refusal.value.problem) == ("messages.1.content", "must not be blank")
+
+
 @pytest.mark.parametrize("count", [0, 4])
 def test_too_few_or_too_many_messages_are_refused(count: int):
     with pytest.raises(InvalidField, match="1 to 3"):
