@@ -76,8 +76,14 @@ async def test_in_a_thread_they_are_appended_and_the_model_sees_what_was_said(
     second = await ask(alice, "Two", "Three", thread_id=first["thread_id"])
     assert second["thread_id"] == first["thread_id"]
     assert prompt_of(api) == [
-        (Role.USER, "One"), (Role.ASSISTANT, "Hello world"), (Role.USER, "Two"), (Role.USER, "Three"),
+        (Role.USER, "One"), (Role.ASSISTANT, "Hello world"), (Role.USER, "Two\n\nThree"),
     ]  # fmt: skip
+
+
+async def test_what_openai_is_known_to_take_goes_out_as_it_was_said(apis: Apis) -> None:
+    api = await apis.start(openai_base_url="https://api.openai.com/v1")
+    await ask(await api.user("alice"), "Two", "Three")
+    assert prompt_of(api) == [(Role.USER, "Two"), (Role.USER, "Three")]
 
 
 async def test_the_model_sees_no_more_than_the_context_window_and_always_the_question(apis: Apis) -> None:
@@ -94,7 +100,19 @@ async def test_the_operators_system_prompt_always_comes_first(apis: Apis) -> Non
     api = await apis.start(system_prompt="Be brief.", context_chars=5)
     alice = await api.user("alice")
     await alice.post(CHAT, json={"messages": [message("system", "Be."), message("user", "A")]})
-    assert prompt_of(api) == [(Role.SYSTEM, "Be brief."), (Role.SYSTEM, "Be."), (Role.USER, "A")]
+    assert prompt_of(api) == [(Role.SYSTEM, "Be brief.\n\nBe."), (Role.USER, "A")]
+
+
+async def test_a_clients_system_message_stays_when_the_history_outgrows_the_window(apis: Apis) -> None:
+    api = await apis.start(context_chars=30)
+    alice = await api.user("alice")
+    opening = [message("system", "Be odd."), message("user", "One")]
+    thread = (await alice.post(CHAT, json={"messages": opening})).json()["thread_id"]
+    for text in ("Two", "Three"):
+        await ask(alice, text, thread_id=thread)
+    assert prompt_of(api) == [
+        (Role.SYSTEM, "Be odd."), (Role.USER, "Two"), (Role.ASSISTANT, "Hello world"), (Role.USER, "Three"),
+    ]  # fmt: skip
 
 
 # -- what is taken ---------------------------------------------------------------------------------------------------

@@ -209,6 +209,7 @@ class Container(containers.DeclarativeContainer):
             ContextWindow,
             max_chars=settings.provided.context_chars,
             system_prompt=settings.provided.system_prompt,
+            takes_neighbours=settings.provided.takes_neighbours,
         ),
         max_live_runs=settings.provided.max_live_runs_per_user,
     )

@@ -180,6 +180,11 @@ class Settings(BaseSettings):
         return self.openai_api_key is None and self.openai_base_url is None
 
     @property
+    def takes_neighbours(self) -> bool:
+        """Whether the provider is known to take several messages of one role in a row: OpenAI itself, or none."""
+        return self.openai_base_url is None or urlsplit(self.openai_base_url).hostname == "api.openai.com"
+
+    @property
     def chatkit_missing(self) -> str | None:
         """The setting without which there is no hosted ChatKit."""
         if self.openai_api_key is None:

@@ -53,7 +53,8 @@ class OpenedRun:
     """`joined`: an earlier request with the same idempotency key opened it, and nothing was written now.
 
     `history` is empty then; else the thread's newest messages that are not superseded, oldest first, up to and with
-    the user's message: at least that one, and at least all that fit into `history_chars`.
+    the user's message: at least that one, and at least all that may go out (`chatorch.domain.model.context`) and fit
+    into `history_chars`. Where older ones are left out, the system messages that the thread begins with are not.
     """
 
     run: Run

@@ -155,3 +155,19 @@ def test_an_unknown_setting_is_told_with_the_closest_one(monkeypatch, tmp_path):
         "CHATORCH_SECRET_KEY: is no setting; did you mean SECRET_KEY?",
         "CHATORCH_XYZZY: is no setting",
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        (None, True),
+        ("https://api.openai.com/v1", True),
+        ("https://API.openai.com:443/v1/", True),
+        ("https://api.openai.com.example/v1", False),
+        ("https://example.openai.azure.com/openai/v1", False),
+        ("http://localhost:11434/v1", False),
+        ("https://openrouter.ai/api/v1?x=api.openai.com", False),
+    ],
+)
+def test_only_openai_is_known_to_take_neighbours_of_one_role(url: str | None, known: bool):
+    assert Settings(secret_key=SECRET, openai_base_url=url).takes_neighbours is known

@@ -2,8 +2,10 @@
 
 from copy import deepcopy
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from chatorch.adapters.memory.state import MessageRecord, RunRecord, State, ThreadRecord, UsedKey
+from chatorch.domain.model.context import fitting, going_out
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -132,9 +134,9 @@ def append(
 
 
 def _newest(messages: list[Message], max_chars: int) -> tuple[Message, ...]:
-    """The last message, and those before it that fit into `max_chars` with it."""
-    begin, left = len(messages) - 1, max_chars - len(messages[-1].content)
-    while begin > 0 and len(messages[begin - 1].content) <= left:
-        begin -= 1
-        left -= len(messages[begin].content)
-    return tuple(messages[begin:])
+    """The last message, and those that go out and fit with it; and the system messages that stand before all others."""
+    kept, left_out = fitting(going_out(reversed(messages)), max_chars)
+    if left_out is not None:
+        older = messages[: messages.index(left_out) + 1]
+        kept = [*takewhile(lambda message: message.role is Role.SYSTEM, older), *kept]
+    return tuple(kept)

@@ -1,10 +1,13 @@
 """A thread's history as the model may see it."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import Connection, bindparam, func, not_, select
 
 from chatorch.adapters.sql.rows import SELECT_MESSAGE, to_message
 from chatorch.adapters.sql.tables import messages
-from chatorch.domain.model.conversation import Message, ThreadId
+from chatorch.domain.model.context import fitting, going_out
+from chatorch.domain.model.conversation import Message, Role, ThreadId
 
 _CHUNK = 64
 
@@ -17,6 +20,23 @@ _OLDER = (
     .order_by(messages.c.position.desc())
     .limit(_CHUNK)
 )
+_BEGINS = (
+    select(messages.c.position)
+    .where(
+        messages.c.thread_id == bindparam("thread_id"),
+        not_(messages.c.superseded),
+        messages.c.role != Role.SYSTEM.value,
+    )
+    .order_by(messages.c.position)
+    .limit(1)
+    .scalar_subquery()
+)
+_OPENING = SELECT_MESSAGE.where(
+    messages.c.thread_id == bindparam("thread_id"),
+    messages.c.position <= bindparam("upto"),
+    messages.c.position < _BEGINS,
+    not_(messages.c.superseded),
+).order_by(messages.c.position)
 _LAST_POSITION = select(func.max(messages.c.position)).where(messages.c.thread_id == bindparam("thread_id"))
 
 
@@ -26,18 +46,22 @@ def last_position(connection: Connection, thread_id: ThreadId) -> int:
 
 
 def read_history(connection: Connection, thread_id: ThreadId, upto: int, max_chars: int) -> tuple[Message, ...]:
-    """The messages up to a position that fit into `max_chars` code points, oldest first; the newest in any case.
+    """Of the messages up to a position those that go out and fit into `max_chars` code points, oldest first.
 
-    Read from the newest back in chunks, so that it costs what it returns and not what the thread holds.
+    The newest in any case, and the system messages at the thread's beginning. Read from the newest back in chunks, so
+    that it costs what it returns and not what the thread holds.
     """
-    newest_first: list[Message] = []
+    kept, left_out = fitting(going_out(_newest_first(connection, thread_id, upto)), max_chars)
+    if left_out is not None:
+        asked = {"thread_id": thread_id, "upto": left_out.position}
+        kept = [*map(to_message, connection.execute(_OPENING, asked)), *kept]
+    return tuple(kept)
+
+
+def _newest_first(connection: Connection, thread_id: ThreadId, upto: int) -> Iterator[Message]:
     while True:
         rows = connection.execute(_OLDER, {"thread_id": thread_id, "upto": upto}).all()
-        for row in rows:
-            max_chars -= len(row.content)
-            if newest_first and max_chars < 0:
-                return tuple(reversed(newest_first))
-            newest_first.append(to_message(row))
+        yield from map(to_message, rows)
         if len(rows) < _CHUNK:
-            return tuple(reversed(newest_first))
+            return
         upto = rows[-1].position - 1

@@ -1,9 +1,22 @@
-"""Which messages the model gets to see."""
+"""Which messages the model gets to see, and in what form.
 
-from collections.abc import Sequence
+What goes out is acceptable to a provider that insists on all of this, whatever happened before: at most one system
+message, and that first; then a message of the user's; user and assistant in turn; nothing blank; the user's message
+that is to be answered last, and whole.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, takewhile
+from operator import attrgetter
 
-from chatorch.domain.model.conversation import Message, Role
+from chatorch.domain.model.conversation import Message, Role, blank, refused
+
+BETWEEN = "\n\n"
+"""What stands between messages that go out as one."""
+
+REFUSALS = 2
+"""In how many refused prompts a message may have stood, before it counts as the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,27 +25,96 @@ class PromptMessage:
     content: str
 
 
+def going_out(newest_first: Iterable[Message]) -> Iterator[Message]:
+    """Those of a thread's messages that may go out, in the same order. The newest may, whatever it is.
+
+    Not what is blank, and not what the provider refused. Nor what stood before two that it refused, without an answer
+    since: it may be the reason, and would keep the thread from ever being answered again. What was answered once is
+    acceptable; a system message is not left out unasked, since it may hold a rule that the others need.
+    """
+    refusals = 0
+    for number, message in enumerate(newest_first):
+        if number and refused(message):
+            refusals += 1
+        elif not number or (message.role is Role.SYSTEM and not blank(message.content)):
+            yield message
+        elif not blank(message.content):
+            if _answers(message):
+                refusals = 0
+            if refusals < REFUSALS:
+                yield message
+
+
+def fitting(newest_first: Iterable[Message], max_chars: int) -> tuple[list[Message], Message | None]:
+    """Those that fit into `max_chars` code points, oldest first, and the first that does not.
+
+    The newest fits in any case.
+    """
+    kept: list[Message] = []
+    for message in newest_first:
+        max_chars -= len(message.content)
+        if kept and max_chars < 0:
+            return kept[::-1], message
+        kept.append(message)
+    return kept[::-1], None
+
+
 @dataclass(frozen=True, slots=True)
 class ContextWindow:
     """The operator's system prompt, then the newest messages that fit into `max_chars` code points.
 
-    No message is ever cut, none is left out between two that are in, and the newest is always in, however long.
-    The system prompt does not count against the limit.
+    No message is ever cut, none that may go out is left out between two that are in, and the newest is always in,
+    however long. The system messages that the thread begins with stay in, as long as they fit beside the newest. The
+    system prompt does not count against the limit, nor does what stands between messages that are joined.
+
+    `takes_neighbours`: the provider is known to take several messages of one role in a row, so they are not joined.
     """
 
     max_chars: int
     system_prompt: str | None = None
+    takes_neighbours: bool = False
 
     def select(self, messages: Sequence[Message]) -> tuple[PromptMessage, ...]:
-        """`messages` are the thread's, oldest first, the user's message to answer last."""
-        chosen: list[PromptMessage] = []
-        left = self.max_chars
-        for message in reversed(messages):
-            left -= len(message.content)
-            if chosen and left < 0:
+        """`messages` are the thread's, oldest first, the user's message to answer last.
+
+        Older ones may be missing, but for the system messages that the thread begins with.
+        """
+        opening = list(takewhile(_is_system, messages))
+        rules = self._rules(opening, len(messages[-1].content))
+        left = self.max_chars - sum(len(rule.content) for rule in rules)
+        chosen, _ = fitting(going_out(reversed(messages[len(opening) :])), left)
+        rules += filter(_is_system, chosen)
+        said = [PromptMessage(message.role, message.content) for message in chosen if not _is_system(message)]
+        begin = next(place for place, message in enumerate(said) if message.role is Role.USER)
+        turns = said[begin:] if self.takes_neighbours else _joined(said[begin:])
+        system = [rule.content for rule in rules]
+        if self.system_prompt and not blank(self.system_prompt):
+            system.insert(0, self.system_prompt)
+        return (*([PromptMessage(Role.SYSTEM, BETWEEN.join(system))] if system else []), *turns)
+
+    def _rules(self, opening: Sequence[Message], newest_chars: int) -> list[Message]:
+        """Those of the system messages at the thread's beginning that fit, the first of them first."""
+        left = self.max_chars - newest_chars
+        rules: list[Message] = []
+        for rule in opening:
+            left -= len(rule.content)
+            if left < 0:
                 break
-            if message.content:
-                chosen.append(PromptMessage(message.role, message.content))
-        if self.system_prompt:
-            chosen.append(PromptMessage(Role.SYSTEM, self.system_prompt))
-        return tuple(reversed(chosen))
+            if not blank(rule.content):
+                rules.append(rule)
+        return rules
+
+
+def _is_system(message: Message) -> bool:
+    return message.role is Role.SYSTEM
+
+
+def _answers(message: Message) -> bool:
+    """Whether a model wrote it: so all that stood before it was taken. Not what a client says that one wrote."""
+    return message.role is Role.ASSISTANT and message.run_id is not None
+
+
+def _joined(messages: Iterable[PromptMessage]) -> list[PromptMessage]:
+    """Neighbours of one role as one message."""
+    turns = groupby(messages, attrgetter("role"))
+    return [PromptMessage(role, BETWEEN.join(message.content for message in said)) for role, said in turns]

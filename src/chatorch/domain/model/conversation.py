@@ -48,7 +48,10 @@ class Role(StrEnum):
 
 
 class MessageStatus(StrEnum):
-    """`streaming` while a run writes it; `incomplete` when the run ended before the model did."""
+    """`streaming` while a run writes it; `incomplete` when the run ended before the model did.
+
+    A message of the user's is `incomplete` while the provider's refusal of it stands.
+    """
 
     STREAMING = "streaming"
     COMPLETE = "complete"
@@ -110,6 +113,11 @@ class NewMessage:
     timestamp: str | None = None
     metadata: JsonObject = field(default_factory=dict)
     note: JsonObject | None = None
+
+
+def refused(message: Message) -> bool:
+    """Whether the provider refused this message of the user's, without a word; a retry of its run takes that back."""
+    return message.role is Role.USER and message.status is MessageStatus.INCOMPLETE
 
 
 def blank(text: str) -> bool:
