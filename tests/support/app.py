@@ -23,6 +23,7 @@ from tests.support.fakes import FakeClock, ScriptedChatModel
 ALICE = Principal(UserId("usr_alice"), "alice", frozenset({Scope.CHAT}))
 BOB = Principal(UserId("usr_bob"), "bob", frozenset({Scope.CHAT}))
 GUEST = Principal(UserId("gst_1"), "guest", frozenset({Scope.CHAT}), guest=True)
+WINDOW = ContextWindow(10_000, "Be brief.")
 
 
 class RecordingTelemetry(RunTelemetry):
@@ -59,6 +60,7 @@ class Chat:
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: FakeClock = field(default_factory=FakeClock)
     policy: ChatPolicy = field(default_factory=lambda: ChatPolicy("a-model"))
+    context: ContextWindow = WINDOW
     grace_s: float = 30.0
     max_live_runs: int = 8
     max_answer_chars: int = 1_000_000
@@ -88,7 +90,7 @@ class Chat:
             clock=self.clock,
             ids=TimeOrderedIds(),
             policy=self.policy,
-            context=ContextWindow(10_000, "Be brief."),
+            context=self.context,
             max_live_runs=self.max_live_runs,
         )
         self.conversations = Conversations(

@@ -81,6 +81,7 @@ class RunStore(Protocol):
     async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
         """Opens a run for the same user message as `retry_of`; all messages and items after that one become superseded.
 
+        The user message becomes complete, where it was refused.
         Raises like `open_run`, and `RunSuperseded` where the user message itself has left the history.
         """
         ...
@@ -120,7 +121,10 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended; `seq` is the terminal event's. `retry_after` is not kept. Durations in milliseconds."""
+    """How a run ended; `seq` is the terminal event's. `retry_after` is not kept. Durations in milliseconds.
+
+    `refused`: the provider refused the user's message, without a word of text.
+    """
 
     run_id: RunId
     epoch: int
@@ -134,6 +138,7 @@ class Ending:
     cancel_reason: CancelReason | None = None
     first_piece_ms: int | None = None
     duration_ms: int | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,7 @@ class RunProgress(Protocol):
     async def finish(self, ending: Ending) -> bool:
         """Writes run, message (complete only where completed), thread time and interaction. True if the end is mine.
 
+        A user's message that was refused becomes incomplete (`chatorch.domain.model.conversation.refused`).
         So it is also when an earlier, unanswered attempt of the same epoch has done it. False: somebody else's.
         """
         ...

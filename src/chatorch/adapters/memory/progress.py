@@ -6,8 +6,8 @@ from datetime import datetime
 from types import MappingProxyType
 
 from chatorch.adapters.memory.state import State
-from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.run import TAKEOVER_GAP, RunStatus, position_after
+from chatorch.domain.model.conversation import MessageStatus, RunId
+from chatorch.domain.model.run import TAKEOVER_GAP, Run, RunStatus, position_after
 from chatorch.ports.runs import Checkpoint, Ending, LiveRun, RunProgress, Standing
 
 
@@ -52,7 +52,14 @@ class MemoryRunProgress(RunProgress):
                 first_piece_ms=ending.first_piece_ms,
                 duration_ms=ending.duration_ms,
             )
+            if ending.refused:
+                self._mark(ended)
         return True
+
+    def _mark(self, run: Run) -> None:
+        question = self._state.threads[run.thread_id].find(run.user_message_id)
+        if question is not None:
+            question.message = replace(question.message, status=MessageStatus.INCOMPLETE)
 
     async def live_runs(self) -> Sequence[LiveRun]:
         self._state.require_available()

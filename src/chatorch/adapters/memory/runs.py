@@ -1,6 +1,7 @@
 """Runs in memory, as clients ask for them."""
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -61,6 +62,7 @@ class MemoryRunStore(RunStore):
         if question.superseded:
             raise RunSuperseded
         self._require_room(new, record)
+        question.message = replace(question.message, status=MessageStatus.COMPLETE)
         record.supersede_after(question.message.position)
         return self._open(new, record, message_id)
 

@@ -19,11 +19,12 @@ _ADD_NOTES = insert(message_notes)
 _RETRIED = select(runs.c.thread_id, runs.c.user_message_id).where(
     runs.c.id == bindparam("run_id"), runs.c.owner_id == bindparam("owner_id")
 )
-_QUESTION = select(messages.c.position, messages.c.superseded).where(
+_QUESTION = select(messages.c.position, messages.c.superseded, messages.c.status).where(
     messages.c.id == bindparam("message_id"),
     messages.c.thread_id == bindparam("thread_id"),
     messages.c.role == Role.USER.value,
 )
+_ACCEPT = update(messages).where(messages.c.id == bindparam("message_id")).values(status=MessageStatus.COMPLETE.value)
 _SUPERSEDE = (
     update(messages)
     .where(
@@ -92,6 +93,8 @@ def _answer_again(connection: Connection, new: NewRun, thread_id: ThreadId, mess
         raise RunSuperseded
     _require_room(connection, new, thread_id)
     later = {"of_thread": thread_id, "from_position": question.position}
+    if question.status != MessageStatus.COMPLETE.value:
+        connection.execute(_ACCEPT, {"message_id": message_id})
     connection.execute(_SUPERSEDE, later)
     connection.execute(_SUPERSEDE_ITEMS, later)
     touch_threads(connection, [thread_id], new.now)

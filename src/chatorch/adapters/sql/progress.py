@@ -49,14 +49,17 @@ _END = (
     update(runs)
     .where(runs.c.id == bindparam("run_id"), runs.c.epoch == bindparam("of_epoch"), LIVE)
     .returning(
-        runs.c.id, runs.c.thread_id, runs.c.message_id, runs.c.owner_id, runs.c.model, runs.c.created_at,
-        runs.c.guest_label,
+        runs.c.id, runs.c.thread_id, runs.c.user_message_id, runs.c.message_id, runs.c.owner_id, runs.c.model,
+        runs.c.created_at, runs.c.guest_label,
     )
 )  # fmt: skip
 _END_MESSAGE = (
     update(messages)
     .where(messages.c.id == bindparam("message_id"))
     .values(content=bindparam("text"), status=bindparam("new_status"))
+)
+_MARK_REFUSED = (
+    update(messages).where(messages.c.id == bindparam("message_id")).values(status=MessageStatus.INCOMPLETE.value)
 )
 _EPOCH_AND_STATUS = select(runs.c.epoch, runs.c.status).where(runs.c.id == bindparam("run_id"))
 _LIVE_RUNS = select(runs.c.id, runs.c.epoch, runs.c.heartbeat).where(LIVE)
@@ -134,6 +137,8 @@ def _finish(connection: Connection, ending: Ending) -> bool:
     complete = ending.status is RunStatus.COMPLETED
     status = MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE
     connection.execute(_END_MESSAGE, {"message_id": row.message_id, "text": ending.text, "new_status": status.value})
+    if ending.refused:
+        connection.execute(_MARK_REFUSED, {"message_id": row.user_message_id})
     touch_threads(connection, [ThreadId(row.thread_id)], ending.finished_at)
     connection.execute(_ADD_INTERACTIONS, interaction_values(_interaction(row, ending)))
     return True

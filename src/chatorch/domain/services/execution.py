@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import aclosing
 
-from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
+from chatorch.domain.model.conversation import Usage, UsageSource, blank, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, UpstreamError, UpstreamInvalid
 from chatorch.domain.model.run import (
     CancelReason,
@@ -26,6 +26,8 @@ from chatorch.ports.telemetry import RunTelemetry
 
 MAX_BACKOFF_S = 2.0
 MAX_UNEXPECTED = 10
+FILTERED = "content_filter"
+"""The finish reason of a provider that refuses a message, and does not call it an error."""
 
 
 class Execution:
@@ -62,6 +64,7 @@ class Execution:
         self._telemetry = telemetry
         self._stopped: CancelReason | None = None
         self._lost = False
+        self._refused = False
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
         self._began = clock.monotonic()
@@ -106,6 +109,7 @@ class Execution:
             return self._broken_off(error)
         finally:
             self.finishing_since = self._clock.monotonic()
+        self._refused = finish.reason == FILTERED
         usage = finish.usage or self._estimated_usage()
         return RunCompleted(self._end_seq(), self.run.message_id, finish.reason, usage)
 
@@ -134,6 +138,7 @@ class Execution:
         if self._scope is not None and self._scope.expired():
             return RunCancelled(self._end_seq(), self._stopped or CancelReason.USER)
         if isinstance(error, UpstreamError):
+            self._refused = error.refuses_message
             return RunFailed(self._end_seq(), error.code, error.detail, error.retryable, error.retry_after)
         self._telemetry.failed("a run", error)
         return RunFailed(self._end_seq(), ChatorchError.code, ChatorchError.default_detail, retryable=True)
@@ -212,6 +217,7 @@ class Execution:
             cancel_reason=cancelled,
             first_piece_ms=self._milliseconds_to(self._first_piece_at),
             duration_ms=self._milliseconds_to(self._clock.monotonic()),
+            refused=self._refused and blank(text),
         )
 
     # -- facts -----------------------------------------------------------------------------------------------------

@@ -152,6 +152,8 @@ class ThreadOut(Described):
 
 
 class MessageOut(Described):
+    """A message of the user's is `incomplete` where the provider refused it: it is not sent again, but by a retry."""
+
     id: str
     role: Role
     content: str
