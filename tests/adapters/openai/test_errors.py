@@ -18,10 +18,12 @@ from chatorch.domain.model.errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,
+    UpstreamModelUnknown,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
+    UpstreamUnusable,
 )
 
 REQUEST = httpx2.Request("POST", "http://user:pass@example.test/")
@@ -33,9 +35,11 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     [
         (400, UpstreamRejected),
         (401, UpstreamAuthFailed),
-        (402, UpstreamRejected),
+        (402, UpstreamUnusable),
         (403, UpstreamAuthFailed),
-        (404, UpstreamRejected),
+        (404, UpstreamModelUnknown),
+        (405, UpstreamUnusable),
+        (407, UpstreamUnusable),
         (408, UpstreamTimeout),
         (409, UpstreamError),
         (413, UpstreamRejected),
@@ -51,7 +55,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def test_every_status_means_one_error(status: int, kind: type[UpstreamError]) -> None:
     failure = failure_of_status(status)
     assert type(failure) is kind
-    assert failure.retryable is (kind not in (UpstreamRejected, UpstreamAuthFailed))
+    assert failure.retryable is not issubclass(kind, UpstreamRejected | UpstreamAuthFailed)
+    assert failure.refuses_message is (kind is UpstreamRejected)
     response = httpx2.Response(status, request=REQUEST, headers={"retry-after": "7"}, text="the body")
     of_sdk = failure_of(openai.APIStatusError("the body", response=response, body="the body"))
     assert type(of_sdk) is kind

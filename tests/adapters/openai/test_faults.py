@@ -12,8 +12,8 @@ from chatorch.domain.model.errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,
+    UpstreamModelUnknown,
     UpstreamRateLimited,
-    UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
@@ -249,7 +249,7 @@ async def test_a_provider_that_hangs_up_before_it_answers_is_tried_again(
     assert (await listen(new_model(max_retries=1), prompt(name))).text == "Hello, world"
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, UpstreamAuthFailed), (404, UpstreamRejected)])
+@pytest.mark.parametrize(("status", "kind"), [(401, UpstreamAuthFailed), (404, UpstreamModelUnknown)])
 async def test_a_final_refusal_is_not_tried_again(
     new_model: NewModel, upstream: Upstream, status: int, kind: type[UpstreamError]
 ) -> None:

@@ -14,6 +14,7 @@ from chatorch.domain.model.conversation import Role
 from chatorch.domain.model.errors import (
     UpstreamAuthFailed,
     UpstreamError,
+    UpstreamModelUnknown,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
@@ -85,7 +86,7 @@ async def test_only_openai_itself_is_told_the_user_unless_asked_for(router: resp
         (400, 1, UpstreamRejected),
         (401, 1, UpstreamAuthFailed),
         (403, 1, UpstreamAuthFailed),
-        (404, 1, UpstreamRejected),
+        (404, 1, UpstreamModelUnknown),
         (408, 3, UpstreamTimeout),
         (422, 1, UpstreamRejected),
         (429, 3, UpstreamRateLimited),

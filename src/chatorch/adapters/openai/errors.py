@@ -17,11 +17,13 @@ from chatorch.domain.model.errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,
+    UpstreamModelUnknown,
     UpstreamMoved,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
+    UpstreamUnusable,
 )
 
 LIBRARY_ERRORS = (
@@ -41,8 +43,12 @@ _CODES: tuple[tuple[tuple[str, ...], int], ...] = (
     (("overloaded", "unavailable"), 503),
     (("timeout", "timed_out"), 504),
     (("server_error", "internal"), 500),
-    (("invalid_request", "context_length_exceeded", "not_found"), 400),
+    (("not_found",), 404),
+    (("invalid_request", "context_length_exceeded"), 400),
 )
+
+_OF_THE_ADDRESS = frozenset({402, 405, 406, 407, 410, 411, 415, 421, 426, 431})
+"""No credit, a wrong path, a proxy between: nothing that another message would change."""
 
 
 def failure_of(error: BaseException) -> UpstreamError:
@@ -75,7 +81,9 @@ def failure_of_status(status: int, headers: Mapping[str, str] | None = None) -> 
         case 502 | 503:
             return UpstreamUnavailable(detail, retry_after=retry_after)
         case 404:
-            return UpstreamRejected(f"{detail} Is the model's name right, and OPENAI_BASE_URL?")
+            return UpstreamModelUnknown(f"{detail} Is the model's name right, and OPENAI_BASE_URL?")
+        case _ if status in _OF_THE_ADDRESS:
+            return UpstreamUnusable(f"{detail} It takes no request of ours; see OPENAI_BASE_URL, and the account.")
         case _ if 300 <= status < 400:
             return UpstreamMoved(f"{detail} A redirect like this is not followed; see OPENAI_BASE_URL.")
         case _ if status >= 500 or status == 409:
