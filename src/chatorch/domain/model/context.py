@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby, takewhile
 from operator import attrgetter
 
-from chatorch.domain.model.conversation import Message, Role, blank, refused
+from chatorch.domain.model.conversation import Message, Role, refused
+from chatorch.domain.model.text import blank
 
 BETWEEN = "\n\n"
 """What stands between messages that go out as one."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chatorch.domain.model.conversation import NewMessage, Role, blank
+from chatorch.domain.model.conversation import NewMessage, Role
 from chatorch.domain.model.errors import (
     GuestThread,
     InsufficientScope,
@@ -13,6 +13,7 @@ from chatorch.domain.model.errors import (
     UserMismatch,
 )
 from chatorch.domain.model.identity import Principal, Scope
+from chatorch.domain.model.text import blank
 
 ANY_MODEL = "*"
 

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import aclosing
 
-from chatorch.domain.model.conversation import Usage, UsageSource, blank, estimate_tokens
+from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, UpstreamError, UpstreamInvalid
 from chatorch.domain.model.run import (
     CancelReason,
@@ -18,6 +18,7 @@ from chatorch.domain.model.run import (
     position_after,
     started_event,
 )
+from chatorch.domain.model.text import blank
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import Ending, RunProgress

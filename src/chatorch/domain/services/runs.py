@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from chatorch.domain.model.context import ContextWindow
-from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId, title_from
+from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import Draining, RunUnsettled
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.live import ClientId, RunBegan
@@ -25,6 +25,7 @@ from chatorch.domain.model.run import (
     position_after,
     started_event,
 )
+from chatorch.domain.model.text import title_from
 from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
 from chatorch.domain.services.executions import Executions
 from chatorch.domain.services.following import Following

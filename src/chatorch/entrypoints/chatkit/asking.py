@@ -3,8 +3,9 @@
 import msgspec
 from chatkit.types import UserMessageItem
 
-from chatorch.domain.model.conversation import ThreadId, blank, title_from
+from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.text import blank, title_from
 from chatorch.domain.services.commands import Allotted, StartChat
 from chatorch.entrypoints.chatkit.items import new_message
 from chatorch.entrypoints.http.schemas import MAX_METADATA_BYTES, MAX_MODEL_CHARS
