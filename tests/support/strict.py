@@ -1,8 +1,9 @@
-"""What the strictest of providers insists on in the messages of a request. Standard library only, as its server is."""
+"""What the strictest of providers insists on in a request. Standard library only, as its server is."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 
 def objection(messages: Sequence[Mapping[str, str]], *, neighbours: bool = False) -> str | None:
@@ -25,6 +26,19 @@ def objection(messages: Sequence[Mapping[str, str]], *, neighbours: bool = False
     if any(_nothing_in(message["content"]) for message in messages):
         return "a blank message"
     return None
+
+
+def refusal(body: Mapping[str, Any], word: str = "", members: Sequence[str] = ()) -> dict[str, Any] | None:
+    """The error object for a request to which there is an `objection`, or with this word, or one of these members."""
+    param, problem = "messages", objection(body["messages"])
+    if problem is None and word and any(word in message["content"] for message in body["messages"]):
+        problem = "a word that is not allowed"
+    for member in members:
+        if member in body:
+            param, problem = member, f"Unrecognized request argument supplied: {member}"
+    if problem is None:
+        return None
+    return {"error": {"message": problem, "type": "invalid_request_error", "param": param, "code": None}}
 
 
 def _nothing_in(content: str) -> bool:

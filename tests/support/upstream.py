@@ -4,7 +4,8 @@ It speaks ``POST /v1/chat/completions``, streamed or not, and knows nothing of o
 (the fixture `upstream`), and give each test models of its own: how a request is answered depends on its model's name.
 
 **By name.** ``mock-N-D`` streams N pieces, D milliseconds apart (0: as one burst), then `finish_reason`, usage where it
-was asked for, `[DONE]`. Not streamed, it answers with the same text after D ms. Any other name answers ``mock-3-0``.
+was asked for, `[DONE]`. Not streamed, it answers with the same text after D ms. Any other name answers ``mock-3-0``;
+``strict-…`` does, if the request is such that the strictest of providers takes it (`tests.support.strict`).
 
 **By script.** A script is a list of steps; what may go wrong is a step too::
 
@@ -40,6 +41,8 @@ Steps of a stream, in the order given; the head (200, ``text/event-stream``, chu
 ``refuses(member, answer)``  first step: a request with this member in its body is answered so (``status(…)``)
 ``bare(data)``               first step: exactly these bytes, head and all, then FIN
 ``stale(how)``               first step: on a connection that was used before, ``reset`` or ``close`` without a byte
+``strict(word, *members)``   first step: 400 for messages that a strict provider does not take, for this word in one of
+                             them, or for one of these members of the request; else what follows
 ===========================  =========================================================================================
 
 Whole answers, instead of a stream: ``status(code, headers, body)``, where ``{authorization}`` in `body` is replaced by
@@ -170,6 +173,10 @@ def bare(data: bytes) -> Step:
 
 def stale(how: str = "reset") -> Step:
     return {"do": "stale", "how": how}
+
+
+def strict(word: str = "", *members: str) -> Step:
+    return {"do": "strict", "word": word, "members": members}
 
 
 def status(code: int, headers: Mapping[str, str] | None = None, body: str = '{"error": {"message": "no"}}') -> Step:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support import upstream as steps
+from tests.support.strict import refusal
 
 RST = struct.pack("ii", 1, 0)
 KEPT = 50_000
@@ -103,7 +104,7 @@ def named_script(request: Request) -> list[Step]:
     script = [steps.tokens(int(count), every), steps.finish()]
     if (request.body.get("stream_options") or {}).get("include_usage"):
         script.append(steps.usage(9, int(count)))
-    return [*script, steps.done()]
+    return [*([steps.strict()] if name == "strict" else []), *script, steps.done()]
 
 
 class Answer:
@@ -213,6 +214,10 @@ class Answer:
     async def do_stale(self, step: Step) -> None:
         if self.request.kept:
             raise Cut(step["how"])
+
+    async def do_strict(self, step: Step) -> None:
+        if refused := refusal(self.request.body, step["word"], step["members"]):
+            await self.do_answer(steps.status(400, body=json.dumps(refused)))
 
     async def do_answer(self, step: Step) -> None:
         body = step["body"].replace("{authorization}", self.request.headers.get("authorization", "")).encode()
