@@ -7,7 +7,7 @@ that is to be answered last, and whole.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from itertools import dropwhile, groupby, islice, takewhile
 from operator import attrgetter
 
 from chatorch.domain.model.conversation import Message, Role, refused
@@ -33,16 +33,16 @@ def going_out(newest_first: Iterable[Message]) -> Iterator[Message]:
     since: it may be the reason, and would keep the thread from ever being answered again. What was answered once is
     acceptable; a system message is not left out unasked, since it may hold a rule that the others need.
     """
+    older = iter(newest_first)
+    yield from islice(older, 1)
     refusals = 0
-    for number, message in enumerate(newest_first):
-        if number and refused(message):
+    for message in older:
+        if refused(message):
             refusals += 1
-        elif not number or (message.role is Role.SYSTEM and not blank(message.content)):
-            yield message
         elif not blank(message.content):
             if _answers(message):
                 refusals = 0
-            if refusals < REFUSALS:
+            if refusals < REFUSALS or message.role is Role.SYSTEM:
                 yield message
 
 
@@ -85,9 +85,8 @@ class ContextWindow:
         left = self.max_chars - sum(len(rule.content) for rule in rules)
         chosen, _ = fitting(going_out(reversed(messages[len(opening) :])), left)
         rules += filter(_is_system, chosen)
-        said = [PromptMessage(message.role, message.content) for message in chosen if not _is_system(message)]
-        begin = next(place for place, message in enumerate(said) if message.role is Role.USER)
-        turns = said[begin:] if self.takes_neighbours else _joined(said[begin:])
+        said = dropwhile(_is_answer, (message for message in chosen if message.role is not Role.SYSTEM))
+        turns = _apart(said) if self.takes_neighbours else _joined(said)
         system = [rule.content for rule in rules]
         if self.system_prompt and not blank(self.system_prompt):
             system.insert(0, self.system_prompt)
@@ -110,12 +109,20 @@ def _is_system(message: Message) -> bool:
     return message.role is Role.SYSTEM
 
 
+def _is_answer(message: Message) -> bool:
+    return message.role is Role.ASSISTANT
+
+
 def _answers(message: Message) -> bool:
     """Whether a model wrote it: so all that stood before it was taken. Not what a client says that one wrote."""
     return message.role is Role.ASSISTANT and message.run_id is not None
 
 
-def _joined(messages: Iterable[PromptMessage]) -> list[PromptMessage]:
+def _apart(messages: Iterable[Message]) -> list[PromptMessage]:
+    return [PromptMessage(message.role, message.content) for message in messages]
+
+
+def _joined(messages: Iterable[Message]) -> list[PromptMessage]:
     """Neighbours of one role as one message."""
     turns = groupby(messages, attrgetter("role"))
     return [PromptMessage(role, BETWEEN.join(message.content for message in said)) for role, said in turns]
