@@ -40,7 +40,6 @@ async def test_a_thread_has_exactly_these_members(alice: httpx.AsyncClient) -> N
         ("word " * 30, "word " * 15 + "…"),
         ("x" * 100, "x" * 79 + "…"),
         ("a\x1b[31mb\u202e", "a[31mb"),
-        ("\u200b", "New chat"),
     ],
 )
 async def test_a_title_is_made_from_the_first_message(alice: httpx.AsyncClient, content: str, title: str) -> None:
