@@ -2,12 +2,13 @@
 
 import pytest
 
+from tests.support import upstream as play
 from tests.support.accounts import sign_up
 from tests.support.provider_cases import DOORS, Trial
 from tests.support.provider_table import CASES
 from tests.support.server import Server
 from tests.support.sizes import size
-from tests.support.sockets import calling
+from tests.support.sockets import Caller, calling
 from tests.support.upstream import Upstream
 from tests.support.ws import doors_of
 
@@ -31,3 +32,24 @@ async def test_what_a_provider_sends_ends_as_it_should(server: Server, upstream:
     assert wrong == []
     assert server.errors[faults:] == [], "what a provider does is no fault of ours"
     assert len(CASES) > 400
+
+
+async def test_what_was_sent_for_nothing_is_counted(server: Server, upstream: Upstream) -> None:
+    words = [
+        play.raw(b"data: null\n\n"),
+        play.raw(b"data: ]\n\n"),
+        play.text("Hi"),
+        play.finish(),
+        play.raw(b"data: {bro\n\n"),
+    ]
+    async with calling(server) as caller:
+        before = await dropped(caller)
+        answer = await (await caller.say("Hi", model=upstream.model(*words), stream=False)).ended()
+        assert answer.json["response"] == "Hi"
+        assert await dropped(caller) == before + 3
+
+
+async def dropped(caller: Caller) -> float:
+    text = (await caller.get("/metrics")).body.decode()
+    [line] = [line for line in text.splitlines() if line.startswith("chatorch_provider_payloads_dropped_total ")]
+    return float(line.split()[1])
