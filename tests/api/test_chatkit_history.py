@@ -4,10 +4,10 @@ import httpx
 import pytest
 
 from chatorch.adapters.system import SystemClock
-from chatorch.domain.model.errors import UpstreamRejected, UpstreamUnavailable
 from chatorch.domain.model.hosted import HostedThread
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
+from chatorch.domain.model.upstream_errors import UpstreamRejected, UpstreamUnavailable
 from tests.support.api import RFC3339_UTC, Api, Apis, problem_of
 from tests.support.chatkit import SETTINGS, FakeChatKit
 

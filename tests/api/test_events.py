@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chatorch.adapters.memory.run_log import SILENCE_S, MemoryRunLog
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import UpstreamTimeout
 from chatorch.entrypoints.http import sse
 from tests.support.api import MODEL, Api, Apis, Frame, ask, frames_of, live_run, problem_of, said
 from tests.support.sizes import size
@@ -103,7 +103,7 @@ async def test_a_live_run_is_replayed_and_then_followed(api: Api, alice: httpx.A
 async def test_who_is_ahead_of_the_text_gets_all_of_it_to_replace_what_it_has(
     api: Api, alice: httpx.AsyncClient
 ) -> None:
-    api.model.then("half", e.UpstreamTimeout())
+    api.model.then("half", UpstreamTimeout())
     await alice.post(CHAT, json=said())
     async with live_run(api, alice, "short") as live:
         progress, clock = api.container.progress(), api.container.clock()
@@ -136,7 +136,7 @@ async def test_what_is_no_position_is_refused(alice: httpx.AsyncClient, position
 
 
 async def test_a_failed_and_a_cancelled_run_can_be_replayed_too(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then("half", e.UpstreamTimeout())
+    api.model.then("half", UpstreamTimeout())
     first = frames_of((await alice.post(CHAT, json=said(stream=True))).text)
     async with live_run(api, alice, "half", stream=True) as live:
         await alice.post(f"/api/runs/{live.id}/cancel")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import UpstreamInvalid, UpstreamRateLimited
 from tests.support.api import Api, Apis, frames_of, in_memory, live_run, problem_of, said
 from tests.support.fakes import FakeClock
 
@@ -70,7 +70,7 @@ async def test_with_another_body_it_is_a_mistake(api: Api, alice: httpx.AsyncCli
 
 
 async def test_a_run_that_failed_fails_again_without_asking_the_model(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then("half", e.UpstreamInvalid())
+    api.model.then("half", UpstreamInvalid())
     first = problem_of(await alice.post(CHAT, json=said(), headers=KEY), 502, "upstream_invalid", "run_id")
     again = problem_of(await alice.post(CHAT, json=said(), headers=KEY), 502, "upstream_invalid", "run_id")
     assert (again["run_id"], len(api.model.calls)) == (first["run_id"], 1)
@@ -79,7 +79,7 @@ async def test_a_run_that_failed_fails_again_without_asking_the_model(api: Api, 
 async def test_a_run_that_failed_for_a_while_is_not_to_be_awaited_under_the_same_key(
     api: Api, alice: httpx.AsyncClient
 ) -> None:
-    api.model.then(e.UpstreamRateLimited(retry_after=7))
+    api.model.then(UpstreamRateLimited(retry_after=7))
     first = await alice.post(CHAT, json=said(), headers=KEY)
     assert (first.status_code, first.headers["Retry-After"]) == (503, "7")
     again = await alice.post(CHAT, json=said(), headers=KEY)

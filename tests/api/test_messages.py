@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import UpstreamTimeout
 from tests.support.api import Api, ask, done, is_time, live_run, problem_of, said
 
 
@@ -85,7 +85,7 @@ async def test_a_message_is_incomplete_when_its_run_did_not_end_well(api: Api, a
         thread = (await alice.get(f"/api/runs/{live.id}")).json()["thread_id"]
         await alice.post(f"/api/runs/{live.id}/cancel")
         await done(live.response)
-    api.model.then(e.UpstreamTimeout())
+    api.model.then(UpstreamTimeout())
     await alice.post("/api/chat/protected", json=said("More", thread_id=thread))
     stored = [(m["role"], m["content"], m["status"]) for m in await messages(alice, thread)]
     assert stored == [

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import UpstreamTimeout
 from tests.support.api import Api, Apis, ask, live_run, problem_of, said
 
 FIGURES = {
@@ -35,7 +35,7 @@ async def figures(api: Api) -> dict[str, float]:
 
 async def test_what_happened_is_counted(api: Api, alice: httpx.AsyncClient) -> None:
     await ask(alice)
-    api.model.then("half", e.UpstreamTimeout())
+    api.model.then("half", UpstreamTimeout())
     await alice.post("/api/chat/protected", json=said())
     found = await samples(api)
     assert found["chatorch_messages_processed_total", ()] == 2

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import UpstreamModelUnknown, UpstreamRejected
 from tests.support.api import Api, Apis, ask, frames_of, newest_run, problem_of, said
 from tests.support.postgres import Databases
 from tests.support.widget import add, create, send
@@ -31,7 +31,7 @@ async def api(request: pytest.FixtureRequest, apis: Apis) -> Api:
 
 async def test_it_is_a_502_and_the_thread_goes_on_without_it(api: Api, alice: httpx.AsyncClient) -> None:
     thread = (await ask(alice, "One"))["thread_id"]
-    api.model.then(e.UpstreamRejected())
+    api.model.then(UpstreamRejected())
     problem_of(await alice.post(CHAT, json=said("bad", thread_id=thread)), 502, "upstream_rejected", "run_id")
     assert (await shown(alice, thread))[2:] == [("user", "bad", "incomplete"), ("assistant", "", "incomplete")]
     await ask(alice, "Two", thread_id=thread)
@@ -40,10 +40,10 @@ async def test_it_is_a_502_and_the_thread_goes_on_without_it(api: Api, alice: ht
 
 
 async def test_a_retry_sends_it_again(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then(e.UpstreamRejected())
+    api.model.then(UpstreamRejected())
     await alice.post(CHAT, json=said("bad"))
     run = await newest_run(alice)
-    api.model.then(e.UpstreamRejected())
+    api.model.then(UpstreamRejected())
     problem_of(await alice.post(f"/api/runs/{run}/retry"), 502, "upstream_rejected", "run_id")
     answer = (await alice.post(f"/api/runs/{run}/retry")).json()
     assert (prompt(api), answer["response"]) == (["bad"], "Hello world")
@@ -56,10 +56,10 @@ async def test_a_retry_sends_it_again(api: Api, alice: httpx.AsyncClient) -> Non
 
 
 async def test_streams_and_sockets_are_told_so(api: Api, alice: httpx.AsyncClient, phone: Device) -> None:
-    api.model.then(e.UpstreamRejected())
+    api.model.then(UpstreamRejected())
     last = frames_of((await alice.post(CHAT, json=said("bad", stream=True))).text)[-1]
     assert (last.event, last.data["code"], last.data["retryable"]) == ("run.failed", "upstream_rejected", False)
-    api.model.then(e.UpstreamRejected())
+    api.model.then(UpstreamRejected())
     ack = await phone.ask("chat.send", content="bad")
     screen = await phone.run_ended(ack["run_id"])
     assert [(end["type"], end["code"]) for end in screen.terminals] == [("run.failed", "upstream_rejected")]
@@ -67,10 +67,10 @@ async def test_streams_and_sockets_are_told_so(api: Api, alice: httpx.AsyncClien
 
 
 async def test_the_widget_goes_on_and_its_retry_sends_it_again(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then(e.UpstreamRejected())
+    api.model.then(UpstreamRejected())
     first = await create(alice, "bad")
     assert [error.allow_retry for error in first.errors] == [False]
-    api.model.then(e.UpstreamRejected())
+    api.model.then(UpstreamRejected())
     second = await add(alice, first.thread_id, "worse")
     await add(alice, first.thread_id, "Two")
     assert prompt(api) == ["Two"]
@@ -84,7 +84,7 @@ async def test_the_widget_goes_on_and_its_retry_sends_it_again(api: Api, alice: 
 
 
 async def test_a_wrong_models_name_says_nothing_against_the_message(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then(e.UpstreamModelUnknown())
+    api.model.then(UpstreamModelUnknown())
     problem_of(await alice.post(CHAT, json=said("good")), 502, "upstream_rejected", "run_id")
     run = await newest_run(alice)
     thread = (await alice.get(f"/api/runs/{run}")).json()["thread_id"]

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import UpstreamRateLimited, UpstreamTimeout
 from tests.support.api import Api, Apis, ask, frames_of, live_run, newest_run, problem_of, said
 
 
@@ -57,7 +57,7 @@ async def test_a_retry_can_be_streamed(alice: httpx.AsyncClient, how: dict) -> N
 
 
 async def test_a_failed_run_can_be_retried(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then("half", e.UpstreamTimeout())
+    api.model.then("half", UpstreamTimeout())
     await alice.post("/api/chat/protected", json=said("Hi"))
     answer = await alice.post(f"/api/runs/{await newest_run(alice)}/retry")
     assert answer.json()["response"] == "Hello world"
@@ -66,7 +66,7 @@ async def test_a_failed_run_can_be_retried(api: Api, alice: httpx.AsyncClient) -
 
 async def test_a_failed_retry_is_a_problem_that_names_its_run(api: Api, alice: httpx.AsyncClient) -> None:
     first = await ask(alice)
-    api.model.then(e.UpstreamRateLimited(retry_after=3))
+    api.model.then(UpstreamRateLimited(retry_after=3))
     answer = await alice.post(f"/api/runs/{first['run_id']}/retry")
     assert problem_of(answer, 503, "upstream_rate_limited", "run_id")["run_id"] != first["run_id"]
     assert answer.headers["Retry-After"] == "3"

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import UpstreamTimeout
 from tests.support.api import MODEL, Api, ask, done, frames_of, is_time, live_run, newest_run, problem_of, said
 
 MEMBERS = {
@@ -60,11 +60,11 @@ async def test_a_live_run_shows_its_text_so_far(
 
 
 async def test_a_failed_run_says_why_and_keeps_its_text(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then("half", e.UpstreamTimeout())
+    api.model.then("half", UpstreamTimeout())
     await alice.post("/api/chat/protected", json=said())
     run = await read(alice, await newest_run(alice))
     assert (run["status"], run["text"], run["finish_reason"]) == ("failed", "half", None)
-    assert run["error"] == {"code": "upstream_timeout", "detail": e.UpstreamTimeout.default_detail}
+    assert run["error"] == {"code": "upstream_timeout", "detail": UpstreamTimeout.default_detail}
     assert run["usage"]["source"] == "estimated"
 
 

@@ -3,7 +3,17 @@
 import httpx
 import pytest
 
-from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import (
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamModelUnknown,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnusable,
+)
 from chatorch.entrypoints.settings import Settings
 from tests.support.api import Api, asking, done, frames_of, live_run, newest_run, problem_of, said
 from tests.support.fakes import Pause
@@ -11,15 +21,15 @@ from tests.support.fakes import Pause
 CHAT = "/api/chat/protected"
 
 FAILURES = [
-    (e.UpstreamError(), 502, "upstream_error", None),
-    (e.UpstreamRejected(), 502, "upstream_rejected", None),
-    (e.UpstreamUnusable(), 502, "upstream_rejected", None),
-    (e.UpstreamModelUnknown(), 502, "upstream_rejected", None),
-    (e.UpstreamAuthFailed(), 502, "upstream_auth", None),
-    (e.UpstreamInvalid(), 502, "upstream_invalid", None),
-    (e.UpstreamRateLimited(retry_after=6.2), 503, "upstream_rate_limited", "7"),
-    (e.UpstreamUnavailable(), 503, "upstream_unavailable", "1"),
-    (e.UpstreamTimeout(), 504, "upstream_timeout", None),
+    (UpstreamError(), 502, "upstream_error", None),
+    (UpstreamRejected(), 502, "upstream_rejected", None),
+    (UpstreamUnusable(), 502, "upstream_rejected", None),
+    (UpstreamModelUnknown(), 502, "upstream_rejected", None),
+    (UpstreamAuthFailed(), 502, "upstream_auth", None),
+    (UpstreamInvalid(), 502, "upstream_invalid", None),
+    (UpstreamRateLimited(retry_after=6.2), 503, "upstream_rate_limited", "7"),
+    (UpstreamUnavailable(), 503, "upstream_unavailable", "1"),
+    (UpstreamTimeout(), 504, "upstream_timeout", None),
     (RuntimeError("a bug"), 500, "internal_error", None),
 ]
 
@@ -60,7 +70,7 @@ async def test_a_stream_begins_well_and_the_failure_is_its_last_event(
 
 
 async def test_a_partial_answer_is_kept_as_incomplete(api: Api, alice: httpx.AsyncClient) -> None:
-    api.model.then("half", e.UpstreamUnavailable())
+    api.model.then("half", UpstreamUnavailable())
     await alice.post(CHAT, json=said())
     thread = (await alice.get("/api/threads")).json()["data"][0]["id"]
     answer = (await alice.get(f"/api/threads/{thread}/messages")).json()["data"][-1]

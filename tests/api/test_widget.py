@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chatorch.domain.model.conversation import Role
-from chatorch.domain.model.errors import UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from tests.support.api import Api, ask, live_run, problem_of
 from tests.support.fakes import Pause
 from tests.support.widget import Answered, add, asked, create, said, send

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.domain.model.errors import UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.entrypoints.ws.frames import PART_CHARS
 from tests.support.api import Api, Apis, ask, frames_of, live_run
 from tests.support.fakes import Pause

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chatorch.domain.model.errors import UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from tests.support.event_reader import Screen
 from tests.support.fakes import settle
 from tests.support.in_process import Connection, Process, store_with_alice

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
-from chatorch.domain.model.errors import UpstreamError
+from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 
 

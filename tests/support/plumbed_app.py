@@ -14,6 +14,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatorch.domain.model import errors
+from chatorch.domain.model.upstream_errors import (
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from chatorch.entrypoints.http.connection import HTTP
 from chatorch.entrypoints.http.forms import TokenForm
 from chatorch.entrypoints.http.openapi import install_openapi, problems
@@ -37,10 +43,10 @@ DOMAIN_ERRORS: dict[str, Exception] = {
     "field": errors.InvalidField("messages.0.content", "is too long"),
     "model": errors.ModelNotAllowed(),
     "taken": errors.UsernameTaken(),
-    "upstream": errors.UpstreamError(),
-    "upstream-limit": errors.UpstreamRateLimited(retry_after=7),
-    "upstream-away": errors.UpstreamUnavailable(),
-    "upstream-late": errors.UpstreamTimeout(),
+    "upstream": UpstreamError(),
+    "upstream-limit": UpstreamRateLimited(retry_after=7),
+    "upstream-away": UpstreamUnavailable(),
+    "upstream-late": UpstreamTimeout(),
     "root": errors.ChatorchError("inner detail"),
     "bug": RuntimeError("the secret is 42"),
 }

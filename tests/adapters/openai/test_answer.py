@@ -8,7 +8,7 @@ import pytest
 
 from chatorch.adapters.openai.answer import Answer
 from chatorch.domain.model.conversation import Usage, UsageSource
-from chatorch.domain.model.errors import UpstreamError, UpstreamInvalid
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 
 
 def choice(content: object = None, reason: object = None, index: object = 0, **delta: object) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from chatorch.adapters.openai.deadlines import Deadlines
 from chatorch.domain.model.conversation import UsageSource
-from chatorch.domain.model.errors import UpstreamRejected, UpstreamTimeout
+from chatorch.domain.model.upstream_errors import UpstreamRejected, UpstreamTimeout
 from tests.adapters.openai.conftest import KEY, NewModel
 from tests.support import upstream as play
 from tests.support.chat import listen, prompt

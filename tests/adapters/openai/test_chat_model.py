@@ -8,7 +8,7 @@ import pytest
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.openai.deadlines import Deadlines
 from chatorch.domain.model.conversation import Usage, UsageSource
-from chatorch.domain.model.errors import UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from tests.adapters.openai.conftest import NewModel
 from tests.support import upstream as play
 from tests.support.chat import listen, prompt

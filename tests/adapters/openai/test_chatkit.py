@@ -10,9 +10,11 @@ import pytest
 import respx
 
 from chatorch.adapters.openai.chatkit import OpenAIChatKit, SessionOptions
-from chatorch.domain.model.errors import (
+from chatorch.domain.model.errors import ChatKitNotConfigured
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.paging import HostedCursor, PageRequest
+from chatorch.domain.model.upstream_errors import (
     ChatKitDomainNotAllowed,
-    ChatKitNotConfigured,
     ChatKitWrongOrganization,
     HostedNotFound,
     UpstreamAuthFailed,
@@ -24,8 +26,6 @@ from chatorch.domain.model.errors import (
     UpstreamUnavailable,
     WorkflowNotFound,
 )
-from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, PageRequest
 from tests.support.chatkit_upstream import ITEM, THREAD, session_json
 from tests.support.openai_bridge import bridged
 

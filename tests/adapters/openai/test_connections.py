@@ -7,9 +7,9 @@ import pytest
 
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.openai.chatkit import OpenAIChatKit
-from chatorch.domain.model.errors import UpstreamInvalid, UpstreamUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.upstream_errors import UpstreamInvalid, UpstreamUnavailable
 from tests.adapters.openai.conftest import NewModel
 from tests.support import upstream as play
 from tests.support.chat import listen, prompt

@@ -14,7 +14,7 @@ from chatorch.adapters.openai.errors import (
     failure_of_status,
     retry_after_seconds,
 )
-from chatorch.domain.model.errors import (
+from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,

@@ -8,7 +8,7 @@ import pytest
 
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.openai.deadlines import Deadlines
-from chatorch.domain.model.errors import (
+from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,

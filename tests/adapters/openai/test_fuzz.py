@@ -10,7 +10,7 @@ import pytest
 
 from chatorch.adapters.openai.completion import Completion
 from chatorch.adapters.openai.deadlines import Deadlines, Watch
-from chatorch.domain.model.errors import UpstreamError
+from chatorch.domain.model.upstream_errors import UpstreamError
 from tests.support.provider_responses import DONE, STOP, chunk, event, said
 from tests.support.sizes import size
 

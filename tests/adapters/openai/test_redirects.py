@@ -6,8 +6,8 @@ import pytest
 
 from chatorch.adapters.openai.chatkit import OpenAIChatKit
 from chatorch.adapters.openai.redirects import redirected
-from chatorch.domain.model.errors import UpstreamMoved
 from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.upstream_errors import UpstreamMoved
 from tests.adapters.openai.conftest import KEY, NewModel
 from tests.support.chat import Heard, listen, prompt
 from tests.support.chatkit_upstream import ChatKitUpstream, Plan, chatkit_upstream

@@ -11,7 +11,7 @@ import respx
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
-from chatorch.domain.model.errors import (
+from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamModelUnknown,

@@ -8,7 +8,7 @@ import pytest
 
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
-from chatorch.domain.model.errors import UpstreamTimeout
+from chatorch.domain.model.upstream_errors import UpstreamTimeout
 from chatorch.ports.chat_model import Finish, Prompt
 from tests.support.fakes import PROVIDER_USAGE, START, FakeClock, Pause, ScriptedChatModel, settle
 

@@ -12,7 +12,7 @@ from chatorch.adapters.openai.payloads import Word, values_of
 from chatorch.adapters.openai.reports import report_of
 from chatorch.adapters.openai.sse import END, Fault
 from chatorch.domain.model.conversation import Usage, UsageSource
-from chatorch.domain.model.errors import UpstreamError, UpstreamInvalid
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.ports.chat_model import Finish
 
 _MAX_TOKENS = 2**31 - 1

@@ -16,7 +16,7 @@ from chatorch.adapters.openai.deadlines import Deadlines, Watch
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.openai.refusals import OPTIONAL, STREAM, STREAM_OPTIONS, USER, RefusedMembers, refused_members
 from chatorch.adapters.openai.transport import Attempt, current_attempt
-from chatorch.domain.model.errors import UpstreamError, UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamUnavailable
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.telemetry import ModelTelemetry
 

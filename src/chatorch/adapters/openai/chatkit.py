@@ -20,9 +20,12 @@ from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.openai.hosted import to_issued, to_item, to_page, to_thread
 from chatorch.adapters.openai.transport import Attempt, current_attempt
 from chatorch.domain.model.client_session import IssuedSession
-from chatorch.domain.model.errors import (
+from chatorch.domain.model.errors import ChatKitNotConfigured
+from chatorch.domain.model.hosted import HostedItem, HostedThread
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
+from chatorch.domain.model.upstream_errors import (
     ChatKitDomainNotAllowed,
-    ChatKitNotConfigured,
     ChatKitWrongOrganization,
     HostedNotFound,
     UpstreamError,
@@ -30,9 +33,6 @@ from chatorch.domain.model.errors import (
     UpstreamRejected,
     WorkflowNotFound,
 )
-from chatorch.domain.model.hosted import HostedItem, HostedThread
-from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
 from chatorch.ports.chatkit import ChatKitSessions, HostedThreads
 
 if TYPE_CHECKING:  # it imports half of the SDK's types, for 0.3 s

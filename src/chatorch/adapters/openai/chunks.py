@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from chatorch.adapters.openai.reports import Json, broken_off, report_of
-from chatorch.domain.model.errors import UpstreamError
+from chatorch.domain.model.upstream_errors import UpstreamError
 
 REPLACEMENT = "\ufffd"
 

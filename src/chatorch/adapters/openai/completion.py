@@ -10,7 +10,7 @@ from chatorch.adapters.openai.deadlines import Watch
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS
 from chatorch.adapters.openai.sse import PayloadParser
 from chatorch.adapters.openai.transport import SOURCE_EXTENSION, ByteSource
-from chatorch.domain.model.errors import UpstreamInvalid
+from chatorch.domain.model.upstream_errors import UpstreamInvalid
 from chatorch.ports.chat_model import Finish
 
 DRAIN_SECONDS = 0.1

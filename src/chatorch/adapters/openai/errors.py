@@ -13,7 +13,7 @@ import aiohttp
 import httpx2
 import openai
 
-from chatorch.domain.model.errors import (
+from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from chatorch.adapters.openai.errors import failure_of_status
-from chatorch.domain.model.errors import UpstreamMoved
+from chatorch.domain.model.upstream_errors import UpstreamMoved
 
 MAX_REDIRECTS = 3
 

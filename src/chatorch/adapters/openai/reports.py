@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from chatorch.adapters.openai.errors import failure_in_stream
-from chatorch.domain.model.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 
 Json = Mapping[str, object]
 

@@ -22,7 +22,7 @@ from yarl import URL
 from chatorch.adapters.openai.connections import LOST, Connector, Use, current_use
 from chatorch.adapters.openai.errors import failure_of, failure_of_status
 from chatorch.adapters.openai.redirects import MAX_REDIRECTS, is_redirect, redirected
-from chatorch.domain.model.errors import UpstreamError, UpstreamInvalid, UpstreamMoved, UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid, UpstreamMoved, UpstreamUnavailable
 
 CONNECT_TIMEOUT = 10.0
 ERROR_BODY_SECONDS = 2.0

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import aclosing
 
 from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
-from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, UpstreamError, UpstreamInvalid
+from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
 from chatorch.domain.model.run import (
     CancelReason,
     Run,
@@ -19,6 +19,7 @@ from chatorch.domain.model.run import (
     started_event,
 )
 from chatorch.domain.model.text import blank
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import Ending, RunProgress

@@ -1,9 +1,10 @@
 """A user's ChatKit history, where the provider keeps it."""
 
-from chatorch.domain.model.errors import HostedNotFound, NotFound, UpstreamInvalid, UpstreamRejected
+from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.hosted import HostedItem, HostedThread, require_hosted_id, require_own
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest, bad_cursor
+from chatorch.domain.model.upstream_errors import HostedNotFound, UpstreamInvalid, UpstreamRejected
 from chatorch.domain.services.sessions import ChatKitOffer
 from chatorch.ports.chatkit import HostedThreads
 

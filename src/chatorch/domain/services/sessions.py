@@ -24,13 +24,15 @@ from chatorch.domain.model.errors import (
     NotFound,
     SessionGone,
     StoreUnavailable,
+    WorkflowNotAllowed,
+)
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamRejected,
-    WorkflowNotAllowed,
 )
-from chatorch.domain.model.identity import Principal
 from chatorch.domain.services.flights import Flights
 from chatorch.ports.chatkit import ChatKitSessions
 from chatorch.ports.sessions import Activation, SessionStore

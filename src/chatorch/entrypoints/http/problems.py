@@ -9,6 +9,12 @@ import msgspec
 from starlette.responses import Response
 
 from chatorch.domain.model import errors as e
+from chatorch.domain.model.upstream_errors import (
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from chatorch.entrypoints.http.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -25,10 +31,10 @@ STATUSES: dict[type[e.ChatorchError], int] = {
     e.SessionGone: 410,
     e.ChatKitNotConfigured: 503,
     e.Unavailable: 503,
-    e.UpstreamError: 502,
-    e.UpstreamRateLimited: 503,
-    e.UpstreamUnavailable: 503,
-    e.UpstreamTimeout: 504,
+    UpstreamError: 502,
+    UpstreamRateLimited: 503,
+    UpstreamUnavailable: 503,
+    UpstreamTimeout: 504,
 }
 """An error that is not in it has the status of its nearest ancestor."""
 

@@ -2,13 +2,9 @@
 
 import pytest
 
-from chatorch.domain.model import errors
-from chatorch.domain.model.errors import (
-    ChatorchError,
-    InvalidField,
-    RunUnsettled,
-    StoreUnavailable,
-    ThreadBusy,
+from chatorch.domain.model import errors, upstream_errors
+from chatorch.domain.model.errors import ChatorchError, InvalidField, RunUnsettled, StoreUnavailable, ThreadBusy
+from chatorch.domain.model.upstream_errors import (
     UpstreamError,
     UpstreamModelUnknown,
     UpstreamRateLimited,
@@ -18,7 +14,8 @@ from chatorch.domain.model.errors import (
 
 
 def all_errors() -> list[type[ChatorchError]]:
-    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ChatorchError)]
+    found = (vars(errors) | vars(upstream_errors)).values()
+    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, ChatorchError)]
 
 
 def test_no_two_kinds_have_the_same_code_unless_one_refines_the_other():

@@ -16,6 +16,13 @@ from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, ThreadId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import Run
+from chatorch.domain.model.upstream_errors import (
+    UpstreamInvalid,
+    UpstreamModelUnknown,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from chatorch.domain.services.commands import AnswerAgain, RetryChat, StartChat
 from chatorch.ports.chat_model import Finish
 from tests.support.app import ALICE, Chat
@@ -59,23 +66,23 @@ COURSES = [
     Course(("{}",), ANSWER),
     Course(("{}", " and {}"), ANSWER),
     Course(("{}", Finish("length", None)), ANSWER),
-    Course(("{}", e.UpstreamUnavailable()), ANSWER),
-    Course(("{}", e.UpstreamRejected()), ANSWER),
+    Course(("{}", UpstreamUnavailable()), ANSWER),
+    Course(("{}", UpstreamRejected()), ANSWER),
     Course(("{}", Finish("content_filter", None)), ANSWER),
     Course((Finish("stop", None),), NOTHING),
     Course((" \n",), NOTHING),
-    Course((e.UpstreamUnavailable(),), NOTHING),
-    Course((e.UpstreamTimeout(),), NOTHING),
-    Course((e.UpstreamModelUnknown(),), NOTHING),
-    Course((" ", e.UpstreamInvalid()), NOTHING),
+    Course((UpstreamUnavailable(),), NOTHING),
+    Course((UpstreamTimeout(),), NOTHING),
+    Course((UpstreamModelUnknown(),), NOTHING),
+    Course((" ", UpstreamInvalid()), NOTHING),
     Course((ZeroDivisionError(),), NOTHING),
-    Course((e.UpstreamRejected(),), REFUSE),
-    Course(("\u200b", e.UpstreamRejected()), REFUSE),
+    Course((UpstreamRejected(),), REFUSE),
+    Course(("\u200b", UpstreamRejected()), REFUSE),
     Course((Finish("content_filter", None),), REFUSE),
     Course((Pause(), "{}"), NOTHING, "cancel"),
     Course(("{}", Pause(), "never"), ANSWER, "cancel"),
-    Course((Pause(), e.UpstreamRejected()), NOTHING, "taken over"),
-    Course((Pause(), e.UpstreamRejected()), REFUSE, "store away"),
+    Course((Pause(), UpstreamRejected()), NOTHING, "taken over"),
+    Course((Pause(), UpstreamRejected()), REFUSE, "store away"),
     Course((Pause(), "{}"), ANSWER, "store away"),
     Course((Pause(), "{}"), NOTHING, "stopped elsewhere"),
 ]

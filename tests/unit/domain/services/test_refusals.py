@@ -2,10 +2,20 @@
 
 import pytest
 
-from chatorch.domain.model import errors as e
 from chatorch.domain.model.conversation import MessageStatus, NewMessage, Role, RunId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import Run, RunStatus
+from chatorch.domain.model.upstream_errors import (
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamModelUnknown,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnusable,
+)
 from chatorch.domain.services.commands import AnswerAgain, RetryChat, StartChat
 from chatorch.ports.chat_model import Finish
 from tests.support.app import ALICE, Chat
@@ -33,9 +43,9 @@ def told(chat: Chat) -> list[str]:
 @pytest.mark.parametrize(
     "steps",
     [
-        (e.UpstreamRejected(),),
-        (" ", "\n", e.UpstreamRejected()),
-        ("\u200b", e.UpstreamRejected()),
+        (UpstreamRejected(),),
+        (" ", "\n", UpstreamRejected()),
+        ("\u200b", UpstreamRejected()),
         # A provider that does not call it an error
         (FILTERED,),
         (" ", FILTERED),
@@ -57,16 +67,16 @@ async def test_it_stays_and_is_marked_and_not_sent_again(steps: tuple[Step, ...]
 @pytest.mark.parametrize(
     ("steps", "answer"),
     [
-        (("half", e.UpstreamRejected()), "half"),
+        (("half", UpstreamRejected()), "half"),
         (("half", FILTERED), "half"),
-        ((e.UpstreamModelUnknown(),), ""),
-        ((e.UpstreamUnusable(),), ""),
-        ((e.UpstreamAuthFailed(),), ""),
-        ((e.UpstreamError(),), ""),
-        ((e.UpstreamInvalid(),), ""),
-        ((e.UpstreamRateLimited(),), ""),
-        ((e.UpstreamUnavailable(),), ""),
-        ((e.UpstreamTimeout(),), ""),
+        ((UpstreamModelUnknown(),), ""),
+        ((UpstreamUnusable(),), ""),
+        ((UpstreamAuthFailed(),), ""),
+        ((UpstreamError(),), ""),
+        ((UpstreamInvalid(),), ""),
+        ((UpstreamRateLimited(),), ""),
+        ((UpstreamUnavailable(),), ""),
+        ((UpstreamTimeout(),), ""),
         ((ZeroDivisionError(),), ""),
         ((Finish("stop", None),), ""),
         ((Finish("length", None),), ""),
@@ -85,9 +95,9 @@ async def test_any_other_end_says_nothing_against_the_message(steps: tuple[Step,
 async def test_a_retry_sends_it_again_and_it_is_marked_again_or_answered():
     chat = Chat()
     first = await ended(chat, "One", "Hello")
-    bad = await ended(chat, "bad", e.UpstreamRejected(), thread=first)
+    bad = await ended(chat, "bad", UpstreamRejected(), thread=first)
 
-    chat.model.then(e.UpstreamRejected())
+    chat.model.then(UpstreamRejected())
     again = await chat.ended(await chat.runs.retry(ALICE, RetryChat(bad.id)))
     assert (told(chat), await marked(chat, first)) == (["One", "Hello", "bad"], ["bad"])
 
@@ -106,7 +116,7 @@ async def test_a_retry_sends_it_again_and_it_is_marked_again_or_answered():
 async def test_while_a_retry_goes_on_it_is_not_marked():
     pause = Pause()
     chat = Chat()
-    bad = await ended(chat, "bad", e.UpstreamRejected())
+    bad = await ended(chat, "bad", UpstreamRejected())
 
     chat.model.then(pause)
     run = await chat.runs.retry(ALICE, RetryChat(bad.id))
@@ -121,12 +131,12 @@ async def test_while_a_retry_goes_on_it_is_not_marked():
 async def test_of_a_request_with_several_the_last_is_marked_and_the_others_when_it_happens_again():
     chat = Chat()
     opening = [(Role.SYSTEM, "Rule"), (Role.USER, "Old"), (Role.ASSISTANT, "Bad reply"), (Role.USER, "New")]
-    chat.model.then(e.UpstreamRejected())
+    chat.model.then(UpstreamRejected())
     start = StartChat(tuple(NewMessage(role, content) for role, content in opening))
     first = await chat.ended(await chat.runs.start(ALICE, start))
     assert await marked(chat, first) == ["New"]
 
-    await ended(chat, "Two", e.UpstreamRejected(), thread=first)
+    await ended(chat, "Two", UpstreamRejected(), thread=first)
     assert told(chat) == ["Old", "Bad reply", "Two"], "what came with it may be innocent"
     await ended(chat, "Three", "Fine", thread=first)
     assert told(chat) == ["Three"], "but hardly after a second refusal"
@@ -140,7 +150,7 @@ async def test_of_a_request_with_several_the_last_is_marked_and_the_others_when_
 
 async def test_a_store_that_is_away_marks_it_once_it_is_back():
     pause = Pause()
-    chat = Chat(ScriptedChatModel(pause, e.UpstreamRejected()))
+    chat = Chat(ScriptedChatModel(pause, UpstreamRejected()))
     run = await chat.start("bad")
     await pause.reached()
     chat.store.available = False
@@ -157,7 +167,7 @@ async def test_a_store_that_is_away_marks_it_once_it_is_back():
 
 async def test_a_worker_that_lost_the_run_marks_nothing():
     pause = Pause()
-    chat = Chat(ScriptedChatModel(pause, e.UpstreamRejected()))
+    chat = Chat(ScriptedChatModel(pause, UpstreamRejected()))
     run = await chat.start("bad")
     await pause.reached()
     await chat.store.progress.interrupt(await chat.store.progress.live_runs(), chat.clock.now())

@@ -17,7 +17,6 @@ from chatorch.domain.model.errors import (
     StoreUnavailable,
     ThreadBusy,
     TooManyRuns,
-    UpstreamRateLimited,
     UserMismatch,
 )
 from chatorch.domain.model.paging import PageRequest
@@ -34,6 +33,7 @@ from chatorch.domain.model.run import (
     RunStarted,
     RunStatus,
 )
+from chatorch.domain.model.upstream_errors import UpstreamRateLimited
 from chatorch.domain.services import RetryChat, StartChat
 from chatorch.ports.chat_model import Finish
 from tests.support.app import ALICE, BOB, GUEST, Chat, following, text_of

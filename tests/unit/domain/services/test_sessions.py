@@ -8,16 +8,9 @@ import pytest
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
 from chatorch.domain.model.client_session import ClientSecret, ClientSession, IssuedSession, SessionId, SessionStatus
-from chatorch.domain.model.errors import (
-    Draining,
-    SessionGone,
-    StoreUnavailable,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-    WorkflowNotAllowed,
-    WorkflowNotFound,
-)
+from chatorch.domain.model.errors import Draining, SessionGone, StoreUnavailable, WorkflowNotAllowed
 from chatorch.domain.model.identity import Scope, User
+from chatorch.domain.model.upstream_errors import UpstreamTimeout, UpstreamUnavailable, WorkflowNotFound
 from chatorch.domain.services.sessions import SWEEP_S, ChatKitOffer, OpenedSession, Sessions
 from chatorch.ports.telemetry import SessionTelemetry
 from tests.support.app import ALICE

@@ -1,0 +1,122 @@
+"""How the model's provider may fail, and OpenAI as the provider of hosted ChatKit.
+
+::
+
+    UpstreamError             the model did not answer properly
+    ├── UpstreamAuthFailed
+    │   ├── ChatKitWrongOrganization
+    │   └── ChatKitDomainNotAllowed
+    ├── UpstreamRejected        this request is refused, and would be again
+    │   ├── UpstreamUnusable        and so would be any other of ours
+    │   │   └── UpstreamModelUnknown
+    │   ├── WorkflowNotFound
+    │   └── HostedNotFound      the provider has no such session or thread
+    ├── UpstreamMoved           its address answers with a redirect that is not followed
+    ├── UpstreamInvalid
+    ├── UpstreamRateLimited
+    ├── UpstreamUnavailable
+    └── UpstreamTimeout
+"""
+
+from typing import ClassVar
+
+from chatorch.domain.model.errors import ChatorchError
+
+
+class UpstreamError(ChatorchError):
+    """The model's provider failed. `retryable` says whether the same request may succeed later.
+
+    `refuses_message`: whether it is what was said that is refused, so that a later turn that says it again would be
+    refused as well.
+    """
+
+    code = "upstream_error"
+    default_detail = "The model's provider answered with an error."
+    retryable: ClassVar[bool] = True
+    refuses_message: ClassVar[bool] = False
+
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail)
+
+
+class UpstreamAuthFailed(UpstreamError):
+    code = "upstream_auth"
+    default_detail = "The model's provider refused the credentials; see OPENAI_API_KEY."
+    retryable = False
+
+
+class ChatKitWrongOrganization(UpstreamAuthFailed):
+    code = "chatkit_wrong_organization"
+    default_detail = (
+        "OpenAI says that the key does not belong to the organization or project; see OPENAI_API_KEY, and, where the "
+        "environment has them, OPENAI_ORG_ID and OPENAI_PROJECT_ID."
+    )
+
+
+class ChatKitDomainNotAllowed(UpstreamAuthFailed):
+    code = "chatkit_domain_not_allowed"
+    default_detail = (
+        "OpenAI does not allow the domain of the page; see Domain allowlist in the security settings of the "
+        "organization that OPENAI_API_KEY belongs to."
+    )
+
+
+class UpstreamRejected(UpstreamError):
+    """The provider refuses this very request: a filter, or too long, say."""
+
+    code = "upstream_rejected"
+    default_detail = "The model's provider refused the request."
+    retryable = False
+    refuses_message = True
+
+
+class UpstreamUnusable(UpstreamRejected):
+    """It refuses whatever is asked (no credit, a wrong path), so nothing is wrong with the message."""
+
+    default_detail = "The model's provider takes no request of ours; see OPENAI_BASE_URL, and the account."
+    refuses_message = False
+
+
+class UpstreamModelUnknown(UpstreamUnusable):
+    default_detail = "The model's provider does not know the model; see CHATORCH_MODEL and OPENAI_BASE_URL."
+
+
+class WorkflowNotFound(UpstreamRejected):
+    code = "chatkit_workflow_not_found"
+    default_detail = (
+        "OpenAI does not know the workflow; see CHATORCH_CHATKIT_WORKFLOWS, that OPENAI_API_KEY belongs to the "
+        "workflow's own project, and that OPENAI_BASE_URL, where set, is a server that has ChatKit."
+    )
+
+
+class HostedNotFound(UpstreamRejected):
+    code = "hosted_not_found"
+    default_detail = "OpenAI has no such thing."
+
+
+class UpstreamMoved(UpstreamError):
+    """A redirect that is not followed; the new address is never repeated. Its code is `upstream_error`."""
+
+    default_detail = "The model's provider has moved; see OPENAI_BASE_URL."
+    retryable = False
+
+
+class UpstreamInvalid(UpstreamError):
+    code = "upstream_invalid"
+    default_detail = "The model's provider answered with something that is not a complete answer."
+
+
+class UpstreamRateLimited(UpstreamError):
+    code = "upstream_rate_limited"
+    default_detail = "The model's provider limits the rate of requests."
+
+
+class UpstreamUnavailable(UpstreamError):
+    code = "upstream_unavailable"
+    default_detail = "The model's provider cannot be reached."
+
+
+class UpstreamTimeout(UpstreamError):
+    code = "upstream_timeout"
+    default_detail = "The model's provider did not answer in time."
