@@ -78,7 +78,8 @@ class ContextWindow:
     def select(self, messages: Sequence[Message]) -> tuple[PromptMessage, ...]:
         """`messages` are the thread's, oldest first, the user's message to answer last.
 
-        Older ones may be missing, but for the system messages that the thread begins with.
+        Older ones may be missing, but for the system messages that the thread begins with; later ones that then stand
+        next to those count as theirs.
         """
         opening = list(takewhile(_is_system, messages))
         rules = self._rules(opening, len(messages[-1].content))
@@ -97,11 +98,12 @@ class ContextWindow:
         left = self.max_chars - newest_chars
         rules: list[Message] = []
         for rule in opening:
+            if blank(rule.content):
+                continue
             left -= len(rule.content)
             if left < 0:
                 break
-            if not blank(rule.content):
-                rules.append(rule)
+            rules.append(rule)
         return rules
 
 

@@ -255,9 +255,10 @@ def test_what_fits_is_there_and_what_was_refused_is_not(before: list[Told], last
 
 @pytest.mark.soak
 @settings(max_examples=size(200, 5_000), deadline=None)
-@given(st.lists(MESSAGES, max_size=14), LAST, st.integers(0, 80))
-def test_a_store_may_leave_out_what_would_not_go_out(before: list[Told], last: str, limit: int):
-    messages = thread(*("".join(one) for one in before), f"U:{last}")
+@given(st.lists(CONTENTS, max_size=3), st.lists(MESSAGES, max_size=14), LAST, st.integers(0, 80))
+def test_a_store_may_leave_out_what_would_not_go_out(rules: list[str], before: list[Told], last: str, limit: int):
+    said = [kind + content for kind, content in before if kind != "S:"]
+    messages = thread(*(f"S:{rule}" for rule in rules), *said, f"U:{last}")
     kept, left_out = fitting(going_out(reversed(messages)), limit)
     if left_out is not None:
         opening = takewhile(lambda message: message.role is Role.SYSTEM, messages)
