@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support import upstream as play
 from tests.support.accounts import sign_up
@@ -51,7 +52,8 @@ class Outcome:
 
 
 def read_cases(path: Path) -> list[Case]:
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    numbered = enumerate(path.read_text("utf-8").split("\n"), 1)
+    lines = [_line_of(number, line) for number, line in numbered if line.strip()]
     return [
         Case(
             line["name"],
@@ -61,6 +63,14 @@ def read_cases(path: Path) -> list[Case]:
         )
         for line in lines
     ]
+
+
+def _line_of(number: int, text: str) -> dict[str, Any]:
+    try:
+        line: dict[str, Any] = json.loads(text)
+    except ValueError:
+        raise ValueError(f"line {number} is not JSON") from None
+    return line
 
 
 class Trial:
@@ -137,7 +147,10 @@ def _line(case: Case, outcomes: dict[str, Outcome], *, right: bool) -> str:
 def main() -> None:
     from tests.support.provider_table import CASES  # it needs `Case`
 
-    cases = read_cases(Path(sys.argv[1])) if len(sys.argv) > 1 else CASES
+    try:
+        cases = read_cases(Path(sys.argv[1])) if len(sys.argv) > 1 else CASES
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"{sys.argv[1]}: {error}")
     lines, wrong = asyncio.run(table_of(cases))
     print(*lines, sep="\n")  # noqa: T201
     print(f"{len(cases) - wrong} of {len(cases)} right over {len(DOORS)} doors")  # noqa: T201

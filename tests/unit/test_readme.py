@@ -24,6 +24,13 @@ def test_every_file_that_the_documents_link_to_is_there():
             assert (document.parent / link).exists(), f"{document.name} links to {link}"
 
 
+def test_every_heading_that_the_readme_links_to_is_there():
+    headings = {
+        re.sub(r"[^\w -]", "", line.lower()).strip().replace(" ", "-") for line in re.findall(r"^#+ (.*)", README, re.M)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+
+
 def test_every_make_target_that_the_documents_name_exists():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(

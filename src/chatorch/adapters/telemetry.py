@@ -70,7 +70,8 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
         if ending.usage is not None:
             self._tokens.labels("prompt").inc(ending.usage.prompt_tokens)
             self._tokens.labels("completion").inc(ending.usage.completion_tokens)
-        log.info("run_ended", **_ids(run), **_outcome(ending), pieces=pieces)
+        say = log.warning if ending.status is RunStatus.FAILED else log.info
+        say("run_ended", **_ids(run), **_outcome(ending), pieces=pieces)
 
     def lost(self, run: Run) -> None:
         self._lost.inc()
@@ -106,10 +107,11 @@ def _ids(run: Run) -> dict[str, str]:
 
 
 def _outcome(ending: Ending) -> dict[str, object]:
-    """What there is to say about an end; never the text."""
+    """What there is to say about an end; never the text. An error's detail is safe to show, and so to log."""
     said = {
         "status": ending.status.value,
         "code": ending.error.code if ending.error else None,
+        "detail": ending.error.detail if ending.error else None,
         "reason": ending.cancel_reason.value if ending.cancel_reason else None,
         "finish_reason": ending.finish_reason,
         "first_piece_ms": ending.first_piece_ms,

@@ -63,6 +63,23 @@ def test_every_status_means_one_error(status: int, kind: type[UpstreamError]) ->
     assert "body" not in repr(of_sdk)
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        (b'{"error": {"code": "content_filter", "message": "secret words"}}', UpstreamRejected, " (content_filter)."),
+        (b'{"code":"context_length_exceeded"}', UpstreamRejected, " (context_length_exceeded)."),
+        (b'{"error": {"code": "model_not_found"}}', UpstreamModelUnknown, " (model_not_found)."),
+        (b'{"error": {"code": "secret_words"}}', UpstreamRejected, " 400."),
+        (b"content_filter", UpstreamRejected, " 400."),
+    ],
+)
+def test_a_reason_that_everybody_knows_is_told(body: bytes, kind: type[UpstreamError], reason: str) -> None:
+    failure = failure_of_status(400, {}, body)
+    assert type(failure) is kind
+    assert reason in failure.detail
+    assert "secret" not in failure.detail
+
+
 @pytest.mark.parametrize("status", [429, 503, 500, 504])
 def test_the_wait_that_a_status_asks_for_is_kept(status: int) -> None:
     assert failure_of_status(status, {"retry-after": "7"}).retry_after == 7

@@ -6,6 +6,7 @@ Raise what these return outside the `except` block, so that no traceback carries
 
 import email.utils
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -47,6 +48,13 @@ _CODES: tuple[tuple[tuple[str, ...], int], ...] = (
     (("invalid_request", "context_length_exceeded"), 400),
 )
 
+_REASON = re.compile(
+    rb'"(content_filter|content_policy_violation|context_length_exceeded|data_inspection_failed|invalid_image_url'
+    rb'|invalid_prompt|max_tokens_exceeded|model_not_found|string_above_max_length|unsupported_model)"',
+    re.IGNORECASE,
+)
+"""Codes in the body of a refusal that are safe to show, because they are these words and nothing else."""
+
 _OF_THE_ADDRESS = frozenset({402, 405, 406, 407, 410, 411, 415, 421, 426, 431})
 """No credit, a wrong path, a proxy between: nothing that another message would change."""
 
@@ -57,7 +65,7 @@ def failure_of(error: BaseException) -> UpstreamError:
         case UpstreamError():
             return error
         case openai.APIStatusError():
-            return failure_of_status(error.status_code, error.response.headers)
+            return failure_of_status(error.status_code, error.response.headers, error.response.content)
         case openai.APIResponseValidationError():
             return UpstreamInvalid()
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
@@ -67,10 +75,17 @@ def failure_of(error: BaseException) -> UpstreamError:
     return UpstreamError()
 
 
-def failure_of_status(status: int, headers: Mapping[str, str] | None = None) -> UpstreamError:
-    """What an HTTP status other than 2xx means. `headers` (names in any case) may hold the wait that it asks for."""
+def failure_of_status(status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> UpstreamError:
+    """What an HTTP status other than 2xx means.
+
+    `headers` (names in any case) may hold the wait that it asks for, `body` one of the reasons that everybody knows.
+    """
     retry_after = retry_after_seconds(headers) if headers is not None else None
-    detail = f"The model's provider answered with status {status}."
+    reason = _REASON.search(body)
+    because = f" ({reason[1].decode()})" if reason else ""
+    detail = f"The model's provider answered with status {status}{because}."
+    if because == " (model_not_found)":
+        status = 404
     match status:
         case 401 | 403:
             return UpstreamAuthFailed()
