@@ -37,6 +37,12 @@ def reasons() -> Iterator[Case]:
         yield Case(f"reason: {word}, as JSON", response(encoded(answer(word)), JSON), "failed", WHOLE)
     yield failed("reason: an object that says error", HELLO, event(chunk({}, {"type": "error"})), DONE)
     for word in (
+        "engine_overloaded", "rate_limit", "upstream_timeout", "deadline_exceeded", "aborted_by_server",
+        "out_of_memory", "user_cancelled", "client_disconnect", "connection_closed", "worker_died", "preempt",
+    ):  # fmt: skip
+        yield failed(f"reason: {word}, among words", HELLO, event(chunk({}, word)), DONE)
+    yield failed("reason: a list that says error", HELLO, event(chunk({}, ["error"])), DONE)
+    for word in (
         "length",
         "content_filter",
         "eos_token",
@@ -93,6 +99,10 @@ def choices() -> Iterator[Case]:
         STOP,
         DONE,
     )
+    later = [{"index": 1, "delta": {"content": WHOLE}}, {"index": 2, "delta": {"content": "x"}}]
+    yield completed("index: several, none of them the first", event({"choices": later}), STOP, DONE)
+    decimal = [{"index": 1.0, "delta": {"content": "x"}}, {"index": 0.0, "delta": {"content": WHOLE}}]
+    yield completed("index: several, with a point", event({"choices": decimal}), STOP, DONE)
     yield completed(
         "index: several without one",
         event({"choices": [{"delta": {"content": WHOLE}}, {"delta": {"content": "x"}}]}),
@@ -146,6 +156,12 @@ def messages() -> Iterator[Case]:
         event({"choices": [repeated]}),
         DONE,
     )
+    first, news = event({"choices": [{"message": {"content": "Hello"}}]}), said(", wörld 😀")
+    yield completed("message: then a delta, then whole", first, news, event({"choices": [repeated]}), DONE)
+    both = chunk({"content": WHOLE, "refusal": WHOLE})
+    yield completed("message: the same as content and refusal", event(both), STOP, DONE)
+    twice = chunk({"content": [{"type": "text", "text": WHOLE, "content": WHOLE}]})
+    yield completed("message: the same as text and content", event(twice), STOP, DONE)
     yield completed(
         "message: text of a choice", *(event({"choices": [{"index": 0, "text": p}]}) for p in PIECES), STOP, DONE
     )

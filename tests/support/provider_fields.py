@@ -1,5 +1,6 @@
 """Members of a chunk that are strange, or report an error."""
 
+import json
 from collections.abc import Iterator
 
 from tests.support.provider_cases import Case
@@ -107,6 +108,16 @@ def errors() -> Iterator[Case]:
         "code and msg": {"code": 1113, "msg": "It broke"},
         "status and message": {"status": 500, "message": "It broke"},
         "message alone": {"message": "Internal server error"},
+        "flat": {"message": "It broke", "type": "server_error", "param": None, "code": None},
+        "message and request": {"message": "Service overloaded", "request_id": "r"},
+        "of a cloud": {"message": "Slow down", "__type": "ThrottlingException"},
+        "capitals": {"Code": "Busy", "Message": "It broke"},
+        "in an envelope": {"Response": {"Error": {"Code": "Busy", "Message": "It broke"}}},
+        "in a header": {"header": {"code": 10013, "message": "It broke"}},
+        "error_type": {"error_type": "overloaded"},
+        "error_message beside choices": {**chunk({}), "error_message": "It broke"},
+        "status beside choices": {**chunk({}), "status": "failed"},
+        "error_code in the choice": chunk({}, error_code=7),
         "success false": {"success": False},
         "base_resp": {"base_resp": {"status_code": 1004, "status_msg": "It broke"}},
         "choices too": {**chunk({"content": ""}), "error": {"message": "It broke"}},
@@ -137,6 +148,12 @@ def errors() -> Iterator[Case]:
         "a named event without data": b"event: error\n\n",
         "a named event with a list": b'event: error\ndata: [{"code": 500}]\n\n',
         "a named event of its own kind": b"event: stream_error\ndata: {}\n\n",
+        "bare JSON over several lines": json.dumps({"error": {"message": "It broke"}}, indent=2).encode() + b"\n\n",
+        "a bare name": b"error\n\n",
+        "bare words": b"Internal Server Error\n\n",
+        "a page": b"data: <html><h1>502 Bad Gateway</h1></html>\n\n",
+        "an event that failed": b"event: failed\ndata: {}\n\n",
+        "an exception": b"event: exception\ndata: {}\n\n",
         "words": b"data: [ERROR] upstream went away\n\n",
         "words of a proxy": b"data: Internal Server Error\n\n",
         "words quoted": b'data: "error"\n\n',

@@ -48,7 +48,22 @@ def junk() -> Iterator[Case]:
         yield completed(f"junk: {name} after the end", TEXT, STOP, event(word), DONE)
         yield completed(f"junk: {name} after the end, and no more", TEXT, STOP, event(word))
         yield failed(f"junk: {name}, and no end", TEXT, event(word), text=WHOLE)
-        yield failed(f"junk: {name}, then done", TEXT, event(word), DONE, text=WHOLE)
+        if b"{" in word:
+            yield failed(f"junk: {name}, then done", TEXT, event(word), DONE, text=WHOLE)
+    yield completed("junk: words, then done", TEXT, event(b"garbage"), DONE)
+    yield completed("junk: fields that are not known", b"x-id: 7\n\n", TEXT, b'meta: {"a": 1}\n\n', STOP, DONE)
+    for name, lines in {
+        "a bare object over several lines": json.dumps(chunk({"content": " lost"}), indent=1).encode() + b"\n\n",
+        "a name that is broken": b"dta: " + encoded(chunk({"content": " lost"})) + b"\n\n",
+    }.items():
+        yield completed(f"junk: {name} says what it says", HELLO, lines, STOP, DONE, text="Hello lost")
+    for name, lines in {
+        "a field without its colon": b"data " + encoded(chunk({"content": " lost"})) + b"\n\n",
+        "the rest of a line": encoded(chunk({"content": " lost"}))[60:] + b"\n\n",
+        "a name and data in one line": b"event: message data: " + encoded(chunk({"content": " lost"})) + b"\n\n",
+        "an object that breaks off": b'{\n "choices": [\n\n',
+    }.items():
+        yield failed(f"junk: {name} loses text", HELLO, lines, STOP, DONE)
     yield completed("junk: words, and an announced end", HELLO, event(b"garbage"), said(", wörld 😀"), STOP, DONE)
     yield failed(
         "junk: a broken chunk midway",

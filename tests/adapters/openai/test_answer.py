@@ -152,3 +152,22 @@ def test_a_payload_that_was_made_to_be_slow_is_not(payload: bytes) -> None:
     began = time.process_time()
     taken(payload)
     assert time.process_time() - began < 1
+
+
+REPORTS = ("error", "errors", "error_code", "error_msg", "error_message", "base_resp", "status", "type", "x_groq")
+
+
+@pytest.mark.parametrize("place", ["chunk", "choice", "delta"])
+@pytest.mark.parametrize("name", [*REPORTS, "index", "usage", "logprobs", "text", "object"])
+@pytest.mark.parametrize(
+    "value", ["failed", "error", 500, {"error": "x"}, {"code": 500}, {"status_code": 7}, [{"a": 1}]]
+)
+def test_the_short_way_of_reading_misses_nothing_that_the_long_one_finds(place: str, name: str, value: object) -> None:
+    said: dict[str, Any] = {"content": "a"}
+    choice_of: dict[str, Any] = {"index": 0, "delta": said, "finish_reason": None}
+    whole: dict[str, Any] = {"object": "chat.completion.chunk", "choices": [choice_of]}
+    {"chunk": whole, "choice": choice_of, "delta": said}[place][name] = value
+    quickly, slowly = taken(whole), taken({**whole, "x_groq": {}})
+    assert quickly[0] == slowly[0]
+    if name != "x_groq":
+        assert type(quickly[1].failure) is type(slowly[1].failure)

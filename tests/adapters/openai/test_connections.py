@@ -1,6 +1,7 @@
 """Connections that are kept, and the heads that come on them."""
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -16,10 +17,14 @@ from tests.support.chat import listen, prompt
 from tests.support.chatkit_upstream import Plan, chatkit_upstream
 from tests.support.upstream import ANSWER, Script, Upstream
 
+ROUNDS = itertools.count()
+"""A pause that was released stays so: each needs a name of its own."""
+
 
 async def kept(model: OpenAIChatModel, upstream: Upstream, count: int) -> set[int]:
     """Leaves so many connections idle: their numbers."""
-    name = upstream.model(play.text("a"), play.pause(pause := f"kept {id(model)}"), *ANSWER[1:])
+    pause = f"kept {next(ROUNDS)}"
+    name = upstream.model(play.text("a"), play.pause(pause), *ANSWER[1:])
     listening = [asyncio.ensure_future(listen(model, prompt(name))) for _ in range(count)]
     await upstream.until(name, "paused", count=count)
     upstream.release(pause)

@@ -166,6 +166,10 @@ def test_no_streams_at_all_is_understood(body: object) -> None:
         {"error": "too long", "request": {"stream_options": "unsupported", "user": ["unknown field"]}},
         {"error": {"message": "bad", "user": "usr_1"}, "stream_options": {"include_usage": True}, "stream": True},
         openai("upstream is not available"),
+        openai("stream aborted"),
+        openai("The stream ended early. This is not your fault."),
+        openai("Input contains a stream of profanity"),
+        openai("This model only supports stream mode, please enable the stream parameter"),
         openai("Unknown parameter: 'user_id'.", param="user_id"),
         openai("Unknown parameter: 'metadata.user'"),
         openai("max_tokens is too large", param="max_tokens"),
@@ -181,7 +185,8 @@ def test_what_names_nothing_of_ours_is_left_alone(body: object) -> None:
 @pytest.mark.parametrize(
     ("body", "named"),
     [
-        (openai("unexpected end of stream"), "stream"),
+        (openai("include_usage is not supported"), "stream_options"),
+        (openai("stream-options: unknown"), "stream_options"),
         (openai("Please reduce the length of the messages. stream_options were fine."), "stream_options"),
         (openai("Unknown parameter 'foo' in the request of this user"), "user"),
     ],

@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
-from chatorch.adapters.openai.reports import Json, broken_off, report_of
+from chatorch.adapters.openai.payloads import Number
+from chatorch.adapters.openai.reports import Json, broken_off, report_in_part, report_of
 from chatorch.domain.model.upstream_errors import UpstreamError
 
 REPLACEMENT = "\ufffd"
@@ -55,10 +55,12 @@ def _first_choices(choices: object) -> Iterator[Json]:
     if not isinstance(choices, list):
         return
     read = [choice for choice in choices if isinstance(choice, Mapping)]
-    for place, choice in enumerate(read):
-        index = choice.get("index")
-        if len(read) == 1 or (place if index is None else str(index)) in (0, "0"):
-            yield choice
+    first = [choice for place, choice in enumerate(read) if _is_first(choice.get("index"), place)]
+    yield from read if len(read) == 1 else first or read[:1]
+
+
+def _is_first(index: object, place: int) -> bool:
+    return place == 0 if index is None else str(index) in {"0", "0.0"}
 
 
 def _read_choice(choice: Json, chunk: Chunk) -> None:
@@ -72,14 +74,15 @@ def _read_choice(choice: Json, chunk: Chunk) -> None:
     chunk.usage = chunk.usage or choice.get("usage")
     for place in (choice, delta, message):
         if chunk.failure is None and isinstance(place, Mapping):
-            chunk.failure = report_of(place, alone=False)
+            chunk.failure = report_in_part(place)
     chunk.failure = chunk.failure or broken_off(reason)
 
 
 def _said_in(said: object) -> str:
     """The text of a delta or a message: its content, and its refusal, which is text too."""
     if isinstance(said, Mapping):
-        return _text_in(said.get("content")) + _refusal_in(said.get("refusal"))
+        content, refusal = _text_in(said.get("content")), _refusal_in(said.get("refusal"))
+        return content if refusal == content else content + refusal
     return said if isinstance(said, str) else ""
 
 
@@ -90,13 +93,15 @@ def _text_in(content: object, depth: int = 0) -> str:
             return content
         case bool():
             return json.dumps(content)
-        case int() | float() | Decimal():
+        case Number():
+            return content.written
+        case int() | float():
             return str(content)
         case list() if depth < _MAX_DEPTH:
             return "".join(_text_in(part, depth + 1) for part in content)
         case Mapping() if depth < _MAX_DEPTH and str(content.get("type") or "").lower() in _TEXT_TYPES:
-            said = (content.get(name) for name in ("text", "value", "content"))
-            return "".join(_text_in(text, depth + 1) for text in said) + _refusal_in(content.get("refusal"))
+            said = (_text_in(content.get(name), depth + 1) for name in ("text", "value", "content"))
+            return next(filter(None, said), "") or _refusal_in(content.get("refusal"))
     return ""
 
 

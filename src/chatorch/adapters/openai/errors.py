@@ -55,6 +55,19 @@ _REASON = re.compile(
 )
 """Codes in the body of a refusal that are safe to show, because they are these words and nothing else."""
 
+_MEANT = (
+    (re.compile(rb"(?i)invalid[_ ]api[_ ]key|api[_ ]key[_ ](?:not[_ ]valid|invalid)|incorrect api key"), 401),
+    (re.compile(rb"(?i)insufficient_(?:quota|balance)|credit balance|billing[_ ]"), 402),
+    (
+        re.compile(
+            rb"(?i)model_not_(?:found|supported|exist)|(?:invalid|unsupported|unknown)[_ ]model|not a valid model"
+            rb"|no models? (?:is )?loaded|model [^\n]{1,80}(?:not found|does not exist|not exist)"
+        ),
+        404,
+    ),
+)
+"""What some servers say with a 400, and others with a status of its own."""
+
 _OF_THE_ADDRESS = frozenset({402, 405, 406, 407, 410, 411, 415, 421, 426, 431})
 """No credit, a wrong path, a proxy between: nothing that another message would change."""
 
@@ -84,8 +97,8 @@ def failure_of_status(status: int, headers: Mapping[str, str] | None = None, bod
     reason = _REASON.search(body)
     because = f" ({reason[1].decode()})" if reason else ""
     detail = f"The model's provider answered with status {status}{because}."
-    if because == " (model_not_found)":
-        status = 404
+    if status in (400, 422):
+        status = next((meant for words, meant in _MEANT if words.search(body)), status)
     match status:
         case 401 | 403:
             return UpstreamAuthFailed()

@@ -2,7 +2,6 @@
 
 import json
 import re
-from decimal import Decimal
 from enum import Enum
 
 
@@ -16,9 +15,10 @@ class Word(Enum):
     BROKEN = "was meant to be JSON, and text may be lost with it"
 
 
-_DONE = re.compile(r"""["'\s]{0,9}\[\s*done\s*\]["'\s]{0,9}""", re.IGNORECASE)
+_DONE = re.compile(r"""b?["'\s]{0,9}\[\s*done\s*\]["'\s]{0,9}""", re.IGNORECASE)
 _BETWEEN = re.compile(r"(?:[\s,\]\ufeff]|data:|\[(?!\s*done\s*\]))*", re.IGNORECASE)
 _NO_WORD = re.compile(r"(?:[^\w\ufffd]|_)*")
+_END = {"done", "end", "eof"}
 _IDLE = {
     "alive",
     "heartbeat",
@@ -33,12 +33,33 @@ _IDLE = {
     "queued",
     "waiting",
 }
-_ERROR = {"error", "exception", "traceback", "failed", "failure"}
+_ERROR = {
+    "aborted", "crashed", "denied", "disconnect", "disconnected", "error", "errors", "exception", "failed", "failure",
+    "fatal", "forbidden", "gateway", "html", "overloaded", "refused", "terminated", "timeout", "traceback",
+    "unauthorized", "unavailable",
+}  # fmt: skip
 _MAX_IDLE_WORDS = 3
 _MAX_VALUES = 20_000
+_MAX_DIGITS = 1000
 
-# A number may be text that the provider took for one; a line break in a string is no reason to lose it.
-_decoder = json.JSONDecoder(parse_float=Decimal, strict=False)
+
+class Number(float):
+    """As it was written: it may be text that the provider took for one."""
+
+    def __new__(cls, written: str) -> "Number":
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
+
+    written: str
+
+
+def _integer(written: str) -> int | Number:
+    return int(written) if len(written) <= _MAX_DIGITS else Number(written)
+
+
+# A line break in a string is no reason to lose it.
+_decoder = json.JSONDecoder(parse_float=Number, parse_int=_integer, strict=False)
 
 
 def values_of(payload: bytes, *, nested: bool = False) -> list[object]:
@@ -57,7 +78,7 @@ def _values_in(text: str, *, nested: bool) -> list[object]:
         try:
             value, at = _decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            values.append(_word(text[at:]))
+            values.append(_word(text[at:], is_first=not values))
             break
         if isinstance(value, str) and not nested:
             values.extend(_values_in(value, nested=True))  # JSON in a JSON string
@@ -73,12 +94,14 @@ def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
     return at if match is None else match.end()
 
 
-def _word(text: str) -> Word:
-    if text.startswith(":") or _NO_WORD.fullmatch(text):
+def _word(text: str, *, is_first: bool) -> Word:
+    if (is_first and text.startswith(":")) or _NO_WORD.fullmatch(text):
         return Word.IDLE
-    if "{" in text or '"' in text:
+    if "{" in text or text.count('"') % 2 or '":' in text:
         return Word.BROKEN
     words = re.findall(r"[^\W_]+", text.lower())
+    if len(words) == 1 and words[0] in _END:
+        return Word.DONE
     if not _ERROR.isdisjoint(words):
         return Word.ERROR
     return Word.IDLE if len(words) <= _MAX_IDLE_WORDS and not _IDLE.isdisjoint(words) else Word.UNKNOWN

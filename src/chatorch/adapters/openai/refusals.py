@@ -2,8 +2,8 @@
 
 Servers have no common way to say it: OpenAI's ``param``, FastAPI's ``loc``, keys of an object of errors, or a sentence
 in whatever member, or in HTML. To miss it costs every chat with that provider; to find what was not meant costs one
-more request where the first one failed anyway. So a mention is enough, but for ``user``, which is an ordinary word and
-must be named as one names a parameter.
+more request where the first one failed anyway. So a mention of ``stream_options`` is enough. ``stream`` and ``user``
+are ordinary words, and without streaming nobody sees an answer before its end: they must be named as refused.
 """
 
 import html
@@ -30,9 +30,16 @@ _OTHERWISE = re.compile(r"\b(?:expected one of|(?:accepted|allowed|known|support
 """From here on, a text tells what would be right."""
 
 _QUOTE = r"""["'`\[(“]"""
+_STREAM = "(?:non-?)?stream(?:ing|ed)?"
 _MENTIONED = {
-    STREAM_OPTIONS: re.compile(r"\bstream[_ ]?options\b"),
-    STREAM: re.compile(r"(?<![\w.-])(?:non-?)?stream(?:ing|ed)?(?![\w]|[_ ]options)"),
+    STREAM_OPTIONS: re.compile(r"\bstream[_ -]?options\b|\binclude_usage\b"),
+    STREAM: re.compile(
+        rf"""(?<![\w.-]){_STREAM}(?![\w]|[_\ -]options)[^.;]{{0,40}}?\b(?:cannot|disabled|false|not|un\w+)\b
+        |(?:\b(?:can't|cannot|disabled|extra|field|no|not|only|parameter|un\w+|verified)\b|n't)[^.;]{{0,40}}?(?<![\w.-])
+        {_STREAM}(?!\w|[_\ -]options|\ mode)
+        |parameter\ 'stream'|(?<![\w.-])stream:?\s\s*extra""",
+        re.VERBOSE,
+    ),
     USER: re.compile(
         rf"""\b(?:additional\ properties|arg(?:ument)?|extra|field|in\ object|loc|name|option|param(?:eter)?|property)
         (?:s|\(s\))?\b[^.\n]{{0,60}}?(?<![\w.-])user(?![\w./-])

@@ -1,5 +1,6 @@
 """Where providers say, in the middle of an answer and with status 200, that they failed."""
 
+import re
 from collections.abc import Mapping
 
 from chatorch.adapters.openai.errors import failure_in_stream
@@ -8,16 +9,39 @@ from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamTimeout
 Json = Mapping[str, object]
 
 _BROKEN_OFF = {
-    "abort", "aborted", "cancel", "canceled", "cancelled", "crash", "crashed", "disconnect", "disconnected",
-    "exception", "fail", "failed", "failure", "interrupt", "interrupted", "killed", "oom", "preempted", "terminated",
+    "abort", "aborted", "broken", "cancel", "canceled", "cancelled", "closed", "crash", "crashed", "died", "disconnect",
+    "disconnected", "error", "errors", "exception", "expired", "fail", "failed", "failure", "interrupt", "interrupted",
+    "killed", "lost", "memory", "oom", "preempt", "preempted", "rate", "shutdown", "terminated",
 }  # fmt: skip
-_NO_CAPACITY = {"insufficient_system_resource", "insufficient_system_resources", "overloaded", "unavailable"}
-_TOO_LATE = {"timeout", "timed_out", "time_out", "deadline_exceeded"}
+_NO_CAPACITY = {"capacity", "insufficient", "overload", "overloaded", "unavailable"}
+_TOO_LATE = {"deadline", "timeout", "timedout"}
+_LATE_PHRASES = ("timed_out", "time_out", "time_limit")
 
-_FINE = {"", "0", "none", "null", "ok", "success", "false", "200", "pending", "processing", "queued", "running"}
+_FINE = {
+    "",
+    "0",
+    "none",
+    "null",
+    "ok",
+    "success",
+    "false",
+    "200",
+    "pending",
+    "processing",
+    "queued",
+    "running",
+    "ping",
+    "heartbeat",
+    "keep-alive",
+}
 _NAMES = ("error", "errors", "error_code", "error_msg", "error_message")
-_CODES = ("code", "statusCode", "status_code", "status")
-_ALONE = ("detail", "fault", "exception", "errmsg", "err_msg", "errorMessage", "errorCode", "error_description")
+# In small letters, as some servers capitalise them
+_CODES = ("code", "statuscode", "status_code", "status", "__type")
+_ALONE = (
+    "detail", "fault", "exception", "errmsg", "err_msg", "errormessage", "errorcode", "error_type", "error_description",
+    *_NAMES,
+)  # fmt: skip
+_ENVELOPES = ("response", "header", "result", "data", "body")
 
 
 def report_of(value: Json, *, alone: bool) -> UpstreamError | None:
@@ -33,35 +57,52 @@ def report_of(value: Json, *, alone: bool) -> UpstreamError | None:
     return _plain_report(value) if alone else None
 
 
+def report_in_part(part: Json) -> UpstreamError | None:
+    """The failure that a choice, a delta or a message reports."""
+    return report_of({name: part[name] for name in ("error", "error_code") if name in part}, alone=False)
+
+
 def broken_off(reason: object) -> UpstreamError | None:
     """The failure that a finish reason is; None where it is the end of an answer, or no reason at all."""
-    if isinstance(reason, Mapping):
-        found = (broken_off(said) for said in reason.values() if isinstance(said, str))
+    if isinstance(reason, Mapping | list):
+        inner = reason.values() if isinstance(reason, Mapping) else reason
+        found = (broken_off(said) for said in inner if isinstance(said, str))
         return next((failure for failure in found if failure is not None), None)
     if not isinstance(reason, str):
         return None
-    word = reason.strip().lower().replace("-", "_").replace(" ", "_")
-    if word in _TOO_LATE:
+    words = re.findall(r"[a-z]+", reason.lower())
+    phrase = "_".join(words)
+    if not _TOO_LATE.isdisjoint(words) or any(late in phrase for late in _LATE_PHRASES):
         return UpstreamTimeout()
-    if word in _NO_CAPACITY:
+    if not _NO_CAPACITY.isdisjoint(words):
         return UpstreamUnavailable("The model's provider broke off its answer for lack of capacity.")
-    if word in _BROKEN_OFF or word.startswith("error") or word.endswith("error"):
+    if not _BROKEN_OFF.isdisjoint(words):
         return UpstreamError("The model's provider says that it broke off its answer.")
     return None
 
 
 def _plain_report(value: Json) -> UpstreamError | None:
     """Of an object that is nothing but a report: ``{"detail"}``, ``{"code", "message"}``, ``{"success": false}``."""
+    value = {name.lower(): said for name, said in value.items()}
     for name in _ALONE:
         if not _is_empty(value.get(name)):
-            return failure_in_stream({"code": value.get("code"), "status": value.get("status")})
+            return failure_in_stream(value)
+    for name in _ENVELOPES:
+        if isinstance(inner := value.get(name), Mapping) and (failure := report_of(inner, alone=True)):
+            return failure
     codes = [code for name in _CODES if not _is_fine(code := value.get(name))]
     said = value.get("message") or value.get("msg")
     if codes and (isinstance(said, str) or isinstance(codes[0], int)):
         return failure_in_stream({"code": codes[0], "type": value.get("type")})
-    if value.get("success") is False or (isinstance(said, str) and len(value) == 1):
+    if value.get("success") is False or (isinstance(said, str) and _is_a_complaint(said, value)):
         return failure_in_stream(value)
     return None
+
+
+def _is_a_complaint(said: str, value: Json) -> bool:
+    """Whether a message alone reports an error: nothing beside it says that all is fine, nor does itself."""
+    fine = any(value.get(name) is not None for name in ("status", "code", "statuscode", "event", "state"))
+    return not fine and value.get("type") not in {"ping", "status", "heartbeat"} and not _is_fine(said.strip("."))
 
 
 def _inner(said: object) -> object:

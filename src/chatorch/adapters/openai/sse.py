@@ -4,6 +4,8 @@ Server-sent events as WHATWG HTML (9.2.6) has them, and what providers make of t
 without `data:` before it, a field named `error`. What it is, its first bytes say; content types are often wrong.
 """
 
+import re
+
 import msgspec
 
 MAX_EVENT_BYTES = 2**20
@@ -13,6 +15,9 @@ END = b"\0end"
 """Follows the one JSON value that was the whole body, for servers that ignore `stream`."""
 
 _BOM = b"\xef\xbb\xbf"
+_FAULTS = {b"error", b"errors", b"exception", b"failed", b"failure", b"fatal"}
+_FIELD = re.compile(rb"[\w.-]+")
+_MAX_TRIES = 100
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -31,8 +36,8 @@ class PayloadParser:
     """
 
     __slots__ = (
-        "_after_cr", "_body", "_by_line", "_data", "_data_size", "_events", "_failing", "_held", "_held_size", "_json",
-        "_known", "_lead", "_limit", "_started", "_values", "_whole", "alien", "overflow",
+        "_after_cr", "_bare", "_body", "_by_line", "_data", "_data_size", "_events", "_failing", "_held", "_held_size",
+        "_json", "_known", "_lead", "_limit", "_started", "_tries", "_values", "_whole", "alien", "overflow",
     )  # fmt: skip
 
     def __init__(self, *, events: bool = False) -> None:
@@ -48,6 +53,8 @@ class PayloadParser:
         self._data_size = 0  # or the body's
         self._limit = MAX_EVENT_BYTES
         self._failing = self._by_line = self._events = False
+        self._bare = False  # what is held was not behind `data:`
+        self._tries = 0
         self._values = 0
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -101,7 +108,7 @@ class PayloadParser:
             self._lead = lead
             return b""
         self._lead = b""
-        lead = lead.removeprefix(_BOM).lstrip()
+        lead = _without_bom(lead).lstrip()
         if lead:
             self._started = True
             self._json = lead[:1] in (b"{", b"[")
@@ -141,14 +148,20 @@ class PayloadParser:
             payloads.append(payload)
         data.clear()
         self._data_size = 0
+        self._bare = False
 
     def _add(self, value: bytes, payloads: list[bytes]) -> None:
         """One more line of an event, or the next event where no blank line was between them."""
         data = self._data
         self._events = True
-        if data and self._end_complete(payloads):
+        if self._bare:
+            self._end_event(payloads)
+        elif data and self._end_complete(payloads):
             self._by_line = True
-        self._more(value)
+        if data:
+            self._more(value)
+        else:
+            data.append(value)
         if self._by_line:
             self._end_complete(payloads)
 
@@ -161,16 +174,20 @@ class PayloadParser:
 
     def _take_other(self, line: bytes, payloads: list[bytes]) -> None:
         """A line that is neither blank nor begins with `data:`."""
-        name, _, value = line.partition(b":")
+        line = _without_bom(line)
+        name, colon, value = line.partition(b":")
         match name.strip().lower():
-            case b"data":
+            case b"data" if colon:
                 self._add(value.removeprefix(b" "), payloads)
-            case b"event":
+            case b"event" if colon:
                 self._end_complete(payloads)
-                self._failing = value.strip().lower().endswith(b"error")
-            case b"error":
+                words = re.findall(rb"[a-z]+", value.lower())
+                if b"{" in value:  # a line break was lost, and what it holds with it
+                    payloads.append(value)
+                self._failing = not _FAULTS.isdisjoint(words) and b"no" not in words
+            case b"error" | b"errors":
                 self._end_complete(payloads)
-                if value := value.strip():
+                if value := (value if colon else name).strip():
                     payloads.append(b'{"error":%b}' % value if _is_json(value) else Fault(value))
             case b"id" | b"retry" | b"":  # the last is a comment, or blank but for white space
                 if not line.strip() and (self._data or self._failing):
@@ -181,21 +198,43 @@ class PayloadParser:
         self._known = True
 
     def _take_bare(self, line: bytes, payloads: list[bytes]) -> None:
-        """A line that no field begins: JSON, or more of the JSON that `data:` began, or nothing that we know."""
+        """A line that no field begins: JSON, or more of the JSON that a line before it began, or words."""
         data = self._data
-        if data and data[0][:1] in (b"{", b"[") and (len(data) > 1 or not _is_complete(data[0])):
+        if data and data[0][:1] in (b"{", b"[") and (self._bare or len(data) > 1 or not _is_complete(data[0])):
             self._more(line)
-        elif line.lstrip()[:1] in (b"{", b"["):
-            self._end_complete(payloads)
-            if self._json and not (self._values or self._events or _is_json(line)):
-                self._body = [line]
-                self._grow(len(line) + 1)
-                return
-            self._known = True
-            self._values += 1
+            if self._bare and line[:1] in (b"}", b"]") and self._tries < _MAX_TRIES:
+                self._tries += 1
+                if _is_json(b"\n".join(data)):
+                    self._end_event(payloads)
+            return
+        self._end_complete(payloads)
+        if line.lstrip()[:1] not in (b"{", b"["):
+            if self._known or self._events:
+                self._take_words(line, payloads)
+            else:
+                self.alien = True
+            return
+        self._values += 1
+        if _is_json(line):
             payloads.append(line)
-        elif not (self._known or self._events):
-            self.alien = True
+        elif self._json and self._values == 1 and not self._events:
+            self._values = 0
+            self._body = [line]
+            self._grow(len(line) + 1)
+            return
+        else:
+            data.append(line.lstrip())
+            self._bare = True
+        self._known = True
+
+    def _take_words(self, line: bytes, payloads: list[bytes]) -> None:
+        """Between events. Of a field that is not known the JSON, if any: its name may be what is broken."""
+        name, _, value = line.partition(b":")
+        if _FIELD.fullmatch(name) and (value := value.strip()) and b'"' not in name:
+            if value[:1] != b"{":
+                return
+            line = value
+        payloads.append(line)
 
     def _more(self, line: bytes) -> None:
         """Of this event, whose first line has not been counted where it was taken: most have no second."""
@@ -216,6 +255,12 @@ class PayloadParser:
         if data:
             self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _without_bom(line: bytes) -> bytes:
+    while line.startswith(_BOM):
+        line = line[3:]
+    return line
 
 
 def _is_json(value: bytes) -> bool:
