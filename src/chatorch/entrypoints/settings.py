@@ -2,29 +2,38 @@
 
 import difflib
 import os
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from chatorch.entrypoints.origins import allowed_origin
+from chatorch.entrypoints.setting_types import (
+    Count,
+    DatabaseUrl,
+    HeaderNames,
+    HeaderSecret,
+    HttpUrl,
+    LogLevel,
+    Names,
+    Origins,
+    RedisUrl,
+    Seconds,
+    SigningKey,
+    Workflows,
+)
 
 PREFIX = "CHATORCH_"
 ENV_FILE = Path(".env")
-MIN_SECRET_BYTES = 32
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 CHATKIT_INSTALLED = find_spec("chatkit") is not None
 
 
@@ -34,71 +43,6 @@ class SettingsError(Exception):
     def __init__(self, lines: tuple[str, ...]) -> None:
         self.lines = lines
         super().__init__("\n".join(lines))
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return [part for part in (part.strip() for part in value.split(",")) if part]
-
-
-def _long_enough(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value().encode("utf-8", "surrogateescape")) < MIN_SECRET_BYTES:
-        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes, such as what `openssl rand -hex 32` prints")
-    return value
-
-
-def _fits_into_header(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be printable ASCII without spaces")
-    return value
-
-
-def _database_url(value: str) -> str:
-    if value.partition("://")[0].partition("+")[0] not in {"sqlite", "postgresql", "postgres"}:
-        raise ValueError("must begin with sqlite:// or postgresql://")
-    return value
-
-
-def _redis_url(value: str) -> str:
-    if value.partition("://")[0] not in {"redis", "rediss", "unix"}:
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    return value
-
-
-def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        is_web = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its text repeats the value
-        is_web = False
-    if not is_web:
-        raise ValueError("must be an http:// or https:// address")
-    return value
-
-
-def _origins(value: frozenset[str]) -> frozenset[str]:
-    return frozenset(map(allowed_origin, value))
-
-
-def _header_names(value: frozenset[str]) -> frozenset[str]:
-    if not all(_HEADER_NAME.fullmatch(name) for name in value):
-        raise ValueError("must be *, or names of headers such as X-Tenant, separated by commas")
-    return value
-
-
-def _workflows(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(name.replace("_", "").replace("-", "").isalnum() and name.isascii() for name in value):
-        raise ValueError("must be ids of workflows, such as wf_123, separated by commas")
-    return tuple(dict.fromkeys(value))
-
-
-Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
-Workflows = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_workflows)]
-HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
 
 
 class Settings(BaseSettings):
@@ -112,15 +56,11 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True
     )
 
-    secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(validation_alias="SECRET_KEY")
+    secret_key: SigningKey = Field(validation_alias="SECRET_KEY")
     openai_api_key: HeaderSecret | None = Field(None, validation_alias="OPENAI_API_KEY")
-    openai_base_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
-        None, validation_alias="OPENAI_BASE_URL", repr=False
-    )
-    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
-        "sqlite:///./chat.db", validation_alias="DATABASE_URL", repr=False
-    )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(None, validation_alias="REDIS_URL", repr=False)
+    openai_base_url: HttpUrl | None = Field(None, validation_alias="OPENAI_BASE_URL", repr=False)
+    database_url: DatabaseUrl = Field("sqlite:///./chat.db", validation_alias="DATABASE_URL", repr=False)
+    redis_url: RedisUrl | None = Field(None, validation_alias="REDIS_URL", repr=False)
     debug: bool = Field(False, validation_alias="DEBUG")
 
     model: str = Field("gpt-5.4-mini", max_length=128)
@@ -145,8 +85,8 @@ class Settings(BaseSettings):
     access_token_life_s: Count = 1800
     token_issuer: str = "chatorch"  # noqa: S105
     token_audience: str = "chatorch"  # noqa: S105
-    cors_origins: Annotated[Names, AfterValidator(_origins)] = frozenset()
-    cors_headers: Annotated[Names, AfterValidator(_header_names)] = frozenset()
+    cors_origins: Origins = frozenset()
+    cors_headers: HeaderNames = frozenset()
     metrics_token: HeaderSecret | None = None
 
     ws_auth_deadline_s: Seconds = 10
@@ -167,9 +107,7 @@ class Settings(BaseSettings):
     chatkit_server: bool | None = None
 
     log_format: Literal["json", "console"] | None = None
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
-    ] = "info"
+    log_level: LogLevel = "info"
     body_cap_bytes: Count = 1_048_576
     db_pool_size: Count = 5
     password_workers: Count = 2

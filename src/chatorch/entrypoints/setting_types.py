@@ -1,0 +1,90 @@
+"""What a setting may be: each type takes the text of the environment, and says what is wrong with it.
+
+A message never repeats the value, which may be a secret.
+"""
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from chatorch.entrypoints.origins import allowed_origin
+
+MIN_SECRET_BYTES = 32
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part for part in (part.strip() for part in value.split(",")) if part]
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().encode("utf-8", "surrogateescape")) < MIN_SECRET_BYTES:
+        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes, such as what `openssl rand -hex 32` prints")
+    return value
+
+
+def _fits_into_header(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    return value
+
+
+def _database_url(value: str) -> str:
+    if value.partition("://")[0].partition("+")[0] not in {"sqlite", "postgresql", "postgres"}:
+        raise ValueError("must begin with sqlite:// or postgresql://")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if value.partition("://")[0] not in {"redis", "rediss", "unix"}:
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_web = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text repeats the value
+        is_web = False
+    if not is_web:
+        raise ValueError("must be an http:// or https:// address")
+    return value
+
+
+def _origins(value: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(allowed_origin, value))
+
+
+def _header_names(value: frozenset[str]) -> frozenset[str]:
+    if not all(_HEADER_NAME.fullmatch(name) for name in value):
+        raise ValueError("must be *, or names of headers such as X-Tenant, separated by commas")
+    return value
+
+
+def _workflows(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(name.replace("_", "").replace("-", "").isalnum() and name.isascii() for name in value):
+        raise ValueError("must be ids of workflows, such as wf_123, separated by commas")
+    return tuple(dict.fromkeys(value))
+
+
+Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
+HeaderNames = Annotated[Names, AfterValidator(_header_names)]
+Origins = Annotated[Names, AfterValidator(_origins)]
+Workflows = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_workflows)]
+SigningKey = Annotated[SecretStr, AfterValidator(_long_enough)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
+]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
