@@ -171,7 +171,7 @@ def _open_container(settings: Settings) -> "Container":
     container = Container(settings=settings)
     try:
         container.database()
-        container.between()
+        container.backplane()
     except ValueError as error:
         _refuse(str(error))
     return container

@@ -28,12 +28,12 @@ router = APIRouter(tags=["operation"])
 Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
 Executions = Annotated[Any, Depends(provided(lambda c: c.executions()))]
 Database = Annotated[Any, Depends(provided(lambda c: c.database()))]
-Between = Annotated[Any, Depends(provided(lambda c: c.between()))]
+Backplane = Annotated[Any, Depends(provided(lambda c: c.backplane()))]
 
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=HealthOut, response_model_exclude_none=True)
-async def health(executions: Executions, settings: Operator, between: Between) -> Response:
+async def health(executions: Executions, settings: Operator, backplane: Backplane) -> Response:
     """200 as long as the process answers, also while it drains, or Redis is away."""
     body = {
         "status": "draining" if executions.draining else "healthy",
@@ -43,8 +43,8 @@ async def health(executions: Executions, settings: Operator, between: Between) -
     }
     if settings.offline:
         body["model"] = "offline"
-    if between.redis_up is not None:
-        body["redis"] = "up" if between.redis_up() else "down"
+    if backplane.redis_up is not None:
+        body["redis"] = "up" if backplane.redis_up() else "down"
     return json_response(body)
 
 

@@ -1,0 +1,49 @@
+"""What processes tell each other through: Redis, or, where there is one process, nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chatorch.adapters.memory.connections import MemoryConnections
+from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
+from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.adapters.memory.run_relay import MemoryRunRelay
+from chatorch.adapters.redis.connections import RedisConnections
+from chatorch.adapters.redis.link import RedisLink
+from chatorch.adapters.redis.noticeboard import RedisNoticeboard
+from chatorch.adapters.redis.run_log import RedisRunLog
+from chatorch.adapters.redis.run_relay import RedisRunRelay
+from chatorch.entrypoints.fleet import server_name
+from chatorch.entrypoints.lifetime import Part
+from chatorch.entrypoints.settings import Settings
+from chatorch.ports.connections import Connections
+from chatorch.ports.noticeboard import Noticeboard
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.run_relay import RunRelay
+
+
+@dataclass(frozen=True, slots=True)
+class Backplane:
+    """What processes tell each other through. `parts` are started in this order, and closed in the other one.
+
+    `redis_up` says whether they can now; it is None where there is one process.
+    """
+
+    run_log: RunLog
+    relay: RunRelay
+    connections: Connections
+    noticeboard: Noticeboard
+    parts: tuple[Part, ...] = ()
+    redis_up: Callable[[], bool] | None = None
+
+
+def choose_backplane(settings: Settings) -> Backplane:
+    """Raises `ValueError` with one line that names `REDIS_URL`."""
+    local = MemoryRunLog()
+    if settings.redis_url is None:
+        return Backplane(local, MemoryRunRelay(), MemoryConnections(), MemoryNoticeboard())
+    link = RedisLink(settings.redis_url)
+    log, connections = RedisRunLog(local, link), RedisConnections(link)
+    parts = (link, log, connections)
+    return Backplane(
+        log, RedisRunRelay(link), connections, RedisNoticeboard(link, server_name()), parts, lambda: link.up
+    )

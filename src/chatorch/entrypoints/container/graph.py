@@ -1,0 +1,204 @@
+"""Which adapter stands behind which port, and what every service is given.
+
+Override a provider to swap an adapter: ``Container(settings=…, chat_model=providers.Object(fake))``.
+"""
+
+from functools import partial
+
+from dependency_injector import containers, providers
+from prometheus_client import CollectorRegistry
+
+from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.sql import (
+    SqlRunProgress,
+    SqlRunStore,
+    SqlSessionStore,
+    SqlThreadItemStore,
+    SqlThreadNoteStore,
+    SqlThreadStore,
+    SqlUserStore,
+    migrate,
+    open_database,
+)
+from chatorch.adapters.system import SystemClock, TaskSpawner, TimeOrderedIds
+from chatorch.adapters.telemetry import PrometheusTelemetry
+from chatorch.domain.model.context import ContextWindow
+from chatorch.domain.services.accounts import Accounts
+from chatorch.domain.services.authentication import Authentication
+from chatorch.domain.services.conversations import Conversations
+from chatorch.domain.services.executions import Executions, ExecutionSettings
+from chatorch.domain.services.hosted import HostedHistory
+from chatorch.domain.services.items import Items
+from chatorch.domain.services.live import Live
+from chatorch.domain.services.recovery import Recovery
+from chatorch.domain.services.runs import Runs
+from chatorch.domain.services.sessions import ChatKitOffer, Sessions
+from chatorch.entrypoints.container.backplane import choose_backplane
+from chatorch.entrypoints.container.identity import token_signer
+from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit
+from chatorch.entrypoints.container.store import store_lock_of
+from chatorch.entrypoints.envelope import envelope
+from chatorch.entrypoints.fleet import Fleet
+from chatorch.entrypoints.http.answers import Answers
+from chatorch.entrypoints.http.sse import EventFrames
+from chatorch.entrypoints.lifetime import lifetime
+from chatorch.entrypoints.loop_lag import sample_loop_lag
+from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.settings import Settings
+from chatorch.entrypoints.signals import leave_with_parent
+from chatorch.entrypoints.ws.socket import Behind, NoticeFrames
+from chatorch.entrypoints.ws.sockets import Sockets
+
+
+class Container(containers.DeclarativeContainer):
+    """A synchronous graph. What lives and dies with the process is in `lifetime`, a leaf that nothing depends on."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    # -- the world ---------------------------------------------------------------------------------------------------
+    clock = providers.Singleton(SystemClock)
+    ids = providers.Singleton(TimeOrderedIds)
+    spawner = providers.Singleton(TaskSpawner)
+    registry = providers.Singleton(CollectorRegistry)
+    telemetry = providers.Singleton(PrometheusTelemetry, registry)
+    database = providers.Singleton(
+        open_database, settings.provided.database_url, pool_size=settings.provided.db_pool_size
+    )
+    store_lock = providers.Singleton(store_lock_of, settings)
+    users = providers.Singleton(SqlUserStore, database)
+    threads = providers.Singleton(SqlThreadStore, database)
+    thread_items = providers.Singleton(SqlThreadItemStore, database)
+    thread_notes = providers.Singleton(SqlThreadNoteStore, database)
+    run_store = providers.Singleton(SqlRunStore, database)
+    progress = providers.Singleton(SqlRunProgress, database)
+    session_store = providers.Singleton(SqlSessionStore, database)
+    backplane = providers.Singleton(choose_backplane, settings)
+    run_log = backplane.provided.run_log
+    relay = backplane.provided.relay
+    connections = backplane.provided.connections
+    noticeboard = backplane.provided.noticeboard
+    metrics = providers.Singleton(Metrics, registry, backplane.provided.redis_up)
+    chat_model = providers.Singleton(choose_model, settings, clock, telemetry)
+    chatkit = providers.Singleton(hosted_chatkit, settings)
+    passwords = providers.Singleton(Argon2PasswordHasher, workers=settings.provided.password_workers)
+    tokens = providers.Singleton(token_signer, settings)
+
+    # -- what chat does ----------------------------------------------------------------------------------------------
+    executions = providers.Singleton(
+        Executions,
+        model=chat_model,
+        log=run_log,
+        progress=progress,
+        relay=relay,
+        clock=clock,
+        spawner=spawner,
+        telemetry=telemetry,
+        settings=providers.Factory(
+            ExecutionSettings,
+            checkpoint_s=settings.provided.checkpoint_s,
+            grace_s=settings.provided.detach_grace_s,
+            max_answer_chars=settings.provided.max_answer_chars,
+            max_guests=settings.provided.max_live_guest_runs,
+        ),
+    )
+    runs = providers.Singleton(
+        Runs,
+        store=run_store,
+        log=run_log,
+        relay=relay,
+        connections=connections,
+        executions=executions,
+        clock=clock,
+        ids=ids,
+        policy=providers.Singleton(chat_policy, settings),
+        context=providers.Factory(
+            ContextWindow,
+            max_chars=settings.provided.context_chars,
+            system_prompt=settings.provided.system_prompt,
+            takes_neighbours=settings.provided.takes_neighbours,
+        ),
+        max_live_runs=settings.provided.max_live_runs_per_user,
+    )
+    conversations = providers.Singleton(
+        Conversations, store=threads, log=run_log, relay=relay, runs=runs, executions=executions, clock=clock
+    )
+    items = providers.Singleton(Items, items=thread_items, notes=thread_notes, log=run_log, clock=clock)
+    recovery = providers.Singleton(
+        Recovery,
+        progress=progress,
+        relay=relay,
+        clock=clock,
+        telemetry=telemetry,
+        lease_s=settings.provided.lease_s,
+        executed_here=executions.provided.executes,
+    )
+    authentication = providers.Singleton(
+        Authentication,
+        users=users,
+        passwords=passwords,
+        tokens=tokens,
+        clock=clock,
+        ids=ids,
+        token_life_s=settings.provided.access_token_life_s,
+    )
+    chatkit_offer = providers.Singleton(
+        ChatKitOffer,
+        workflows=settings.provided.chatkit_workflows,
+        missing=settings.provided.chatkit_missing,
+        life_s=settings.provided.chatkit_session_life_s,
+        refresh_window_s=settings.provided.chatkit_refresh_window_s,
+    )
+    sessions = providers.Singleton(
+        Sessions,
+        chatkit=chatkit,
+        store=session_store,
+        clock=clock,
+        ids=ids,
+        spawner=spawner,
+        telemetry=telemetry,
+        offer=chatkit_offer,
+    )
+    hosted_history = providers.Singleton(HostedHistory, threads=chatkit, offer=chatkit_offer)
+    live = providers.Singleton(Live, connections=connections, clock=clock)
+    accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
+
+    # -- the doors ---------------------------------------------------------------------------------------------------
+    answers = providers.Singleton(Answers, runs, providers.Singleton(EventFrames), metrics, clock)
+    fleet = providers.Singleton(Fleet, metrics, noticeboard, clock)
+    sockets = providers.Singleton(
+        Sockets,
+        providers.Factory(
+            Behind,
+            authentication=authentication,
+            runs=runs,
+            live=live,
+            events=providers.Singleton(EventFrames, envelope),
+            notices=providers.Singleton(NoticeFrames),
+        ),
+        metrics,
+        clock,
+        settings,
+    )
+    migrate = providers.Callable(migrate, database)
+    lifetime = providers.Resource(
+        lifetime,
+        store_lock=store_lock,
+        database=database,
+        recovery=recovery,
+        executions=executions,
+        metrics=metrics,
+        loops=providers.List(
+            executions.provided.keep_saved,
+            executions.provided.keep_grace,
+            executions.provided.keep_cancelling,
+            recovery.provided.keep_watch,
+            sessions.provided.keep_tidy,
+            fleet.provided.keep_posted,
+            sockets.provided.keep_checked,
+            providers.Factory(partial, leave_with_parent, clock),
+            providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),
+        ),
+        parts=backplane.provided.parts,
+        closing=providers.List(spawner, fleet, chat_model, chatkit, passwords),
+        drain_limit_s=settings.provided.drain_limit_s,
+    )

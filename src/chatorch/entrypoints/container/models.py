@@ -1,0 +1,47 @@
+"""Who answers: the provider, or the offline model; and ChatKit at the provider."""
+
+from chatorch.adapters.offline_model import OFFLINE_MODEL, OfflineChatModel
+from chatorch.adapters.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.openai.chatkit import OpenAIChatKit, SessionOptions
+from chatorch.adapters.openai.deadlines import Deadlines
+from chatorch.domain.model.policy import ChatPolicy
+from chatorch.entrypoints.settings import Settings
+from chatorch.ports.chat_model import ChatModel
+from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import ModelTelemetry
+
+
+def choose_model(settings: Settings, clock: Clock, telemetry: ModelTelemetry) -> ChatModel:
+    if settings.offline:
+        return OfflineChatModel(clock)
+    deadlines = Deadlines(settings.first_piece_timeout_s, settings.idle_timeout_s, settings.total_timeout_s)
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    return OpenAIChatModel(key, base_url=settings.openai_base_url, deadlines=deadlines, telemetry=telemetry)
+
+
+def hosted_chatkit(settings: Settings) -> OpenAIChatKit:
+    key = settings.openai_api_key if settings.chatkit_missing is None else None
+    options = SessionOptions(
+        life_s=settings.chatkit_session_life_s,
+        requests_per_minute=settings.chatkit_requests_per_minute,
+        file_upload=settings.chatkit_file_upload,
+        max_files=settings.chatkit_max_files,
+        max_file_mb=settings.chatkit_max_file_mb,
+        history=settings.chatkit_history,
+        recent_threads=settings.chatkit_recent_threads,
+    )
+    return OpenAIChatKit(
+        key.get_secret_value() if key else None,
+        settings.openai_base_url,
+        options=options,
+        deadline_s=settings.chatkit_timeout_s,
+    )
+
+
+def chat_policy(settings: Settings) -> ChatPolicy:
+    return ChatPolicy(
+        default_model=OFFLINE_MODEL if settings.offline else settings.model,
+        allowed_models=settings.allowed_models | {settings.model},
+        client_system=settings.client_system,
+        max_content_chars=settings.max_content_chars,
+    )

@@ -1,0 +1,9 @@
+"""Who else may use the store."""
+
+from chatorch.adapters.sql import StoreLock, open_lock
+from chatorch.entrypoints.settings import Settings
+
+
+def store_lock_of(settings: Settings) -> StoreLock:
+    """With Redis, processes share the store, and leases decide; without, one process has it to itself."""
+    return open_lock(settings.database_url, shared=settings.redis_url is not None)
