@@ -51,7 +51,7 @@ def operated_app(
         fleet=lambda: fleet,
         database=lambda: database,
         executions=lambda: SimpleNamespace(draining=draining, live=3),
-        between=lambda: SimpleNamespace(redis_up=is_up),
+        backplane=lambda: SimpleNamespace(redis_up=is_up),
     )
     database = Database(fault)
     metrics.look_up(live_runs=lambda: 3, pool_in_use=database.in_use, pool_size=database.size)
