@@ -15,6 +15,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.preloaded import PreloadedProcess
+
 BINARY = str(Path(sys.executable).with_name("chatorch"))
 START_S = 20.0
 STOP_S = 15.0
@@ -30,7 +32,8 @@ def free_port() -> int:
 class Server:
     """`settings` are environment variables. The folder holds the SQLite file and the log; it outlives restarts.
 
-    `tokens` are those of the users who are signed in, `arguments` go to `chatorch serve`.
+    `tokens` are those of the users who are signed in, `arguments` go to `chatorch serve`. `from_scratch` is for tests
+    of the start itself; else, and but for servers of several processes, what is imported is there already.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -44,9 +47,10 @@ class Server:
             "CHATORCH_CHATKIT_SERVER": "false",  # it takes a second of each start
             **settings,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | PreloadedProcess | None = None
         self.tokens: dict[str, str] = {}
         self.arguments: tuple[str, ...] = ()
+        self.from_scratch = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,9 +81,14 @@ class Server:
 
         In a process group of its own, as a shell does with a command.
         """
-        with (self.folder / "server.log").open("ab") as log:
+        serve = ["serve", "--port", str(self.port), *self.arguments]
+        log_file = self.folder / "server.log"
+        if not self.from_scratch and "--workers" not in self.arguments:
+            self.process = PreloadedProcess(serve, env=self.environment, cwd=self.folder, log=log_file)
+            return
+        with log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--port", str(self.port), *self.arguments],
+                [BINARY, *serve],
                 env=self.environment,
                 cwd=self.folder,
                 stdout=log,
