@@ -14,12 +14,13 @@ from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.upstream import Upstream
 from tests.support.worker_processes import have_served
-from tests.support.workers import Worker, workers
+from tests.support.workers import Worker, alike, workers
 
 NewServer = Callable[..., Awaitable[Server]]
 ServerIn = Callable[..., Server]
 NewOfTwo = Callable[..., Server]
 OfTwo = Callable[..., AbstractAsyncContextManager[Worker]]
+TwoWorkers = Callable[..., AbstractAsyncContextManager[list[Worker]]]
 Record = Callable[[str, object], None]
 """pytest's `record_property`, for the figure that a test shows: ``--junitxml=report.xml -o junit_family=legacy``."""
 
@@ -115,5 +116,18 @@ def of_two(new_of_two: NewOfTwo) -> OfTwo:
         async with workers([new_of_two(database_url, **settings)]) as [both]:
             await have_served(both.server, 2)
             yield both
+
+    return start
+
+
+@pytest.fixture
+def two_workers(server_in: ServerIn, tmp_path: Path, own_redis: RedisServer) -> TwoWorkers:
+    """``async with two_workers(lease_s=2) as (one, two)``; both on SQLite, or on the database whose URL is given."""
+
+    def start(database_url: str | None = None, **settings: object) -> AbstractAsyncContextManager[list[Worker]]:
+        (tmp_path / "one").mkdir()
+        first = server_in(tmp_path / "one", database_url, **settings)
+        first.settings["REDIS_URL"] = own_redis.url
+        return workers([first, alike(first, tmp_path / "two")])
 
     return start

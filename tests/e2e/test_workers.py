@@ -3,13 +3,10 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Record, ServerIn
+from tests.e2e.conftest import Record, TwoWorkers
 from tests.support.event_reader import Screen
 from tests.support.eventually import eventually
 from tests.support.postgres import Databases
@@ -17,27 +14,12 @@ from tests.support.redis_server import RedisServer
 from tests.support.sizes import size
 from tests.support.sockets import Exchange, all_ended, batches
 from tests.support.upstream import Upstream, done, finish, hang, pause, text, tokens, usage
-from tests.support.workers import Worker, alike, workers
+from tests.support.workers import Worker
 
 QUICK_S = 0.5
 INTERRUPTED_S = 10.0
 SLOWEST_S = 2.0
 """Of an answer while Redis comes and goes, on a machine that is busy with all the streams."""
-
-TwoWorkers = Callable[..., AbstractAsyncContextManager[list[Worker]]]
-
-
-@pytest.fixture
-def two_workers(server_in: ServerIn, migrated_sqlite: Path, tmp_path: Path, own_redis: RedisServer) -> TwoWorkers:
-    """``async with two_workers(lease_s=2) as (one, two)``; both on SQLite, or on the database whose URL is given."""
-
-    def start(database_url: str | None = None, **settings: object) -> AbstractAsyncContextManager[list[Worker]]:
-        (tmp_path / "one").mkdir()
-        first = server_in(tmp_path / "one", database_url, **settings)
-        first.settings["REDIS_URL"] = own_redis.url
-        return workers([first, alike(first, tmp_path / "two")])
-
-    return start
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])

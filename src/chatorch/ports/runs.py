@@ -1,7 +1,7 @@
 """Where runs are kept: what clients ask for (`RunStore`), and what their executors report (`RunProgress`)."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -112,9 +112,13 @@ class Checkpoint:
 
 
 class Standing(Enum):
-    """What a checkpoint learns of a run: go on, stop (its user asked), or somebody else ended it."""
+    """What a checkpoint learns of a run: go on, stop (its user asked), or somebody else ended it.
+
+    `HELD`: another transaction held its rows at that moment, so it was not saved; the next checkpoint will.
+    """
 
     MINE = "mine"
+    HELD = "held"
     CANCEL = "cancel"
     LOST = "lost"
 
@@ -160,7 +164,8 @@ class RunProgress(Protocol):
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
         """Saves texts and positions and moves heartbeats; every run handed in is answered for.
 
-        A run whose text is not None becomes `streaming`. Another's or an ended run is `LOST`, and left alone.
+        A run whose text is not None becomes `streaming`. Another's or an ended run is `LOST`, and left alone. It does
+        not wait for a run whose rows are held, so that one run does not hold up the heartbeats of the others.
         """
         ...
 
@@ -179,11 +184,22 @@ class RunProgress(Protocol):
         ...
 
     @abstractmethod
+    async def witness(self, quiet: Collection[RunId] = ()) -> Sequence[LiveRun]:
+        """As `live_runs`, for who counts time against heartbeats: seen in a transaction that wrote, and committed.
+
+        Where a checkpoint could not be written (a store that takes no writes, a table that is locked) it raises
+        `StoreUnavailable`. It waits for no lock, and stands in no executor's way. Of `quiet` those are left out whose
+        row is held by another transaction, which may be the one with the heartbeat.
+        """
+        ...
+
+    @abstractmethod
     async def interrupt(
         self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
     ) -> Sequence[RunId]:
         """Ends as `interrupted`, with the text saved, those that are live and exactly as seen (epoch and heartbeat).
 
+        Waits for no lock: those whose rows are held are left alone, and where a table is locked it raises.
         Where `texts` has a longer text than was saved, that one is kept.
 
         Raises their epoch; the terminal event lies `1 + TAKEOVER_GAP` after the text. Writes messages, thread times and

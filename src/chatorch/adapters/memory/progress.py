@@ -1,6 +1,6 @@
 """Runs in memory, as their executors report them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -16,7 +16,7 @@ class MemoryRunProgress(RunProgress):
         self._state = state
 
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
-        self._state.require_available()
+        self._state.require_writable()
         return {checkpoint.run_id: self._save(checkpoint) for checkpoint in checkpoints}
 
     def _save(self, checkpoint: Checkpoint) -> Standing:
@@ -30,7 +30,7 @@ class MemoryRunProgress(RunProgress):
         return Standing.CANCEL if record.cancel_requested else Standing.MINE
 
     async def finish(self, ending: Ending) -> bool:
-        self._state.require_available()
+        self._state.require_writable()
         record = self._state.runs.get(ending.run_id)
         if record is None or record.run.epoch != ending.epoch:
             return False
@@ -61,6 +61,10 @@ class MemoryRunProgress(RunProgress):
         if question is not None:
             question.message = replace(question.message, status=MessageStatus.INCOMPLETE)
 
+    async def witness(self, quiet: Collection[RunId] = ()) -> Sequence[LiveRun]:  # noqa: ARG002
+        self._state.require_writable()
+        return await self.live_runs()
+
     async def live_runs(self) -> Sequence[LiveRun]:
         self._state.require_available()
         return [LiveRun(r.run.id, r.run.epoch, r.heartbeat) for r in self._state.live.values()]
@@ -68,7 +72,7 @@ class MemoryRunProgress(RunProgress):
     async def interrupt(
         self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
     ) -> Sequence[RunId]:
-        self._state.require_available()
+        self._state.require_writable()
         return [seen.run_id for seen in runs if self._interrupt(seen, now, texts.get(seen.run_id, ""))]
 
     def _interrupt(self, seen: LiveRun, now: datetime, text: str) -> bool:

@@ -31,7 +31,7 @@ class MemoryRunStore(RunStore):
 
     async def open_run(self, new: NewRun, turn: OpenTurn) -> OpenedRun:
         state = self._state
-        state.require_available()
+        state.require_writable()
         if turn.title is None:
             record = state.thread_of(new.owner_id, turn.thread_id)
         else:
@@ -47,12 +47,12 @@ class MemoryRunStore(RunStore):
 
     async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
         state = self._state
-        state.require_available()
+        state.require_writable()
         retried = state.run_of(new.owner_id, retry_of).run
         return await self.answer_again(new, retried.thread_id, retried.user_message_id)
 
     async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
-        self._state.require_available()
+        self._state.require_writable()
         record = self._state.thread_of(new.owner_id, thread_id)
         if joined := self._joined(new):
             return joined
@@ -71,7 +71,7 @@ class MemoryRunStore(RunStore):
         return self._state.run_of(owner_id, run_id).run
 
     async def request_cancel(self, owner_id: UserId, run_id: RunId) -> Run:
-        self._state.require_available()
+        self._state.require_writable()
         record = self._state.run_of(owner_id, run_id)
         if record.run.status.live:
             record.cancel_requested = True

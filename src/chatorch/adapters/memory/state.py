@@ -84,6 +84,7 @@ class State:
     """Everything that is kept. Whoever changes it does so without an `await`, so each change is one transaction."""
 
     available: bool = True
+    read_only: bool = False
     users: dict[UserId, User] = field(default_factory=dict)
     user_ids: dict[str, UserId] = field(default_factory=dict)
     threads: dict[ThreadId, ThreadRecord] = field(default_factory=dict)
@@ -96,6 +97,12 @@ class State:
     def require_available(self) -> None:
         """Raises `StoreUnavailable` while the store is switched off."""
         if not self.available:
+            raise StoreUnavailable
+
+    def require_writable(self) -> None:
+        """Raises `StoreUnavailable` while the store is switched off, or takes no writes."""
+        self.require_available()
+        if self.read_only:
             raise StoreUnavailable
 
     def thread_of(self, owner_id: UserId, thread_id: ThreadId) -> ThreadRecord:

@@ -13,8 +13,8 @@ from chatorch.domain.model.run import Interaction
 class MemoryStore:
     """Keeps everything for as long as the process lives. For one event loop: every method is a step without a pause.
 
-    Each attribute implements the store port of its name. While `available` is False every one
-    of their methods raises `StoreUnavailable`, and nothing is changed.
+    Each attribute implements the store port of its name. While `available` is False every one of their methods raises
+    `StoreUnavailable`, and nothing is changed. While it is `read_only`, so do those of threads and runs that write.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,14 @@ class MemoryStore:
     @available.setter
     def available(self, available: bool) -> None:
         self._state.available = available
+
+    @property
+    def read_only(self) -> bool:
+        return self._state.read_only
+
+    @read_only.setter
+    def read_only(self, read_only: bool) -> None:
+        self._state.read_only = read_only
 
     def interactions(self) -> list[Interaction]:
         """The records of all ended runs, in the order of their ends; also of deleted threads."""

@@ -44,7 +44,7 @@ class MemoryThreadItemStore(ThreadItemStore):
 
     async def put_item(self, owner_id: UserId, thread_id: ThreadId, item: ThreadItem, title: str | None = None) -> None:
         state = self._state
-        state.require_available()
+        state.require_writable()
         made_at = item.message.created_at if isinstance(item, NotedMessage) else item.created_at
         if title is None:
             record = state.thread_of(owner_id, thread_id)
@@ -59,7 +59,7 @@ class MemoryThreadItemStore(ThreadItemStore):
         state.threads[thread_id] = record
 
     async def remove_item(self, owner_id: UserId, thread_id: ThreadId, item_id: str) -> None:
-        self._state.require_available()
+        self._state.require_writable()
         record = self._state.thread_of(owner_id, thread_id)
         for said in record.messages:
             if said.message.id == item_id and said.message.run_id not in self._state.live:
@@ -90,13 +90,13 @@ class MemoryThreadNoteStore(ThreadNoteStore):
         return {r.thread.id: r.note for r in records if r.thread.owner_id == owner_id and r.note is not None}
 
     async def put_note(self, owner_id: UserId, thread_id: ThreadId, note: JsonObject) -> None:
-        self._state.require_available()
+        self._state.require_writable()
         self._state.thread_of(owner_id, thread_id).note = deepcopy(note)
 
     async def rate(
         self, owner_id: UserId, thread_id: ThreadId, item_ids: Collection[str], rating: str, now: datetime
     ) -> None:
-        self._state.require_available()
+        self._state.require_writable()
         record = self._state.thread_of(owner_id, thread_id)
         there = {id_of(item) for item, superseded in _in_order(record) if not superseded}
         if not there.issuperset(item_ids):

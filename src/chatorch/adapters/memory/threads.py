@@ -32,7 +32,7 @@ class MemoryThreadStore(ThreadStore):
         return self._state.thread_of(owner_id, thread_id).thread
 
     async def update_thread(self, owner_id: UserId, thread_id: ThreadId, change: ThreadChange, now: datetime) -> Thread:
-        self._state.require_available()
+        self._state.require_writable()
         record = self._state.thread_of(owner_id, thread_id)
         title = record.thread.title if change.title is None else change.title
         metadata = record.thread.metadata if change.metadata is None else deepcopy(change.metadata)
@@ -42,7 +42,7 @@ class MemoryThreadStore(ThreadStore):
 
     async def delete_thread(self, owner_id: UserId, thread_id: ThreadId, now: datetime) -> None:
         state = self._state
-        state.require_available()
+        state.require_writable()
         state.thread_of(owner_id, thread_id)
         if live := state.live_in(thread_id):
             cancelled = replace(

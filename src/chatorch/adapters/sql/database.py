@@ -38,6 +38,16 @@ class Database(ABC):
         ...
 
     @abstractmethod
+    async def write_first(self, work: Work[T]) -> T:
+        """As `write`, before all that waits for its turn: for heartbeats, which must not be late."""
+        ...
+
+    @abstractmethod
+    async def write_at_once(self, work: Work[T]) -> T:
+        """As `write`, but raises `StoreUnavailable` where it would have to wait for a lock, and holds nobody up."""
+        ...
+
+    @abstractmethod
     async def alter(self, work: Work[T]) -> T:
         """Runs work that changes the schema, in one transaction, however long it takes."""
         ...

@@ -1,9 +1,10 @@
 """PostgreSQL, through asyncpg."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
-from sqlalchemy import URL, Engine, NullPool, QueuePool, event
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, event, text
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
@@ -19,9 +20,12 @@ POOL_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 5.0
 STATEMENT_TIMEOUT = 10.0
 
+_HARDLY_WAIT = text("SET LOCAL lock_timeout = '100ms'")
+
 
 class PostgresDatabase(Database):
-    """A pool of at most `pool_size` connections; who finds none free waits `pool_timeout` seconds at most.
+    """A pool of at most `pool_size` connections; who finds none free waits `pool_timeout` seconds at most. One more is
+    kept free for heartbeats.
 
     Connecting may take `CONNECT_TIMEOUT` seconds and a statement `STATEMENT_TIMEOUT`. After a restart of the server
     whatever was in flight is `StoreUnavailable`, and the next transaction connects anew.
@@ -42,9 +46,12 @@ class PostgresDatabase(Database):
         pool = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": pool_timeout, "pool_use_lifo": True}
         self._engine = _engine(url, statement_timeout, **pool)
         self._writes = self._engine.sync_engine
+        # For heartbeats and who watches them: not to be late because all others are taken.
+        self._kept_free = _engine(url, statement_timeout, **(pool | {"pool_size": 1}))
         # A read needs no transaction of its own: that saves BEGIN and COMMIT, two of three journeys.
         self._reads = self._writes.execution_options(isolation_level="AUTOCOMMIT")
-        event.listen(self._writes.pool, "checkout", _refuse_closed)
+        for engine in (self._engine, self._kept_free):
+            event.listen(engine.sync_engine.pool, "checkout", _refuse_closed)
 
     async def start(self) -> None:
         await self.read(schema.check)
@@ -54,6 +61,12 @@ class PostgresDatabase(Database):
 
     async def write(self, work: Work[T]) -> T:
         return await self._run(self._writes, work)
+
+    async def write_first(self, work: Work[T]) -> T:
+        return await self._run(self._kept_free.sync_engine, work)
+
+    async def write_at_once(self, work: Work[T]) -> T:
+        return await self._run(self._kept_free.sync_engine, partial(_without_waiting, work))
 
     async def alter(self, work: Work[T]) -> T:
         engine = _engine(self._url, None, poolclass=NullPool)
@@ -70,6 +83,7 @@ class PostgresDatabase(Database):
         self._closed = True
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._engine.dispose()
+        await self._kept_free.dispose()
 
     async def _run(self, engine: Engine, work: Work[T]) -> T:
         if self._closed:
@@ -93,6 +107,11 @@ def _transact(engine: Engine, work: Work[T]) -> T:
             connection.invalidate()
             raise
         return result
+
+
+def _without_waiting(work: Work[T], connection: Connection) -> T:
+    connection.execute(_HARDLY_WAIT)
+    return work(connection)
 
 
 def _engine(url: URL, statement_timeout: float | None, **pool: Any) -> AsyncEngine:

@@ -20,6 +20,7 @@ from chatorch.domain.model.conversation import (
 )
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.run import CancelReason, Interaction, Run, RunError, RunStatus
+from chatorch.ports.runs import Ending
 
 AnyRow = Row[*tuple[Any, ...]]
 Values = dict[str, Any]
@@ -191,20 +192,37 @@ def to_interaction(row: AnyRow) -> Interaction:
     )
 
 
-def interaction_values(interaction: Interaction) -> Values:
+def interaction_values(record: Interaction) -> Values:
     return {
-        "run_id": interaction.run_id,
-        "thread_id": interaction.thread_id,
-        "user_id": interaction.user_id,
-        "model": interaction.model,
-        "status": interaction.status.value,
-        **usage_values(interaction.usage),
-        "first_piece_ms": interaction.first_piece_ms,
-        "duration_ms": interaction.duration_ms,
-        "error_code": interaction.error_code,
-        "created_at": interaction.created_at,
-        "guest_label": interaction.guest_label,
+        "run_id": record.run_id,
+        "thread_id": record.thread_id,
+        "user_id": record.user_id,
+        "model": record.model,
+        "status": record.status.value,
+        **usage_values(record.usage),
+        "first_piece_ms": record.first_piece_ms,
+        "duration_ms": record.duration_ms,
+        "error_code": record.error_code,
+        "created_at": record.created_at,
+        "guest_label": record.guest_label,
     }
+
+
+def interaction(row: AnyRow, ending: Ending | None = None) -> Interaction:
+    """The record of a run's end; without an `Ending`, of one that nobody was left to measure."""
+    return Interaction(
+        run_id=RunId(row.id),
+        thread_id=ThreadId(row.thread_id),
+        user_id=UserId(row.owner_id),
+        model=row.model,
+        status=ending.status if ending else RunStatus.INTERRUPTED,
+        usage=ending.usage if ending else None,
+        first_piece_ms=ending.first_piece_ms if ending else None,
+        duration_ms=ending.duration_ms if ending else None,
+        error_code=ending.error.code if ending and ending.error else None,
+        created_at=row.created_at,
+        guest_label=row.guest_label,
+    )
 
 
 def to_session(row: AnyRow) -> ClientSession:

@@ -21,6 +21,8 @@ from chatorch.domain.model.errors import StoreUnavailable
 READERS = 3
 BUSY_TIMEOUT = 5.0
 """Seconds that a writer waits for another process, such as the command line."""
+AT_ONCE = 0.5
+"""Seconds that `write_at_once` tries: nearly always it is one of our own commits, over in milliseconds."""
 _WAL_RETRY = 0.01
 
 
@@ -37,6 +39,8 @@ class SqliteDatabase(Database):
         self._path = path
         self._busy_timeout = busy_timeout
         self._writer = Writer(_engine(path, "BEGIN IMMEDIATE", busy_timeout, threads=1))
+        # Not through the writer's queue: it would stand there before others, with all its patience.
+        self._at_once = Writer(_engine(path, "BEGIN IMMEDIATE", AT_ONCE, threads=1))
         self._readers = _Lane("sqlite-reader", _engine(path, "BEGIN", busy_timeout, threads=readers), readers)
 
     async def start(self) -> None:
@@ -47,6 +51,12 @@ class SqliteDatabase(Database):
 
     async def write(self, work: Work[T]) -> T:
         return await self._writer.run(work)
+
+    async def write_first(self, work: Work[T]) -> T:
+        return await self._writer.run(work, first=True)
+
+    async def write_at_once(self, work: Work[T]) -> T:
+        return await self._at_once.run(work)
 
     async def alter(self, work: Work[T]) -> T:
         # Without foreign keys: SQLite changes a table by making it anew, and dropping the old one would cascade.
@@ -63,6 +73,7 @@ class SqliteDatabase(Database):
 
     async def close(self) -> None:
         await asyncio.to_thread(self._readers.close)
+        await self._at_once.close()
         await self._writer.close()
 
 

@@ -40,13 +40,19 @@ class Writer:
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """Raises what `work` raises, and `StoreUnavailable`. Cancelled before its turn, it never runs."""
+    async def run(self, work: Callable[[Connection], T], *, first: bool = False) -> T:
+        """Raises what `work` raises, and `StoreUnavailable`. Cancelled before its turn, it never runs.
+
+        `first`: before all that waits already.
+        """
         if self._closed:
             raise StoreUnavailable
         loop = asyncio.get_running_loop()
         waiting = _Waiting(work, loop.create_future())
-        self._queue.append(waiting)
+        if first:
+            self._queue.appendleft(waiting)
+        else:
+            self._queue.append(waiting)
         if self._running is None:
             self._running = loop.create_task(self._work_off(loop), name="sqlite-writer")
         with outages_translated():

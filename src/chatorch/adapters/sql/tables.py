@@ -104,6 +104,13 @@ LIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'streaming
 ONE_LIVE_RUN = Index("uq_runs_live_thread", runs.c.thread_id, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
 """One live run a thread is the database's rule, whatever the code above it does."""
 
+sweeps = Table(
+    "sweeps",
+    metadata,
+    # Always empty: who looks for abandoned runs writes a row and takes it back, to know that the store takes writes.
+    Column("id", KEY_TEXT, primary_key=True),
+)
+
 Index("ix_runs_live_owner", runs.c.owner_id, sqlite_where=LIVE, postgresql_where=LIVE)
 
 # What doors keep beside threads and messages, in forms of their own.

@@ -7,14 +7,15 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.errors import Draining, StoreUnavailable, TooManyRuns
+from chatorch.domain.model.errors import Draining, TooManyRuns
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run
+from chatorch.domain.services.checkpoints import Checkpoints
 from chatorch.domain.services.execution import Execution
 from chatorch.ports.chat_model import ChatModel, Prompt
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.run_relay import RunRelay
-from chatorch.ports.runs import Checkpoint, RunProgress, Standing
+from chatorch.ports.runs import RunProgress
 from chatorch.ports.system import Clock, Spawner
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -62,6 +63,7 @@ class Executions:
         self._telemetry = telemetry
         self._settings = settings
         self._live: dict[RunId, Execution] = {}
+        self._checkpoints = Checkpoints(self._live, log=log, progress=progress, clock=clock, telemetry=telemetry)
         self._unwatched: dict[RunId, float] = {}
         self._opening = 0
         self._opening_guests = 0
@@ -228,40 +230,11 @@ class Executions:
 
     async def keep_saved(self) -> None:
         """For ever: checkpoints all live runs, one transaction a round."""
-        while True:
-            await self._clock.sleep(self._settings.checkpoint_s)
-            try:
-                await self.checkpoint()
-            except StoreUnavailable:
-                self._telemetry.store_unavailable("a checkpoint")
-            except Exception as error:  # the next round must come: heartbeats and cancels hang on it
-                self._telemetry.failed("a checkpoint", error)
+        await self._checkpoints.keep_saved(self._settings.checkpoint_s)
 
     async def checkpoint(self) -> None:
-        """Saves what is new, shows that this process lives, and hears who was cancelled or lost.
-
-        Raises `StoreUnavailable`; nothing is lost by that, the next round saves it.
-        """
-        texts = {run_id: self._log.text(run_id) or "" for run_id in self._live}
-        if not texts:
-            return
-        standings = await self._progress.checkpoint(
-            [self._checkpoint(self._live[run_id], text) for run_id, text in texts.items()]
-        )
-        for run_id, standing in standings.items():
-            execution = self._live.get(run_id)
-            if execution is None:
-                continue
-            if standing is Standing.LOST:
-                execution.lose()
-                continue
-            execution.saved_chars = len(texts[run_id])
-            if standing is Standing.CANCEL:
-                execution.stop(CancelReason.USER)
-
-    def _checkpoint(self, execution: Execution, text: str) -> Checkpoint:
-        changed = len(text) != execution.saved_chars
-        return Checkpoint(execution.run.id, execution.run.epoch, text if changed else None)
+        """See `Checkpoints.save`."""
+        await self._checkpoints.save()
 
     # -- stopping --------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,14 @@
 """Ending what a dead worker left.
 
 A worker shows that it lives by moving the heartbeat of its runs, a counter. A run is abandoned when its heartbeat
-was seen to stand still for the whole lease. Only time in which the store answered and this process itself was awake
-counts, so neither an outage of the store nor a stalled reaper kills a healthy run. What this process carries out itself
-is never abandoned. But a run may be left by a process that lives: one that was stored, and the answer lost on the way.
+was seen to stand still for the whole lease. Only time counts that lies between two looks of which each committed a
+write of its own, and in which this process itself was awake. So neither an outage of the store nor a stalled reaper
+kills a healthy run, and a store that takes reads and no writes, which are what heartbeats are, stops the clock. What
+this process carries out itself is never abandoned. But a run may be left by a process that lives: one that was stored,
+and the answer lost on the way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
@@ -17,6 +19,8 @@ from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
 SWEEPS_A_LEASE = 5
+END_ALL_TRIES = 25
+END_ALL_EVERY_S = 0.2
 GONE = "the process that executed them is gone"
 GAVE_NO_SIGN = "the process that executed them gave no sign of life for a whole lease"
 
@@ -51,17 +55,29 @@ class Recovery:
         self._executed_here = executed_here
         self._interval_s = lease_s / SWEEPS_A_LEASE
         self._seen: dict[RunId, _Sighting] = {}
-        self._swept_at: float | None = None
+        self._looked_at: float | None = None
 
     async def end_all(self) -> int:
         """For a process that is alone on its store, before it starts anything: every live run is a dead one's.
 
-        Returns how many it ended. Raises `StoreUnavailable`.
+        Returns how many it ended. Where others hold rows or the store for more than 5 s, it leaves the rest to the
+        sweeps, and raises `StoreUnavailable` where it could not even ask.
         """
-        ended = await self._progress.interrupt(await self._progress.live_runs(), self._clock.now())
+        ended = 0
+        for tries_left in reversed(range(END_ALL_TRIES)):
+            try:
+                live = await self._progress.live_runs()
+                gone = await self._progress.interrupt(live, self._clock.now())
+                ended += len(gone)
+                if len(gone) == len(live):
+                    break
+            except StoreUnavailable:
+                if not tries_left:
+                    raise
+            await self._clock.sleep(END_ALL_EVERY_S)
         if ended:
-            self._telemetry.interrupted(len(ended), GONE)
-        return len(ended)
+            self._telemetry.interrupted(ended, GONE)
+        return ended
 
     async def keep_watch(self) -> None:
         """For ever: sweeps several times a lease."""
@@ -80,18 +96,20 @@ class Recovery:
         Raises `StoreUnavailable`; then every lease is counted from its beginning again.
         """
         try:
-            live = [run for run in await self._progress.live_runs() if not self._executed_here(run.run_id)]
-        except StoreUnavailable:
-            self._seen.clear()
-            self._swept_at = None
+            return await self._sweep()
+        except Exception:
+            self._forget()
             raise
-        awake_for = self._time_since_last_sweep()
-        self._seen = {run.run_id: self._sighting(run, awake_for) for run in live}
-        expired = [sighting.run for sighting in self._seen.values() if sighting.still_for >= self._lease_s]
+
+    async def _sweep(self) -> int:
+        expired = await self._look()
         if not expired:
             return 0
         texts = await self._relay.rescue([run.run_id for run in expired])
-        ended = set(await self._progress.interrupt(expired, self._clock.now(), texts))
+        # That may have taken its time, so again: are they as still as before, and does the store take writes?
+        still = set(await self._look())
+        expired = [run for run in expired if run in still]
+        ended = set(await self._progress.interrupt(expired, self._clock.now(), texts)) if expired else set()
         if ended:
             self._telemetry.interrupted(len(ended), GAVE_NO_SIGN)
         for run in expired:
@@ -99,15 +117,38 @@ class Recovery:
                 self._relay.disown(run.run_id, run.epoch + 1)
         return len(ended)
 
+    async def _look(self) -> Sequence[LiveRun]:
+        """Those whose lease is over. Writes to the store only where there is somebody to watch."""
+        if not self._seen and not self._others(await self._progress.live_runs()):
+            self._forget()
+            return []
+        asked_at = self._clock.monotonic()
+        live = self._others(await self._progress.witness(self._quiet()))
+        awake_for = self._time_since_last_look(asked_at)
+        self._seen = {run.run_id: self._sighting(run, awake_for) for run in live}
+        return [sighting.run for sighting in self._seen.values() if sighting.still_for >= self._lease_s]
+
+    def _others(self, live: Sequence[LiveRun]) -> Sequence[LiveRun]:
+        return [run for run in live if not self._executed_here(run.run_id)]
+
+    def _quiet(self) -> Sequence[RunId]:
+        return [run_id for run_id, sighting in self._seen.items() if sighting.still_for >= self._lease_s / 2]
+
     def _sighting(self, run: LiveRun, awake_for: float) -> _Sighting:
         before = self._seen.get(run.run_id)
         if before is None or before.run != run:
             return _Sighting(run)
         return _Sighting(run, before.still_for + awake_for)
 
-    def _time_since_last_sweep(self) -> float:
-        """In seconds; at most twice the interval: a longer gap means that this process was asleep, not the other."""
-        now = self._clock.monotonic()
-        passed = 0.0 if self._swept_at is None else now - self._swept_at
-        self._swept_at = now
+    def _time_since_last_look(self, asked_at: float) -> float:
+        """In seconds, from the end of that one to the beginning of this: one that hung took none of the lease.
+
+        At most twice the interval: a longer gap means that this process was asleep, not the other.
+        """
+        passed = 0.0 if self._looked_at is None else asked_at - self._looked_at
+        self._looked_at = self._clock.monotonic()
         return min(passed, 2 * self._interval_s)
+
+    def _forget(self) -> None:
+        self._seen.clear()
+        self._looked_at = None

@@ -1,9 +1,21 @@
 """When a run counts as abandoned, and when it does not."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
 import pytest
 
+from chatorch.adapters.memory.progress import MemoryRunProgress
+from chatorch.adapters.memory.run_relay import MemoryRunRelay
+from chatorch.adapters.memory.state import State
+from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
+from chatorch.domain.services.recovery import Recovery
+from chatorch.ports.run_relay import RunRelay
+from chatorch.ports.runs import LiveRun, RunProgress
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.stores import new_run, turn
@@ -101,3 +113,152 @@ async def test_a_run_that_was_stored_but_never_begun_is_ended_by_the_process_tha
     assert await sweeps(worker, 7) == 1
     [interaction] = worker.store.interactions()
     assert (interaction.run_id, interaction.status) == ("run_lost", RunStatus.INTERRUPTED)
+
+
+# -- a store that takes reads and no writes --------------------------------------------------------------------------
+
+
+def recovery_of(reaper: Chat, progress: RunProgress | None = None, relay: RunRelay | None = None) -> Recovery:
+    return Recovery(
+        progress=progress or reaper.store.progress,
+        relay=relay or reaper.relay,
+        clock=reaper.clock,
+        telemetry=reaper.telemetry,
+        lease_s=5.0,
+    )
+
+
+@pytest.mark.parametrize("seconds", [1, 9, 14, 600])
+async def test_time_in_which_the_store_took_no_writes_does_not_count(worker: Chat, seconds: int):
+    reaper = reaper_of(worker)
+    await sweeps(reaper, 4)
+
+    worker.store.read_only = True
+    for _ in range(seconds):
+        with pytest.raises(StoreUnavailable):
+            await reaper.recovery.sweep()
+        with pytest.raises(StoreUnavailable):
+            await worker.executions.checkpoint()
+        await reaper.clock.advance(1)
+    worker.store.read_only = False
+
+    assert await sweeps(reaper, 5) == 0
+    await worker.executions.checkpoint()
+    assert await sweeps(reaper, 5) == 0
+    assert worker.store.interactions() == []
+
+
+async def test_who_died_while_the_store_took_no_writes_is_ended_within_ten_seconds_of_its_return(worker: Chat):
+    reaper = reaper_of(worker)
+    worker.store.read_only = True
+    for _ in range(14):
+        with suppress(StoreUnavailable):
+            await reaper.recovery.sweep()
+        await reaper.clock.advance(1)
+    worker.store.read_only = False
+
+    assert await sweeps(reaper, 9) == 1
+
+
+async def test_where_there_is_nobody_to_watch_the_store_is_not_written_to(worker: Chat):
+    worker.store.read_only = True
+
+    assert await sweeps(worker, 20) == 0
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_wall_clock_that_jumps_changes_nothing(worker: Chat, hours: int):
+    reaper = reaper_of(worker)
+    assert await sweeps(reaper, 3) == 0
+
+    for chat in (reaper, worker):
+        chat.clock.wall_offset += timedelta(hours=hours)
+
+    assert await sweeps(reaper, 2) == 0
+    await worker.executions.checkpoint()
+    assert await sweeps(reaper, 5) == 0
+    assert await sweeps(reaper, 2) == 1
+
+
+class SlowProgress(MemoryRunProgress):
+    """One that is looked at for as long as something else goes on."""
+
+    def __init__(self, state: State, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(state)
+        self._meanwhile = meanwhile
+
+    async def witness(self, quiet: Collection[RunId] = ()) -> Sequence[LiveRun]:
+        await self._meanwhile()
+        return await super().witness(quiet)
+
+
+async def test_the_time_that_a_look_itself_took_does_not_count(worker: Chat):
+    reaper = reaper_of(worker)
+    recovery = recovery_of(reaper, SlowProgress(worker.store.progress._state, lambda: reaper.clock.advance(9)))
+
+    for _ in range(4):
+        assert await recovery.sweep() == 0
+        await reaper.clock.advance(1)
+
+
+class SlowRelay(MemoryRunRelay):
+    """One that is asked for texts for as long as something else goes on."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    async def rescue(self, run_ids: Sequence[RunId]) -> Mapping[RunId, str]:
+        await self._meanwhile()
+        return {}
+
+
+async def test_before_it_ends_anything_it_looks_again(worker: Chat):
+    reaper = reaper_of(worker)
+    recovery = recovery_of(reaper, relay=SlowRelay(worker.executions.checkpoint))
+
+    for _ in range(6):
+        assert await recovery.sweep() == 0
+        await reaper.clock.advance(1)
+
+    assert worker.store.interactions() == []
+
+
+async def test_before_it_ends_anything_the_store_must_take_writes_again(worker: Chat):
+    reaper = reaper_of(worker)
+
+    async def fail() -> None:
+        worker.store.read_only = True
+
+    recovery = recovery_of(reaper, relay=SlowRelay(fail))
+    for _ in range(5):
+        await recovery.sweep()
+        await reaper.clock.advance(1)
+    with pytest.raises(StoreUnavailable):
+        await recovery.sweep()
+    worker.store.read_only = False
+
+    for _ in range(5):
+        assert await recovery.sweep() == 0
+        await reaper.clock.advance(1)
+
+
+async def test_a_process_that_is_alone_and_finds_its_store_held_tries_for_a_while(worker: Chat):
+    reaper = reaper_of(worker)
+    worker.store.read_only = True
+    ending = asyncio.ensure_future(reaper.recovery.end_all())
+    await reaper.clock.advance(4)
+    worker.store.read_only = False
+    await reaper.clock.advance(1)
+
+    assert await ending == 1
+
+
+async def test_a_process_that_is_alone_does_not_try_for_ever(worker: Chat):
+    reaper = reaper_of(worker)
+    worker.store.read_only = True
+    ending = asyncio.ensure_future(reaper.recovery.end_all())
+    await reaper.clock.advance(6)
+
+    with pytest.raises(StoreUnavailable):
+        await ending

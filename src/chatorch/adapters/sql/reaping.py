@@ -1,0 +1,123 @@
+"""Runs as whoever looks for abandoned ones sees and ends them, without waiting for a lock."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, text, update
+
+from chatorch.adapters.sql.access import touch_threads
+from chatorch.adapters.sql.columns import UtcTime
+from chatorch.adapters.sql.rows import AnyRow, interaction, interaction_values
+from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, sweeps, threads
+from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
+from chatorch.domain.model.run import TAKEOVER_GAP, RunStatus, position_after
+from chatorch.ports.runs import LiveRun
+
+_LOCK_TABLES = text("LOCK TABLE runs, messages, threads, interactions, sweeps IN ROW EXCLUSIVE MODE NOWAIT")
+"""What every INSERT and UPDATE takes. Who gets it waits for no table afterwards."""
+
+_WRITE = insert(sweeps)
+_TAKE_BACK = delete(sweeps).where(sweeps.c.id == bindparam("of_sweep"))
+_LIVE_RUNS = select(runs.c.id, runs.c.epoch, runs.c.heartbeat).where(LIVE)
+_FREE = (
+    select(runs.c.id)
+    .where(runs.c.id.in_(bindparam("run_ids", expanding=True)))
+    .with_for_update(skip_locked=True, read=True)
+)
+"""Shared, so that those who watch do not take each other for an executor."""
+
+_LOCK = (
+    select(
+        runs.c.id,
+        runs.c.epoch,
+        runs.c.seq,
+        runs.c.heartbeat,
+        runs.c.message_id,
+        runs.c.thread_id,
+        runs.c.owner_id,
+        runs.c.model,
+        runs.c.created_at,
+        runs.c.guest_label,
+    )
+    .join_from(runs, messages, messages.c.id == runs.c.message_id)
+    .join(threads, threads.c.id == runs.c.thread_id)
+    .where(runs.c.id.in_(bindparam("run_ids", expanding=True)), LIVE)
+    .order_by(runs.c.id)
+    .with_for_update(skip_locked=True)
+)
+_MOVE = update(runs).where(runs.c.id == bindparam("run_id")).values(seq=bindparam("new_seq"))
+_SAVE_TEXT = update(messages).where(messages.c.id == bindparam("message_id")).values(content=bindparam("text"))
+_INTERRUPT = (
+    update(runs)
+    .where(runs.c.id.in_(bindparam("run_ids", expanding=True)))
+    .values(
+        status=RunStatus.INTERRUPTED.value,
+        epoch=runs.c.epoch + literal_column("1"),
+        # A live run's `seq` is the position after its text; the terminal event is the next, and then the gap.
+        seq=runs.c.seq + literal_column(str(1 + TAKEOVER_GAP)),
+        finished_at=bindparam("now", type_=UtcTime),
+    )
+)
+_INTERRUPT_MESSAGES = (
+    update(messages)
+    .where(messages.c.id.in_(bindparam("message_ids", expanding=True)))
+    .values(status=MessageStatus.INCOMPLETE.value)
+)
+_ADD_INTERACTIONS = insert(interactions)
+
+
+def live_runs(connection: Connection) -> list[LiveRun]:
+    """See `chatorch.ports.runs.RunProgress.live_runs`."""
+    return [LiveRun(RunId(row.id), row.epoch, row.heartbeat) for row in connection.execute(_LIVE_RUNS)]
+
+
+def witness(connection: Connection, quiet: Collection[RunId]) -> list[LiveRun]:
+    """See `chatorch.ports.runs.RunProgress.witness`."""
+    _require_tables(connection)
+    # A row that nobody else can mean, and that nobody ever sees.
+    sweep = uuid4().hex
+    connection.execute(_WRITE, {"id": sweep})
+    connection.execute(_TAKE_BACK, {"of_sweep": sweep})
+    held = _held(connection, quiet) if quiet else frozenset()
+    return [run for run in live_runs(connection) if run.run_id not in held]
+
+
+def _held(connection: Connection, quiet: Collection[RunId]) -> frozenset[RunId]:
+    if connection.dialect.name != "postgresql":
+        return frozenset()
+    # Taken back at once: a checkpoint that finds a row locked leaves it out.
+    with connection.begin_nested() as looking:
+        free = connection.execute(_FREE, {"run_ids": list(quiet)}).scalars().all()
+        looking.rollback()
+    return frozenset(quiet) - frozenset(map(RunId, free))
+
+
+def interrupt(
+    connection: Connection, seen: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str]
+) -> list[RunId]:
+    """See `chatorch.ports.runs.RunProgress.interrupt`."""
+    _require_tables(connection)
+    as_seen = {run.run_id: (run.epoch, run.heartbeat) for run in seen}
+    locked = connection.execute(_LOCK, {"run_ids": list(as_seen)}).all()
+    rows = [row for row in locked if (row.epoch, row.heartbeat) == as_seen[row.id]]
+    if not rows:
+        return []
+    _save_longer(connection, rows, texts)
+    connection.execute(_INTERRUPT, {"run_ids": [row.id for row in rows], "now": now})
+    connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
+    touch_threads(connection, [ThreadId(row.thread_id) for row in rows], now)
+    connection.execute(_ADD_INTERACTIONS, [interaction_values(interaction(row)) for row in rows])
+    return [RunId(row.id) for row in rows]
+
+
+def _save_longer(connection: Connection, rows: Sequence[AnyRow], texts: Mapping[RunId, str]) -> None:
+    longer = [(row, text) for row in rows if position_after(text := texts.get(RunId(row.id), "")) > row.seq]
+    if longer:
+        connection.execute(_MOVE, [{"run_id": row.id, "new_seq": position_after(text)} for row, text in longer])
+        connection.execute(_SAVE_TEXT, [{"message_id": row.message_id, "text": text} for row, text in longer])
+
+
+def _require_tables(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK_TABLES)

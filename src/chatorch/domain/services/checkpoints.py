@@ -1,0 +1,83 @@
+"""What is saved of live runs while they go on, and what their rows say in return."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.run import CancelReason
+from chatorch.domain.services.execution import Execution
+from chatorch.ports.run_log import RunLog
+from chatorch.ports.runs import Checkpoint, RunProgress, Standing
+from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import RunTelemetry
+
+
+class Checkpoints:
+    """Of the executions in `live`, which its owner adds to and takes from."""
+
+    def __init__(
+        self,
+        live: Mapping[RunId, Execution],
+        *,
+        log: RunLog,
+        progress: RunProgress,
+        clock: Clock,
+        telemetry: RunTelemetry,
+    ) -> None:
+        self._live = live
+        self._log = log
+        self._progress = progress
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def keep_saved(self, every_s: float) -> None:
+        """For ever: a checkpoint of all live runs, one transaction a round."""
+        while True:
+            await self._clock.sleep(every_s)
+            try:
+                await self.save()
+            except StoreUnavailable:
+                self._telemetry.store_unavailable("a checkpoint")
+            except Exception as error:  # the next round must come: heartbeats and cancels hang on it
+                self._telemetry.failed("a checkpoint", error)
+
+    async def save(self) -> None:
+        """Saves what is new, shows that this process lives, and hears who was cancelled or lost.
+
+        Raises `StoreUnavailable`; nothing is lost by that, the next round saves it.
+        """
+        texts = {run_id: self._log.text(run_id) or "" for run_id in self._live}
+        if not texts:
+            return
+        checkpoints = [_checkpoint(self._live[run_id], text) for run_id, text in texts.items()]
+        try:
+            standings = await self._progress.checkpoint(checkpoints)
+        except Exception:
+            # A disk without room for all this text, or one text that is no good: heartbeats are not lost with it.
+            await self._beat(checkpoints)
+            raise
+        self._hear(standings)
+        for run_id, standing in standings.items():
+            if standing is Standing.MINE and (execution := self._live.get(run_id)):
+                execution.saved_chars = len(texts[run_id])
+
+    async def _beat(self, checkpoints: Sequence[Checkpoint]) -> None:
+        if any(checkpoint.text is not None for checkpoint in checkpoints):
+            bare = [replace(checkpoint, text=None) for checkpoint in checkpoints]
+            self._hear(await self._progress.checkpoint(bare))
+
+    def _hear(self, standings: Mapping[RunId, Standing]) -> None:
+        for run_id, standing in standings.items():
+            execution = self._live.get(run_id)
+            if execution is None:
+                continue
+            if standing is Standing.LOST:
+                execution.lose()
+            elif standing is Standing.CANCEL:
+                execution.stop(CancelReason.USER)
+
+
+def _checkpoint(execution: Execution, text: str) -> Checkpoint:
+    changed = len(text) != execution.saved_chars
+    return Checkpoint(execution.run.id, execution.run.epoch, text if changed else None)
