@@ -135,6 +135,159 @@ async def test_a_batch_of_hundreds_is_saved_whole(stores: Stores) -> None:
     assert (await stores.runs.read_run(ANN, RunId("run_n123"))).text == "n123" * 3
 
 
+# -- tails -----------------------------------------------------------------------------------------------------------
+
+
+async def grow(stores: Stores, *pieces: str) -> str:
+    """The first is saved as the whole text, the others each as a tail of what there was."""
+    text = ""
+    for piece in pieces:
+        checkpoint = Checkpoint(RUN, 1, piece, len(text))
+        assert await stores.progress.checkpoint([checkpoint]) == {RUN: Standing.MINE}
+        text += piece
+    return text
+
+
+async def shown(stores: Stores) -> set[str]:
+    """The text of the run, everywhere where it can be read."""
+    run = await stores.runs.read_run(ANN, RUN)
+    page = await stores.threads.list_messages(ANN, THREAD, PageRequest())
+    items = await stores.thread_items.list_items(ANN, THREAD, limit=10)
+    live_run = await stores.threads.live_run(ANN, THREAD)
+    assert live_run in (None, run)
+    assert page.items[-1].id == items.items[-1].message.id == run.message_id
+    return {run.text, page.items[-1].content, items.items[-1].message.content}
+
+
+async def test_tails_are_read_as_one_text_with_what_stands_before_them(stores: Stores) -> None:
+    await open_run(stores)
+
+    text = await grow(stores, "héllo 🙂 ", "and", " more\n", "🙂🙂", " ", "日本語")
+
+    assert await shown(stores) == {text}
+    run = await stores.runs.read_run(ANN, RUN)
+    assert (run.status, run.seq) == (RunStatus.STREAMING, position_after(text))
+    assert (await live(stores))[RUN].heartbeat == 6
+
+
+async def test_more_tails_than_there_are_digits_stay_in_their_order(stores: Stores) -> None:
+    await open_run(stores)
+
+    text = await grow(stores, *(f"{i} " for i in range(120)))
+
+    assert await shown(stores) == {text}
+
+
+async def test_a_tail_whose_commit_was_not_heard_of_comes_again_with_more(stores: Stores) -> None:
+    await open_run(stores)
+    await grow(stores, "begin ", "and")
+
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, "and more", 6)])
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, ", more", 14)])
+
+    assert await shown(stores) == {"begin and more, more"}
+
+
+async def test_the_whole_text_replaces_all_tails(stores: Stores) -> None:
+    await open_run(stores)
+    text = await grow(stores, "begin ", "and ", "more ")
+
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, f"{text}now whole")])
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, ", and on", len(text) + 9)])
+
+    assert await shown(stores) == {"begin and more now whole, and on"}
+
+
+@pytest.mark.parametrize("status", [RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.FAILED])
+async def test_an_end_has_the_text_that_it_says_whatever_tails_there_were(stores: Stores, status: RunStatus) -> None:
+    await open_run(stores)
+    text = await grow(stores, "begin ", "and ", "more ")
+    done = replace(ending("r", f"{text}to the end", status=status), error=RunError("x", "y", retryable=True))
+
+    assert await stores.progress.finish(done)
+
+    assert await shown(stores) == {"begin and more to the end"}
+    assert await stores.leftovers() == 0
+
+
+@pytest.mark.parametrize("rescued", ["", "begin and m", "begin and more, and what nobody saved"])
+async def test_an_interrupted_run_keeps_its_tails_or_the_longer_text(stores: Stores, rescued: str) -> None:
+    await open_run(stores)
+    text = await grow(stores, "begin ", "and ", "more")
+
+    await stores.progress.interrupt(await stores.progress.live_runs(), at(90), {RUN: rescued})
+
+    kept = max(text, rescued, key=len)
+    assert await shown(stores) == {kept}
+    run = await stores.runs.read_run(ANN, RUN)
+    assert (run.status, run.seq) == (RunStatus.INTERRUPTED, position_after(kept) + 1 + TAKEOVER_GAP)
+    assert await stores.leftovers() == 0
+
+
+async def test_a_retry_sees_what_an_interrupted_run_had_said_by_its_tails(stores: Stores) -> None:
+    await open_run(stores)
+    text = await grow(stores, "begin ", "and ", "more")
+    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+
+    opened = await stores.runs.open_run(new_run("next"), turn("next", "t", "go on"))
+
+    assert [message.content for message in opened.history] == ["hello", text, "go on"]
+
+
+async def test_a_tail_of_another_epoch_or_an_ended_run_is_not_kept(stores: Stores) -> None:
+    await open_run(stores)
+    text = await grow(stores, "begin ", "and ")
+
+    assert await stores.progress.checkpoint([Checkpoint(RUN, 2, "zombie", len(text))]) == {RUN: Standing.LOST}
+    assert await shown(stores) == {text}
+    await stores.progress.finish(ending("r", "the end"))
+    assert await stores.progress.checkpoint([Checkpoint(RUN, 1, "zombie", len(text))]) == {RUN: Standing.LOST}
+
+    assert await shown(stores) == {"the end"}
+    assert await stores.leftovers() == 0
+
+
+async def test_a_thread_that_is_deleted_takes_its_tails_with_it(stores: Stores) -> None:
+    await open_run(stores)
+    await grow(stores, "begin ", "and ", "more")
+
+    await stores.threads.delete_thread(ANN, THREAD, at(1))
+
+    assert await stores.leftovers() == 0
+    assert await stores.progress.checkpoint([Checkpoint(RUN, 1, "zombie", 14)]) == {RUN: Standing.LOST}
+
+
+async def test_one_batch_holds_wholes_tails_and_bare_heartbeats(stores: Stores) -> None:
+    for name in ("whole", "tail", "bare"):
+        await open_run(stores, name, name)
+    await stores.progress.checkpoint([Checkpoint(RunId(f"run_{name}"), 1, "begin ") for name in ("tail", "bare")])
+
+    standings = await stores.progress.checkpoint(
+        [
+            Checkpoint(RunId("run_tail"), 1, "and more", 6),
+            Checkpoint(RunId("run_bare"), 1, None),
+            Checkpoint(RunId("run_whole"), 1, "whole"),
+        ]
+    )
+
+    assert set(standings.values()) == {Standing.MINE}
+    texts = {name: (await stores.runs.read_run(ANN, RunId(f"run_{name}"))).text for name in ("whole", "tail", "bare")}
+    assert texts == {"whole": "whole", "tail": "begin and more", "bare": "begin "}
+    assert {run.run_id: run.heartbeat for run in await stores.progress.witness()} == {
+        "run_tail": 2,
+        "run_bare": 2,
+        "run_whole": 1,
+    }
+
+
+async def test_who_watches_sees_the_live_runs(stores: Stores) -> None:
+    await open_run(stores)
+    await stores.progress.checkpoint([Checkpoint(RUN, 1, "text")])
+
+    assert list(await stores.progress.witness()) == [LiveRun(RUN, 1, 1)]
+    assert list(await stores.progress.witness([RUN, RunId("run_never")])) == [LiveRun(RUN, 1, 1)]
+
+
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.sql import (
@@ -19,7 +19,7 @@ from chatorch.adapters.sql import (
     open_database,
 )
 from chatorch.adapters.sql.rows import to_interaction
-from chatorch.adapters.sql.tables import interactions, metadata
+from chatorch.adapters.sql.tables import answer_tails, interactions, metadata
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, RunStatus, position_after
@@ -36,7 +36,10 @@ BOB = UserId("usr_bob")
 
 @dataclass(frozen=True)
 class Stores:
-    """All stores over the same data, and what was recorded of ended runs, in any order."""
+    """All stores over the same data, and what was recorded of ended runs, in any order.
+
+    `leftovers` counts what is kept beside messages for runs that live.
+    """
 
     users: UserStore
     threads: ThreadStore
@@ -46,6 +49,7 @@ class Stores:
     progress: RunProgress
     sessions: SessionStore
     interactions: Callable[[], Awaitable[list[Interaction]]]
+    leftovers: Callable[[], Awaitable[int]]
 
 
 def memory_stores() -> Stores:
@@ -53,6 +57,9 @@ def memory_stores() -> Stores:
 
     async def read_interactions() -> list[Interaction]:
         return store.interactions()
+
+    async def nothing() -> int:
+        return 0
 
     return Stores(
         store.users,
@@ -63,12 +70,17 @@ def memory_stores() -> Stores:
         store.progress,
         store.sessions,
         read_interactions,
+        nothing,
     )
 
 
 def sql_stores(database: Database) -> Stores:
     async def read_interactions() -> list[Interaction]:
         return await database.read(_interactions)
+
+    async def count_tails() -> int:
+        count = select(func.count()).select_from(answer_tails)
+        return await database.read(lambda connection: connection.execute(count).scalar_one())
 
     return Stores(
         SqlUserStore(database),
@@ -79,6 +91,7 @@ def sql_stores(database: Database) -> Stores:
         SqlRunProgress(database),
         SqlSessionStore(database),
         read_interactions,
+        count_tails,
     )
 
 

@@ -104,11 +104,17 @@ class RunStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A live run as its executor has it; `text` None where nothing came since the last checkpoint."""
+    """A live run as its executor has it; `text` None where nothing came since the last checkpoint.
+
+    `text` is what stands from `start` on, in code points: with 0 the whole, which replaces what was saved, else a tail
+    of it. `start` is then where the text ended that is known to be saved. After an attempt that was not answered the
+    same `start` comes again, with as much text or more; and the whole again, where it was the whole.
+    """
 
     run_id: RunId
     epoch: int
     text: str | None
+    start: int = 0
 
 
 class Standing(Enum):

@@ -24,7 +24,8 @@ class MemoryRunProgress(RunProgress):
         if record is None or record.run.epoch != checkpoint.epoch:
             return Standing.LOST
         record.heartbeat += 1
-        if (text := checkpoint.text) is not None:
+        if checkpoint.text is not None:
+            text = record.run.text[: checkpoint.start] + checkpoint.text
             record.run = replace(record.run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
             record.answer.message = replace(record.answer.message, content=text)
         return Standing.CANCEL if record.cancel_requested else Standing.MINE

@@ -10,8 +10,9 @@ from sqlalchemy import BindParameter, Connection, bindparam, insert, literal_col
 from chatorch.adapters.sql import reaping
 from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.database import Database
-from chatorch.adapters.sql.rows import Values, interaction, interaction_values, usage_values
+from chatorch.adapters.sql.rows import AnyRow, Values, interaction, interaction_values, usage_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs
+from chatorch.adapters.sql.tails import append, drop
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.run import RunStatus, position_after
 from chatorch.ports.runs import Checkpoint, Ending, LiveRun, RunProgress, Standing
@@ -37,7 +38,11 @@ _BEAT = (
 _MOVE = (
     update(runs)
     .where(runs.c.id == bindparam("run_id"))
-    .values(status=RunStatus.STREAMING.value, seq=bindparam("new_seq"))
+    .values(
+        status=RunStatus.STREAMING.value,
+        seq=bindparam("new_seq"),
+        heartbeat=runs.c.heartbeat + literal_column("1"),
+    )
 )
 _SAVE_TEXT = update(messages).where(messages.c.id == bindparam("message_id")).values(content=bindparam("text"))
 _END = (
@@ -45,7 +50,7 @@ _END = (
     .where(runs.c.id == bindparam("run_id"), runs.c.epoch == bindparam("of_epoch"), LIVE)
     .returning(
         runs.c.id, runs.c.thread_id, runs.c.user_message_id, runs.c.message_id, runs.c.owner_id, runs.c.model,
-        runs.c.created_at, runs.c.guest_label,
+        runs.c.created_at, runs.c.guest_label, runs.c.heartbeat,
     )
 )  # fmt: skip
 _END_MESSAGE = (
@@ -92,17 +97,32 @@ def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> di
     standings = {c.run_id: Standing.LOST for c in checkpoints}
     standings |= {c.run_id: Standing.CANCEL if live[c.run_id].cancel_requested else Standing.MINE for c in mine}
     standings |= _held(connection, [c for c in checkpoints if c.run_id not in live])
-    if mine:
-        connection.execute(_BEAT, {"run_ids": [c.run_id for c in mine]})
-    spoken = [(live[c.run_id].message_id, c.run_id, c.text) for c in mine if c.text is not None]
-    if spoken:
-        free = set(connection.execute(_FREE_MESSAGES, {"message_ids": [id_ for id_, _, _ in spoken]}).scalars())
-        standings |= {run_id: Standing.HELD for id_, run_id, _ in spoken if id_ not in free}
-        spoken = [(id_, run_id, text) for id_, run_id, text in spoken if id_ in free]
-    if spoken:
-        connection.execute(_MOVE, [{"run_id": id_, "new_seq": position_after(text)} for _, id_, text in spoken])
-        connection.execute(_SAVE_TEXT, [{"message_id": id_, "text": text} for id_, _, text in spoken])
+    tails = [c for c in mine if c.text and c.start]
+    wholes = _save_whole(connection, live, [c for c in mine if c.text is not None and not c.start])
+    standings |= {run_id: Standing.HELD for run_id, saved in wholes.items() if not saved}
+    if tails:
+        append(connection, [{"run_id": c.run_id, "start": c.start, "text": c.text} for c in tails])
+    moved = [*tails, *(c for c in mine if wholes.get(c.run_id))]
+    if moved:
+        values = [{"run_id": c.run_id, "new_seq": position_after(c.text or "") + c.start} for c in moved]
+        connection.execute(_MOVE, values)
+    if silent := {c.run_id for c in mine} - {c.run_id for c in moved}:
+        connection.execute(_BEAT, {"run_ids": list(silent)})
     return standings
+
+
+def _save_whole(
+    connection: Connection, live: Mapping[str, AnyRow], checkpoints: Sequence[Checkpoint]
+) -> dict[RunId, bool]:
+    """Which of them were saved. Waits for no message that is held: the others' heartbeats hang on it."""
+    if not checkpoints:
+        return {}
+    texts = {live[c.run_id].message_id: c for c in checkpoints}
+    free = connection.execute(_FREE_MESSAGES, {"message_ids": list(texts)}).scalars().all()
+    if free:
+        connection.execute(_SAVE_TEXT, [{"message_id": id_, "text": texts[id_].text} for id_ in free])
+        drop(connection, [texts[id_].run_id for id_ in free])
+    return {c.run_id: id_ in free for id_, c in texts.items()}
 
 
 def _held(connection: Connection, missing: Sequence[Checkpoint]) -> dict[RunId, Standing]:
@@ -123,6 +143,8 @@ def _finish(connection: Connection, ending: Ending) -> bool:
     complete = ending.status is RunStatus.COMPLETED
     status = MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE
     connection.execute(_END_MESSAGE, {"message_id": row.message_id, "text": ending.text, "new_status": status.value})
+    if row.heartbeat > 1:  # a tail comes with a second checkpoint, and most runs are over before that
+        drop(connection, [row.id])
     if ending.refused:
         connection.execute(_MARK_REFUSED, {"message_id": row.user_message_id})
     touch_threads(connection, [ThreadId(row.thread_id)], ending.finished_at)

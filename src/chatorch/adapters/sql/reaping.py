@@ -10,11 +10,14 @@ from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.rows import AnyRow, interaction, interaction_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, sweeps, threads
+from chatorch.adapters.sql.tails import fold, fold_left
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.run import TAKEOVER_GAP, RunStatus, position_after
 from chatorch.ports.runs import LiveRun
 
-_LOCK_TABLES = text("LOCK TABLE runs, messages, threads, interactions, sweeps IN ROW EXCLUSIVE MODE NOWAIT")
+_LOCK_TABLES = text(
+    "LOCK TABLE runs, messages, threads, interactions, answer_tails, sweeps IN ROW EXCLUSIVE MODE NOWAIT"
+)
 """What every INSERT and UPDATE takes. Who gets it waits for no table afterwards."""
 
 _WRITE = insert(sweeps)
@@ -104,6 +107,8 @@ def interrupt(
     if not rows:
         return []
     _save_longer(connection, rows, texts)
+    fold(connection, [row.message_id for row in rows], [row.id for row in rows])
+    fold_left(connection)
     connection.execute(_INTERRUPT, {"run_ids": [row.id for row in rows], "now": now})
     connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
     touch_threads(connection, [ThreadId(row.thread_id) for row in rows], now)

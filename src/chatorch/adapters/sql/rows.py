@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from chatorch.adapters.sql.tables import chatkit_sessions, messages, runs, threads, users
+from chatorch.adapters.sql.tails import CONTENT
 from chatorch.domain.model.client_session import ClientSession, SessionId, SessionStatus
 from chatorch.domain.model.conversation import (
     Message,
@@ -36,16 +37,14 @@ SELECT_MESSAGE = select(
     messages.c.thread_id,
     messages.c.position,
     messages.c.role,
-    messages.c.content,
+    CONTENT.label("content"),
     messages.c.status,
     messages.c.created_at,
     messages.c.run_id,
     messages.c.metadata,
 )
-SELECT_RUN = select(runs, messages.c.content.label("text")).join_from(
-    runs, messages, messages.c.id == runs.c.message_id
-)
-"""The run with its text, which the assistant's message holds."""
+SELECT_RUN = select(runs, CONTENT.label("text")).join_from(runs, messages, messages.c.id == runs.c.message_id)
+"""The run with its text, which is that of the assistant's message."""
 
 
 def to_user(row: AnyRow) -> User:

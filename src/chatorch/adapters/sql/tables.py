@@ -104,6 +104,15 @@ LIVE = runs.c.status.in_([literal_column("'queued'"), literal_column("'streaming
 ONE_LIVE_RUN = Index("uq_runs_live_thread", runs.c.thread_id, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
 """One live run a thread is the database's rule, whatever the code above it does."""
 
+answer_tails = Table(
+    "answer_tails",
+    metadata,
+    # Of a live run's text, what its message does not hold yet: from `start` on, in code points.
+    Column("run_id", KEY_TEXT, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+)
+
 sweeps = Table(
     "sweeps",
     metadata,

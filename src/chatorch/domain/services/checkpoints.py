@@ -12,6 +12,9 @@ from chatorch.ports.runs import Checkpoint, RunProgress, Standing
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
+SHORT_CHARS = 500
+"""A text of so many code points is saved whole each time: a row more, and taking it away again, costs as much."""
+
 
 class Checkpoints:
     """Of the executions in `live`, which its owner adds to and takes from."""
@@ -61,6 +64,7 @@ class Checkpoints:
         for run_id, standing in standings.items():
             if standing is Standing.MINE and (execution := self._live.get(run_id)):
                 execution.saved_chars = len(texts[run_id])
+                execution.whole_chars = execution.whole_chars or execution.saved_chars
 
     async def _beat(self, checkpoints: Sequence[Checkpoint]) -> None:
         if any(checkpoint.text is not None for checkpoint in checkpoints):
@@ -79,5 +83,14 @@ class Checkpoints:
 
 
 def _checkpoint(execution: Execution, text: str) -> Checkpoint:
-    changed = len(text) != execution.saved_chars
-    return Checkpoint(execution.run.id, execution.run.epoch, text if changed else None)
+    """The tail, or the whole where that is short or has doubled: all that is saved is a few times as long as the text.
+
+    Until a whole is known to be saved, nobody knows where a tail would begin.
+    """
+    run, start = execution.run, execution.saved_chars
+    if len(text) == start:
+        return Checkpoint(run.id, run.epoch, None)
+    if len(text) <= SHORT_CHARS or len(text) >= 2 * execution.whole_chars:
+        execution.whole_chars = 0
+        return Checkpoint(run.id, run.epoch, text)
+    return Checkpoint(run.id, run.epoch, text[start:], start)

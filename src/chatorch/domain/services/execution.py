@@ -56,6 +56,7 @@ class Execution:
         self.was_watched = False
         self.begun_at = clock.monotonic()
         self.saved_chars = 0
+        self.whole_chars = 0
         self.finishing_since: float | None = None
         self.ended = asyncio.Event()
         self._prompt = prompt

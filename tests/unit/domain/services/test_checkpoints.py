@@ -1,10 +1,13 @@
 """What a process saves of its live runs, and what it does when it cannot."""
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 import pytest
 
 from chatorch.adapters.memory.progress import MemoryRunProgress
+from chatorch.adapters.memory.state import State
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
@@ -81,3 +84,66 @@ async def test_what_was_held_is_saved_by_the_next_one():
     await chat.executions.checkpoint()
 
     assert (await chat.store.runs.read_run(ALICE.user_id, run.id)).text == "Hello"
+
+
+# -- how much is written ---------------------------------------------------------------------------------------------
+
+
+class CountingProgress(MemoryRunProgress):
+    """Remembers what was handed in. `answers` False: what is written is written, and nobody hears of it."""
+
+    answers = True
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.saved: list[tuple[int, int]] = []
+
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+        standings = await super().checkpoint(checkpoints)
+        self.saved += [(c.start, len(c.text)) for c in checkpoints if c.text is not None]
+        if not self.answers:
+            raise StoreUnavailable
+        return standings
+
+
+async def grown(pieces: list[str], unheard: Collection[int] = ()) -> tuple[list[tuple[int, int]], str]:
+    """What was written of an answer that was saved after each piece, and the text that the store has in the end."""
+    pauses = [Pause() for _ in pieces]
+    chat, progress = over(CountingProgress, *(step for pair in zip(pieces, pauses, strict=True) for step in pair))
+    run = await chat.start()
+    for number, pause in enumerate(pauses):
+        await pause.reached()
+        progress.answers = number not in unheard
+        with suppress(StoreUnavailable):
+            await chat.executions.checkpoint()
+        stored = (await chat.store.runs.read_run(ALICE.user_id, run.id)).text
+        assert stored == "".join(pieces[: number + 1])
+        pause.go_on()
+    return progress.saved, (await chat.ended(run)).text
+
+
+async def test_all_that_is_written_of_a_long_answer_is_a_few_times_its_length():
+    pieces = ["word " * 200] * 300
+
+    saved, text = await grown(pieces)
+
+    assert text == "".join(pieces)
+    assert sum(length for _, length in saved) < 4 * len(text)
+    assert sum(1 for start, _ in saved if start == 0) < 12
+
+
+async def test_a_short_answer_is_saved_as_it_always_was():
+    saved, _ = await grown(["Hello", ", ", "world"])
+
+    assert saved == [(0, 5), (0, 7), (0, 12)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_answers_of_the_store_are_lost_the_text_is_right(seed: int):
+    chance = random.Random(seed)
+    pieces = ["word " * chance.randint(1, 300) for _ in range(40)]
+    unheard = [number for number in range(40) if chance.random() < 0.5]
+
+    _, text = await grown(pieces, unheard)
+
+    assert text == "".join(pieces)
