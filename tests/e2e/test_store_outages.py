@@ -20,7 +20,7 @@ LIVE = size(10, 200)
 INTERRUPTED_S = 10.0
 KINDS = {"read-only": size(3, 9), "table lock": size(3, 14), "busy file": size(3, 8)}
 """And for how many seconds."""
-TRIED = list(KINDS) if size(0, 1) else ["table lock", "busy file"]
+TRIED = list(KINDS) if size(0, 1) else ["table lock"]
 
 
 async def over(both: list[Worker], upstream: Upstream) -> list[list[Exchange]]:

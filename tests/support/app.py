@@ -108,6 +108,7 @@ class Chat:
             telemetry=self.telemetry,
             lease_s=5.0,
             executed_here=self.executions.executes,
+            heartbeats_fail=self.executions.heartbeats_fail,
         )
 
     async def start(self, text: str = "Hi", who: Principal = ALICE, **more: object) -> Run:

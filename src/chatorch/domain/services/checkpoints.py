@@ -33,6 +33,8 @@ class Checkpoints:
         self._progress = progress
         self._clock = clock
         self._telemetry = telemetry
+        self.fail = False
+        """Whether the last heartbeats of this process did not get through. False where it has none to send."""
 
     async def keep_saved(self, every_s: float) -> None:
         """For ever: a checkpoint of all live runs, one transaction a round."""
@@ -52,14 +54,17 @@ class Checkpoints:
         """
         texts = {run_id: self._log.text(run_id) or "" for run_id in self._live}
         if not texts:
+            self.fail = False
             return
         checkpoints = [_checkpoint(self._live[run_id], text) for run_id, text in texts.items()]
         try:
             standings = await self._progress.checkpoint(checkpoints)
         except Exception:
+            self.fail = True
             # A disk without room for all this text, or one text that is no good: heartbeats are not lost with it.
             await self._beat(checkpoints)
             raise
+        self.fail = False
         self._hear(standings)
         for run_id, standing in standings.items():
             if standing is Standing.MINE and (execution := self._live.get(run_id)):
@@ -69,7 +74,9 @@ class Checkpoints:
     async def _beat(self, checkpoints: Sequence[Checkpoint]) -> None:
         if any(checkpoint.text is not None for checkpoint in checkpoints):
             bare = [replace(checkpoint, text=None) for checkpoint in checkpoints]
-            self._hear(await self._progress.checkpoint(bare))
+            standings = await self._progress.checkpoint(bare)
+            self.fail = False
+            self._hear(standings)
 
     def _hear(self, standings: Mapping[RunId, Standing]) -> None:
         for run_id, standing in standings.items():

@@ -236,6 +236,10 @@ class Executions:
         """See `Checkpoints.save`."""
         await self._checkpoints.save()
 
+    def heartbeats_fail(self) -> bool:
+        """Whether the store did not take the last ones of this process."""
+        return self._checkpoints.fail
+
     # -- stopping --------------------------------------------------------------------------------------------------
 
     async def drain(self, limit_s: float) -> None:

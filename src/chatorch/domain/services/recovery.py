@@ -34,7 +34,8 @@ class _Sighting:
 class Recovery:
     """Ends abandoned runs as `interrupted`, with the freshest text that is to be had. `lease_s` is in seconds.
 
-    `executed_here` tells which runs this process carries out.
+    `executed_here` tells which runs this process carries out, and `heartbeats_fail` whether their own heartbeats do not
+    get through: then a small write of its own proves nothing (a full disk may have room for just that one).
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Recovery:
         telemetry: RunTelemetry,
         lease_s: float,
         executed_here: Callable[[RunId], bool] = lambda _: False,
+        heartbeats_fail: Callable[[], bool] = lambda: False,
     ) -> None:
         self._progress = progress
         self._relay = relay
@@ -53,6 +55,7 @@ class Recovery:
         self._telemetry = telemetry
         self._lease_s = lease_s
         self._executed_here = executed_here
+        self._heartbeats_fail = heartbeats_fail
         self._interval_s = lease_s / SWEEPS_A_LEASE
         self._seen: dict[RunId, _Sighting] = {}
         self._looked_at: float | None = None
@@ -122,6 +125,8 @@ class Recovery:
         if not self._seen and not self._others(await self._progress.live_runs()):
             self._forget()
             return []
+        if self._heartbeats_fail():
+            raise StoreUnavailable
         asked_at = self._clock.monotonic()
         live = self._others(await self._progress.witness(self._quiet()))
         awake_for = self._time_since_last_look(asked_at)

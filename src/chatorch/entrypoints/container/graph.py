@@ -131,6 +131,7 @@ class Container(containers.DeclarativeContainer):
         telemetry=telemetry,
         lease_s=settings.provided.lease_s,
         executed_here=executions.provided.executes,
+        heartbeats_fail=executions.provided.heartbeats_fail,
     )
     authentication = providers.Singleton(
         Authentication,

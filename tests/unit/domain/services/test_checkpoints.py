@@ -15,6 +15,7 @@ from chatorch.domain.model.run import RunStatus
 from chatorch.ports.runs import Checkpoint, Standing
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel
+from tests.support.stores import new_run, turn
 
 
 class FullProgress(MemoryRunProgress):
@@ -61,6 +62,40 @@ async def test_a_cancel_is_heard_even_while_no_text_can_be_saved():
         await chat.executions.checkpoint()
 
     assert (await chat.ended(run)).status is RunStatus.CANCELLED
+
+
+class FullDisk(MemoryRunProgress):
+    """One that has room for the write of who watches, and not for a heartbeat."""
+
+    full = False
+
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+        if self.full:
+            raise StoreUnavailable
+        return await super().checkpoint(checkpoints)
+
+
+async def test_a_process_whose_own_heartbeats_do_not_get_through_takes_nobody_for_dead():
+    chat, progress = over(FullDisk, "Hello", Pause())
+    await chat.start()
+    await chat.store.runs.open_run(new_run("elsewhere"), turn("m", "t", opens=True))
+    assert await chat.recovery.sweep() == 0
+
+    progress.full = True
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            await chat.executions.checkpoint()
+        with pytest.raises(StoreUnavailable):
+            await chat.recovery.sweep()
+        await chat.clock.advance(1)
+    progress.full = False
+
+    ended = 0
+    for _ in range(7):
+        await chat.executions.checkpoint()
+        ended += await chat.recovery.sweep()
+        await chat.clock.advance(1)
+    assert ended == 1
 
 
 class HoldingProgress(MemoryRunProgress):
