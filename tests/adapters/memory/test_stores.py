@@ -52,6 +52,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "progress.checkpoint": lambda store: store.progress.checkpoint([Checkpoint(RUN, 1, "Hello")]),
     "progress.finish": lambda store: store.progress.finish(Ending(RUN, 1, RunStatus.FAILED, "Hello", 7, NOW)),
     "progress.live_runs": lambda store: store.progress.live_runs(),
+    "progress.witness": lambda store: store.progress.witness([RUN]),
     "progress.interrupt": lambda store: store.progress.interrupt([LiveRun(RUN, 1, 0)], NOW),
 }
 

@@ -60,7 +60,6 @@ class Checkpoints:
         try:
             standings = await self._progress.checkpoint(checkpoints)
         except Exception:
-            self.fail = True
             # A disk without room for all this text, or one text that is no good: heartbeats are not lost with it.
             await self._beat(checkpoints)
             raise
@@ -72,6 +71,8 @@ class Checkpoints:
                 execution.whole_chars = execution.whole_chars or execution.saved_chars
 
     async def _beat(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Once more without text, where there was any."""
+        self.fail = True
         if any(checkpoint.text is not None for checkpoint in checkpoints):
             bare = [replace(checkpoint, text=None) for checkpoint in checkpoints]
             standings = await self._progress.checkpoint(bare)
