@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -38,6 +39,8 @@ class StoreLock(Protocol):
     shared: bool
 
     async def acquire(self) -> None: ...
+    async def confirm(self) -> None: ...
+    async def taken(self) -> None: ...
     async def release(self) -> None: ...
 
 
@@ -67,7 +70,8 @@ async def lifetime(
             metrics.look_up(live_runs=lambda: executions.live, pool_in_use=database.in_use, pool_size=database.size)
             if store_lock is not None and not store_lock.shared:
                 await recovery.end_all()
-            async with _running([loop() for loop in loops]):
+            leaving = [] if store_lock is None else [_leave_when_taken(store_lock)]
+            async with _running([*leaving, *(loop() for loop in loops)]):
                 signals = SignalDrain(executions.drain, drain_limit_s)
                 signals.install()
                 try:
@@ -101,6 +105,13 @@ async def _claimed(store_lock: StoreLock | None) -> AsyncIterator[None]:
         yield
     finally:
         await store_lock.release()
+
+
+async def _leave_when_taken(store_lock: StoreLock) -> None:
+    """Asks this process to stop when another one works alone on the store, as this one did."""
+    await store_lock.taken()
+    log.error("store_taken", problem="another process uses the database alone, so this one stops")
+    signal.raise_signal(signal.SIGTERM)
 
 
 @asynccontextmanager

@@ -9,8 +9,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chatorch.adapters.sql import StoreLocked, open_database, open_lock
-from chatorch.adapters.sql.lock import _STORE, PostgresLock
+from chatorch.adapters.sql import open_database, open_lock
+from chatorch.adapters.sql.lock import StoreLocked
+from chatorch.adapters.sql.lock_postgres import _STORE, PostgresLock
 from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
 from tests.support.postgres import Databases, PostgresServer
@@ -185,7 +186,7 @@ class _Told(logging.Handler):
         super().__init__()
         self.messages: list[str] = []
         self._changed = asyncio.Event()
-        self._logger = logging.getLogger("chatorch.adapters.sql.lock")
+        self._logger = logging.getLogger("chatorch.adapters.sql.lock_postgres")
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(record.getMessage())

@@ -193,7 +193,8 @@ async def test_a_database_that_is_not_there_is_unavailable(postgres_server: Post
 
 
 async def test_a_cancelled_callers_transaction_runs_to_its_end(own_postgres: Databases) -> None:
-    database = postgres_database(await own_postgres.fresh())
+    url = await own_postgres.fresh()
+    database = postgres_database(url)
     stores = sql_stores(database)
     await stores.runs.open_run(new_run("r"), turn("m", "t", opens=True))
     blocker = asyncio.create_task(database.write(_hold_runs_for_half_a_second))
@@ -207,7 +208,7 @@ async def test_a_cancelled_callers_transaction_runs_to_its_end(own_postgres: Dat
 
     await blocker
     await database.close()
-    reopened = postgres_database(database._url.render_as_string(hide_password=False))
+    reopened = postgres_database(url)
     stores = sql_stores(reopened)
     assert (await stores.runs.read_run(ANN, ending("r").run_id)).text == "an answer"
     assert len(await stores.interactions()) == 1

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chatorch.adapters.sql import open_database, open_lock
-from chatorch.adapters.sql.lock import PostgresLock, SqliteLock
+from chatorch.adapters.sql.lock_file import SqliteLock
+from chatorch.adapters.sql.lock_postgres import PostgresLock
 from chatorch.adapters.sql.postgres import PostgresDatabase
 from chatorch.adapters.sql.sqlite import SqliteDatabase
 from chatorch.adapters.sql.urls import parse_url
@@ -71,7 +72,7 @@ async def test_a_unix_socket_is_named_by_host(postgres_server: PostgresServer, o
         ("sqlite:////", "folder"),
         ("postgresql://me:hunter2@db", "names no database"),
         ("postgresql://me:hunter2@db:port/chat", "not a database URL"),
-        ("postgresql://me:hunter2@db/chat?password=hunter2", "'password'"),
+        ("postgresql://me:hunter2@db/chat?pasword=hunter2", "'pasword'"),
     ],
 )
 async def test_anything_else_is_refused_with_one_line_that_names_the_setting(url: str, problem: str) -> None:

@@ -33,8 +33,11 @@ class Database(ABC):
         ...
 
     @abstractmethod
-    async def write(self, work: Work[T]) -> T:
-        """Runs work in a transaction: committed when it returns, rolled back when it raises."""
+    async def write(self, work: Work[T], *, owner: str | None = None) -> T:
+        """Runs work in a transaction: committed when it returns, rolled back when it raises.
+
+        Where `owner` is named, only so many of theirs run at once that others are served too.
+        """
         ...
 
     @abstractmethod

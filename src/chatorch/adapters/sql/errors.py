@@ -1,13 +1,21 @@
 """What the two drivers raise when the database does not answer, told apart from our own mistakes."""
 
+import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from chatorch.adapters.sql.causes import cause_of
 from chatorch.domain.model.errors import StoreUnavailable
+
+_logger = logging.getLogger(__name__)
+
+SAID_AGAIN_S = 10.0
 
 _SQLITE_OUTAGES = frozenset(
     {
@@ -20,13 +28,36 @@ _SQLITE_OUTAGES = frozenset(
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
     }
 )
 """Primary result codes (https://sqlite.org/rescode.html); `SQLITE_ERROR` is a mistake in a statement."""
 
-_POSTGRES_OUTAGES = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25006", "28", "3D")
+_POSTGRES_OUTAGES = (
+    "08",
+    "53",
+    "57",
+    "58",
+    "40001",
+    "40P01",
+    "55P03",
+    "25006",
+    "25P03",
+    "28",
+    "3D",
+    "42501",
+    "XX001",
+    "XX002",
+)
 """SQLSTATE classes and codes (PostgreSQL, appendix A): connection, resources, operator intervention, system errors;
-serialization and deadlock; lock not available; a server that became read-only; refused log-in; no such database."""
+serialization and deadlock; lock not available; a server that became read-only; an idle transaction; refused log-in; no
+such database; a right that is missing; damaged data."""
+
+
+_said_at: dict[str, float] = {}
+"""When each cause was last told in this process's log."""
 
 
 @contextmanager
@@ -34,20 +65,26 @@ def outages_translated() -> Iterator[None]:
     """Raises `StoreUnavailable` for an outage. Mistakes of ours and broken constraints come out as they are."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error, PoolTimeout, OSError) as error:
-        if is_outage(error):
-            raise StoreUnavailable(refusal(getattr(error, "orig", error))) from error
-        raise
+    except (DBAPIError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeout, OSError) as error:
+        if not is_outage(error):
+            raise
+        cause = _cause(error)
+        say(cause)
+        raise StoreUnavailable(cause) from error
 
 
-def refusal(driver_error: object) -> str | None:
-    """What an operator can mend by the setting, in words; None for what passes, or is not PostgreSQL's."""
-    state: str = getattr(driver_error, "sqlstate", None) or ""
-    if state.startswith("28"):
-        return "PostgreSQL refuses the user or the password; see DATABASE_URL."
-    if state.startswith("3D"):
-        return "PostgreSQL has no database of this name; see DATABASE_URL."
-    return None
+def say(cause: str | None) -> None:
+    """Puts the cause of an outage into the log: at once, and while it goes on every 10 s."""
+    now, text = time.monotonic(), cause or StoreUnavailable.default_detail
+    if now - _said_at.get(text, -SAID_AGAIN_S) >= SAID_AGAIN_S:
+        _said_at[text] = now
+        _logger.warning("the store does not answer: %s", text)
+
+
+def _cause(error: Exception) -> str | None:
+    if isinstance(error, PoolTimeout):
+        return "No connection to the database became free in time; see CHATORCH_DB_POOL_SIZE."
+    return cause_of(error.driver_exception if isinstance(error, DBAPIError) else error)
 
 
 def is_outage(error: BaseException) -> bool:
@@ -57,13 +94,13 @@ def is_outage(error: BaseException) -> bool:
         # Extended codes keep the primary one in their lowest byte.
         code: int | None = getattr(driver_error, "sqlite_errorcode", None)
         return code is not None and code & 0xFF in _SQLITE_OUTAGES
-    if not isinstance(error, DBAPIError):
-        return isinstance(error, PoolTimeout | OSError)
-    if error.connection_invalidated:
+    if isinstance(error, PoolTimeout | OSError) or getattr(error, "connection_invalidated", False):
         return True
-    state: str | None = getattr(error.orig, "sqlstate", None)
+    state: str | None = getattr(driver_error, "sqlstate", None)
     if state is not None:
         return state.startswith(_POSTGRES_OUTAGES)
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     # asyncpg's InterfaceError is also the base of what it says of an unfit argument, and that is a ValueError too.
     return isinstance(error, InterfaceError) and not isinstance(error.driver_exception, ValueError)
 

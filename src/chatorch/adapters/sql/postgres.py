@@ -1,24 +1,29 @@
 """PostgreSQL, through asyncpg."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, event, text
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, event, text
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from chatorch.adapters.sql import schema
 from chatorch.adapters.sql.columns import load_json
+from chatorch.adapters.sql.connecting import PostgresAddress
 from chatorch.adapters.sql.database import Database, T, Work
 from chatorch.adapters.sql.errors import outages_translated
+from chatorch.adapters.sql.pooler import goes_through_a_pooler, pooled_connection
+from chatorch.adapters.sql.turns import Turns
 from chatorch.domain.model.errors import StoreUnavailable
 
 POOL_SIZE = 5
 POOL_TIMEOUT = 5.0
-CONNECT_TIMEOUT = 5.0
 STATEMENT_TIMEOUT = 10.0
+LOCK_TIMEOUT = 3.0
 
 _HARDLY_WAIT = text("SET LOCAL lock_timeout = '100ms'")
 
@@ -27,53 +32,63 @@ class PostgresDatabase(Database):
     """A pool of at most `pool_size` connections; who finds none free waits `pool_timeout` seconds at most. One more is
     kept free for heartbeats.
 
-    Connecting may take `CONNECT_TIMEOUT` seconds and a statement `STATEMENT_TIMEOUT`. After a restart of the server
-    whatever was in flight is `StoreUnavailable`, and the next transaction connects anew.
+    Connecting may take as long as the address says, a statement `STATEMENT_TIMEOUT` seconds, and waiting for a lock
+    `lock_timeout` of them. One owner's writes have less than half of the pool, so that one row that is locked for long
+    starves nobody else. After a restart of the server whatever was in flight is `StoreUnavailable`, and the next
+    transaction connects anew.
+
+    Through a pooler such as PgBouncer nothing is prepared and nothing set beyond a transaction. The first connection
+    finds out whether one is there.
     """
 
     def __init__(
         self,
-        url: URL,
+        address: PostgresAddress,
         *,
         pool_size: int = POOL_SIZE,
         pool_timeout: float = POOL_TIMEOUT,
         statement_timeout: float = STATEMENT_TIMEOUT,
+        lock_timeout: float = LOCK_TIMEOUT,
     ) -> None:
-        self._url = url
+        self._address = address
         self._pool_size = pool_size
+        self._pool_timeout = pool_timeout
+        self._statement_timeout = statement_timeout
+        self._lock_timeout = lock_timeout
+        self._turns = Turns(max(1, pool_size // 2 - 1), pool_timeout)
         self._closed = False
         self._running: set[asyncio.Task[Any]] = set()
-        pool = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": pool_timeout, "pool_use_lifo": True}
-        self._engine = _engine(url, statement_timeout, **pool)
-        self._writes = self._engine.sync_engine
-        # For heartbeats and who watches them: not to be late because all others are taken.
-        self._kept_free = _engine(url, statement_timeout, **(pool | {"pool_size": 1}))
-        # A read needs no transaction of its own: that saves BEGIN and COMMIT, two of three journeys.
-        self._reads = self._writes.execution_options(isolation_level="AUTOCOMMIT")
-        for engine in (self._engine, self._kept_free):
-            event.listen(engine.sync_engine.pool, "checkout", _refuse_closed)
+        self._engines: _Engines | None = None
+        self._finding_out = asyncio.Lock()
 
     async def start(self) -> None:
         await self.read(schema.check)
+        await self.ping()
 
     async def read(self, work: Work[T]) -> T:
-        return await self._run(self._reads, work)
+        return await self._run((self._engines or await self._open()).reads, work)
 
-    async def write(self, work: Work[T]) -> T:
-        return await self._run(self._writes, work)
+    async def write(self, work: Work[T], *, owner: str | None = None) -> T:
+        writes = (self._engines or await self._open()).writes
+        if owner is None:
+            return await self._run(writes, work)
+        await self._turns.take(owner)
+        return await self._run(writes, work, lambda: self._turns.give_back(owner))
 
     async def write_first(self, work: Work[T]) -> T:
-        return await self._run(self._kept_free.sync_engine, work)
+        engines = self._engines or await self._open()
+        return await self._run(engines.kept_free.sync_engine, work)
 
     async def write_at_once(self, work: Work[T]) -> T:
-        return await self._run(self._kept_free.sync_engine, partial(_without_waiting, work))
+        return await self.write_first(partial(_without_waiting, work))
 
     async def alter(self, work: Work[T]) -> T:
-        engine = _engine(self._url, None, poolclass=NullPool)
+        # A connection of its own, in a transaction that takes as long as it takes, through whatever is in between.
+        engine = _engine(_connector(self._address, statement_cache_size=0), pooled=True, poolclass=NullPool)
         return await self._run(engine.sync_engine, work)
 
     def in_use(self) -> int:
-        pool = self._writes.pool
+        pool = self._engines.writes.pool if self._engines is not None else None
         return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     def size(self) -> int:
@@ -82,18 +97,60 @@ class PostgresDatabase(Database):
     async def close(self) -> None:
         self._closed = True
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._engine.dispose()
-        await self._kept_free.dispose()
+        if self._engines is not None:
+            await self._engines.whole.dispose()
+            await self._engines.kept_free.dispose()
 
-    async def _run(self, engine: Engine, work: Work[T]) -> T:
+    async def _run(self, engine: Engine, work: Work[T], then: Callable[[], None] | None = None) -> T:
+        """`then` is called when the transaction is over, however, and whether or not the caller still waits."""
         if self._closed:
+            if then is not None:
+                then()
             raise StoreUnavailable
         # In a task, and shielded: a driver that is cancelled between two statements loses its connection.
         task = asyncio.create_task(greenlet_spawn(_transact, engine, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        if then is not None:
+            task.add_done_callback(lambda _: then())
         with outages_translated():
             return await asyncio.shield(task)
+
+    async def _open(self) -> "_Engines":
+        async with self._finding_out:
+            if self._closed:
+                raise StoreUnavailable
+            if self._engines is None:
+                with outages_translated():
+                    pooled = await goes_through_a_pooler(self._address, self._statement_timeout)
+                self._engines = self._make(pooled)
+        return self._engines
+
+    def _make(self, pooled: bool) -> "_Engines":
+        lock_ms = round(self._lock_timeout * 1000)
+        measures: dict[str, Any] = {"command_timeout": self._statement_timeout}
+        if pooled:
+            measures |= {"statement_cache_size": 0, "connection_class": pooled_connection(lock_ms)}
+        connect = _connector(self._address, None if pooled else f"SET lock_timeout = {lock_ms}", **measures)
+        pool = {"max_overflow": 0, "pool_timeout": self._pool_timeout, "pool_use_lifo": True}
+        whole = _engine(connect, pooled=pooled, pool_size=self._pool_size, **pool)
+        # For heartbeats and who watches them: not to be late because all others are taken.
+        kept_free = _engine(connect, pooled=pooled, pool_size=1, **pool)
+        for engine in (whole, kept_free):
+            event.listen(engine.sync_engine.pool, "checkout", _refuse_closed)
+        writes = whole.sync_engine
+        # A read needs no transaction of its own: that saves BEGIN and COMMIT, two of three journeys. But only a
+        # transaction makes a pooler stay with one server connection from preparing to executing.
+        reads = writes if pooled else writes.execution_options(isolation_level="AUTOCOMMIT")
+        return _Engines(whole, writes, reads, kept_free)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    whole: AsyncEngine
+    writes: Engine
+    reads: Engine
+    kept_free: AsyncEngine
 
 
 def _transact(engine: Engine, work: Work[T]) -> T:
@@ -114,16 +171,30 @@ def _without_waiting(work: Work[T], connection: Connection) -> T:
     return work(connection)
 
 
-def _engine(url: URL, statement_timeout: float | None, **pool: Any) -> AsyncEngine:
+def _connector(address: PostgresAddress, first: str | None = None, **options: Any) -> Callable[[], Awaitable[Any]]:
+    """Makes a connection on which `first` was executed."""
+
+    async def connect() -> Any:
+        connection = await address.connect(**options)
+        if first is not None:
+            try:
+                await connection.execute(first)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
+
+    return connect
+
+
+def _engine(connect: Callable[[], Awaitable[Any]], *, pooled: bool, **pool: Any) -> AsyncEngine:
+    """`pooled`: every statement is prepared anew, without a name, so that nothing of it stays behind."""
+    unprepared = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if pooled else {}
     return create_async_engine(
-        url,
+        "postgresql+asyncpg://",
         hide_parameters=True,
         json_deserializer=load_json,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT,
-            "command_timeout": statement_timeout,
-            "server_settings": {"application_name": "chatorch"},
-        },
+        connect_args={"async_creator_fn": connect, **unprepared},
         **pool,
     )
 

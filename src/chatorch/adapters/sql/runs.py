@@ -32,24 +32,26 @@ class SqlRunStore(RunStore):
         self._database = database
 
     async def open_run(self, new: NewRun, turn: OpenTurn) -> OpenedRun:
-        return await self._open(lambda connection: opening.open_run(connection, new, turn), turn.thread_id)
+        return await self._open(lambda connection: opening.open_run(connection, new, turn), new, turn.thread_id)
 
     async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
-        return await self._open(lambda connection: opening.reopen_run(connection, new, retry_of), retry_of)
+        return await self._open(lambda connection: opening.reopen_run(connection, new, retry_of), new, retry_of)
 
     async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
         work = partial(opening.answer_again, new=new, thread_id=thread_id, message_id=message_id)
-        return await self._open(work, thread_id)
+        return await self._open(work, new, thread_id)
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
         return await self._database.read(lambda connection: _read(connection, owner_id, run_id))
 
     async def request_cancel(self, owner_id: UserId, run_id: RunId) -> Run:
-        return await self._database.write(lambda connection: _request_cancel(connection, owner_id, run_id))
+        return await self._database.write(
+            lambda connection: _request_cancel(connection, owner_id, run_id), owner=owner_id
+        )
 
-    async def _open(self, work: Work[OpenedRun], where: ThreadId | RunId) -> OpenedRun:
+    async def _open(self, work: Work[OpenedRun], new: NewRun, where: ThreadId | RunId) -> OpenedRun:
         try:
-            return await self._database.write(work)
+            return await self._database.write(work, owner=new.owner_id)
         except IntegrityError as error:
             if not breaks(error, str(ONE_LIVE_RUN.name), "runs.thread_id"):
                 raise

@@ -80,7 +80,7 @@ class SqlSessionStore(SessionStore):
         self._database = database
 
     async def begin(self, session: ClientSession, replaces: SessionId | None = None) -> None:
-        await self._database.write(lambda connection: _begin(connection, session, replaces))
+        await self._database.write(lambda connection: _begin(connection, session, replaces), owner=session.user_id)
 
     async def activate(
         self, session_id: SessionId, issued: IssuedSession, now: datetime, replaces: SessionId | None = None
@@ -96,7 +96,9 @@ class SqlSessionStore(SessionStore):
         return None if row is None else to_session(row)
 
     async def revoke(self, user_id: UserId, session_id: SessionId | None, now: datetime) -> tuple[ClientSession, ...]:
-        return await self._database.write(lambda connection: _revoke(connection, user_id, session_id, now))
+        return await self._database.write(
+            lambda connection: _revoke(connection, user_id, session_id, now), owner=user_id
+        )
 
     async def sweep(self, now: datetime) -> tuple[ClientSession, ...]:
         """Nearly always there is nothing to do, and so nothing to lock."""

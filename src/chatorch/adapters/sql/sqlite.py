@@ -49,7 +49,7 @@ class SqliteDatabase(Database):
     async def read(self, work: Work[T]) -> T:
         return await self._readers.run(work)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, owner: str | None = None) -> T:  # noqa: ARG002  # no lock is held for long
         return await self._writer.run(work)
 
     async def write_first(self, work: Work[T]) -> T:

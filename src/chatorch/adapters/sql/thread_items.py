@@ -75,10 +75,12 @@ class SqlThreadItemStore(ThreadItemStore):
         return await self._database.read(lambda connection: _read(connection, owner_id, thread_id, item_id))
 
     async def put_item(self, owner_id: UserId, thread_id: ThreadId, item: ThreadItem, title: str | None = None) -> None:
-        await self._database.write(lambda connection: _put(connection, owner_id, thread_id, item, title))
+        await self._database.write(
+            lambda connection: _put(connection, owner_id, thread_id, item, title), owner=owner_id
+        )
 
     async def remove_item(self, owner_id: UserId, thread_id: ThreadId, item_id: str) -> None:
-        await self._database.write(lambda connection: _remove(connection, owner_id, thread_id, item_id))
+        await self._database.write(lambda connection: _remove(connection, owner_id, thread_id, item_id), owner=owner_id)
 
 
 def _list(

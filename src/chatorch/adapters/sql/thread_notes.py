@@ -24,12 +24,14 @@ class SqlThreadNoteStore(ThreadNoteStore):
         return await self._database.read(lambda connection: _read(connection, owner_id, thread_ids))
 
     async def put_note(self, owner_id: UserId, thread_id: ThreadId, note: JsonObject) -> None:
-        await self._database.write(lambda connection: _put(connection, owner_id, thread_id, note))
+        await self._database.write(lambda connection: _put(connection, owner_id, thread_id, note), owner=owner_id)
 
     async def rate(
         self, owner_id: UserId, thread_id: ThreadId, item_ids: Collection[str], rating: str, now: datetime
     ) -> None:
-        await self._database.write(lambda connection: _rate(connection, owner_id, thread_id, item_ids, rating, now))
+        await self._database.write(
+            lambda connection: _rate(connection, owner_id, thread_id, item_ids, rating, now), owner=owner_id
+        )
 
 
 def _read(connection: Connection, owner_id: UserId, thread_ids: Collection[ThreadId]) -> Mapping[ThreadId, JsonObject]:

@@ -48,11 +48,11 @@ class SqlThreadStore(ThreadStore):
         return await self._database.read(lambda connection: _read_thread(connection, owner_id, thread_id))
 
     async def update_thread(self, owner_id: UserId, thread_id: ThreadId, change: ThreadChange, now: datetime) -> Thread:
-        return await self._database.write(lambda c: _update_thread(c, owner_id, thread_id, change, now))
+        return await self._database.write(lambda c: _update_thread(c, owner_id, thread_id, change, now), owner=owner_id)
 
     async def delete_thread(self, owner_id: UserId, thread_id: ThreadId, now: datetime) -> None:  # noqa: ARG002
         # `now` changes nothing here: the interaction is dated by its run, and the thread is gone.
-        await self._database.write(lambda connection: _delete_thread(connection, owner_id, thread_id))
+        await self._database.write(lambda connection: _delete_thread(connection, owner_id, thread_id), owner=owner_id)
 
     async def list_messages(
         self, owner_id: UserId, thread_id: ThreadId, page: PageRequest[MessageCursor]

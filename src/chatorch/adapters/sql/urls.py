@@ -5,8 +5,11 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from chatorch.adapters.sql.connecting import PostgresAddress, read_address
 from chatorch.adapters.sql.database import Database
-from chatorch.adapters.sql.lock import PostgresLock, SqliteLock, StoreLock
+from chatorch.adapters.sql.lock import StoreLock
+from chatorch.adapters.sql.lock_file import SqliteLock
+from chatorch.adapters.sql.lock_postgres import PostgresLock
 from chatorch.adapters.sql.postgres import POOL_SIZE, POOL_TIMEOUT, PostgresDatabase
 from chatorch.adapters.sql.sqlite import SqliteDatabase
 
@@ -18,8 +21,8 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE, pool_timeout: float =
     """The database of a URL; connects when first asked. The pool's measures are for PostgreSQL only.
 
     Takes ``sqlite:///relative``, ``sqlite:////absolute``, and ``postgresql://``, ``postgres://`` or
-    ``postgresql+asyncpg://`` with ``?host=`` for a Unix socket and ``?sslmode=``. Raises `ValueError` with one line
-    that names the setting and repeats no password.
+    ``postgresql+asyncpg://`` as libpq takes it. Raises `ValueError` with one line that names the setting, and the
+    parameter, and repeats no value.
     """
     parsed = parse_url(url)
     if isinstance(parsed, Path):
@@ -35,16 +38,16 @@ def open_lock(url: str, *, shared: bool = False) -> StoreLock:
     return PostgresLock(parsed, shared=shared)
 
 
-def parse_url(url: str) -> Path | URL:
-    """The absolute path of an SQLite file, or the URL of a PostgreSQL database as SQLAlchemy wants it."""
+def parse_url(url: str) -> Path | PostgresAddress:
+    """The absolute path of an SQLite file, or the address of a PostgreSQL database."""
+    if url.partition("://")[0] in _POSTGRES:
+        return read_address(url)
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise ValueError(f"DATABASE_URL is not a database URL; write {_FORMS}") from None
     if parsed.drivername == "sqlite":
         return _sqlite_path(parsed)
-    if parsed.drivername in _POSTGRES:
-        return _postgres_url(parsed)
     raise ValueError(f"DATABASE_URL names {parsed.drivername!r}, which is not supported; write {_FORMS}")
 
 
@@ -61,16 +64,3 @@ def _sqlite_path(url: URL) -> Path:
     if path.is_dir():
         raise ValueError(f"DATABASE_URL: {path} is a folder, not a file")
     return path
-
-
-def _postgres_url(url: URL) -> URL:
-    query = dict(url.query)
-    # asyncpg calls it ssl, and takes the same words: https://magicstack.github.io/asyncpg/current/api/
-    if "sslmode" in query:
-        query["ssl"] = query.pop("sslmode")
-    for name in query:
-        if name not in {"host", "port", "ssl"}:
-            raise ValueError(f"DATABASE_URL: {name!r} is not a parameter for PostgreSQL here")
-    if not url.database:
-        raise ValueError("DATABASE_URL names no database, as in postgresql://user:password@host/name")
-    return url.set(drivername="postgresql+asyncpg", query=query)

@@ -61,11 +61,11 @@ class SqlUserStore(UserStore):
 
     async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
         values = {"user_id": user_id, "now_disabled": disabled}
-        await self._database.write(lambda connection: _execute(connection, _SET_DISABLED, values))
+        await self._database.write(lambda connection: _execute(connection, _SET_DISABLED, values), owner=user_id)
 
     async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
         values = {"user_id": user_id, "new_hash": password_hash, "changed_at": changed_at}
-        await self._database.write(lambda connection: _execute(connection, _SET_PASSWORD, values))
+        await self._database.write(lambda connection: _execute(connection, _SET_PASSWORD, values), owner=user_id)
 
 
 def _execute(connection: Connection, statement: Any, values: dict[str, Any]) -> None:

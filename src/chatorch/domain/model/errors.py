@@ -181,8 +181,17 @@ class Unavailable(ChatorchError):
 
 
 class StoreUnavailable(Unavailable):
+    """`reason` is for operators: it is the text of the error, for a log or a terminal. Clients get the detail."""
+
     code = "store_unavailable"
     default_detail = "The database does not answer."
+
+    def __init__(self, reason: str | None = None, *, retry_after: float = 1.0) -> None:
+        super().__init__(retry_after=retry_after)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason or self.detail
 
 
 class RunUnsettled(StoreUnavailable):

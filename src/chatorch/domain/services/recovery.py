@@ -8,7 +8,7 @@ this process carries out itself is never abandoned. But a run may be left by a p
 and the answer lost on the way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
@@ -36,6 +36,8 @@ class Recovery:
 
     `executed_here` tells which runs this process carries out, and `heartbeats_fail` whether their own heartbeats do not
     get through: then a small write of its own proves nothing (a full disk may have room for just that one).
+    `confirm_lock` is awaited before anything is ended, and raises `StoreUnavailable` where this process has lost its
+    lock on the store.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Recovery:
         lease_s: float,
         executed_here: Callable[[RunId], bool] = lambda _: False,
         heartbeats_fail: Callable[[], bool] = lambda: False,
+        confirm_lock: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._progress = progress
         self._relay = relay
@@ -56,6 +59,7 @@ class Recovery:
         self._lease_s = lease_s
         self._executed_here = executed_here
         self._heartbeats_fail = heartbeats_fail
+        self._confirm_lock = confirm_lock
         self._interval_s = lease_s / SWEEPS_A_LEASE
         self._seen: dict[RunId, _Sighting] = {}
         self._looked_at: float | None = None
@@ -70,6 +74,7 @@ class Recovery:
         for tries_left in reversed(range(END_ALL_TRIES)):
             try:
                 live = await self._progress.live_runs()
+                await self._still_ours()
                 gone = await self._progress.interrupt(live, self._clock.now())
                 ended += len(gone)
                 if len(gone) == len(live):
@@ -112,6 +117,7 @@ class Recovery:
         # That may have taken its time, so again: are they as still as before, and does the store take writes?
         still = set(await self._look())
         expired = [run for run in expired if run in still]
+        await self._still_ours()
         ended = set(await self._progress.interrupt(expired, self._clock.now(), texts)) if expired else set()
         if ended:
             self._telemetry.interrupted(len(ended), GAVE_NO_SIGN)
@@ -138,6 +144,10 @@ class Recovery:
 
     def _quiet(self) -> Sequence[RunId]:
         return [run_id for run_id, sighting in self._seen.items() if sighting.still_for >= self._lease_s / 2]
+
+    async def _still_ours(self) -> None:
+        if self._confirm_lock is not None:
+            await self._confirm_lock()
 
     def _sighting(self, run: LiveRun, awake_for: float) -> _Sighting:
         before = self._seen.get(run.run_id)

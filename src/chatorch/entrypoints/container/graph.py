@@ -36,7 +36,7 @@ from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.identity import token_signer
 from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit
-from chatorch.entrypoints.container.store import store_lock_of
+from chatorch.entrypoints.container.store import confirming, store_lock_of
 from chatorch.entrypoints.envelope import envelope
 from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.answers import Answers
@@ -132,6 +132,7 @@ class Container(containers.DeclarativeContainer):
         lease_s=settings.provided.lease_s,
         executed_here=executions.provided.executes,
         heartbeats_fail=executions.provided.heartbeats_fail,
+        confirm_lock=providers.Callable(confirming, store_lock),
     )
     authentication = providers.Singleton(
         Authentication,
