@@ -11,6 +11,7 @@ class Wire:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
+        self._swallowed: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     async def start(self) -> None:
@@ -20,11 +21,17 @@ class Wire:
     def cut(self) -> None:
         """All connections break, and new ones too."""
         self._is_cut = True
-        for writer in list(self._writers):
+        for writer in self._writers | self._swallowed:
             writer.transport.abort()
+        self._swallowed.clear()
 
     def mend(self) -> None:
         self._is_cut = False
+
+    def swallow(self) -> None:
+        """Nothing that goes over the connections that there are arrives, nor that they end; new ones break."""
+        self._is_cut = True
+        self._swallowed |= self._writers
 
     async def aclose(self) -> None:
         self.cut()
@@ -38,17 +45,18 @@ class Wire:
         there_reader, there = await asyncio.open_connection("127.0.0.1", self._there)
         self._writers |= {writer, there}
         with suppress(OSError):
-            await asyncio.gather(_copy(reader, there), _copy(there_reader, writer))
+            await asyncio.gather(self._copy(reader, there), self._copy(there_reader, writer))
         self._writers -= {writer, there}
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                if writer not in self._swallowed:
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            if writer not in self._swallowed:
+                writer.close()
 
 
 @asynccontextmanager

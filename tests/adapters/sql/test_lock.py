@@ -4,18 +4,27 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from chatorch.adapters.sql import open_database, open_lock
-from chatorch.adapters.sql.lock import StoreLocked
-from chatorch.adapters.sql.lock_postgres import _STORE, PostgresLock
+from chatorch.adapters.sql import StoreLock, StoreLocked, open_database, open_lock
+from chatorch.adapters.sql.connecting import PostgresAddress
+from chatorch.adapters.sql.lock_file import SqliteLock
+from chatorch.adapters.sql.lock_postgres import _STORE, LEASE, PING_EVERY, PING_TIMEOUT, PostgresLock
 from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
+from tests.support.pooler import Pooler
 from tests.support.postgres import Databases, PostgresServer
+from tests.support.sizes import size
+from tests.support.wire import wire_to
 
+QUICK = {"retry_every": 0.02, "ping_every": 0.05, "ping_timeout": 0.3, "lease": 1.0}
+"""The lock's own proportions, a dozen times as fast."""
 OURS = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 HOLD_AND_DIE = """
@@ -122,7 +131,7 @@ async def test_after_a_crash_of_postgresql_the_lock_is_taken_again(
     crashing_postgres: PostgresServer, own_postgres: Databases
 ) -> None:
     url = await own_postgres.fresh()
-    lock = PostgresLock(parse_url(url), retry_every=0.02)
+    lock = PostgresLock(_address(url), **QUICK)
     await lock.acquire()
     told = _Told()
 
@@ -137,9 +146,9 @@ async def test_after_a_crash_of_postgresql_the_lock_is_taken_again(
     await lock.release()
 
 
-async def test_another_process_that_was_quicker_is_reported_once(postgres: Databases) -> None:
+async def test_another_process_that_was_quicker_is_reported_once_and_has_it(postgres: Databases) -> None:
     url = await postgres.fresh()
-    lock = PostgresLock(parse_url(url), retry_every=0.02)
+    lock = PostgresLock(_address(url), **QUICK)
     await lock.acquire()
     quicker, breaker = await asyncpg.connect(url), await asyncpg.connect(url)
     told = _Told()
@@ -152,6 +161,10 @@ async def test_another_process_that_was_quicker_is_reported_once(postgres: Datab
         await breaker.execute(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {OURS} AND granted")
         await told.until("another process took the lock")
         await waiting
+        async with asyncio.timeout(5):
+            await lock.taken()
+        with pytest.raises(StoreUnavailable, match="does not hold the lock"):
+            await lock.confirm()
         for _ in range(5):
             with pytest.raises(StoreLocked):
                 await open_lock(url).acquire()
@@ -159,14 +172,119 @@ async def test_another_process_that_was_quicker_is_reported_once(postgres: Datab
         await told.until("held again")
 
     assert sum("another process" in message for message in told.messages) == 1
+    await lock.confirm()
     await lock.release()
     await breaker.close()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("behind", ["nothing", "a pooler"])
+async def test_a_connection_that_vanishes_is_noticed_before_anybody_else_gets_the_lock(
+    postgres: Databases, behind: str
+) -> None:
+    """Never two that think that they are alone; and the first gets it back when the other one has left."""
+    assert PING_EVERY + PING_TIMEOUT < 5 < LEASE
+    url = await postgres.fresh()
+    async with AsyncExitStack() as stack:
+        there = url if behind == "nothing" else (await stack.enter_async_context(Pooler(url, servers=4))).url
+        port = urlsplit(there).port
+        assert port is not None
+        wire = await stack.enter_async_context(wire_to(port))
+        lock = PostgresLock(_address(url.replace(f":{urlsplit(url).port}/", f":{wire.port}/")), **QUICK)
+        await lock.acquire()
+        for _ in range(size(2, 20)):
+            told = _Told()
+            with told:
+                wire.swallow()
+                other = open_lock(url)
+                async with asyncio.timeout(10):
+                    await _until_acquired(other)
+                assert "lost" in told.messages[0], "before the other one had it"
+                with pytest.raises(StoreUnavailable):
+                    await lock.confirm()
+                wire.mend()
+                await told.until("another process took the lock")
+                await other.release()
+                await told.until("held again")
+            await lock.confirm()
+        await lock.release()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout", "statement_timeout"],
+)
+async def test_no_time_out_of_the_server_takes_it_away(postgres: Databases, setting: str) -> None:
+    url = await postgres.fresh()
+    admin = await asyncpg.connect(url)
+    await admin.execute(f'ALTER DATABASE "{urlsplit(url).path[1:]}" SET {setting} = 100')
+    lock, told = PostgresLock(_address(url)), _Told()
+    with told:
+        await lock.acquire()
+        await admin.execute("SELECT pg_sleep(0.4)")
+        await lock.confirm()
+    assert told.messages == []
+    await lock.release()
+    await admin.close()
+
+
+async def test_it_holds_no_vacuum_back(postgres: Databases) -> None:
+    url = await postgres.fresh()
+    admin = await asyncpg.connect(url)
+    await admin.execute(
+        f"ALTER DATABASE \"{urlsplit(url).path[1:]}\" SET default_transaction_isolation = 'serializable'"
+    )
+    lock = open_lock(url)
+    await lock.acquire()
+    held = await admin.fetch(
+        "SELECT backend_xid, backend_xmin FROM pg_stat_activity WHERE application_name = 'chatorch lock'"
+        " AND datname = current_database() AND state = 'idle in transaction'"
+    )
+    assert [tuple(row) for row in held] == [(None, None)]
+    await lock.release()
+    await admin.close()
+
+
+@pytest.mark.soak
+async def test_a_lock_file_that_was_removed_is_noticed_and_made_again(tmp_path: Path) -> None:
+    lock, file = SqliteLock(tmp_path / "a.db", look_every=0.02), tmp_path / "a.db.lock"
+    await lock.acquire()
+    for change in [file.unlink, lambda: file.replace(tmp_path / "elsewhere")] * size(2, 10):
+        with _Told("lock_file") as told:
+            change()
+            with pytest.raises(StoreUnavailable, match="was removed"):
+                await lock.confirm()
+            await told.until("held again")
+        await lock.confirm()
+        with pytest.raises(StoreLocked, match=str(os.getpid())):
+            await open_lock(f"sqlite:///{tmp_path}/a.db").acquire()
+    await lock.release()
+
+
+@pytest.mark.soak
+async def test_who_has_to_make_the_lock_file_of_an_open_database_gives_the_earlier_holder_time(tmp_path: Path) -> None:
+    (tmp_path / "a.db-shm").touch()
+    for _ in range(size(3, 20)):
+        (tmp_path / "a.db.lock").touch()
+        earlier = SqliteLock(tmp_path / "a.db", look_every=0.02)
+        later = SqliteLock(tmp_path / "a.db", settle=0.2)
+        await earlier.acquire()
+        (tmp_path / "a.db.lock").unlink()
+        taking = asyncio.create_task(later.acquire())
+        async with asyncio.timeout(5):
+            with suppress(StoreLocked):  # the earlier one was quicker, and made it again
+                await taking
+                await earlier.taken()
+                with pytest.raises(StoreUnavailable):
+                    await earlier.confirm()
+        await earlier.release()
+        await later.release()
 
 
 async def test_releasing_while_the_server_is_away_stops_the_trying(
     crashing_postgres: PostgresServer, own_postgres: Databases
 ) -> None:
-    lock = PostgresLock(parse_url(await own_postgres.fresh()), retry_every=0.02)
+    lock = PostgresLock(_address(await own_postgres.fresh()), **QUICK)
     await lock.acquire()
     told = _Told()
 
@@ -179,14 +297,27 @@ async def test_releasing_while_the_server_is_away_stops_the_trying(
     assert not any(task.get_name() == "store-lock" for task in asyncio.all_tasks())
 
 
+async def _until_acquired(lock: StoreLock) -> None:
+    while True:
+        with suppress(StoreLocked):
+            await lock.acquire()
+            return
+
+
+def _address(url: str) -> PostgresAddress:
+    address = parse_url(url)
+    assert isinstance(address, PostgresAddress)
+    return address
+
+
 class _Told(logging.Handler):
     """What the lock says in the log, to be waited for."""
 
-    def __init__(self) -> None:
+    def __init__(self, which: str = "lock_postgres") -> None:
         super().__init__()
         self.messages: list[str] = []
         self._changed = asyncio.Event()
-        self._logger = logging.getLogger("chatorch.adapters.sql.lock_postgres")
+        self._logger = logging.getLogger(f"chatorch.adapters.sql.{which}")
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(record.getMessage())
@@ -198,8 +329,9 @@ class _Told(logging.Handler):
                 self._changed.clear()
                 await self._changed.wait()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._logger.addHandler(self)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._logger.removeHandler(self)

@@ -13,6 +13,8 @@ import asyncpg
 
 _SQLSTATES = {
     "08": "the connection to PostgreSQL broke",
+    "08003": "the connection to PostgreSQL was closed; a pooler such as PgBouncer does so "
+    "where pool_mode is statement, and transaction or session is needed",
     "08P01": "PostgreSQL, or a pooler in front of it, refuses the connection",
     "25006": "PostgreSQL is read-only: a standby, or default_transaction_read_only",
     "28": "PostgreSQL refuses the user: it is unknown, may not log in, or pg_hba.conf does not let it in this way; "

@@ -28,8 +28,12 @@ _LIMITS = ["transaction_timeout"]
 """Of a transaction as a whole; from PostgreSQL 17 on."""
 _TRY = "SELECT pg_try_advisory_xact_lock($1)"
 _TRY_SHARED = "SELECT pg_try_advisory_xact_lock_shared($1)"
-_LOOK = "SELECT pg_backend_pid(), now()"
-"""`now()` is when the transaction began, so what answers the same as before is the same one, and holds the lock."""
+_WHO = "SELECT pg_backend_pid(), now()"
+_LOOK = "SELECT 1 / (pg_backend_pid() = {} AND now() = '{}')::int"
+"""Fails in another transaction, as `now()` is when one began. The one that began there still has the lock.
+
+Sent as a simple query: the other protocol leaves a portal open in a transaction, whose snapshot holds vacuum back.
+"""
 _HOLDERS = (
     "SELECT pid, xact_start FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)"
     " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
@@ -115,7 +119,8 @@ class PostgresLock(StoreLock):
             await connection.execute(self._begin)
             await connection.fetch(_NO_LIMIT, _LIMITS)
             await self._lock(connection)
-            self._transaction = tuple(await connection.fetchrow(_LOOK))
+            self._transaction = tuple(await connection.fetchrow(_WHO))
+            await self._look(connection)
         except BaseException:
             connection.terminate()
             raise
@@ -141,11 +146,15 @@ class PostgresLock(StoreLock):
                 return False
             try:
                 async with asyncio.timeout(self._ping_timeout):
-                    transaction: tuple[Any, ...] = tuple(await connection.fetchrow(_LOOK))
+                    await self._look(connection)
             except _FAILURES:
                 connection.terminate()
                 return False
-            return transaction == self._transaction
+            return True
+
+    async def _look(self, connection: Any) -> None:
+        pid, began_at = self._transaction
+        await connection.execute(_LOOK.format(pid, began_at.isoformat()))
 
     async def _keep(self) -> None:
         while True:

@@ -262,3 +262,31 @@ async def test_a_process_that_is_alone_does_not_try_for_ever(worker: Chat):
 
     with pytest.raises(StoreUnavailable):
         await ending
+
+
+async def test_nothing_is_ended_by_a_process_that_has_lost_its_lock_on_the_store(worker: Chat):
+    held = False
+
+    async def confirm() -> None:
+        if not held:
+            raise StoreUnavailable
+
+    chat = reaper_of(worker)
+    reaper = Recovery(
+        progress=chat.store.progress,
+        relay=chat.relay,
+        clock=chat.clock,
+        telemetry=chat.telemetry,
+        lease_s=5,
+        confirm_lock=confirm,
+    )
+    with pytest.raises(StoreUnavailable):
+        await reaper.end_all()
+    for _ in range(10):
+        with suppress(StoreUnavailable):
+            await reaper.sweep()
+        await chat.clock.advance(1)
+    assert [run.epoch for run in await worker.store.progress.live_runs()] == [1]
+
+    held = True
+    assert await reaper.end_all() == 1
