@@ -56,3 +56,7 @@ class Turns:
             self._out[owner] = left
         else:
             del self._out[owner]
+
+    def out(self) -> int:
+        """How many turns are out now, of all owners."""
+        return sum(self._out.values())
