@@ -14,6 +14,7 @@ from chatorch.adapters.sql.causes import cause_of
 from chatorch.domain.model.errors import StoreUnavailable
 
 _logger = logging.getLogger(__name__)
+_logger.addHandler(logging.NullHandler())  # a command without a log says it once, as its own last line
 
 SAID_AGAIN_S = 10.0
 

@@ -1,6 +1,7 @@
 """SQLite: the standard driver on threads of our own, one of them for writing."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 import time
@@ -108,10 +109,13 @@ def _create(path: Path) -> None:
     """Makes the file where there is none. One that is there is not even opened.
 
     Closing it again would take this process's locks off it, and then the next process that comes and goes would delete
-    the write-ahead log under our hands (https://sqlite.org/howtocorrupt.html, 2.2).
+    the write-ahead log under our hands (https://sqlite.org/howtocorrupt.html, 2.2). Raises `OSError` for one that can
+    only be read: there, SQLite begins every transaction, and refuses it later.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _transact(engine: Engine, work: Work[T]) -> T:

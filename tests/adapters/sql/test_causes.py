@@ -1,0 +1,78 @@
+"""Why the store cannot be used, in one line that says what is missing."""
+
+import socket
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from chatorch.adapters.sql import migrate, open_database
+from chatorch.adapters.sql.causes import cause_of
+from chatorch.domain.model.errors import StoreUnavailable
+from tests.support.postgres import Databases
+
+
+async def reason(url: str, *, migrating: bool = False) -> str:
+    database = open_database(url)
+    with pytest.raises(StoreUnavailable) as refused:
+        await (migrate(database) if migrating else database.start())
+    await database.close()
+    assert refused.value.detail == StoreUnavailable.default_detail, "clients are not told"
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+async def test_what_a_role_lacks_is_named_with_its_sqlstate(postgres: Databases) -> None:
+    url, empty = await postgres.fresh(), await postgres.fresh(migrated=False)
+    admin = await asyncpg.connect(url)
+    roles = "CREATE ROLE {0} LOGIN; CREATE ROLE {0}_out; CREATE ROLE {0}_none LOGIN CONNECTION LIMIT 0"
+    role = f"low_{url.rsplit('_', 1)[1]}"
+    await admin.execute(roles.format(role))
+
+    assert "lacks a right to a schema" in await reason(empty.replace("chatorch@", f"{role}@"), migrating=True)
+    for migrating in (False, True):
+        told = await reason(url.replace("chatorch@", f"{role}@"), migrating=migrating)
+        assert "lacks a right to a table; grant it, or use the role that owns the tables (SQLSTATE 42501)" in told
+    assert "may not log in" in await reason(url.replace("chatorch@", f"{role}_out@"))
+    assert "no connection left" in await reason(url.replace("chatorch@", f"{role}_none@"))
+    assert "sslmode" in await reason(f"{url}?sslmode=require")
+    for database in (url, empty):
+        await admin.execute(f'ALTER DATABASE "{database.rsplit("/", 1)[1]}" SET default_transaction_read_only = on')
+    assert "is read-only" in await reason(url)
+    assert "is read-only" in await reason(empty, migrating=True)
+    await admin.close()
+
+
+async def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_bytes(b"nothing of the kind " * 500)
+    for migrating in (False, True):
+        told = await reason(f"sqlite:///{tmp_path}/text.db", migrating=migrating)
+        assert told == "DATABASE_URL names a file that is no SQLite database."
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    gone = open_database(f"sqlite:///{folder}/chat.db")
+    folder.rmdir()
+    with pytest.raises(StoreUnavailable, match="is not there"):
+        await gone.start()
+    await gone.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('10.0.0.9', 5432)"), "Nothing listens"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 113] No route"), "Nothing listens"),
+        (socket.gaierror(-2, "Name or service not known"), "cannot be resolved"),
+        (TimeoutError(), "does not answer in time"),
+        (asyncpg.InvalidPasswordError('password authentication failed for user "mallory"'), "(SQLSTATE 28P01)"),
+        (asyncpg.ProtocolViolationError("unsupported startup parameter: options"), "ignore_startup_parameters"),
+        (asyncpg.DiskFullError("could not extend file"), "disk of PostgreSQL is full"),
+        (asyncpg.CannotConnectNowError("the database system is starting up"), "starting"),
+    ],
+)
+def test_each_cause_has_its_words_and_none_of_the_servers(error: Exception, words: str) -> None:
+    told = cause_of(error)
+    assert told is not None
+    assert words in told
+    assert "mallory" not in told
+    assert "10.0" not in told
