@@ -72,9 +72,9 @@ class Recovery:
         """
         ended = 0
         for tries_left in reversed(range(END_ALL_TRIES)):
+            await self._still_ours()
             try:
                 live = await self._progress.live_runs()
-                await self._still_ours()
                 gone = await self._progress.interrupt(live, self._clock.now())
                 ended += len(gone)
                 if len(gone) == len(live):
