@@ -48,6 +48,7 @@ class Pooler:
         self._server.close()
         for writer in self._all:
             writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def _connect(self) -> None:
         reader, writer = await asyncio.open_connection(self._url.hostname, self._url.port)

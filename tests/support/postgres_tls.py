@@ -27,8 +27,10 @@ async def tls_before(
     if direct:
         context.set_alpn_protocols(["postgresql"])
     there = urlsplit(url)
+    writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
         with suppress(OSError, asyncio.IncompleteReadError):
             if direct:
                 assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "postgresql"
@@ -37,6 +39,7 @@ async def tls_before(
             else:
                 return
             server_reader, server_writer = await asyncio.open_connection(there.hostname, there.port)
+            writers.add(server_writer)
             await asyncio.gather(_copy(reader, server_writer), _copy(server_reader, writer))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context if direct else None)
@@ -44,6 +47,9 @@ async def tls_before(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 async def _begins_with_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
