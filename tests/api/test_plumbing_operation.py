@@ -13,7 +13,7 @@ from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.plumbing import install_plumbing
-from chatorch.entrypoints.http.routes import operation
+from chatorch.entrypoints.http.routes import health, operation
 from chatorch.entrypoints.http.schemas import HealthOut, MetricsOut, ReadyOut
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
@@ -58,6 +58,7 @@ def operated_app(
     fleet = Fleet(metrics, MemoryNoticeboard(), SystemClock())
     app = FastAPI()
     app.state.container = container
+    app.include_router(health.router)
     app.include_router(operation.router)
     install_plumbing(app, metrics=metrics, body_cap=1000)
     return app

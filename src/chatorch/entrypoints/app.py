@@ -9,7 +9,7 @@ from chatorch import __version__
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.http.openapi import install_openapi
 from chatorch.entrypoints.http.plumbing import install_plumbing
-from chatorch.entrypoints.http.routes import broadcast, chat, chatkit, identity, operation, runs, threads
+from chatorch.entrypoints.http.routes import broadcast, chat, chatkit, health, identity, operation, runs, threads
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import load_settings
 from chatorch.entrypoints.ws import route as chat_socket
@@ -28,7 +28,7 @@ def create_app(container: Container) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.container = container
-    for topic in (identity, chat, runs, threads, chatkit, broadcast, operation):
+    for topic in (identity, chat, runs, threads, chatkit, broadcast, health, operation):
         app.include_router(topic.router)
     if settings.serves_chatkit:
         from chatorch.entrypoints.chatkit import route as widget  # noqa: PLC0415  # slow, large and optional

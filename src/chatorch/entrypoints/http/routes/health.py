@@ -1,0 +1,71 @@
+"""For who runs it: is it alive, and may it have traffic."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import structlog
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from chatorch import __version__
+from chatorch.entrypoints.http.dependencies import provided
+from chatorch.entrypoints.http.schemas import HealthOut, ReadyOut
+from chatorch.entrypoints.http.views import json_response, rfc3339
+from chatorch.entrypoints.settings import Settings
+
+SERVICE = "chat-orchestration-api"
+PING_LIMIT_S = 2.0
+
+log = structlog.get_logger(__name__)
+router = APIRouter(tags=["operation"])
+
+Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
+Executions = Annotated[Any, Depends(provided(lambda c: c.executions()))]
+Database = Annotated[Any, Depends(provided(lambda c: c.database()))]
+Backplane = Annotated[Any, Depends(provided(lambda c: c.backplane()))]
+
+
+@router.head("/health", include_in_schema=False)
+@router.get("/health", response_model=HealthOut, response_model_exclude_none=True)
+async def health(executions: Executions, settings: Operator, backplane: Backplane) -> Response:
+    """200 as long as the process answers, also while it drains, or Redis is away."""
+    body = {
+        "status": "draining" if executions.draining else "healthy",
+        "timestamp": rfc3339(datetime.now(UTC)),
+        "service": SERVICE,
+        "version": __version__,
+    }
+    if settings.offline:
+        body["model"] = "offline"
+    if backplane.redis_up is not None:
+        body["redis"] = "up" if backplane.redis_up() else "down"
+    return json_response(body)
+
+
+@router.head("/health/live", include_in_schema=False)
+@router.get("/health/live")
+async def live() -> dict[Literal["status"], Literal["alive"]]:
+    """200 as long as the event loop turns; nothing else is looked at."""
+    return {"status": "alive"}
+
+
+@router.head("/health/ready", include_in_schema=False)
+@router.get("/health/ready", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
+async def ready(executions: Executions, database: Database) -> Response:
+    """503 while draining, or where the database does not answer within 2 s: send traffic elsewhere."""
+    checks = {"database": await _answers(database), "runs": "draining" if executions.draining else "ok"}
+    well = all(check == "ok" for check in checks.values())
+    return json_response({"status": "ready" if well else "unready", "checks": checks}, 200 if well else 503)
+
+
+async def _answers(database: Any) -> str:
+    try:
+        async with asyncio.timeout(PING_LIMIT_S):
+            await database.ping()
+    except TimeoutError:
+        return "timeout"
+    except Exception as error:
+        log.warning("database_check_failed", exc_info=error)
+        return "unavailable"
+    return "ok"
