@@ -39,7 +39,12 @@ class Database:
 
 
 def operated_app(
-    *, draining: bool = False, fault: Exception | None = None, redis_up: bool | None = None, **settings: object
+    *,
+    draining: bool = False,
+    fault: Exception | None = None,
+    redis_up: bool | None = None,
+    problem: str | None = None,
+    **settings: object,
 ) -> FastAPI:
     registry = CollectorRegistry()
     is_up = None if redis_up is None else lambda: redis_up
@@ -51,7 +56,7 @@ def operated_app(
         fleet=lambda: fleet,
         database=lambda: database,
         executions=lambda: SimpleNamespace(draining=draining, live=3),
-        backplane=lambda: SimpleNamespace(redis_up=is_up),
+        backplane=lambda: SimpleNamespace(redis_up=is_up, redis_problem=lambda: problem),
     )
     database = Database(fault)
     metrics.look_up(live_runs=lambda: 3, pool_in_use=database.in_use, pool_size=database.size)
@@ -88,9 +93,17 @@ async def test_health_says_whether_redis_is_there_and_nobody_is_unready_without(
     answer = await get(app, "/health")
     assert (answer.status_code, HealthOut.model_validate(answer.json()).status) == (200, "healthy")
     assert answer.json().get("redis") == told
+    assert "redis_problem" not in answer.json()
     figures = MetricsOut.model_validate((await get(app, "/metrics", accept="application/json")).json())
     assert figures.redis_up == redis_up
     assert (await get(app, "/health/ready")).status_code == 200
+
+
+async def test_health_says_what_is_wrong_with_redis_and_what_to_do():
+    problem = "READONLY: it is a replica; REDIS_URL must lead to the primary"
+    answer = await get(operated_app(redis_up=False, problem=problem), "/health")
+    assert HealthOut.model_validate(answer.json()).redis_problem == problem
+    assert (answer.status_code, answer.json()["redis"]) == (200, "down")
 
 
 async def test_a_draining_process_is_alive_but_not_ready():

@@ -2,12 +2,16 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis import Redis as SyncRedis
 
+from chatorch.adapters.redis.vetting import rights
 from chatorch.adapters.sql import open_database
 from tests.support.postgres import Databases
+from tests.support.redis_server import RedisServer
 from tests.support.stores import Stores, empty, memory_stores, sql_stores
 
 
@@ -44,3 +48,17 @@ class EmptiedDatabase:
         else:
             await empty(self._url)
         return self._url
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_server: RedisServer) -> "LimitedRedis":
+    """As a user who may do what docs/redis.md says, and nothing else: all contracts hold with these rights."""
+    user = [*("on", ">limited", "resetkeys", "~test-*", "resetchannels", "&test-*", "-@all"), *rights()]
+    with SyncRedis(port=redis_server.port) as client:
+        client.execute_command("ACL", "SETUSER", "limited", *user)
+    return LimitedRedis(f"redis://limited:limited@127.0.0.1:{redis_server.port}/0")
+
+
+@dataclass(frozen=True)
+class LimitedRedis:
+    url: str

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.adapters.redis.connections import RedisConnections
-from chatorch.adapters.redis.link import RedisLink
+from chatorch.adapters.redis.link import LOOK_S, RedisLink
 from chatorch.adapters.redis.run_log import RedisRunLog
 from chatorch.adapters.redis.run_relay import RedisRunRelay
 from chatorch.adapters.redis.shipping import REBASE_EVERY
@@ -32,8 +32,9 @@ class RedisProcess:
         renew_s: float = 3.0,
         settled_s: float = 4.0,
         rebase_every: int = REBASE_EVERY,
+        look_s: float = LOOK_S,
     ) -> None:
-        self.link = RedisLink(url, prefix=prefix)
+        self.link = RedisLink(url, prefix=prefix, look_s=look_s)
         self.local = MemoryRunLog(silence_s=silence_s)
         self.log = RedisRunLog(self.local, self.link, rebase_every=rebase_every)
         self.relay = RedisRunRelay(self.link)

@@ -20,13 +20,16 @@ START_TIMEOUT_S = 10.0
 
 
 class RedisServer:
-    """A server of our own on a loopback port, that keeps nothing. It dies with the test process (on Linux)."""
+    """A server of our own on a loopback port, that keeps nothing. It dies with the test process (on Linux).
 
-    def __init__(self, *settings: str) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="chatorch-redis-"))
+    A cluster's node has a second port, 10,000 beyond its own: `most_port` makes room for it.
+    """
+
+    def __init__(self, *settings: str, most_port: int = 65535) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="chatorch-redis-"))
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = _free_port(most_port)
 
     @property
     def url(self) -> str:
@@ -43,15 +46,18 @@ class RedisServer:
         From the main thread only: the server ends with the thread that started it.
         """
         assert threading.current_thread() is threading.main_thread()
-        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(
-            [_binary(), *settings, "--dir", str(self._home), *self._settings],
+            [str(_binary()), *self._arguments(), *self._settings],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509  # nothing else tells the kernel whom to follow
         )
         _wait_until_ready(self._process, self.port, ready)
+
+    def _arguments(self) -> list[str]:
+        own = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.home)]
+        return [*own, "--save", "", "--appendonly", "no"]
 
     def kill(self) -> None:
         """As ``kill -9``: all connections break, and everything is gone."""
@@ -75,13 +81,28 @@ class RedisServer:
 
     def destroy(self) -> None:
         self._end(signal.SIGKILL)
-        shutil.rmtree(self._home, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(START_TIMEOUT_S)
             self._process = None
+
+
+class SentinelServer(RedisServer):
+    """Watches the primary at a port, and has it replaced half a second after it has gone. `lines` are configuration."""
+
+    def __init__(self, service: str, primary: int, *lines: str, password: str = "") -> None:
+        super().__init__("--sentinel")
+        watched = (f"monitor {service} 127.0.0.1 {primary} 1", f"down-after-milliseconds {service} 500")
+        more = (f"failover-timeout {service} 3000", *((f"auth-pass {service} {password}",) if password else ()))
+        own = (f"port {self.port}", "bind 127.0.0.1", f"dir {self.home}", *lines)
+        self._file = self.home / "sentinel.conf"
+        self._file.write_text("\n".join((*own, *(f"sentinel {line}" for line in (*watched, *more)))) + "\n")
+
+    def _arguments(self) -> list[str]:
+        return [str(self._file)]
 
 
 def _binary() -> Path:
@@ -92,11 +113,13 @@ def _binary() -> Path:
     return Path(spec.origin).parent / "bin" / "redis-server"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_port(most: int) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port <= most:
+            return port
 
 
 def _die_with_parent() -> None:

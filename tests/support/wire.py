@@ -33,6 +33,10 @@ class Wire:
         self._is_cut = True
         self._swallowed |= self._writers
 
+    def lead_to(self, port: int) -> None:
+        """New connections go there; those that stand stay where they are."""
+        self._there = port
+
     async def aclose(self) -> None:
         self.cut()
         assert self._server is not None

@@ -13,6 +13,8 @@ from pydantic_settings import NoDecode
 from chatorch.entrypoints.origins import allowed_origin
 
 MIN_SECRET_BYTES = 32
+_KEY_PREFIX = re.compile(r"[A-Za-z0-9:._/{}-]{1,100}")
+"""What begins keys and channels, and is no pattern in Redis's access rules."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -42,8 +44,14 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if value.partition("://")[0] not in {"redis", "rediss", "unix"}:
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    if value.partition("://")[0] not in {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}:
+        raise ValueError("must begin with redis://, rediss://, unix:// or redis+sentinel://")
+    return value
+
+
+def _key_prefix(value: str) -> str:
+    if not _KEY_PREFIX.fullmatch(value):
+        raise ValueError("must be up to 100 letters, digits and any of : . _ / { } -, such as shop:chat:")
     return value
 
 
@@ -82,6 +90,7 @@ SigningKey = Annotated[SecretStr, AfterValidator(_long_enough)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)

@@ -23,6 +23,7 @@ from chatorch.entrypoints.setting_types import (
     HeaderNames,
     HeaderSecret,
     HttpUrl,
+    KeyPrefix,
     LogLevel,
     Names,
     Origins,
@@ -110,6 +111,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = "info"
     body_cap_bytes: Count = 1_048_576
     db_pool_size: Count = 5
+    redis_prefix: KeyPrefix = "chatorch:"
     password_workers: Count = 2
 
     @property

@@ -41,22 +41,18 @@ def test_a_wrong_url_is_refused_in_one_line_that_repeats_no_password(url: str):
     assert refused.value.__cause__ is None
 
 
-async def test_a_wrong_password_is_named_in_the_log_but_not_repeated():
-    server = RedisServer("--requirepass", "another")
-    server.start(ready=b"-NOAUTH")
-    try:
-        with logged() as lines:
-            link = RedisLink(server.url.replace("//", f"//:{SECRET}@"))
-            await link.start()
-            assert not link.up
-            with pytest.raises(Away):
-                await link.ask(("PING",))
-            await link.aclose()
-    finally:
-        server.destroy()
-    [line] = lines.lines
-    assert line["event"] == "redis_lost"
-    assert "REDIS_URL" in line["reason"]
+async def test_a_password_that_is_set_meanwhile_is_asked_for_by_name(own_redis: RedisServer):
+    with logged() as lines:
+        async with processes(own_redis.url, 1) as [process]:
+            await process.link.ask(("CONFIG", "SET", "requirepass", SECRET))
+            await process.link.ask(("CLIENT", "KILL", "TYPE", "pubsub"))
+            await process.until(up=False)
+
+            async def named() -> bool:
+                return process.link.fault is not None and process.link.fault.name == "NOAUTH"
+
+            await eventually(named)
+    assert "NOAUTH" in {line.get("code") for line in lines.named("redis_lost")}
     assert SECRET not in lines.text
 
 

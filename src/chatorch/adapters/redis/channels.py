@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
@@ -26,13 +26,16 @@ class Channels:
     """Which channels are heard, and by whom. Hearing never waits.
 
     `came` is called when the connection stands and every channel is confirmed; `went` with the error when it, or an
-    attempt to get it, is lost. Channels stay wanted across losses.
+    attempt to get it, is lost. Channels stay wanted across losses. `dial` gives a connection that stands.
     """
 
     def __init__(
-        self, connect: Callable[[], AbstractConnection], came: Callable[[], None], went: Callable[[Exception], None]
+        self,
+        dial: Callable[[], Awaitable[AbstractConnection]],
+        came: Callable[[], None],
+        went: Callable[[Exception], None],
     ) -> None:
-        self._connect = connect
+        self._dial = dial
         self._came = came
         self._went = went
         self._wanted: dict[bytes, Hear] = {}
@@ -45,6 +48,7 @@ class Channels:
         self._standing = False
         self._unanswered = 0
         self._ignored = False
+        self._given_up: asyncio.Future[None] | None = None
 
     def listen(self, channel: str, hear: Hear) -> None:
         """From its confirmation on, `hear` gets every message of the channel."""
@@ -69,6 +73,11 @@ class Channels:
             self._waiting.setdefault(name, []).append(future)
         return future
 
+    def give_up(self, error: Exception) -> None:
+        """The connection is of no use, though it stands: it is lost by `error`, and another one dialled."""
+        if self._given_up is not None and not self._given_up.done():
+            self._given_up.set_exception(error)
+
     async def keep(self) -> None:
         """For ever: connects, hears, and connects again."""
         backoff = BACKOFF_S
@@ -88,19 +97,20 @@ class Channels:
 
     async def _hear(self) -> None:
         """Until the connection breaks: raises what broke it."""
-        connection = self._connect()
+        connection = await self._dial()
         tasks: list[asyncio.Task[None]] = []
+        self._given_up = given_up = asyncio.get_running_loop().create_future()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
             self._connected = True
             self._unanswered = 0
             self._ignored = False
             self._changed.update(self._wanted)
             tasks = [asyncio.ensure_future(self._write(connection)), asyncio.ensure_future(self._read(connection))]
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            done, _ = await asyncio.wait([*tasks, given_up], return_when=asyncio.FIRST_COMPLETED)
+            for why in done:
+                why.result()
         finally:
+            given_up.cancel()
             await ended(tasks)
             await connection.disconnect(nowait=True)
 

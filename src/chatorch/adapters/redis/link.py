@@ -1,75 +1,81 @@
 """The one way of a process to Redis: commands that never wait long, channels, and word of its going and coming."""
 
 import asyncio
-import re
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
 from redis.asyncio import Redis
-from redis.asyncio.connection import BlockingConnectionPool, ConnectionPool, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoScriptError, RedisError
-from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import TimeoutError as TimedOut
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, RedisError
 
+from chatorch.adapters.redis.address import COMMAND_S, way_to
 from chatorch.adapters.redis.channels import Channels, Hear
+from chatorch.adapters.redis.faults import MISTAKE, Cure, Fault, fault_of
 from chatorch.adapters.redis.outbox import Answered, Away, Outbox, Posted
-from chatorch.adapters.redis.scripts import ALL, Command
+from chatorch.adapters.redis.scripts import Command
+from chatorch.adapters.redis.state import REMIND_S, State
 from chatorch.adapters.redis.tasks import ended
+from chatorch.adapters.redis.vetting import SOURCES, vet, writing
 
-COMMAND_S = 1.0
 START_S = 2.0
 CLOSE_S = 0.5
-REMIND_S = 60.0
+DIAL_S = 3.0
+LOOK_S = 1.0
 PREFIX = "chatorch:"
-CONNECTIONS = 16
 
-_CODE = re.compile(
-    r"\b(OOM|READONLY|NOAUTH|WRONGPASS|NOPERM|LOADING|MISCONF|BUSY|MASTERDOWN|NOREPLICAS|NOSCRIPT|WRONGTYPE"
-    r"|CLUSTERDOWN|CROSSSLOT|MOVED)\b"
-)
+__all__ = ["Away", "RedisLink", "RedisRefused"]
 
-__all__ = ["Away", "RedisLink"]
 
-log = structlog.get_logger(__name__)
+class RedisRefused(Exception):
+    """There is a Redis that will not do until somebody changes a setting. The text names it, and says what to do."""
 
 
 class RedisLink:
     """Connects in the background, and again whenever it must; nothing here depends on Redis being there.
 
-    `up` says whether it is. Whether one that is stopped in its tracks is there is noticed within two seconds; until
-    then every command ends by its own deadline. All keys and channels begin with `prefix` and the database's number,
-    since channels know no databases. While it refuses commands, the log says so every `remind_s`. Raises `ValueError`,
-    in one line that repeats no password, for a wrong URL.
+    `up` says whether it is, `fault` what is wrong: while it is away, or there and refusing. Whether one that is stopped
+    in its tracks is there is noticed within two seconds; until then every command ends by its own deadline. Whether it
+    takes writes is looked at every `look_s`; where its address may lead to another node by now, all connections are
+    dropped and made anew. All keys and channels begin with `prefix` and the database's number, since
+    channels know no databases. Raises `ValueError`, in one line that repeats no password, for a wrong URL.
     """
 
-    def __init__(self, url: str, *, prefix: str = PREFIX, remind_s: float = REMIND_S) -> None:
-        self._pool = _pool(url)
-        self.prefix = f"{prefix}{self._pool.connection_kwargs.get('db', 0)}:"
+    def __init__(self, url: str, *, prefix: str = PREFIX, remind_s: float = REMIND_S, look_s: float = LOOK_S) -> None:
+        self._way = way_to(url)
+        self._pool = self._way.pool
+        self.prefix = key_prefix(prefix, self._way.database)
         self.process = secrets.token_hex(6)
         self.up = False
         self._client = Redis(connection_pool=self._pool)
-        self._channels = Channels(self._pool.make_connection, self._came, self._went)
+        self._channels = Channels(self._dial, self._came, self._went)
         self._outbox = Outbox(self.each, self.until_up)
         self._returned: list[Callable[[], None]] = []
         self._is_up = asyncio.Event()
         self._tried = asyncio.Event()
-        self._lost = False
-        self._remind_s = remind_s
-        self._refusal_told_at: float | None = None
+        self._state = State(remind_s)
+        self._starting = False
+        self._look_s = look_s
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def fault(self) -> Fault | None:
+        return self._state.fault
+
     async def start(self) -> None:
-        """Returns when it is connected, or the first attempt has failed."""
-        self._tasks = [asyncio.ensure_future(self._channels.keep()), asyncio.ensure_future(self._outbox.keep())]
+        """Returns when it is connected, or the first attempt has failed. Raises `RedisRefused`."""
+        self._starting = True
+        self._tasks = [
+            asyncio.ensure_future(each) for each in (self._channels.keep(), self._outbox.keep(), self._look())
+        ]
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await self._tried.wait()
+        self._starting = False
+        if not self.up and self.fault is not None and self.fault.cure is Cure.MEND:
+            await self.aclose()
+            raise RedisRefused(f"the Redis that REDIS_URL names will not do: {self.fault}")
 
     async def aclose(self) -> None:
         """Sends what was posted, if that takes no time, and lets go."""
@@ -101,12 +107,11 @@ class RedisLink:
             async with asyncio.timeout(within):
                 answers = await self._answers(commands)
         except Exception as error:
-            if not isinstance(error, ConnectionLost | TimedOut | OSError):
-                self._log_refusal(error)
+            self._refused(error)
             raise Away from error
         for answer in answers:
             if isinstance(answer, Exception):
-                self._log_refusal(answer)
+                self._refused(answer)
         return answers
 
     def post(self, command: Posted, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
@@ -123,7 +128,7 @@ class RedisLink:
         answers = await self._round_trip(commands)
         unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            await self._round_trip([("SCRIPT", "LOAD", script.source) for script in ALL])
+            await self._round_trip([("SCRIPT", "LOAD", source) for source in SOURCES])
             again = await self._round_trip([commands[index] for index in unknown])
             for index, answer in zip(unknown, again, strict=True):
                 answers[index] = answer
@@ -155,10 +160,45 @@ class RedisLink:
 
     # -- going and coming ------------------------------------------------------------------------------------------
 
+    async def _dial(self) -> AbstractConnection:
+        """A connection to a Redis that will do. Those that led to another one are dropped."""
+        await self._pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+        await self._pool.disconnect(inuse_connections=False)
+        return await self._vetted()
+
+    async def _vetted(self) -> AbstractConnection:
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(DIAL_S):
+                await connection.connect()  # type: ignore[no-untyped-call]
+                if refusal := await vet(connection, self.prefix, self.process):
+                    self._refused(refusal)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    async def _look(self) -> None:
+        """For ever: whether it takes writes, also where nobody has any to make."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            if not self.up:
+                continue
+            refusal = self._state.refusal
+            try:
+                if refusal is not None and refusal.cure is Cure.MEND:
+                    # It may be about another command, or a new connection.
+                    await (await self._vetted()).disconnect(nowait=True)
+                await self.ask(writing(self.prefix, self.process))
+            except Away:
+                pass
+            except Exception as error:
+                self._refused(error)
+            else:
+                self._state.obeys()
+
     def _came(self) -> None:
-        if self._lost:
-            log.info("redis_back")
-        self._lost = False
+        self._state.came()
         self.up = True
         self._is_up.set()
         self._tried.set()
@@ -166,52 +206,23 @@ class RedisLink:
             returned()
 
     def _went(self, error: Exception) -> None:
-        if not self._lost:
-            log.warning("redis_lost", reason=_reason(error))
-        self._lost = True
+        fault = fault_of(error)
+        self._state.went(fault, quiet=self._starting and fault.cure is Cure.MEND)
         self.up = False
         self._is_up.clear()
         self._tried.set()
         self._outbox.drop()
+        if self._way.sentinels is not None:
+            self._way.sentinels.doubt()
 
-    def _log_refusal(self, error: Exception) -> None:
-        """Now and then, while it lasts: full, read-only, or a mistake of ours. Only the code; the rest may quote."""
-        now = time.monotonic()
-        if self._refusal_told_at is None or now - self._refusal_told_at >= self._remind_s:
-            self._refusal_told_at = now
-            log.warning("redis_refuses", code=_code(error))
-
-
-def _code(error: Exception) -> str:
-    """Which of Redis's it is; of what befell a script, it stands somewhere in the text. Else the error's type."""
-    found = _CODE.search(f"{getattr(error, 'status_code', '')} {error}") if isinstance(error, RedisError) else None
-    return found[0] if found else type(error).__qualname__
+    def _refused(self, error: Exception) -> None:
+        fault = fault_of(error)
+        if fault.refuses or fault is MISTAKE:
+            self._state.refuses(fault, error)
+        elif fault.cure is not Cure.WAIT:
+            self._channels.give_up(error)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, AuthenticationError):
-        return "it refuses the user or the password; see REDIS_URL"
-    return f"it does not answer ({type(error).__qualname__})"
-
-
-def _pool(url: str) -> ConnectionPool:
-    """RESP2, because redis-py logs what is pushed to it over RESP3."""
-    try:
-        options: dict[str, Any] = dict(parse_url(url))
-        for ours in ("protocol", "timeout", "decode_responses", "retry_on_timeout"):
-            options.pop(ours, None)
-        options.update(
-            protocol=2,
-            socket_timeout=COMMAND_S,
-            socket_connect_timeout=COMMAND_S,
-            health_check_interval=0,
-            retry=Retry(NoBackoff(), 0),
-        )
-        # Whoever finds them all in use waits for one, for as long as the command's own deadline lets it.
-        pool = BlockingConnectionPool(**{"max_connections": CONNECTIONS, **options, "timeout": None})
-        pool.make_connection()  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, RedisError):
-        # What they say may repeat a part of the password.
-        form = "redis://user:password@host:6379/0, rediss://… or unix:///path"
-        raise ValueError(f"REDIS_URL is not a Redis URL; write {form}") from None
-    return pool
+def key_prefix(prefix: str, database: int) -> str:
+    """No two prefixes and numbers give the same: after a digit, the number is set apart."""
+    return f"{prefix}{'|' if prefix[-1:].isdigit() else ''}{database}:"

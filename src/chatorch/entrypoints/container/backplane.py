@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
@@ -25,7 +26,8 @@ from chatorch.ports.run_relay import RunRelay
 class Backplane:
     """What processes tell each other through. `parts` are started in this order, and closed in the other one.
 
-    `redis_up` says whether they can now; it is None where there is one process.
+    `redis_up` says whether they can now; it is None where there is one process. `redis_problem` names what is wrong,
+    and what to do.
     """
 
     run_log: RunLog
@@ -34,6 +36,7 @@ class Backplane:
     noticeboard: Noticeboard
     parts: tuple[Part, ...] = ()
     redis_up: Callable[[], bool] | None = None
+    redis_problem: Callable[[], str | None] = lambda: None
 
 
 def choose_backplane(settings: Settings) -> Backplane:
@@ -41,9 +44,14 @@ def choose_backplane(settings: Settings) -> Backplane:
     local = MemoryRunLog()
     if settings.redis_url is None:
         return Backplane(local, MemoryRunRelay(), MemoryConnections(), MemoryNoticeboard())
-    link = RedisLink(settings.redis_url)
+    link = RedisLink(settings.redis_url, prefix=settings.redis_prefix)
     log, connections = RedisRunLog(local, link), RedisConnections(link)
     parts = (link, log, connections)
+    board = RedisNoticeboard(link, server_name())
     return Backplane(
-        log, RedisRunRelay(link), connections, RedisNoticeboard(link, server_name()), parts, lambda: link.up
+        log, RedisRunRelay(link), connections, board, parts, lambda: link.fault is None, partial(_problem, link)
     )
+
+
+def _problem(link: RedisLink) -> str | None:
+    return str(link.fault) if link.fault else None

@@ -196,7 +196,8 @@ class AnnouncementOut(Described):
 class HealthOut(Described):
     """`model` is there only where no provider is set up: then it is ``offline``. `redis` only with ``REDIS_URL``.
 
-    While `redis` is ``down`` this process goes on alone; see ``/health/ready`` for whether it may have traffic.
+    While `redis` is ``down`` this process goes on alone, and `redis_problem` says why: a name (Redis's own codes in
+    capitals) and what to do. See ``/health/ready`` for whether it may have traffic.
     """
 
     status: Literal["healthy", "draining"]
@@ -205,6 +206,7 @@ class HealthOut(Described):
     version: str
     model: Literal["offline"] | None = None
     redis: Literal["up", "down"] | None = None
+    redis_problem: str | None = None
 
 
 class ReadyOut(Described):

@@ -40,6 +40,8 @@ async def health(executions: Executions, settings: Operator, backplane: Backplan
         body["model"] = "offline"
     if backplane.redis_up is not None:
         body["redis"] = "up" if backplane.redis_up() else "down"
+        if problem := backplane.redis_problem():
+            body["redis_problem"] = problem
     return json_response(body)
 
 
