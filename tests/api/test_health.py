@@ -4,6 +4,7 @@ import pytest
 
 from chatorch import __version__
 from chatorch.adapters.memory.stores import MemoryStore
+from chatorch.entrypoints.readiness import MISSED
 from tests.support.api import Api, Apis, is_time
 
 
@@ -43,12 +44,20 @@ async def test_a_process_that_drains_is_alive_but_not_ready(api: Api) -> None:
 async def test_a_process_whose_database_is_away_is_alive_but_not_ready(memory_api: Api, store: MemoryStore) -> None:
     store.available = False
     anybody = memory_api.anonymous()
+    await seen(memory_api)
     assert (await anybody.get("/health")).status_code == 200
     assert (await anybody.get("/health/live")).status_code == 200
     ready = await anybody.get("/health/ready")
     assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "unavailable")
     store.available = True
+    await seen(memory_api)
     assert (await anybody.get("/health/ready")).status_code == 200
+
+
+async def seen(api: Api) -> None:
+    """Until readiness has had time to notice."""
+    for _ in range(MISSED):
+        await api.container.readiness().look()
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])

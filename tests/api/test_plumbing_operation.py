@@ -16,6 +16,7 @@ from chatorch.entrypoints.http.plumbing import install_plumbing
 from chatorch.entrypoints.http.routes import health, operation
 from chatorch.entrypoints.http.schemas import HealthOut, MetricsOut, ReadyOut
 from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.readiness import MISSED, Readiness
 from chatorch.entrypoints.settings import Settings
 from tests.support.logged import logged
 from tests.support.plumbed_app import client_of
@@ -54,11 +55,13 @@ def operated_app(
         settings=lambda: Settings(secret_key=SECRET, **settings),
         metrics=lambda: metrics,
         fleet=lambda: fleet,
+        readiness=lambda: readiness,
         database=lambda: database,
         executions=lambda: SimpleNamespace(draining=draining, live=3),
         backplane=lambda: SimpleNamespace(redis_up=is_up, redis_problem=lambda: problem),
     )
     database = Database(fault)
+    readiness = Readiness(database, SystemClock())
     metrics.look_up(live_runs=lambda: 3, pool_in_use=database.in_use, pool_size=database.size)
     fleet = Fleet(metrics, MemoryNoticeboard(), SystemClock())
     app = FastAPI()
@@ -124,8 +127,12 @@ async def test_ready_when_the_database_answers():
     [(StoreUnavailable(), "unavailable"), (RuntimeError("canary"), "unavailable"), (TimeoutError(), "timeout")],
 )
 async def test_not_ready_when_it_does_not(fault, check):
+    app = operated_app(fault=fault)
     with logged() as out:
-        answer = await get(operated_app(fault=fault), "/health/ready")
+        for _ in range(MISSED):
+            assert (await get(app, "/health/ready")).status_code == 200
+            await app.state.container.readiness().look()
+        answer = await get(app, "/health/ready")
     assert (answer.status_code, answer.json()["checks"]["database"]) == (503, check)
     assert "canary" not in answer.text + out.text
 

@@ -68,8 +68,12 @@ async def test_a_restart_of_the_database_is_a_503_for_a_moment_and_live_streams_
         await _until(lambda: traffic.answered(503, gone_from) >= 50)
         upstream.release(name)
         await upstream.until(model, "ended", len(streams))
-        ready = await alice.get("/health/ready")
-        assert (ready.status, ready.json["checks"]["database"]) == (503, "unavailable")
+
+        async def unready() -> bool:
+            ready = await alice.get("/health/ready")
+            return (ready.status, ready.json["checks"]["database"]) == (503, "unavailable")
+
+        await eventually(unready, within=10)
         assert not any(stream.terminals for stream in streams), "an end was told before it was stored"
 
         database.start()

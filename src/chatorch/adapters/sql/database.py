@@ -4,15 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.adapters.sql.writable import Writes, look, may_not_try, try_out, why_refused
+from chatorch.domain.model.errors import NotWritable, StoreUnavailable
 
 T = TypeVar("T")
 
 Work = Callable[[Connection], T]
-
-_READ_ONLY = select(func.current_setting("transaction_read_only"))
 
 
 class Database(ABC):
@@ -21,6 +21,9 @@ class Database(ABC):
     Raises `StoreUnavailable` when the database does not answer within its time limits. A caller that is cancelled
     stops waiting; its transaction runs to its end all the same, or does not begin.
     """
+
+    def __init__(self) -> None:
+        self.writes = Writes()
 
     @abstractmethod
     async def start(self) -> None:
@@ -71,11 +74,20 @@ class Database(ABC):
         ...
 
     async def ping(self) -> None:
-        """Returns when the database would take a transaction that writes; nothing is written."""
-        await self.write(_ping)
+        """Returns when the database would take a transaction that writes. Raises `NotWritable` where it says why not.
 
-
-def _ping(connection: Connection) -> None:
-    """On SQLite the transaction has asked already: it begins by taking the lock on a file that can be written."""
-    if connection.dialect.name == "postgresql" and connection.execute(_READ_ONLY).scalar_one() == "on":
-        raise StoreUnavailable("PostgreSQL is read-only: a standby, or default_transaction_read_only.")
+        Nothing is written, unless the last write was refused: then one that changes nothing is tried.
+        """
+        if self.writes.refused is None:
+            await self.write(look)
+            return
+        try:
+            await self.write(try_out)
+        except DBAPIError as error:
+            if not may_not_try(error):
+                raise
+        except StoreUnavailable as error:
+            if isinstance(error, NotWritable) or why_refused(error.__cause__) is None:
+                raise
+            raise NotWritable(self.writes.refused) from error
+        self.writes.refused = None

@@ -50,6 +50,7 @@ class PostgresDatabase(Database):
         statement_timeout: float = STATEMENT_TIMEOUT,
         lock_timeout: float = LOCK_TIMEOUT,
     ) -> None:
+        super().__init__()
         self._address = address
         self._pool_size = pool_size
         self._pool_timeout = pool_timeout
@@ -70,14 +71,16 @@ class PostgresDatabase(Database):
 
     async def write(self, work: Work[T], *, owner: str | None = None) -> T:
         writes = (self._engines or await self._open()).writes
-        if owner is None:
-            return await self._run(writes, work)
-        await self._turns.take(owner)
-        return await self._run(writes, work, lambda: self._turns.give_back(owner))
+        with self.writes.watched():
+            if owner is None:
+                return await self._run(writes, work)
+            await self._turns.take(owner)
+            return await self._run(writes, work, lambda: self._turns.give_back(owner))
 
     async def write_first(self, work: Work[T]) -> T:
         engines = self._engines or await self._open()
-        return await self._run(engines.kept_free.sync_engine, work)
+        with self.writes.watched():
+            return await self._run(engines.kept_free.sync_engine, work)
 
     async def write_at_once(self, work: Work[T]) -> T:
         return await self.write_first(partial(_without_waiting, work))

@@ -37,6 +37,7 @@ class SqliteDatabase(Database):
     """
 
     def __init__(self, path: Path, *, readers: int = READERS, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        super().__init__()
         self._path = path
         self._busy_timeout = busy_timeout
         self._writer = Writer(_engine(path, "BEGIN IMMEDIATE", busy_timeout, threads=1))
@@ -51,10 +52,12 @@ class SqliteDatabase(Database):
         return await self._readers.run(work)
 
     async def write(self, work: Work[T], *, owner: str | None = None) -> T:  # noqa: ARG002  # no lock is held for long
-        return await self._writer.run(work)
+        with self.writes.watched():
+            return await self._writer.run(work)
 
     async def write_first(self, work: Work[T]) -> T:
-        return await self._writer.run(work, first=True)
+        with self.writes.watched():
+            return await self._writer.run(work, first=True)
 
     async def write_at_once(self, work: Work[T]) -> T:
         return await self._at_once.run(work)

@@ -26,6 +26,7 @@
     ├── ChatKitNotConfigured      names the setting that is missing
     ├── Unavailable               try again later
     │   ├── StoreUnavailable
+    │   │   ├── NotWritable         full, or read-only: until somebody acts
     │   │   └── RunUnsettled        the answer is there, its end is not yet stored
     │   ├── Overloaded
     │   └── Draining
@@ -192,6 +193,16 @@ class StoreUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return self.reason or self.detail
+
+
+class NotWritable(StoreUnavailable):
+    """`reason` is a short stable name, such as ``disk_full`` or ``read_only``."""
+
+    default_detail = "The database takes no writes."
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__()
 
 
 class RunUnsettled(StoreUnavailable):

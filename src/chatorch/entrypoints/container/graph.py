@@ -44,6 +44,7 @@ from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.lifetime import lifetime
 from chatorch.entrypoints.loop_lag import sample_loop_lag
 from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.readiness import Readiness
 from chatorch.entrypoints.settings import Settings
 from chatorch.entrypoints.signals import leave_with_parent
 from chatorch.entrypoints.ws.socket import Behind, NoticeFrames
@@ -64,6 +65,7 @@ class Container(containers.DeclarativeContainer):
     database = providers.Singleton(
         open_database, settings.provided.database_url, pool_size=settings.provided.db_pool_size
     )
+    readiness = providers.Singleton(Readiness, database, clock)
     store_lock = providers.Singleton(store_lock_of, settings)
     users = providers.Singleton(SqlUserStore, database)
     threads = providers.Singleton(SqlThreadStore, database)
@@ -196,6 +198,7 @@ class Container(containers.DeclarativeContainer):
             recovery.provided.keep_watch,
             sessions.provided.keep_tidy,
             fleet.provided.keep_posted,
+            readiness.provided.keep_looking,
             sockets.provided.keep_checked,
             providers.Factory(partial, leave_with_parent, clock),
             providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),

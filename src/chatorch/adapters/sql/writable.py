@@ -1,0 +1,84 @@
+"""Whether the store takes writes: what those of real work ended in, and a trial where the last one was refused."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from chatorch.domain.model.errors import NotWritable, StoreUnavailable
+
+LEAST_FREE = 16 * 1024 * 1024
+"""Bytes; of a small disk, a twentieth of it."""
+
+DISK_FULL, READ_ONLY, DISK_FAILS = "disk_full", "read_only", "disk_fails"
+
+_SQLITE = {
+    sqlite3.SQLITE_FULL: DISK_FULL,
+    sqlite3.SQLITE_IOERR: DISK_FAILS,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
+}
+_POSTGRES = {"53100": DISK_FULL, "25006": READ_ONLY, "58030": DISK_FAILS}
+_NO_RIGHT = "42501"
+
+_IS_READ_ONLY = select(func.current_setting("transaction_read_only"))
+_TAKE_ROOM = {
+    "postgresql": ("CREATE TEMPORARY TABLE chatorch_trial ON COMMIT DROP AS SELECT generate_series(1, 10000)",),
+    "sqlite": ("CREATE TABLE chatorch_trial AS SELECT zeroblob(65536)", "DROP TABLE chatorch_trial"),
+}
+
+
+class Writes:
+    """`refused` says why the last write was refused that shows that no other can succeed; None while they do."""
+
+    def __init__(self) -> None:
+        self.refused: str | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailable as error:
+            self.refused = why_refused(error.__cause__) or self.refused
+            raise
+
+
+def why_refused(error: BaseException | None) -> str | None:
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver_error, sqlite3.Error):
+        # Extended codes keep the primary one in their lowest byte.
+        return _SQLITE.get(getattr(driver_error, "sqlite_errorcode", 0) & 0xFF)
+    return _POSTGRES.get(getattr(driver_error, "sqlstate", None) or "")
+
+
+def look(connection: Connection) -> None:
+    """Raises `NotWritable`; writes nothing.
+
+    On SQLite the transaction has asked already: it begins by taking the lock on a file that can be written.
+    """
+    if connection.dialect.name == "postgresql":
+        if connection.execute(_IS_READ_ONLY).scalar_one() == "on":
+            raise NotWritable(READ_ONLY)
+        return
+    room = os.statvfs(Path(connection.engine.url.database or ".").parent)
+    if is_full(room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize):
+        raise NotWritable(DISK_FULL)
+
+
+def is_full(free: int, size: int) -> bool:
+    return free < min(LEAST_FREE, size // 20)
+
+
+def try_out(connection: Connection) -> None:
+    """Writes what needs room, a table, and leaves nothing of it."""
+    look(connection)
+    for statement in _TAKE_ROOM[connection.dialect.name]:
+        connection.execute(text(statement))
+
+
+def may_not_try(error: DBAPIError) -> bool:
+    """This user may make no temporary tables, so that only real work can show it."""
+    return getattr(error.orig, "sqlstate", None) == _NO_RIGHT
