@@ -62,7 +62,7 @@ def test_nothing_is_wired_or_injected_by_decorators() -> None:
 
 
 def routes_of(api: Api) -> Iterator[tuple[str, Callable[..., object], Dependant]]:
-    topics = ("broadcast", "chat", "chatkit", "identity", "operation", "runs", "threads")
+    topics = ("broadcast", "chat", "chatkit", "identity", "health", "operation", "runs", "threads")
     for module in (*(f"http.routes.{topic}" for topic in topics), "chatkit.route"):
         router = __import__(f"chatorch.entrypoints.{module}", fromlist=["router"]).router
         for route in router.routes:
