@@ -59,7 +59,7 @@ class Readiness:
             async with asyncio.timeout(LIMIT_S):
                 await self._store.ping()
         except NotWritable as error:
-            return error.reason
+            return error.kind
         except TimeoutError:
             return "timeout"
         except Exception as error:

@@ -44,7 +44,7 @@ async def reason(database: Database) -> str | None:
     try:
         await database.ping()
     except NotWritable as error:
-        return error.reason
+        return error.kind
     return None
 
 

@@ -94,9 +94,17 @@ _TLS_REFUSED = "the server, or a pooler in front of it, does not speak TLS; see 
 
 def cause_of(error: object) -> str | None:
     """One sentence with the SQLSTATE where there is one; None for what has no better words than that it failed."""
-    if words := _words(error):
-        return f"{words[0].upper()}{words[1:]}{'' if words.endswith('?') else '.'}"
-    return None
+    words = _words(error)
+    return _sentence(words) if words else None
+
+
+def meaning_of(sqlstate: str) -> str:
+    """The same for a code that was not raised, but would be."""
+    return _sentence(_of_state(sqlstate, ""))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}{'' if words.endswith('?') else '.'}"
 
 
 def _words(error: object) -> str | None:

@@ -89,5 +89,5 @@ class Database(ABC):
         except StoreUnavailable as error:
             if isinstance(error, NotWritable) or why_refused(error.__cause__) is None:
                 raise
-            raise NotWritable(self.writes.refused) from error
+            raise NotWritable(self.writes.refused, error.reason) from error
         self.writes.refused = None

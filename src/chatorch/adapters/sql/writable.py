@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from chatorch.adapters.sql.causes import meaning_of
 from chatorch.domain.model.errors import NotWritable, StoreUnavailable
 
 LEAST_FREE = 16 * 1024 * 1024
@@ -21,7 +22,8 @@ _SQLITE = {
     sqlite3.SQLITE_IOERR: DISK_FAILS,
     sqlite3.SQLITE_READONLY: READ_ONLY,
 }
-_POSTGRES = {"53100": DISK_FULL, "25006": READ_ONLY, "58030": DISK_FAILS}
+_READ_ONLY_SQL_TRANSACTION = "25006"
+_POSTGRES = {"53100": DISK_FULL, _READ_ONLY_SQL_TRANSACTION: READ_ONLY, "58030": DISK_FAILS}
 _NO_RIGHT = "42501"
 
 _IS_READ_ONLY = select(func.current_setting("transaction_read_only"))
@@ -61,11 +63,11 @@ def look(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         if connection.execute(_IS_READ_ONLY).scalar_one() == "on":
-            raise NotWritable(READ_ONLY)
+            raise NotWritable(READ_ONLY, meaning_of(_READ_ONLY_SQL_TRANSACTION))
         return
     room = os.statvfs(Path(connection.engine.url.database or ".").parent)
     if is_full(room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize):
-        raise NotWritable(DISK_FULL)
+        raise NotWritable(DISK_FULL, "The disk of the SQLite file is full.")
 
 
 def is_full(free: int, size: int) -> bool:

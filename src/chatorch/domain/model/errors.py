@@ -196,13 +196,11 @@ class StoreUnavailable(Unavailable):
 
 
 class NotWritable(StoreUnavailable):
-    """`reason` is a short stable name, such as ``disk_full`` or ``read_only``."""
+    """`kind` is a short stable name, such as ``disk_full`` or ``read_only``."""
 
-    default_detail = "The database takes no writes."
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__()
+    def __init__(self, kind: str, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class RunUnsettled(StoreUnavailable):
