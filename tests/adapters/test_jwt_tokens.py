@@ -114,6 +114,8 @@ def wrong_claim(dice: Dice) -> str:
     claim = dice.choice(list(PAYLOAD))
     if claim in ("iat", "nbf", "exp"):
         return forge(payload={**PAYLOAD, claim: dice.choice(numbers)})
+    if dice.random() < 0.1:
+        return forge(payload={**PAYLOAD, "gen": dice.choice([*numbers, 1.0, 2**31, None, ["1"]])})
     if claim == "scope":
         return forge(payload={**PAYLOAD, claim: dice.choice([1, True, ["chat"], {"chat": 1}])})
     return forge(payload={**PAYLOAD, claim: dice.choice(texts)})

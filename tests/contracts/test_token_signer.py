@@ -12,7 +12,7 @@ from chatorch.ports.tokens import Claims, TokenSigner
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 654321, tzinfo=UTC)
 LIFE = timedelta(minutes=30)
-CLAIMS = Claims(UserId("usr_1"), frozenset({Scope.CHAT}), "tok_1", NOW, NOW + LIFE)
+CLAIMS = Claims(UserId("usr_1"), frozenset({Scope.CHAT}), "tok_1", NOW, NOW + LIFE, 3)
 
 
 @pytest.fixture(params=["jwt"])
@@ -23,6 +23,12 @@ def signer(request: pytest.FixtureRequest) -> TokenSigner:
 @pytest.mark.parametrize("scopes", [set(), {Scope.CHAT}, {Scope.CHAT, Scope.ADMIN}])
 def test_a_token_says_what_was_signed_to_the_microsecond(signer: TokenSigner, scopes: set[Scope]):
     claims = replace(CLAIMS, scopes=frozenset(scopes))
+    assert signer.verify(signer.sign(claims), NOW) == claims
+
+
+@pytest.mark.parametrize("generation", [None, 0, 1, 2**31 - 1])
+def test_a_token_says_its_users_generation_or_none(signer: TokenSigner, generation: int | None):
+    claims = replace(CLAIMS, generation=generation)
     assert signer.verify(signer.sign(claims), NOW) == claims
 
 

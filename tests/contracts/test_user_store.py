@@ -1,5 +1,6 @@
 """What every user store keeps to."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -77,14 +78,14 @@ async def test_users_are_listed_by_name_in_the_order_of_code_points(stores: Stor
     assert [found.username for found in await stores.users.list_all()] == sorted(names)
 
 
-async def test_disabling_and_enabling_changes_nothing_else(stores: Stores) -> None:
+async def test_disabling_raises_the_generation_and_enabling_changes_nothing_else(stores: Stores) -> None:
     await stores.users.add(user())
 
     await stores.users.set_disabled(ANN, True)
-    assert await stores.users.by_id(ANN) == replace(user(), disabled=True)
+    assert await stores.users.by_id(ANN) == replace(user(), disabled=True, generation=1)
 
     await stores.users.set_disabled(ANN, False)
-    assert await stores.users.by_id(ANN) == user()
+    assert await stores.users.by_id(ANN) == replace(user(), generation=1)
 
 
 async def test_a_new_password_is_kept_with_its_time_to_the_microsecond(stores: Stores) -> None:
@@ -92,8 +93,21 @@ async def test_a_new_password_is_kept_with_its_time_to_the_microsecond(stores: S
 
     await stores.users.set_password(ANN, "$argon2id$another", at(0.000001))
 
-    expected = replace(user(), password_hash="$argon2id$another", password_changed_at=at(0.000001))
+    expected = replace(user(), password_hash="$argon2id$another", password_changed_at=at(0.000001), generation=1)
     assert await stores.users.by_id(ANN) == expected
+
+
+async def test_of_many_changes_at_once_each_raises_the_generation(stores: Stores) -> None:
+    await stores.users.add(replace(user(), generation=7))
+    await stores.users.add(user(BOB, "bob"))
+
+    await asyncio.gather(
+        *(stores.users.set_password(ANN, f"hash {number}", NOW) for number in range(5)),
+        *(stores.users.set_disabled(ANN, True) for _ in range(5)),
+    )
+
+    found = await stores.users.by_ids([ANN, BOB])
+    assert {user_id: one.generation for user_id, one in found.items()} == {ANN: 17, BOB: 0}
 
 
 async def test_changing_somebody_who_is_not_there_does_nothing(stores: Stores) -> None:

@@ -30,4 +30,5 @@ async def sign_up(server: Server, username: str) -> None:
     finally:
         await database.close()
     signer = JwtTokenSigner(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
-    server.tokens[username] = signer.sign(Claims(user.id, SCOPES, "tok_1", now, now + timedelta(days=1)))
+    claims = Claims(user.id, SCOPES, "tok_1", now, now + timedelta(days=1), user.generation)
+    server.tokens[username] = signer.sign(claims)

@@ -37,10 +37,10 @@ class UserStore(Protocol):
 
     @abstractmethod
     async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
-        """A no-op where there is no such user."""
+        """Disabling raises the generation. A no-op where there is no such user."""
         ...
 
     @abstractmethod
     async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
-        """A no-op where there is no such user."""
+        """Raises the generation. A no-op where there is no such user."""
         ...

@@ -41,9 +41,11 @@ class MemoryUserStore(UserStore):
     async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
         self._state.require_available()
         if user := self._state.users.get(user_id):
-            self._state.users[user_id] = replace(user, disabled=disabled)
+            self._state.users[user_id] = replace(user, disabled=disabled, generation=user.generation + disabled)
 
     async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
         self._state.require_available()
         if user := self._state.users.get(user_id):
-            self._state.users[user_id] = replace(user, password_hash=password_hash, password_changed_at=changed_at)
+            self._state.users[user_id] = replace(
+                user, password_hash=password_hash, password_changed_at=changed_at, generation=user.generation + 1
+            )

@@ -56,6 +56,7 @@ def to_user(row: AnyRow) -> User:
         disabled=row.disabled,
         created_at=row.created_at,
         password_changed_at=row.password_changed_at,
+        generation=row.generation,
     )
 
 
@@ -68,6 +69,7 @@ def user_values(user: User) -> Values:
         "disabled": user.disabled,
         "created_at": user.created_at,
         "password_changed_at": user.password_changed_at,
+        "generation": user.generation,
     }
 
 

@@ -37,6 +37,7 @@ users = Table(
     Column("disabled", Boolean, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("password_changed_at", UtcTime, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
 )
 
 threads = Table(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, update
+from sqlalchemy import Connection, Select, bindparam, false, insert, literal_column, true, update
 from sqlalchemy.exc import IntegrityError
 
 from chatorch.adapters.sql.columns import UtcTime
@@ -21,11 +21,18 @@ _BY_USERNAME = SELECT_USER.where(users.c.username == bindparam("username"))
 _BY_IDS = SELECT_USER.where(users.c.id.in_(bindparam("user_ids", expanding=True)))
 _ALL = SELECT_USER.order_by(users.c.username)
 _ADD = insert(users)
-_SET_DISABLED = update(users).where(users.c.id == bindparam("user_id")).values(disabled=bindparam("now_disabled"))
+# Raised by the database, so that of two changes at once neither is lost.
+_NEXT_GENERATION = users.c.generation + literal_column("1")
+_DISABLE = update(users).where(users.c.id == bindparam("user_id")).values(disabled=true(), generation=_NEXT_GENERATION)
+_ENABLE = update(users).where(users.c.id == bindparam("user_id")).values(disabled=false())
 _SET_PASSWORD = (
     update(users)
     .where(users.c.id == bindparam("user_id"))
-    .values(password_hash=bindparam("new_hash"), password_changed_at=bindparam("changed_at", type_=UtcTime))
+    .values(
+        password_hash=bindparam("new_hash"),
+        password_changed_at=bindparam("changed_at", type_=UtcTime),
+        generation=_NEXT_GENERATION,
+    )
 )
 
 
@@ -60,8 +67,8 @@ class SqlUserStore(UserStore):
         return await self._database.read(lambda connection: [to_user(row) for row in connection.execute(_ALL)])
 
     async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
-        values = {"user_id": user_id, "now_disabled": disabled}
-        await self._database.write(lambda connection: _execute(connection, _SET_DISABLED, values), owner=user_id)
+        statement, values = _DISABLE if disabled else _ENABLE, {"user_id": user_id}
+        await self._database.write(lambda connection: _execute(connection, statement, values), owner=user_id)
 
     async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
         values = {"user_id": user_id, "new_hash": password_hash, "changed_at": changed_at}

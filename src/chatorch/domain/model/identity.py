@@ -24,7 +24,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person with an account. `username` is canonical; `password_hash` is a PHC string."""
+    """A person with an account. `username` is canonical; `password_hash` is a PHC string.
+
+    `generation` rises by one with whatever ends the tokens that were given out so far.
+    """
 
     id: UserId
     username: str
@@ -33,16 +36,21 @@ class User:
     disabled: bool
     created_at: datetime
     password_changed_at: datetime
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """On whose behalf something is done. A guest has an id of its own for each request, so owns nothing later."""
+    """On whose behalf something is done. A guest has an id of its own for each request, so owns nothing later.
+
+    `generation` is the user's when the token was given out.
+    """
 
     user_id: UserId
     username: str
     scopes: frozenset[Scope]
     guest: bool = False
+    generation: int = 0
 
 
 def canonical_username(raw: str) -> str:

@@ -1,6 +1,6 @@
 """Signing in, and knowing whose token it is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,9 @@ from chatorch.ports.system import Clock, IdFactory
 from chatorch.ports.tokens import Claims, TokenSigner
 from chatorch.ports.users import UserStore
 
-USER_CACHE_S = 5.0
+USER_CACHE_S = 2.5
+"""Less than 5 s, so that what was begun with a token at its last moment still ends in time (`revocation`)."""
+
 USER_CACHE_SIZE = 10_000
 
 NO_HASH = ""
@@ -32,14 +34,14 @@ class Verified:
     """A principal and the token that it came with, for who stays longer than a request."""
 
     principal: Principal
-    issued_at: datetime
     expires_at: datetime
 
 
 class Authentication:
     """Tokens for passwords, and principals for tokens. `token_life_s` is in seconds.
 
-    A token is good for at most 5 s after its user was disabled or got a new password.
+    A token is good for at most 5 s after its user was disabled or got a new password. Which of them it was given out
+    before, the user's generation says, and no clock.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Authentication:
             raise InvalidGrant
         now = self._clock.now()
         expires_at = now + timedelta(seconds=self._token_life_s)
-        claims = Claims(user.id, user.scopes, self._ids.new("tok"), now, expires_at)
+        claims = Claims(user.id, user.scopes, self._ids.new("tok"), now, expires_at, user.generation)
         return Grant(self._tokens.sign(claims), self._token_life_s, user.scopes)
 
     async def verify(self, token: str) -> Principal:
@@ -80,18 +82,16 @@ class Authentication:
     async def verify_until(self, token: str) -> Verified:
         """The same, and how long it is good for."""
         claims = self._tokens.verify(token, self._clock.now())
-        user = await self._user(claims.user_id)
-        if user is None or not _takes(user, claims.issued_at):
+        user = await self._user(claims.user_id, claims.generation or 0)
+        if user is None or not _takes(user, claims):
             raise InvalidToken
-        principal = Principal(user.id, user.username, claims.scopes & user.scopes)
-        return Verified(principal, claims.issued_at, claims.expires_at)
+        principal = Principal(user.id, user.username, claims.scopes & user.scopes, generation=user.generation)
+        return Verified(principal, claims.expires_at)
 
     async def revoked(self, held: Collection[Verified]) -> list[Verified]:
         """Those whose user is disabled, or got a new password, by now. Raises `StoreUnavailable`."""
         users = await self._users.by_ids({one.principal.user_id for one in held})
-        return [
-            one for one in held if (user := users.get(one.principal.user_id)) is None or not _takes(user, one.issued_at)
-        ]
+        return [one for one in held if revoked(one.principal, users)]
 
     def guest(self) -> Principal:
         """Somebody without an account, for one request."""
@@ -104,11 +104,14 @@ class Authentication:
             return None
         return await self._users.by_username(name)
 
-    async def _user(self, user_id: UserId) -> User | None:
+    async def _user(self, user_id: UserId, generation: int) -> User | None:
+        """At most `USER_CACHE_S` old, and never older than a token of that generation."""
         now = self._clock.monotonic()
         known = self._known.get(user_id)
         if known is not None and now - known[0] < USER_CACHE_S:
-            return known[1]
+            user = known[1]
+            if user is None or user.generation >= generation:
+                return user
         user = await self._users.by_id(user_id)
         if len(self._known) >= USER_CACHE_SIZE:
             self._known.clear()
@@ -116,6 +119,20 @@ class Authentication:
         return user
 
 
-def _takes(user: User, issued_at: datetime) -> bool:
-    """Whether a token that was issued then still speaks for this user."""
-    return not user.disabled and issued_at >= user.password_changed_at
+def revoked(principal: Principal, users: Mapping[UserId, User]) -> bool:
+    """Whether the token that this principal came with no longer counts, as the users are now."""
+    user = users.get(principal.user_id)
+    return user is None or user.disabled or user.generation != principal.generation
+
+
+def _takes(user: User, claims: Claims) -> bool:
+    """Whether a token still speaks for this user.
+
+    Of one without a generation its time must tell, as it did for the release that made it. There are none any more
+    once that release has been gone for the life of a token.
+    """
+    if user.disabled:
+        return False
+    if claims.generation is None:
+        return claims.issued_at >= user.password_changed_at
+    return claims.generation == user.generation
