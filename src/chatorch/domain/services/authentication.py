@@ -1,6 +1,6 @@
 """Signing in, and knowing whose token it is."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -90,8 +90,17 @@ class Authentication:
 
     async def revoked(self, held: Collection[Verified]) -> list[Verified]:
         """Those whose user is disabled, or got a new password, by now. Raises `StoreUnavailable`."""
-        users = await self._users.by_ids({one.principal.user_id for one in held})
-        return [one for one in held if revoked(one.principal, users)]
+        out = await self.shut_out({one.principal for one in held})
+        return [one for one in held if one.principal in out]
+
+    async def shut_out(self, principals: Collection[Principal]) -> set[Principal]:
+        """Those whose token counts no more, by one look at all of them. Raises `StoreUnavailable`."""
+        began = self._clock.monotonic()
+        user_ids = {principal.user_id for principal in principals}
+        users = await self._users.by_ids(user_ids)
+        for user_id in user_ids & self._known.keys():
+            self._known[user_id] = (began, users.get(user_id))
+        return {principal for principal in principals if _lost(principal, users.get(principal.user_id))}
 
     def guest(self) -> Principal:
         """Somebody without an account, for one request."""
@@ -119,9 +128,8 @@ class Authentication:
         return user
 
 
-def revoked(principal: Principal, users: Mapping[UserId, User]) -> bool:
-    """Whether the token that this principal came with no longer counts, as the users are now."""
-    user = users.get(principal.user_id)
+def _lost(principal: Principal, user: User | None) -> bool:
+    """Whether the token that this principal came with no longer counts."""
     return user is None or user.disabled or user.generation != principal.generation
 
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
+from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import (
     CancelReason,
     Run,
@@ -39,6 +40,7 @@ class Execution:
         self,
         run: Run,
         prompt: Prompt,
+        principal: Principal,
         *,
         grace_s: float,
         max_chars: int,
@@ -49,6 +51,7 @@ class Execution:
         telemetry: RunTelemetry,
     ) -> None:
         self.run = run
+        self.principal = principal
         self.grace_s = grace_s
         self._room = max_chars
         self._decided: tuple[TerminalEvent, Ending] | None = None

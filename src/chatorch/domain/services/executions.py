@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import Draining, TooManyRuns
-from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.checkpoints import Checkpoints
 from chatorch.domain.services.execution import Execution
@@ -77,6 +77,9 @@ class Executions:
         """How many runs are in flight here."""
         return len(self._live)
 
+    def __iter__(self) -> Iterator[Execution]:
+        return iter(list(self._live.values()))
+
     def executes(self, run_id: RunId, owner_id: UserId | None = None) -> bool:
         """Whether this run is in flight here, and this owner's where one is named."""
         execution = self._live.get(run_id)
@@ -104,12 +107,13 @@ class Executions:
         self._opening_guests -= guest
         self._less.set()
 
-    def begin(self, run: Run, prompt: Prompt, *, guest: bool = False) -> None:
+    def begin(self, run: Run, prompt: Prompt, principal: Principal) -> None:
         """Starts to carry out a run that has just been stored."""
         execution = Execution(
             run,
             prompt,
-            grace_s=0.0 if guest else self._settings.grace_s,
+            principal,
+            grace_s=0.0 if principal.guest else self._settings.grace_s,
             max_chars=self._settings.max_answer_chars,
             model=self._model,
             log=self._log,

@@ -169,7 +169,7 @@ class Runs:
             if not opened.joined:
                 run = opened.run
                 prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
-                self._executions.begin(run, prompt, guest=principal.guest)
+                self._executions.begin(run, prompt, principal)
                 self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=client_id)
         return opened.run
 

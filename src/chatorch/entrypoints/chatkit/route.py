@@ -1,5 +1,6 @@
 """`POST /chatkit`: one address for all that the widget asks for."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Body, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatorch.domain.services.revocation import Revocation
 from chatorch.entrypoints.chatkit.requests import parsed
 from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
 from chatorch.entrypoints.chatkit.stream import ChatKitStream
@@ -42,6 +44,7 @@ async def chatkit(
     body: Annotated[dict[str, Any], Body()],
     principal: SignedIn,
     behind: Annotated[Behind, Depends(provided(_behind))],
+    revocation: Annotated[Revocation, Depends(provided(lambda c: c.revocation()))],
 ) -> Response:
     """The self-hosted ChatKit protocol, over the caller's threads."""
     asked = parsed(body)
@@ -54,4 +57,4 @@ async def chatkit(
     await server.open()
     if server.run is not None:
         structlog.contextvars.bind_contextvars(run_id=server.run.id)
-    return ChatKitStream(behind, server)
+    return ChatKitStream(behind, server, held=partial(revocation.ending, principal))

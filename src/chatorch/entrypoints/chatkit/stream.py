@@ -1,6 +1,8 @@
 """ChatKit's events on their way: server-sent, without ids, so a client that returns loads the thread instead."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from starlette.types import Send
@@ -23,10 +25,11 @@ class ChatKitStream(PumpedStream):
         behind: Behind,
         server: ThreadServer,
         *,
+        held: Callable[[Callable[[], object]], AbstractContextManager[object]] = nullcontext,
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
         location = {} if server.run is None else {"Content-Location": events_path(server.run.id)}
-        super().__init__(counted=behind.counted, headers=location)
+        super().__init__(counted=behind.counted, held=held, headers=location)
         self._server = server
         self._ping_after_s = ping_after_s
 

@@ -31,6 +31,7 @@ from chatorch.domain.services.hosted import HostedHistory
 from chatorch.domain.services.items import Items
 from chatorch.domain.services.live import Live
 from chatorch.domain.services.recovery import Recovery
+from chatorch.domain.services.revocation import Revocation
 from chatorch.domain.services.runs import Runs
 from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
@@ -145,6 +146,9 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
         token_life_s=settings.provided.access_token_life_s,
     )
+    revocation = providers.Singleton(
+        Revocation, authentication=authentication, executions=executions, clock=clock, telemetry=telemetry
+    )
     chatkit_offer = providers.Singleton(
         ChatKitOffer,
         workflows=settings.provided.chatkit_workflows,
@@ -167,7 +171,7 @@ class Container(containers.DeclarativeContainer):
     accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
 
     # -- the doors ---------------------------------------------------------------------------------------------------
-    answers = providers.Singleton(Answers, runs, providers.Singleton(EventFrames), metrics, clock)
+    answers = providers.Singleton(Answers, runs, revocation, providers.Singleton(EventFrames), metrics, clock)
     fleet = providers.Singleton(Fleet, metrics, noticeboard, clock)
     sockets = providers.Singleton(
         Sockets,
@@ -196,6 +200,7 @@ class Container(containers.DeclarativeContainer):
             executions.provided.keep_grace,
             executions.provided.keep_cancelling,
             recovery.provided.keep_watch,
+            revocation.provided.keep_watch,
             sessions.provided.keep_tidy,
             fleet.provided.keep_posted,
             readiness.provided.keep_looking,

@@ -1,5 +1,6 @@
 """Answering with a run, as JSON when it has ended or as events while it goes: the same for every route."""
 
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -8,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.domain.services.revocation import Revocation
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.http.dependencies import provided
 from chatorch.entrypoints.http.disconnect import unless_client_leaves
@@ -26,35 +29,38 @@ JSON = "application/json"
 class Answers:
     """Turns a run that has been started by `runs` into a response, in the form that the client asked for."""
 
-    def __init__(self, runs: Runs, frames: EventFrames, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, runs: Runs, revocation: Revocation, frames: EventFrames, metrics: Metrics, clock: Clock) -> None:
         self.runs = runs
+        self._revocation = revocation
         self._frames = frames
         self._metrics = metrics
         self._clock = clock
 
-    async def to(self, request: Request, run: Run, *, stream: bool | None) -> Response:
+    async def to(self, request: Request, principal: Principal, run: Run, *, stream: bool | None) -> Response:
         """`stream` is what the client asks for; where it says nothing (None), its `Accept` does, and else it is JSON.
 
-        Raises `ClientLeft` when the client does, and `RunUnsettled`.
+        Raises `ClientLeft` when the client does, `RunUnsettled`, and `InvalidToken` when the principal loses access.
         """
         # For the request's own log line; the run's task was given it where it began.
         structlog.contextvars.bind_contextvars(run_id=run.id)
         if stream is None:
             stream = prefers(request.headers.getlist("accept"), EVENT_STREAM, over=JSON)
         if stream:
-            return self.stream(run)
-        async with unless_client_leaves(request.receive):
+            return self.stream(principal, run)
+        async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
             answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
             return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
         return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
-    def stream(self, run: Run, after: int = 0) -> EventStream:
+    def stream(self, principal: Principal, run: Run, after: int = 0) -> EventStream:
+        """It ends, without a word, when the principal loses access."""
         return EventStream(
             run.id,
             self.runs.events(run, after),
             frames=self._frames,
             counted=self._metrics.connection,
+            held=partial(self._revocation.ending, principal),
             headers={"Content-Location": events_path(run.id)},
         )
 

@@ -47,10 +47,11 @@ class EventStream(PumpedStream):
         *,
         frames: EventFrames,
         counted: Callable[[], AbstractContextManager[object]] = nullcontext,
+        held: Callable[[Callable[[], object]], AbstractContextManager[object]] = nullcontext,
         headers: dict[str, str] | None = None,
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
-        super().__init__(counted=counted, headers=headers)
+        super().__init__(counted=counted, held=held, headers=headers)
         self._run_id = run_id
         self._events = events
         self._frames = frames

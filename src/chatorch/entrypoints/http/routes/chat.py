@@ -60,4 +60,4 @@ async def _chat(
             idempotency_key=key,
         ),
     )
-    return await answers.to(request, run, stream=body.stream)
+    return await answers.to(request, principal, run, stream=body.stream)

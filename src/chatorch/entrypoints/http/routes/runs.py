@@ -42,7 +42,7 @@ async def follow_run(run_id: str, principal: SignedIn, after: Position, answers:
     terminal = terminal_event(run)
     if terminal is not None and after >= terminal.seq:
         return Response(status_code=204)
-    return answers.stream(run, after)
+    return answers.stream(principal, run, after)
 
 
 @router.post("/cancel", status_code=202, response_class=Response, responses=problems(401, 403, 404, 503))
@@ -64,4 +64,4 @@ async def retry_run(
     """Answers the same user message once more; the messages after it leave the history."""
     wanted = body or RetryRequest()
     run = await answers.runs.retry(principal, RetryChat(RunId(run_id), wanted.model, key))
-    return await answers.to(request, run, stream=wanted.stream)
+    return await answers.to(request, principal, run, stream=wanted.stream)
