@@ -1,5 +1,7 @@
 """What every run store keeps to."""
 
+import asyncio
+
 import pytest
 
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
@@ -11,6 +13,7 @@ from chatorch.domain.model.errors import (
     ThreadBusy,
     TooManyRuns,
 )
+from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import STARTED_SEQ, RunStatus
 from chatorch.ports.runs import Checkpoint, IdempotencyKey, NewRun, OpenTurn
@@ -203,6 +206,39 @@ async def test_a_key_older_than_a_day_counts_as_never_used(stores: Stores) -> No
 
     assert (opened.joined, opened.run.id) == (False, "run_r1")
     assert (joined.joined, joined.run.id) == (True, "run_r1")
+
+
+async def test_the_oldest_keys_are_forgotten_and_no_more_than_are_asked_for(stores: Stores) -> None:
+    for owner in (ANN, BOB):
+        for number in range(3):
+            name = f"{owner}{number}"
+            key = IdempotencyKey(f"key {number}", "digest")
+            new = new_run(name, owner=owner, key=key, now=at(number))
+            await open_and_finish(stores, name, new, turn(name, name, opens=True))
+
+    async def joined(owner: UserId) -> list[bool]:
+        found = []
+        for number in range(3):
+            again = new_run(f"again {owner}{number}", owner=owner, key=IdempotencyKey(f"key {number}", "digest"))
+            opened = await stores.runs.open_run(again, turn(f"a{owner}{number}", f"{owner}{number}"))
+            found.append(opened.joined)
+        return found
+
+    assert await stores.runs.forget_keys(at(0), 100) == 0
+    assert [await stores.runs.forget_keys(at(2), 3) for _ in range(3)] == [3, 1, 0]
+    assert [await joined(ANN), await joined(BOB)] == [[False, False, True]] * 2
+
+
+async def test_many_who_forget_at_once_forget_each_key_once(stores: Stores) -> None:
+    for number in range(30):
+        new = new_run(str(number), key=IdempotencyKey(f"key {number}", "digest"))
+        await open_and_finish(stores, str(number), new, turn(str(number), str(number), opens=True))
+
+    counts = await asyncio.gather(*(stores.runs.forget_keys(at(1), 10) for _ in range(6)))
+    while more := await stores.runs.forget_keys(at(1), 10):
+        counts.append(more)
+
+    assert sum(counts) == 30
 
 
 async def test_a_key_is_its_owners_own(stores: Stores) -> None:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import Protocol
@@ -11,6 +11,8 @@ from typing import Protocol
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId, Usage
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
+
+KEY_LIFE = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,14 @@ class RunStore(Protocol):
     @abstractmethod
     async def request_cancel(self, owner_id: UserId, run_id: RunId) -> Run:
         """Marks a live run to be cancelled for its user, and returns it. No effect on one that has ended."""
+        ...
+
+    @abstractmethod
+    async def forget_keys(self, used_before: datetime, limit: int) -> int:
+        """Removes idempotency keys that were used before then, the oldest first. Returns how many: at most `limit`.
+
+        Any number of processes may do it at once, beside all else: nobody waits for it, and it waits for nobody.
+        """
         ...
 
 

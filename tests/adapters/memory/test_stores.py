@@ -49,6 +49,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "runs.answer_again": lambda store: store.runs.answer_again(opening("2")[0], THREAD, MessageId("msg_1")),
     "runs.read_run": lambda store: store.runs.read_run(ANN, RUN),
     "runs.request_cancel": lambda store: store.runs.request_cancel(ANN, RUN),
+    "runs.forget_keys": lambda store: store.runs.forget_keys(NOW, 9),
     "progress.checkpoint": lambda store: store.progress.checkpoint([Checkpoint(RUN, 1, "Hello")]),
     "progress.finish": lambda store: store.progress.finish(Ending(RUN, 1, RunStatus.FAILED, "Hello", 7, NOW)),
     "progress.live_runs": lambda store: store.progress.live_runs(),

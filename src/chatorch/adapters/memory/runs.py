@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import takewhile
 
 from chatorch.adapters.memory.state import MessageRecord, RunRecord, State, ThreadRecord, UsedKey
@@ -20,9 +20,7 @@ from chatorch.domain.model.conversation import (
 from chatorch.domain.model.errors import IdempotencyKeyReused, NotFound, RunSuperseded, ThreadBusy, TooManyRuns
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn, RunStore
-
-KEY_LIFETIME = timedelta(hours=24)
+from chatorch.ports.runs import KEY_LIFE, NewRun, OpenedRun, OpenTurn, RunStore
 
 
 class MemoryRunStore(RunStore):
@@ -77,12 +75,20 @@ class MemoryRunStore(RunStore):
             record.cancel_requested = True
         return record.run
 
+    async def forget_keys(self, used_before: datetime, limit: int) -> int:
+        self._state.require_available()
+        keys = self._state.keys
+        oldest = sorted((used.used_at, name) for name, used in keys.items() if used.used_at < used_before)[:limit]
+        for _, name in oldest:
+            del keys[name]
+        return len(oldest)
+
     def _joined(self, new: NewRun) -> OpenedRun | None:
         """What the same key opened before. Raises `IdempotencyKeyReused`."""
         if new.idempotency is None:
             return None
         used = self._state.keys.get((new.owner_id, new.idempotency.key))
-        if used is None or new.now - used.used_at > KEY_LIFETIME:
+        if used is None or new.now - used.used_at > KEY_LIFE:
             return None
         if used.fingerprint != new.idempotency.fingerprint:
             raise IdempotencyKeyReused

@@ -1,11 +1,12 @@
 """Runs as clients ask for them."""
 
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from chatorch.adapters.sql import opening
+from chatorch.adapters.sql import idempotency, opening
 from chatorch.adapters.sql.access import require_sane
 from chatorch.adapters.sql.database import Database, Work
 from chatorch.adapters.sql.errors import breaks
@@ -48,6 +49,12 @@ class SqlRunStore(RunStore):
         return await self._database.write(
             lambda connection: _request_cancel(connection, owner_id, run_id), owner=owner_id
         )
+
+    async def forget_keys(self, used_before: datetime, limit: int) -> int:
+        """Nearly always there is none, and so nothing to write."""
+        if not await self._database.read(lambda connection: idempotency.any_used_before(connection, used_before)):
+            return 0
+        return await self._database.write(lambda connection: idempotency.forget(connection, used_before, limit))
 
     async def _open(self, work: Work[OpenedRun], new: NewRun, where: ThreadId | RunId) -> OpenedRun:
         try:

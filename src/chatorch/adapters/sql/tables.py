@@ -170,7 +170,7 @@ idempotency_keys = Table(
     Column("fingerprint", Text, nullable=False),
     Column("thread_id", KEY_TEXT, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("run_id", KEY_TEXT, nullable=False),
-    Column("created_at", UtcTime, nullable=False),
+    Column("created_at", UtcTime, nullable=False, index=True),
 )
 
 interactions = Table(

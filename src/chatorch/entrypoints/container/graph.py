@@ -27,6 +27,7 @@ from chatorch.domain.services.accounts import Accounts
 from chatorch.domain.services.authentication import Authentication
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.executions import Executions, ExecutionSettings
+from chatorch.domain.services.forgetting import Forgetting
 from chatorch.domain.services.hosted import HostedHistory
 from chatorch.domain.services.items import Items
 from chatorch.domain.services.live import Live
@@ -137,6 +138,7 @@ class Container(containers.DeclarativeContainer):
         heartbeats_fail=executions.provided.heartbeats_fail,
         confirm_lock=providers.Callable(confirming, store_lock),
     )
+    forgetting = providers.Singleton(Forgetting, store=run_store, clock=clock, telemetry=telemetry)
     authentication = providers.Singleton(
         Authentication,
         users=users,
@@ -201,6 +203,7 @@ class Container(containers.DeclarativeContainer):
             executions.provided.keep_cancelling,
             recovery.provided.keep_watch,
             revocation.provided.keep_watch,
+            forgetting.provided.keep_forgetting,
             sessions.provided.keep_tidy,
             fleet.provided.keep_posted,
             readiness.provided.keep_looking,

@@ -1,4 +1,4 @@
-"""Generations of users."""
+"""Generations of users, and idempotency keys by their age."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,9 @@ depends_on = None
 def upgrade() -> None:
     # With a default of the server's: processes of the release before know nothing of it.
     op.add_column("users", sa.Column("generation", sa.Integer(), nullable=False, server_default="0"))
+    op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_idempotency_keys_created_at", "idempotency_keys")
     op.drop_column("users", "generation")
