@@ -54,7 +54,8 @@ async def test_when_the_answer_is_lost_the_orphan_is_cancelled_or_expires_and_th
 ) -> None:
     clock = FakeClock()
     clock.wall_offset = timedelta(seconds=time.time() - clock.now().timestamp())
-    api = await start(apis, upstream, swapped={"clock": clock}, access_token_life_s=100_000)
+    more = {"access_token_life_s": 100_000, "chatkit_sessions_per_user": 1000}
+    api = await start(apis, upstream, swapped={"clock": clock}, **more)
     alice = await api.user("alice")
     chance = random.Random(4711)
     cuts, answered = size(10, 100), Counter()

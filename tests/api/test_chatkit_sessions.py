@@ -144,30 +144,72 @@ async def test_two_tabs_at_once_get_the_same_session(alice: httpx.AsyncClient, c
     await until_cancelled(chatkit, [1, 0])
 
 
-async def test_two_workers_give_each_tab_its_own_and_cancel_the_old_once(
+async def test_two_workers_give_two_tabs_the_same_session_and_cancel_the_old_once(
     apis: Apis, chatkit: FakeChatKit, store: MemoryStore
 ) -> None:
     workers = [await apis.start(swapped={**in_memory(store), "chatkit": chatkit}, **SETTINGS) for _ in range(2)]
     first = await workers[0].user("alice")
     second = await workers[1].sign_in("alice")
     old = await opened(first)
-    pauses = [Pause(), Pause()]
-    chatkit.creating.extend(pauses)
+    pause = Pause()
+    chatkit.creating.append(pause)
     tabs = [asyncio.ensure_future(refreshed(tab, old["client_secret"])) for tab in (first, second)]
-    for pause in pauses:
-        await pause.reached()
-    for pause in pauses:
-        pause.go_on()
-    answers = [answer.json() for answer in await asyncio.gather(*tabs)]
-    assert len({answer["client_secret"] for answer in answers}) == 2
-    await until_cancelled(chatkit, [1, 0, 0])
+    await pause.reached()
+    pause.go_on()
+    one, other = [answer.json() for answer in await asyncio.gather(*tabs)]
+    assert one == other
+    assert one["client_secret"] != old["client_secret"]
+    await until_cancelled(chatkit, [1, 0])
 
 
-async def test_a_tab_that_comes_a_little_later_is_served_too(alice: httpx.AsyncClient, chatkit: FakeChatKit) -> None:
+async def test_a_tab_that_comes_a_little_later_or_lost_the_answer_gets_the_same(
+    alice: httpx.AsyncClient, chatkit: FakeChatKit
+) -> None:
     old = await opened(alice)
-    assert (await refreshed(alice, old["client_secret"])).status_code == 200
-    assert (await refreshed(alice, old["client_secret"])).status_code == 200
-    await until_cancelled(chatkit, [1, 0, 0])
+    first = await refreshed(alice, old["client_secret"])
+    again = await refreshed(alice, old["client_secret"])
+    assert (first.status_code, again.json()) == (200, first.json())
+    await until_cancelled(chatkit, [1, 0])
+
+
+async def test_a_user_with_ever_more_pages_loses_the_oldest_and_nobody_else_any(apis: Apis) -> None:
+    clock = FakeClock()
+    chatkit = FakeChatKit(clock)
+    settings = {**SETTINGS, "chatkit_sessions_per_user": 3}
+    api = await apis.start(swapped={"chatkit": chatkit, "clock": clock}, **settings)
+    alice, bob = await api.user("alice"), await api.user("bob")
+    await opened(bob)
+    mine = []
+    for _ in range(5):
+        mine.append(await opened(alice))
+        clock.wall_offset += timedelta(seconds=61)
+    await until_cancelled(chatkit, [0, 1, 1, 0, 0, 0])
+    problem_of(await refreshed(alice, mine[0]["client_secret"]), 410, "session_gone")
+    assert (await refreshed(alice, mine[2]["client_secret"])).status_code == 200
+    await until_cancelled(chatkit, [0, 1, 1, 1, 0, 0, 0])
+
+
+async def test_a_user_who_opens_and_exchanges_in_a_loop_is_told_when_to_come_back(
+    apis: Apis,
+) -> None:
+    clock = FakeClock()
+    chatkit = FakeChatKit(clock)
+    api = await apis.start(swapped={"chatkit": chatkit, "clock": clock}, **SETTINGS)
+    alice, bob = await api.user("alice"), await api.user("bob")
+    answers = await asyncio.gather(*(alice.post(SESSION) for _ in range(40)))
+    given = [answer.json()["client_secret"] for answer in answers if answer.status_code == 200]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(given) == 20
+    refused.append(await refreshed(alice, given[-1]))
+    clock.wall_offset += timedelta(seconds=20.5)
+    refused.append(await alice.post(SESSION))
+    for answer in refused:
+        assert "CHATORCH_CHATKIT_SESSIONS_PER_USER" in problem_of(answer, 429, "too_many_sessions")["detail"]
+    assert {answer.headers["Retry-After"] for answer in refused} == {"60", "40"}
+    assert chatkit.asked == 20
+    await opened(bob)
+    clock.wall_offset += timedelta(seconds=40)
+    assert (await refreshed(alice, given[-1])).status_code == 200
 
 
 @pytest.mark.parametrize(("after_s", "status"), [(590, 200), (1190, 200), (1201, 410), (100_000, 404)])

@@ -17,8 +17,9 @@ from chatorch.domain.model.client_session import (
     SessionStatus,
     opening,
 )
-from chatorch.domain.model.errors import NotFound, SessionGone
+from chatorch.domain.model.errors import NotFound, SessionGone, TooManySessions
 from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.ports.sessions import Activation, Begun
 from tests.support.stores import ANN, BOB, NOW, Stores, at
 
 LIFE = timedelta(seconds=600)
@@ -83,13 +84,18 @@ async def test_what_is_not_there_cannot_be_activated(stores: Stores) -> None:
         await stores.sessions.activate(SessionId("cks_x"), issued(), NOW)
 
 
+async def exchange(stores: Stores, before: str, name: str, seconds: float = 0) -> Activation:
+    await stores.sessions.begin(session(name), SessionId(f"cks_{before}"))
+    given = SessionId(f"cks_{name}"), issued(name), at(seconds), SessionId(f"cks_{before}")
+    return await stores.sessions.activate(*given, sealed_secret=f"sealed {name}")
+
+
 async def test_activating_the_next_ends_the_one_before_once(stores: Stores) -> None:
     await active(stores)
-    for name in ("b", "c"):
-        await stores.sessions.begin(session(name), SessionId("cks_a"))
 
-    first = await stores.sessions.activate(SessionId("cks_b"), issued("b"), at(1), SessionId("cks_a"))
-    second = await stores.sessions.activate(SessionId("cks_c"), issued("c"), at(2), SessionId("cks_a"))
+    first = await exchange(stores, "a", "b", 1)
+    await stores.sessions.settle(SessionId("cks_b"), SessionStatus.CANCELLED)
+    second = await exchange(stores, "a", "c", 2)
 
     assert first.ended is not None
     assert (first.ended.id, first.ended.status, first.ended.upstream_id) == ("cks_a", "cancelling", "cksess_a")
@@ -97,24 +103,104 @@ async def test_activating_the_next_ends_the_one_before_once(stores: Stores) -> N
     assert (first.session.status, second.session.status) == (SessionStatus.ACTIVE, SessionStatus.ACTIVE)
 
 
-async def test_of_many_that_replace_it_at_once_one_ends_it(stores: Stores) -> None:
+async def test_of_many_that_replace_it_at_once_one_does_and_the_others_hear_which(stores: Stores) -> None:
     await active(stores)
-    names = [f"n{i}" for i in range(8)]
-    for name in names:
-        await stores.sessions.begin(session(name), SessionId("cks_a"))
 
-    activations = await asyncio.gather(
-        *(stores.sessions.activate(SessionId(f"cks_{n}"), issued(n), at(1), SessionId("cks_a")) for n in names)
+    begun = await asyncio.gather(
+        *(stores.sessions.begin(session(f"n{i}"), SessionId("cks_a"), limit=20) for i in range(8))
     )
 
-    assert len([one for one in activations if one.ended is not None]) == 1
-    assert {one.session.status for one in activations} == {SessionStatus.ACTIVE}
+    (winner,) = [one.session.id for one in begun if not one.joined]
+    assert {(one.session.id, one.session.status, one.session.shared) for one in begun if one.joined} == {
+        (winner, SessionStatus.OPENING, True)
+    }
+
+
+async def test_what_it_was_exchanged_for_is_joined_when_it_is_there_with_what_was_sealed(stores: Stores) -> None:
+    await active(stores)
+    await exchange(stores, "a", "b")
+
+    begun = await stores.sessions.begin(session("c"), SessionId("cks_a"))
+
+    assert (begun.joined, begun.session.id, begun.session.sealed_secret) == (True, "cks_b", "sealed b")
+    assert begun.session.status is SessionStatus.ACTIVE
+
+
+@pytest.mark.parametrize("end", ["refused", "lost", "cancelled", "revoked", "unsealed"])
+async def test_what_came_to_nothing_is_not_joined(stores: Stores, end: str) -> None:
+    await active(stores)
+    await stores.sessions.begin(session("b"), SessionId("cks_a"))
+    if end == "revoked":
+        await stores.sessions.revoke(ANN, SessionId("cks_b"), at(1))
+    elif end == "unsealed":  # by the release before
+        await stores.sessions.activate(SessionId("cks_b"), issued("b"), at(1), SessionId("cks_a"))
+    else:
+        await stores.sessions.settle(SessionId("cks_b"), SessionStatus(end))
+
+    begun = await stores.sessions.begin(session("c"), SessionId("cks_a"))
+
+    assert (begun.joined, begun.session.id) == (False, "cks_c")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_session_is_given_up_unless_somebody_else_waits_for_it(stores: Stores, shared: bool) -> None:
+    await active(stores)
+    await exchange(stores, "a", "b")
+    if shared:
+        await stores.sessions.begin(session("c"), SessionId("cks_a"))
+
+    ended = await stores.sessions.revoke(ANN, SessionId("cks_b"), at(1), unless_shared=True)
+
+    assert [one.id for one in ended] == ([] if shared else ["cks_b"])
+    assert await status(stores, "b") is (SessionStatus.ACTIVE if shared else SessionStatus.CANCELLING)
+
+
+async def test_the_oldest_makes_room_and_what_is_replaced_needs_none(stores: Stores) -> None:
+    for number, name in enumerate("abc"):
+        before = replace(session(name), created_at=at(100 * number))
+        await stores.sessions.begin(before, limit=3)
+        await stores.sessions.activate(before.id, issued(name), NOW)
+    await active(stores, "other", BOB)
+
+    replacing = await stores.sessions.begin(replace(session("d"), created_at=at(300)), SessionId("cks_b"), limit=3)
+    another = await stores.sessions.begin(replace(session("e"), created_at=at(400)), limit=3)
+
+    assert (replacing.ended, [one.id for one in another.ended]) == ((), ["cks_a"])
+    assert another.ended[0].retry_at == at(400) + CLAIM
+    assert await status(stores, "a") is SessionStatus.CANCELLING
+    assert await status(stores, "other", BOB) is SessionStatus.ACTIVE
+    with pytest.raises(SessionGone):
+        await stores.sessions.begin(session("f"), SessionId("cks_a"))
+
+
+async def test_too_many_in_a_minute_are_refused_with_when_to_come_back_and_nothing_is_written(stores: Stores) -> None:
+    for number in range(3):
+        await stores.sessions.begin(replace(session(f"n{number}"), created_at=at(10 * number)), limit=3)
+        await stores.sessions.settle(SessionId(f"cks_n{number}"), SessionStatus.REFUSED)
+
+    with pytest.raises(TooManySessions) as refused:
+        await stores.sessions.begin(replace(session("x"), created_at=at(25)), limit=3)
+
+    assert refused.value.retry_after == 35
+    with pytest.raises(NotFound):
+        await stores.sessions.activate(SessionId("cks_x"), issued("x"), NOW)
+    assert not (await stores.sessions.begin(replace(session("x"), created_at=at(61)), limit=3)).joined
+    await stores.sessions.begin(replace(session("b", BOB), created_at=at(25)), limit=3)
+
+
+async def test_of_many_at_once_no_more_are_begun_than_there_may_be(stores: Stores) -> None:
+    begun = await asyncio.gather(
+        *(stores.sessions.begin(session(f"n{number}"), limit=5) for number in range(12)), return_exceptions=True
+    )
+
+    assert sum(isinstance(one, Begun) for one in begun) == 5
+    assert sum(isinstance(one, TooManySessions) for one in begun) == 7
 
 
 async def test_a_replaced_session_is_replaced_again_but_a_revoked_one_is_not(stores: Stores) -> None:
     await active(stores)
-    await stores.sessions.begin(session("b"), SessionId("cks_a"))
-    await stores.sessions.activate(SessionId("cks_b"), issued("b"), NOW, SessionId("cks_a"))
+    await exchange(stores, "a", "b")
+    await stores.sessions.settle(SessionId("cks_b"), SessionStatus.CANCELLED)
     await stores.sessions.begin(session("c"), SessionId("cks_a"))
 
     await stores.sessions.revoke(ANN, None, at(1))
@@ -220,6 +306,19 @@ async def test_a_sweep_gives_out_the_sessions_of_disabled_users_and_of_nobody_el
     assert await status(stores, "a") is SessionStatus.ACTIVE
 
 
+async def test_a_sweep_gives_out_what_was_opened_before_its_user_got_a_new_password(stores: Stores) -> None:
+    await add_user(stores, ANN, disabled=False)
+    for name, generation in (("old", 0), ("new", 1), ("unknown", None)):
+        await stores.sessions.begin(replace(session(name), generation=generation))
+        await stores.sessions.activate(SessionId(f"cks_{name}"), issued(name), NOW)
+    await stores.users.set_password(ANN, "another hash", NOW)
+
+    swept = await stores.sessions.sweep(at(2))
+
+    assert [one.id for one in swept] == ["cks_old"]
+    assert await stores.sessions.sweep(at(3)) == ()
+
+
 async def test_sweeps_at_once_give_out_each_session_once(stores: Stores) -> None:
     await add_user(stores, ANN, disabled=False)
     for i in range(20):
@@ -242,7 +341,7 @@ async def test_an_opening_and_a_sign_out_at_once_leave_no_session(stores: Stores
             return_exceptions=True,
         )
         assert [one.id for one in ended] == [f"cks_{old}"]
-        if begun is None:
+        if isinstance(begun, Begun):
             assert (await stores.sessions.activate(SessionId(f"cks_{new}"), issued(new), at(2))).session.status is (
                 SessionStatus.CANCELLING
             )

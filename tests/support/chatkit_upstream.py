@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RST = struct.pack("ii", 1, 0)
-EXPIRES_AT = int(time.time()) + 600
+LIFE_S = 600
 
 THREAD: dict[str, Any] = {
     "id": "cthr_1", "object": "chatkit.thread", "created_at": 1_790_000_000, "status": {"type": "active"},
@@ -34,7 +34,8 @@ def session_json(
 ) -> dict[str, Any]:
     return {
         "id": f"cksess_{number}", "object": "chatkit.session", "client_secret": f"{secret}{number}",
-        "expires_at": EXPIRES_AT, "max_requests_per_1_minute": 10, "rate_limits": {"max_requests_per_1_minute": 10},
+        "expires_at": int(time.time()) + LIFE_S, "max_requests_per_1_minute": 10,
+        "rate_limits": {"max_requests_per_1_minute": 10},
         "status": status, "user": user,
         "workflow": {"id": "wf_one", "version": None, "state_variables": None, "tracing": {"enabled": True}},
         "chatkit_configuration": {

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     chatkit_workflows: Workflows = ()
     chatkit_session_life_s: Count = 600
     chatkit_refresh_window_s: Count = 600
+    chatkit_sessions_per_user: Count = 20
     chatkit_requests_per_minute: Count = 10
     chatkit_file_upload: bool = False
     chatkit_max_files: Count | None = None

@@ -17,6 +17,18 @@ class Activation:
     ended: ClientSession | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A session that was added; or, `joined`, the one for which the same secret was exchanged already.
+
+    `ended` had to make room; they are now to be cancelled at the provider.
+    """
+
+    session: ClientSession
+    joined: bool = False
+    ended: tuple[ClientSession, ...] = ()
+
+
 class SessionStore(Protocol):
     """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
 
@@ -25,13 +37,25 @@ class SessionStore(Protocol):
     """
 
     @abstractmethod
-    async def begin(self, session: ClientSession, replaces: SessionId | None = None) -> None:
-        """Adds it. Raises `SessionGone` where the one that it replaces is no longer `refreshable`."""
+    async def begin(
+        self, session: ClientSession, replaces: SessionId | None = None, *, limit: int | None = None
+    ) -> Begun:
+        """Adds it, as what replaced the one before; unless that has a successor that is `joinable`, which is returned.
+
+        The successor is `shared` from then on. Raises `SessionGone` where the one before is no longer `refreshable`,
+        and `TooManySessions`: `room_for` says when, for at most `limit` of a user's.
+        """
         ...
 
     @abstractmethod
     async def activate(
-        self, session_id: SessionId, issued: IssuedSession, now: datetime, replaces: SessionId | None = None
+        self,
+        session_id: SessionId,
+        issued: IssuedSession,
+        now: datetime,
+        replaces: SessionId | None = None,
+        *,
+        sealed_secret: str | None = None,
     ) -> Activation:
         """`activated`; and, where it is active now, `replaced` for the one before it. Raises `NotFound`."""
         ...
@@ -47,7 +71,9 @@ class SessionStore(Protocol):
         ...
 
     @abstractmethod
-    async def revoke(self, user_id: UserId, session_id: SessionId | None, now: datetime) -> tuple[ClientSession, ...]:
+    async def revoke(
+        self, user_id: UserId, session_id: SessionId | None, now: datetime, *, unless_shared: bool = False
+    ) -> tuple[ClientSession, ...]:
         """`revoked`, for one or all of a user's. Returns those that are now to be cancelled at the provider.
 
         Raises `NotFound` for one that is not this user's.

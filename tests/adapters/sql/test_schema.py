@@ -97,6 +97,29 @@ async def test_postgresql_sorts_ids_and_names_by_code_point_whatever_its_locale(
     await database.close()
 
 
+async def test_what_the_release_before_writes_still_fits(database: Database) -> None:
+    """It goes on for a while beside this one: it names the columns that it knows."""
+    old = """
+        INSERT INTO users (id, username, password_hash, scopes, disabled, created_at, password_changed_at)
+        VALUES ('usr_old', 'old', 'hash', 'chat', {false}, {now}, {now});
+        INSERT INTO chatkit_sessions (id, user_id, workflow_id, status, created_at, expires_at, retry_at, refreshable)
+        VALUES ('cks_old', 'usr_old', 'wf_one', 'active', {now}, {now}, {now}, {false})
+    """
+
+    def write(connection: Connection) -> None:
+        lite = connection.dialect.name == "sqlite"
+        for statement in old.format(now="0" if lite else "now()", false="false").split(";"):
+            connection.execute(text(statement))
+
+    await database.write(write)
+
+    stores = sql_stores(database)
+    found = await stores.users.by_username("old")
+    assert found is not None
+    assert found.generation == 0
+    assert await stores.sessions.revoke(found.id, None, found.created_at) == ()
+
+
 @pytest.mark.parametrize("query", ["live runs of an owner", "live runs"])
 async def test_live_runs_are_found_by_index_alone(sqlite_path: Path, query: str) -> None:
     conditions = {"live runs of an owner": "owner_id = 'x' AND ", "live runs": ""}

@@ -1,9 +1,11 @@
 """The ledger of ChatKit sessions in memory."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.client_session import (
+    RATE_WINDOW,
     ClientSession,
     IssuedSession,
     SessionId,
@@ -11,35 +13,60 @@ from chatorch.domain.model.client_session import (
     activated,
     replaced,
     revoked,
+    room_for,
     settled,
     tidied,
 )
 from chatorch.domain.model.errors import NotFound, SessionGone
 from chatorch.domain.model.identity import UserId
-from chatorch.ports.sessions import Activation, SessionStore
+from chatorch.ports.sessions import Activation, Begun, SessionStore
 
 
 class MemorySessionStore(SessionStore):
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def begin(self, session: ClientSession, replaces: SessionId | None = None) -> None:
+    async def begin(
+        self, session: ClientSession, replaces: SessionId | None = None, *, limit: int | None = None
+    ) -> Begun:
         self._state.require_available()
-        if replaces is not None:
-            before = self._state.sessions.get(replaces)
-            if before is None or not before.refreshable:
-                raise SessionGone
-        self._state.sessions[session.id] = session
+        sessions = self._state.sessions
+        before = sessions.get(replaces) if replaces is not None else None
+        if replaces is not None and (before is None or not before.refreshable):
+            raise SessionGone
+        after = sessions.get(before.replaced_by) if before and before.replaced_by else None
+        if after is not None and after.joinable:
+            after = sessions[after.id] = replace(after, shared=True)
+            return Begun(after, joined=True)
+        ended = self._room_for(session, replaces, limit) if limit is not None else ()
+        sessions.update({one.id: one for one in ended})
+        sessions[session.id] = session
+        if before is not None:
+            sessions[before.id] = replace(before, replaced_by=session.id)
+        return Begun(session, ended=tuple(one for one in ended if one.to_be_cancelled(session.created_at)))
+
+    def _room_for(self, session: ClientSession, replaces: SessionId | None, limit: int) -> tuple[ClientSession, ...]:
+        mine, now = self._of(session.user_id), session.created_at
+        latest = [one.created_at for one in mine if abs(one.created_at - now) < RATE_WINDOW]
+        counted = {SessionStatus.OPENING, SessionStatus.ACTIVE}
+        return room_for(session, [one for one in mine if one.status in counted and one.id != replaces], latest, limit)
 
     async def activate(
-        self, session_id: SessionId, issued: IssuedSession, now: datetime, replaces: SessionId | None = None
+        self,
+        session_id: SessionId,
+        issued: IssuedSession,
+        now: datetime,
+        replaces: SessionId | None = None,
+        *,
+        sealed_secret: str | None = None,
     ) -> Activation:
         self._state.require_available()
         session = self._state.sessions.get(session_id)
         if session is None:
             raise NotFound
         before = self._state.sessions.get(replaces) if replaces is not None else None
-        session = self._state.sessions[session_id] = activated(session, issued, now, replaces=before)
+        session = activated(session, issued, now, replaces=before, sealed_secret=sealed_secret)
+        self._state.sessions[session_id] = session
         if session.status is not SessionStatus.ACTIVE or before is None:
             return Activation(session)
         after = self._state.sessions[before.id] = replaced(before, now)
@@ -55,12 +82,14 @@ class MemorySessionStore(SessionStore):
         found = [one for one in self._of(user_id) if one.secret_hash == secret_hash]
         return max(found, key=lambda one: (one.created_at, one.id), default=None)
 
-    async def revoke(self, user_id: UserId, session_id: SessionId | None, now: datetime) -> tuple[ClientSession, ...]:
+    async def revoke(
+        self, user_id: UserId, session_id: SessionId | None, now: datetime, *, unless_shared: bool = False
+    ) -> tuple[ClientSession, ...]:
         self._state.require_available()
         found = [one for one in self._of(user_id) if session_id in (None, one.id)]
         if session_id is not None and not found:
             raise NotFound
-        after = [revoked(one, now) for one in found]
+        after = [revoked(one, now) for one in found if not (unless_shared and one.shared)]
         self._state.sessions.update({one.id: one for one in after})
         return tuple(one for one in after if one.to_be_cancelled(now))
 
@@ -69,7 +98,8 @@ class MemorySessionStore(SessionStore):
         claimed = []
         for before in list(self._state.sessions.values()):
             user = self._state.users.get(before.user_id)
-            after = tidied(before, now, user_disabled=user is not None and user.disabled)
+            lost = user is not None and (user.disabled or before.generation not in (None, user.generation))
+            after = tidied(before, now, access_lost=lost)
             if after is None:
                 del self._state.sessions[before.id]
                 continue

@@ -238,6 +238,10 @@ def to_session(row: AnyRow) -> ClientSession:
         upstream_id=row.upstream_id,
         secret_hash=row.secret_hash,
         refreshable=row.refreshable,
+        replaced_by=SessionId(row.replaced_by) if row.replaced_by is not None else None,
+        sealed_secret=row.sealed_secret,
+        shared=row.shared,
+        generation=row.generation,
     )
 
 
@@ -253,6 +257,10 @@ def session_values(session: ClientSession) -> Values:
         "upstream_id": session.upstream_id,
         "secret_hash": session.secret_hash,
         "refreshable": session.refreshable,
+        "replaced_by": session.replaced_by,
+        "sealed_secret": session.sealed_secret,
+        "shared": session.shared,
+        "generation": session.generation,
     }
 
 

@@ -1,5 +1,6 @@
 """The ledger of ChatKit sessions. A row is held while a function of the domain says what becomes of it."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from chatorch.domain.model.client_session import (
     KEPT,
     OPENING_LIMIT,
     OVER,
+    RATE_WINDOW,
     ClientSession,
     IssuedSession,
     SessionId,
@@ -21,18 +23,23 @@ from chatorch.domain.model.client_session import (
     activated,
     replaced,
     revoked,
+    room_for,
     settled,
     tidied,
 )
 from chatorch.domain.model.errors import NotFound, SessionGone
 from chatorch.domain.model.identity import UserId
-from chatorch.ports.sessions import Activation, SessionStore
+from chatorch.ports.sessions import Activation, Begun, SessionStore
 
 BATCH = 200
 """How many rows a sweep takes at once; the next one takes the rest."""
 
 _COLUMNS = chatkit_sessions.c
-_DISABLED = select(users.c.id).where(users.c.disabled)
+_ACCESS_LOST = (
+    select(users.c.id)
+    .where(users.c.id == _COLUMNS.user_id, or_(users.c.disabled, users.c.generation != _COLUMNS.generation))
+    .exists()
+)
 
 
 def _at(name: str) -> Any:
@@ -47,7 +54,7 @@ _DUE = or_(
     and_(_is(SessionStatus.OPENING), _COLUMNS.created_at <= _at("left_before")),
     and_(_is(SessionStatus.ACTIVE, SessionStatus.CANCELLING, SessionStatus.LOST), _COLUMNS.expires_at <= _at("now")),
     and_(_is(SessionStatus.CANCELLING), _COLUMNS.upstream_id.is_not(None), _COLUMNS.retry_at <= _at("now")),
-    and_(_is(SessionStatus.ACTIVE), _COLUMNS.user_id.in_(_DISABLED)),
+    and_(_is(SessionStatus.ACTIVE), _ACCESS_LOST),
     and_(_is(*OVER), _COLUMNS.expires_at <= _at("kept_since")),
 )
 """No less than what `tidied` changes."""
@@ -62,10 +69,17 @@ _FIND = (
 _OF_USER = SELECT_SESSION.where(_COLUMNS.user_id == bindparam("user_id"))
 _HOLD_ONE_OF = _OF_USER.where(_COLUMNS.id == bindparam("session_id")).with_for_update()
 _HOLD_ALL_OF = _OF_USER.where(or_(_COLUMNS.refreshable, not_(_is(*OVER)))).order_by(_COLUMNS.id).with_for_update()
+_HOLD_LIVE_OF = _OF_USER.where(_is(SessionStatus.OPENING, SessionStatus.ACTIVE)).order_by(_COLUMNS.id).with_for_update()
+# All statuses, so that the index serves by user and time.
+_LATEST_OF = select(_COLUMNS.created_at).where(
+    _COLUMNS.user_id == bindparam("user_id"),
+    _is(*SessionStatus),
+    _COLUMNS.created_at.between(_at("since"), _at("until")),
+)
 _ANY_DUE = select(_COLUMNS.id).where(_DUE).limit(1)
 # Rows that somebody else holds are somebody else's to change: a sweep waits for nobody, so blocks nobody.
 _HOLD_DUE = (
-    select(chatkit_sessions, _COLUMNS.user_id.in_(_DISABLED).label("user_disabled"))
+    select(chatkit_sessions, _ACCESS_LOST.label("access_lost"))
     .where(_DUE)
     .limit(BATCH)
     .with_for_update(of=chatkit_sessions, skip_locked=True)
@@ -79,13 +93,25 @@ class SqlSessionStore(SessionStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, session: ClientSession, replaces: SessionId | None = None) -> None:
-        await self._database.write(lambda connection: _begin(connection, session, replaces), owner=session.user_id)
+    async def begin(
+        self, session: ClientSession, replaces: SessionId | None = None, *, limit: int | None = None
+    ) -> Begun:
+        return await self._database.write(
+            lambda connection: _begin(connection, session, replaces, limit), owner=session.user_id
+        )
 
     async def activate(
-        self, session_id: SessionId, issued: IssuedSession, now: datetime, replaces: SessionId | None = None
+        self,
+        session_id: SessionId,
+        issued: IssuedSession,
+        now: datetime,
+        replaces: SessionId | None = None,
+        *,
+        sealed_secret: str | None = None,
     ) -> Activation:
-        return await self._database.write(lambda connection: _activate(connection, session_id, issued, now, replaces))
+        return await self._database.write(
+            lambda connection: _activate(connection, session_id, issued, now, replaces, sealed_secret)
+        )
 
     async def settle(self, session_id: SessionId, status: SessionStatus) -> None:
         await self._database.write(lambda connection: _settle(connection, session_id, status))
@@ -95,9 +121,11 @@ class SqlSessionStore(SessionStore):
         row = await self._database.read(lambda connection: connection.execute(_FIND, values).one_or_none())
         return None if row is None else to_session(row)
 
-    async def revoke(self, user_id: UserId, session_id: SessionId | None, now: datetime) -> tuple[ClientSession, ...]:
+    async def revoke(
+        self, user_id: UserId, session_id: SessionId | None, now: datetime, *, unless_shared: bool = False
+    ) -> tuple[ClientSession, ...]:
         return await self._database.write(
-            lambda connection: _revoke(connection, user_id, session_id, now), owner=user_id
+            lambda connection: _revoke(connection, user_id, session_id, now, unless_shared), owner=user_id
         )
 
     async def sweep(self, now: datetime) -> tuple[ClientSession, ...]:
@@ -108,17 +136,41 @@ class SqlSessionStore(SessionStore):
         return await self._database.write(lambda connection: _sweep(connection, now, times))
 
 
-def _begin(connection: Connection, session: ClientSession, replaces: SessionId | None) -> None:
+def _begin(connection: Connection, session: ClientSession, replaces: SessionId | None, limit: int | None) -> Begun:
     lock_owner(connection, session.user_id)
-    if replaces is not None:
-        before = _held(connection, replaces)
-        if before is None or not before.refreshable:
-            raise SessionGone
+    before = _held(connection, replaces) if replaces is not None else None
+    if replaces is not None and (before is None or not before.refreshable):
+        raise SessionGone
+    after = _held(connection, before.replaced_by) if before and before.replaced_by else None
+    if after is not None and after.joinable:
+        return Begun(_changed(connection, after, replace(after, shared=True)), joined=True)
+    ended = _make_room(connection, session, replaces, limit) if limit is not None else ()
     connection.execute(_ADD, session_values(session))
+    if before is not None:
+        _changed(connection, before, replace(before, replaced_by=session.id))
+    return Begun(session, ended=ended)
+
+
+def _make_room(
+    connection: Connection, session: ClientSession, replaces: SessionId | None, limit: int
+) -> tuple[ClientSession, ...]:
+    user, now = session.user_id, session.created_at
+    times = {"user_id": user, "since": now - RATE_WINDOW, "until": now + RATE_WINDOW}
+    latest = connection.execute(_LATEST_OF, times).scalars().all()
+    held = {one.id: one for one in map(to_session, connection.execute(_HOLD_LIVE_OF, {"user_id": user}))}
+    ended = room_for(session, [one for one in held.values() if one.id != replaces], latest, limit)
+    for one in ended:
+        _changed(connection, held[one.id], one)
+    return tuple(one for one in ended if one.to_be_cancelled(now))
 
 
 def _activate(
-    connection: Connection, session_id: SessionId, issued: IssuedSession, now: datetime, replaces: SessionId | None
+    connection: Connection,
+    session_id: SessionId,
+    issued: IssuedSession,
+    now: datetime,
+    replaces: SessionId | None,
+    sealed_secret: str | None,
 ) -> Activation:
     found = connection.execute(_READ, {"session_id": session_id}).one_or_none()
     if found is None:
@@ -128,7 +180,8 @@ def _activate(
     if session is None:
         raise NotFound
     before = _held(connection, replaces) if replaces is not None else None
-    session = _changed(connection, session, activated(session, issued, now, replaces=before))
+    now_active = activated(session, issued, now, replaces=before, sealed_secret=sealed_secret)
+    session = _changed(connection, session, now_active)
     if session.status is not SessionStatus.ACTIVE or before is None:
         return Activation(session)
     after = _changed(connection, before, replaced(before, now))
@@ -142,7 +195,7 @@ def _settle(connection: Connection, session_id: SessionId, status: SessionStatus
 
 
 def _revoke(
-    connection: Connection, user_id: UserId, session_id: SessionId | None, now: datetime
+    connection: Connection, user_id: UserId, session_id: SessionId | None, now: datetime, unless_shared: bool
 ) -> tuple[ClientSession, ...]:
     require_sane(session_id or "")
     lock_owner(connection, user_id)
@@ -150,7 +203,8 @@ def _revoke(
         held = connection.execute(_HOLD_ALL_OF, {"user_id": user_id}).all()
     elif not (held := connection.execute(_HOLD_ONE_OF, {"user_id": user_id, "session_id": session_id}).all()):
         raise NotFound
-    changed = [_changed(connection, before, revoked(before, now)) for before in map(to_session, held)]
+    given_up = [one for one in map(to_session, held) if not (unless_shared and one.shared)]
+    changed = [_changed(connection, before, revoked(before, now)) for before in given_up]
     return tuple(session for session in changed if session.to_be_cancelled(now))
 
 
@@ -158,7 +212,7 @@ def _sweep(connection: Connection, now: datetime, times: dict[str, datetime]) ->
     claimed = []
     for row in connection.execute(_HOLD_DUE, times).all():
         before = to_session(row)
-        after = tidied(before, now, user_disabled=row.user_disabled)
+        after = tidied(before, now, access_lost=row.access_lost)
         if after is None:
             connection.execute(_FORGET, {"session_id": before.id})
             continue

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
 )
 
@@ -206,6 +207,11 @@ chatkit_sessions = Table(
     Column("upstream_id", KEY_TEXT),
     Column("secret_hash", KEY_TEXT),
     Column("refreshable", Boolean, nullable=False),
+    Column("replaced_by", KEY_TEXT),
+    Column("sealed_secret", Text),
+    Column("shared", Boolean, nullable=False, server_default=false()),
+    Column("generation", Integer),
     Index(None, "user_id", "secret_hash"),
+    Index(None, "user_id", "status", "created_at"),
     Index(None, "status", "expires_at"),
 )

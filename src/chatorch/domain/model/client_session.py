@@ -12,12 +12,15 @@ Every change is a pure function of the row; a store applies it to a row that it 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
+from chatorch.domain.model.errors import TooManySessions
 from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.sealing import sealed, unsealed
 
 SessionId = NewType("SessionId", str)
 
@@ -27,6 +30,8 @@ CLAIM = timedelta(seconds=30)
 """How long whoever cancels a session at the provider has, before somebody else tries."""
 KEPT = timedelta(days=1)
 """How long the ledger keeps what is over."""
+RATE_WINDOW = timedelta(minutes=1)
+"""A user opens at most as many sessions in it as there may be at once: each is asked of the provider."""
 MARGIN_S = 30.0
 """A client comes back so long before the end, or a fifth of the session's life before it, whichever is earlier."""
 
@@ -84,6 +89,9 @@ class ClientSession:
 
     `expires_at` is, before that, the latest moment at which what may have been created expires. `refreshable`: its
     secret may still be exchanged for another session. `retry_at`: from when on anybody may cancel it at the provider.
+
+    `replaced_by` is what its secret was last exchanged for; that one's `sealed_secret` can be read with this one's
+    secret only. `shared`: somebody else than who began it waits for it, or has it. `generation` is its user's.
     """
 
     id: SessionId
@@ -96,22 +104,85 @@ class ClientSession:
     upstream_id: str | None = None
     secret_hash: str | None = None
     refreshable: bool = False
+    replaced_by: SessionId | None = None
+    sealed_secret: str | None = None
+    shared: bool = False
+    generation: int | None = None
+
+    @property
+    def joinable(self) -> bool:
+        """Who comes with the secret that it replaced gets this one, waits for it, or goes on to what replaced it."""
+        if self.status is SessionStatus.OPENING:
+            return True
+        replaced_itself = self.refreshable and self.replaced_by is not None
+        return self.sealed_secret is not None and (self.status is SessionStatus.ACTIVE or replaced_itself)
+
+    def secret(self, before: ClientSecret) -> ClientSecret | None:
+        """Its own, for who holds the one that it replaced."""
+        opened = unsealed(self.sealed_secret or "", under=before.reveal(), purpose=self.id)
+        return None if opened is None else ClientSecret(opened)
 
     def to_be_cancelled(self, now: datetime) -> bool:
         """At the provider, where it is still good for something."""
         return self.status is SessionStatus.CANCELLING and self.upstream_id is not None and now < self.expires_at
 
 
-def opening(session_id: SessionId, user_id: UserId, workflow_id: str, now: datetime, life: timedelta) -> ClientSession:
+def opening(
+    session_id: SessionId,
+    user_id: UserId,
+    workflow_id: str,
+    now: datetime,
+    life: timedelta,
+    *,
+    generation: int | None = None,
+) -> ClientSession:
     expires_at = now + OPENING_LIMIT + life
-    return ClientSession(session_id, user_id, workflow_id, SessionStatus.OPENING, now, expires_at, now)
+    session = ClientSession(session_id, user_id, workflow_id, SessionStatus.OPENING, now, expires_at, now)
+    return replace(session, generation=generation)
+
+
+def room_for(
+    session: ClientSession, others: Sequence[ClientSession], latest: Sequence[datetime], limit: int
+) -> tuple[ClientSession, ...]:
+    """Those of the user's `others` that must end so that there are no more than `limit`: the oldest, made `revoked`.
+
+    One that is just being replaced counts no more. `latest`: when sessions were begun within `RATE_WINDOW`. Raises
+    `TooManySessions` where these are too many, or where none of the others is there yet.
+    """
+    now = session.created_at
+    if len(latest) >= limit:
+        raise TooManySessions((sorted(latest)[-limit] + RATE_WINDOW - now).total_seconds())
+    live = [one for one in others if one.expires_at > now]
+    coming = {one.id for one in live if one.status is SessionStatus.OPENING}
+    live = [one for one in live if one.replaced_by not in coming]
+    active = sorted((one for one in live if one.status is SessionStatus.ACTIVE), key=lambda one: one.created_at)
+    too_many = max(len(live) + 1 - limit, 0)
+    if too_many > len(active):
+        raise TooManySessions
+    return tuple(revoked(one, now) for one in active[:too_many])
+
+
+def sealed_for(secret: ClientSecret, session_id: SessionId, before: ClientSecret) -> str:
+    """The secret of a session, for who holds the secret that it replaces."""
+    return sealed(secret.reveal(), under=before.reveal(), purpose=session_id)
 
 
 def activated(
-    session: ClientSession, issued: IssuedSession, now: datetime, *, replaces: ClientSession | None = None
+    session: ClientSession,
+    issued: IssuedSession,
+    now: datetime,
+    *,
+    replaces: ClientSession | None = None,
+    sealed_secret: str | None = None,
 ) -> ClientSession:
     """Active; or to be cancelled, by whoever asks, where it, or the one that it replaces, was given up meanwhile."""
-    known = replace(session, upstream_id=issued.id, secret_hash=issued.secret.hashed(), expires_at=issued.expires_at)
+    known = replace(
+        session,
+        upstream_id=issued.id,
+        secret_hash=issued.secret.hashed(),
+        expires_at=issued.expires_at,
+        sealed_secret=sealed_secret,
+    )
     if session.status is SessionStatus.OPENING and (replaces is None or replaces.refreshable):
         return replace(known, status=SessionStatus.ACTIVE, refreshable=True)
     return replace(known, status=SessionStatus.CANCELLING, refreshable=False, retry_at=now + CLAIM)
@@ -137,8 +208,8 @@ def settled(session: ClientSession, status: SessionStatus) -> ClientSession:
     return replace(session, status=status) if session.status in _SETTLED_FROM[status] else session
 
 
-def tidied(session: ClientSession, now: datetime, *, user_disabled: bool) -> ClientSession | None:
-    """What time, and an operator who disabled its user, made of it; None: it need not be kept.
+def tidied(session: ClientSession, now: datetime, *, access_lost: bool) -> ClientSession | None:
+    """What time, and who disabled its user or changed the password, made of it; None: it need not be kept.
 
     One whose `retry_at` has moved is to be cancelled at the provider, by whoever asked.
     """
@@ -148,7 +219,7 @@ def tidied(session: ClientSession, now: datetime, *, user_disabled: bool) -> Cli
         return settled(session, SessionStatus.LOST) if session.created_at + OPENING_LIMIT <= now else session
     if session.expires_at <= now:
         return replace(session, status=SessionStatus.EXPIRED)
-    if session.status is SessionStatus.ACTIVE and user_disabled:
+    if session.status is SessionStatus.ACTIVE and access_lost:
         return revoked(session, now)
     if session.to_be_cancelled(now) and session.retry_at <= now:
         return replace(session, retry_at=now + CLAIM)

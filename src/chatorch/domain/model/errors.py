@@ -22,6 +22,7 @@
     │   ├── RunSuperseded           a retry of a turn that left the history
     │   └── UsernameTaken
     ├── TooManyRuns
+    ├── TooManySessions           of ChatKit, of one user
     ├── SessionGone               a ChatKit session that is over
     ├── ChatKitNotConfigured      names the setting that is missing
     ├── Unavailable               try again later
@@ -153,6 +154,17 @@ class UsernameTaken(Conflict):
 class TooManyRuns(ChatorchError):
     code = "too_many_runs"
     default_detail = "Too many live runs at once; see CHATORCH_MAX_LIVE_RUNS_PER_USER."
+
+
+class TooManySessions(ChatorchError):
+    """`retry_after` is in seconds."""
+
+    code = "too_many_sessions"
+    default_detail = "Too many ChatKit sessions; see CHATORCH_CHATKIT_SESSIONS_PER_USER."
+
+    def __init__(self, retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__()
 
 
 class SessionGone(ChatorchError):

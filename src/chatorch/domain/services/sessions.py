@@ -18,12 +18,14 @@ from chatorch.domain.model.client_session import (
     SessionStatus,
     opening,
     refresh_at,
+    sealed_for,
 )
 from chatorch.domain.model.errors import (
     ChatKitNotConfigured,
     NotFound,
     SessionGone,
     StoreUnavailable,
+    Unavailable,
     WorkflowNotAllowed,
 )
 from chatorch.domain.model.identity import Principal
@@ -35,11 +37,14 @@ from chatorch.domain.model.upstream_errors import (
 )
 from chatorch.domain.services.flights import Flights
 from chatorch.ports.chatkit import ChatKitSessions
-from chatorch.ports.sessions import Activation, SessionStore
+from chatorch.ports.sessions import Activation, Begun, SessionStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import SessionTelemetry
 
 SWEEP_S = 2.0
+ELSEWHERE_S = 20.0
+"""How long the answer to another process is waited for; longer than most providers take."""
+ELSEWHERE_LOOK_S = 0.2
 
 NOTHING_CREATED = (UpstreamAuthFailed, UpstreamRejected, UpstreamRateLimited)
 
@@ -48,13 +53,15 @@ NOTHING_CREATED = (UpstreamAuthFailed, UpstreamRejected, UpstreamRateLimited)
 class ChatKitOffer:
     """What the operator offers: the first workflow is the default. `missing` is the setting without which nothing is.
 
-    Seconds: `life_s` of a session, `refresh_window_s` after its end in which its secret is still exchanged.
+    Seconds: `life_s` of a session, `refresh_window_s` after its end in which its secret is still exchanged. A user has
+    at most `max_sessions` at once, and opens at most as many in a minute.
     """
 
     workflows: tuple[str, ...] = ()
     missing: str | None = None
     life_s: int = 600
     refresh_window_s: int = 600
+    max_sessions: int = 20
 
     def require(self) -> None:
         """Raises `ChatKitNotConfigured`."""
@@ -106,19 +113,20 @@ class Sessions:
         self._unrecorded: set[SessionId] = set()
 
     async def open(self, principal: Principal, workflow_id: str | None = None) -> OpenedSession:
-        """A new session. One whose caller leaves before it is there is cancelled.
+        """A new session. One whose caller leaves before it is there is cancelled; the user's oldest makes room for it.
 
-        Raises `ChatKitNotConfigured`, `WorkflowNotAllowed`, `UpstreamError`, `StoreUnavailable`, and `SessionGone`
-        where the user signs out meanwhile.
+        Raises `ChatKitNotConfigured`, `WorkflowNotAllowed`, `TooManySessions`, `UpstreamError`, `StoreUnavailable`, and
+        `SessionGone` where the user signs out meanwhile.
         """
         session = self._new(principal, self._offer.workflow_for(workflow_id))
-        return await self._flights.join(session.id, lambda: self._issue(session))
+        return await self._flights.join(session.id, lambda: self._begin_and_issue(session))
 
     async def refresh(self, principal: Principal, secret: ClientSecret) -> OpenedSession:
         """A new session for the same user and workflow; the old one is cancelled.
 
-        Callers at the same time get the same one. Raises like `open`; `NotFound` for a secret that is not this
-        user's, and `SessionGone` where its session was cancelled, or ended too long ago.
+        Who comes with the same secret, to whichever process and however much later, gets the same one, until that is to
+        be refreshed itself. Raises like `open`; `NotFound` for a secret that is not this user's; `SessionGone` where
+        its session was cancelled, or ended too long ago; `Unavailable` where another process takes too long over it.
         """
         self._offer.require()
         old = await self._store.find(principal.user_id, secret.hashed())
@@ -128,7 +136,7 @@ class Sessions:
         if not old.refreshable or self._clock.now() >= until:
             raise SessionGone
         session = self._new(principal, self._offer.workflow_for(old.workflow_id))
-        return await self._flights.join(old.id, lambda: self._issue(session, old.id))
+        return await self._flights.join(old.id, lambda: self._exchange(principal, secret, session, old.id))
 
     async def cancel(self, principal: Principal, session_id: SessionId) -> None:
         """No effect on one that is over. Raises `NotFound`, `StoreUnavailable`, and `UpstreamError`.
@@ -157,7 +165,7 @@ class Sessions:
     async def sweep(self) -> None:
         """Ends what dead processes left, expires, forgets, and cancels what could not be cancelled yet.
 
-        So ends what belongs to users who were disabled, in whichever process that was. Raises `StoreUnavailable`.
+        So ends what belongs to users who were disabled, or got a new password. Raises `StoreUnavailable`.
         """
         for session_id in list(self._unrecorded):
             await self._store.settle(session_id, SessionStatus.CANCELLED)
@@ -168,12 +176,46 @@ class Sessions:
 
     def _new(self, principal: Principal, workflow_id: str) -> ClientSession:
         life = timedelta(seconds=self._offer.life_s)
-        return opening(SessionId(self._ids.new("cks")), principal.user_id, workflow_id, self._clock.now(), life)
+        new_id, now = SessionId(self._ids.new("cks")), self._clock.now()
+        return opening(new_id, principal.user_id, workflow_id, now, life, generation=principal.generation)
 
-    async def _issue(self, session: ClientSession, replaces: SessionId | None = None) -> OpenedSession:
-        await self._store.begin(session, replaces)
+    async def _begin_and_issue(self, session: ClientSession) -> OpenedSession:
+        return await self._issue(await self._begin(session))
+
+    async def _exchange(
+        self, principal: Principal, secret: ClientSecret, session: ClientSession, old_id: SessionId
+    ) -> OpenedSession:
+        """The ledger says who does it, by which row is there first; anybody else waits for that one to be active."""
+        until = self._clock.monotonic() + ELSEWHERE_S
+        while (begun := await self._begin(session, old_id)).joined:
+            if begun.session.status is not SessionStatus.OPENING:
+                return await self._joined(principal, begun.session, secret)
+            if self._clock.monotonic() >= until:
+                raise Unavailable("Another process is opening this session.")
+            await self._clock.sleep(ELSEWHERE_LOOK_S)
+        return await self._issue(begun, old_id, secret)
+
+    async def _joined(self, principal: Principal, session: ClientSession, before: ClientSecret) -> OpenedSession:
+        secret = session.secret(before)
+        if secret is None:
+            raise SessionGone
+        if session.status is SessionStatus.ACTIVE and self._clock.now() < refresh_at(session):
+            return OpenedSession(session, secret)
+        return await self.refresh(principal, secret)
+
+    async def _begin(self, session: ClientSession, replaces: SessionId | None = None) -> Begun:
+        begun = await self._store.begin(session, replaces, limit=self._offer.max_sessions)
+        for ended in begun.ended:
+            self._spawner.spawn(self._try_to_end(ended), f"cancel {ended.id}")
+        return begun
+
+    async def _issue(
+        self, begun: Begun, replaces: SessionId | None = None, before: ClientSecret | None = None
+    ) -> OpenedSession:
+        session = begun.session
         issued = await self._created(session)
-        activation = await self._activated(session, issued, replaces)
+        sealed = None if before is None else sealed_for(issued.secret, session.id, before)
+        activation = await self._activated(session, issued, replaces, sealed)
         if activation.ended is not None:
             self._spawner.spawn(self._try_to_end(activation.ended), f"cancel {activation.ended.id}")
         if activation.session.status is not SessionStatus.ACTIVE:
@@ -192,10 +234,12 @@ class Sessions:
             await self._record(session, SessionStatus.LOST, error)
             raise
 
-    async def _activated(self, session: ClientSession, issued: IssuedSession, replaces: SessionId | None) -> Activation:
+    async def _activated(
+        self, session: ClientSession, issued: IssuedSession, replaces: SessionId | None, sealed: str | None
+    ) -> Activation:
         """What cannot be put into the ledger is cancelled at once: nobody could do it later."""
         try:
-            return await self._store.activate(session.id, issued, self._clock.now(), replaces)
+            return await self._store.activate(session.id, issued, self._clock.now(), replaces, sealed_secret=sealed)
         except BaseException:
             await asyncio.shield(self._end_unrecorded(session, issued))
             raise
@@ -218,14 +262,15 @@ class Sessions:
             self._telemetry.store_unavailable("the end of a ChatKit session")
 
     async def _give_up(self, opened: OpenedSession) -> None:
-        """Nobody heard the secret."""
+        """Nobody here heard the secret; whoever comes with the one before, to another process, may."""
+        session = opened.session
         try:
-            ended = await self._store.revoke(opened.session.user_id, opened.session.id, self._clock.now())
+            ended = await self._store.revoke(session.user_id, session.id, self._clock.now(), unless_shared=True)
         except StoreUnavailable:
             self._telemetry.store_unavailable("the end of a ChatKit session")
             return
-        for session in ended:
-            await self._try_to_end(session)
+        for one in ended:
+            await self._try_to_end(one)
 
     async def _cancel_all_of(self, sessions: Iterable[ClientSession]) -> None:
         ends = await asyncio.gather(*(self._end(session) for session in sessions), return_exceptions=True)

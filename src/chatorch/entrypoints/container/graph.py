@@ -157,6 +157,7 @@ class Container(containers.DeclarativeContainer):
         missing=settings.provided.chatkit_missing,
         life_s=settings.provided.chatkit_session_life_s,
         refresh_window_s=settings.provided.chatkit_refresh_window_s,
+        max_sessions=settings.provided.chatkit_sessions_per_user,
     )
     sessions = providers.Singleton(
         Sessions,

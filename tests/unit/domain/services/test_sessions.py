@@ -1,6 +1,7 @@
 """Sessions when callers leave, stores fail and processes die."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
 from chatorch.domain.model.client_session import ClientSecret, ClientSession, IssuedSession, SessionId, SessionStatus
-from chatorch.domain.model.errors import Draining, SessionGone, StoreUnavailable, WorkflowNotAllowed
+from chatorch.domain.model.errors import Draining, SessionGone, StoreUnavailable, Unavailable, WorkflowNotAllowed
 from chatorch.domain.model.identity import Scope, User
 from chatorch.domain.model.upstream_errors import UpstreamTimeout, UpstreamUnavailable, WorkflowNotFound
-from chatorch.domain.services.sessions import SWEEP_S, ChatKitOffer, OpenedSession, Sessions
+from chatorch.domain.services.sessions import ELSEWHERE_S, SWEEP_S, ChatKitOffer, OpenedSession, Sessions
+from chatorch.ports.sessions import Begun
 from chatorch.ports.telemetry import SessionTelemetry
 from tests.support.app import ALICE
 from tests.support.chatkit import FakeChatKit
@@ -162,9 +164,12 @@ async def test_a_store_that_is_away_does_not_hide_what_the_provider_said(worker:
     worker.chatkit.creating.append(WorkflowNotFound())
     begin = worker.store.sessions.begin
 
-    async def begin_and_go(session: ClientSession, replaces: SessionId | None = None) -> None:
-        await begin(session, replaces)
+    async def begin_and_go(
+        session: ClientSession, replaces: SessionId | None = None, *, limit: int | None = None
+    ) -> Begun:
+        begun = await begin(session, replaces, limit=limit)
         worker.store.available = False
+        return begun
 
     worker.store.sessions.begin = begin_and_go
     with pytest.raises(WorkflowNotFound):
@@ -264,3 +269,102 @@ def test_a_secret_shows_in_no_representation() -> None:
     secret = ClientSecret("ek_canary")
     for text in (repr(secret), str(secret), f"{secret}", repr(IssuedSession("a", secret, FakeClock().now()))):
         assert "canary" not in text
+
+
+# -- one secret, several processes -------------------------------------------------------------------------------------
+
+
+async def test_while_another_process_exchanges_a_secret_it_is_waited_for_and_both_get_the_same(worker: Worker) -> None:
+    old, other = await worker.open(), Worker(worker)
+    pause = worker.pause()
+    first = asyncio.ensure_future(worker.sessions.refresh(ALICE, old.secret))
+    await pause.reached()
+    second = asyncio.ensure_future(other.sessions.refresh(ALICE, old.secret))
+    await worker.clock.advance(5)
+    assert not second.done()
+    pause.go_on()
+    one = await first
+    await worker.clock.advance(1)
+    another = await second
+    assert (one.session.id, one.secret.reveal()) == (another.session.id, another.secret.reveal())
+    await settle()
+    assert worker.chatkit.cancels == [1, 0]
+
+
+async def test_where_the_other_process_failed_or_gave_up_this_one_does_it(worker: Worker) -> None:
+    for end in ("failed", "left"):
+        old, other = await worker.open(), Worker(worker)
+        pause = worker.pause()
+        first = asyncio.ensure_future(worker.sessions.refresh(ALICE, old.secret))
+        await pause.reached()
+        if end == "failed":
+            worker.chatkit.creating.insert(0, Pause())
+            await worker.spawner.aclose(wait_s=0)
+            worker.chatkit.creating.clear()
+            await worker.store.sessions.settle(await the_one_opening(worker), SessionStatus.LOST)
+        second = asyncio.ensure_future(other.sessions.refresh(ALICE, old.secret))
+        await settle()
+        if end == "left":
+            await leave(first)
+        pause.go_on()
+        await worker.clock.advance(1)
+        got = await second
+        assert got.session.status is SessionStatus.ACTIVE
+        assert (await other.store.sessions.find(ALICE.user_id, got.secret.hashed())).status is SessionStatus.ACTIVE
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def the_one_opening(worker: Worker) -> SessionId:
+    (opening,) = [s.id for s in worker.store.sessions._state.sessions.values() if s.status is SessionStatus.OPENING]
+    return opening
+
+
+async def test_a_process_that_leaves_does_not_take_away_what_another_one_gave_out(worker: Worker) -> None:
+    old, other = await worker.open(), Worker(worker)
+    pause = worker.pause()
+    leaving = asyncio.ensure_future(worker.sessions.refresh(ALICE, old.secret))
+    await pause.reached()
+    staying = asyncio.ensure_future(other.sessions.refresh(ALICE, old.secret))
+    await settle()
+    await leave(leaving)
+    pause.go_on()
+    await worker.clock.advance(1)
+    assert (await staying).session.status is SessionStatus.ACTIVE
+    await settle()
+    assert worker.chatkit.cancels == [1, 0]
+
+
+async def test_another_process_that_takes_too_long_is_not_waited_for_for_ever(worker: Worker) -> None:
+    old, other = await worker.open(), Worker(worker)
+    pause = worker.pause()
+    first = asyncio.ensure_future(worker.sessions.refresh(ALICE, old.secret))
+    await pause.reached()
+    second = asyncio.ensure_future(other.sessions.refresh(ALICE, old.secret))
+    await worker.clock.advance(ELSEWHERE_S + 1)
+    with pytest.raises(Unavailable):
+        await second
+    pause.go_on()
+    assert (await first).secret.reveal() == (await other.sessions.refresh(ALICE, old.secret)).secret.reveal()
+
+
+async def test_who_comes_late_with_an_old_secret_gets_one_that_is_not_about_to_end(worker: Worker) -> None:
+    old = await worker.open()
+    new = await worker.sessions.refresh(ALICE, old.secret)
+    worker.clock.wall_offset += timedelta(seconds=481)
+    latest = await Worker(worker).sessions.refresh(ALICE, old.secret)
+    assert latest.session.id not in {old.session.id, new.session.id}
+    again = [await Worker(worker).sessions.refresh(ALICE, secret) for secret in (old.secret, new.secret)]
+    assert {one.session.id for one in again} == {latest.session.id}
+    assert {one.secret.reveal() for one in again} == {latest.secret.reveal()}
+    await settle()
+    assert worker.chatkit.cancels == [1, 1, 0]
+
+
+async def test_a_new_password_ends_the_sessions_of_before_within_seconds(worker: Worker) -> None:
+    user = User(ALICE.user_id, "alice", "hash", frozenset({Scope.CHAT}), False, worker.clock.now(), worker.clock.now())
+    await worker.store.users.add(user)
+    await worker.open()
+    await worker.store.users.set_password(ALICE.user_id, "another", worker.clock.now())
+    await worker.sessions.open(replace(ALICE, generation=1))
+    await worker.sessions.sweep()
+    assert worker.chatkit.cancels == [1, 0]

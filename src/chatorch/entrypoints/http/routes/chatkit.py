@@ -40,7 +40,7 @@ UPSTREAM = (502, 503, 504)
 router = APIRouter(prefix="/api/chatkit", tags=["chatkit"], route_class=StrictRoute)
 
 
-@router.post("/session", response_model=SessionOut, responses=problems(401, 403, 404, 410, *UPSTREAM))
+@router.post("/session", response_model=SessionOut, responses=problems(401, 403, 404, 410, 429, *UPSTREAM))
 async def open_session(
     principal: SignedIn, sessions: SessionsDep, history: HistoryDep, body: SessionRequest | None = None
 ) -> Response:
@@ -52,9 +52,12 @@ async def open_session(
     return json_response(session_view(opened, asked.thread_id), headers=NOT_STORED)
 
 
-@router.post("/refresh", response_model=SessionOut, responses=problems(401, 403, 404, 410, *UPSTREAM))
+@router.post("/refresh", response_model=SessionOut, responses=problems(401, 403, 404, 410, 429, *UPSTREAM))
 async def refresh_session(body: RefreshRequest, principal: SignedIn, sessions: SessionsDep) -> Response:
-    """A new session for the secret of an old one, which is cancelled; 410 where that one is over: open another."""
+    """A new session for the secret of an old one, which is cancelled; 410 where that one is over: open another.
+
+    The same secret again, from another tab or after a lost answer, gets the same session.
+    """
     opened = await sessions.refresh(principal, ClientSecret(body.client_secret))
     return json_response(session_view(opened), headers=NOT_STORED)
 
