@@ -36,6 +36,7 @@ from chatorch.domain.services.revocation import Revocation
 from chatorch.domain.services.runs import Runs
 from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
+from chatorch.entrypoints.container.clock import choose_clock, keep_set
 from chatorch.entrypoints.container.identity import token_signer
 from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit
 from chatorch.entrypoints.container.store import confirming, store_lock_of
@@ -59,7 +60,7 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
 
     # -- the world ---------------------------------------------------------------------------------------------------
-    clock = providers.Singleton(SystemClock)
+    own_clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(TimeOrderedIds)
     spawner = providers.Singleton(TaskSpawner)
     registry = providers.Singleton(CollectorRegistry)
@@ -67,6 +68,7 @@ class Container(containers.DeclarativeContainer):
     database = providers.Singleton(
         open_database, settings.provided.database_url, pool_size=settings.provided.db_pool_size
     )
+    clock = providers.Singleton(choose_clock, settings, own_clock, database)
     readiness = providers.Singleton(Readiness, database, clock)
     store_lock = providers.Singleton(store_lock_of, settings)
     users = providers.Singleton(SqlUserStore, database)
@@ -199,6 +201,7 @@ class Container(containers.DeclarativeContainer):
         executions=executions,
         metrics=metrics,
         loops=providers.List(
+            providers.Factory(partial, keep_set, clock),
             executions.provided.keep_saved,
             executions.provided.keep_grace,
             executions.provided.keep_cancelling,
