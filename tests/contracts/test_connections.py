@@ -19,6 +19,7 @@ from tests.support.redis_process import processes
 ANN, BOB = UserId("usr_ann"), UserId("usr_bob")
 PHONE, TABLET, LAPTOP = (Device(ANN, ClientId(name)) for name in ("phone", "tablet 7 \n ü", "laptop"))
 BEGAN = RunBegan(RunId("run_1"), RunStarted(1, ThreadId("thr_1"), MessageId("msg_1"), "a-model"))
+MOST = 6
 NEWS = Announcement("news", datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
 
 
@@ -26,11 +27,11 @@ NEWS = Announcement("news", datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
 async def two(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Connections, Connections]]:
     """The same connections, as two processes see them where there are two."""
     if request.param == "memory":
-        alone = MemoryConnections()
+        alone = MemoryConnections(MOST)
         yield alone, alone
         return
     count = 2 if "two" in request.param else 1
-    async with processes(request.getfixturevalue("redis_server").url, count) as started:
+    async with processes(request.getfixturevalue("redis_server").url, count, most=MOST) as started:
         yield started[0].connections, started[-1].connections
 
 
@@ -186,3 +187,41 @@ async def test_who_comes_and_goes_at_once_leaves_nothing_behind(two: tuple[Conne
     assert about_phone == [joined(PHONE), left(PHONE)] * (len(about_phone) // 2)
     assert tablet.notices == []
     await counted(one, 2)
+
+
+async def test_beyond_what_one_user_may_have_a_connection_is_refused_and_nobody_hears_of_it(
+    two: tuple[Connections, Connections],
+):
+    one, other = two
+    phones = [await attached(two, two[n % 2], Device(ANN, ClientId(f"phone {n}"))) for n in range(MOST)]
+    bobs = await attached(two, one, Device(BOB, ClientId("phone")))
+    one_too_many, newer = KeptMailbox(), KeptMailbox()
+    other.attach(LAPTOP, one_too_many)
+    await one_too_many.until_refused()
+    other.detach(LAPTOP, one_too_many)
+    one.attach(Device(ANN, ClientId("phone 1")), newer)
+    await phones[1].until_replaced()
+    one.send(ANN, BEGAN)
+
+    await newer.until(BEGAN)
+    assert one_too_many.notices == bobs.notices == []
+    assert not any(mailbox.was_refused for mailbox in (newer, bobs, *phones))
+    assert not any(about.client_id == LAPTOP.client_id for about in phones[0].notices[:-1])
+
+    one.detach(Device(ANN, ClientId("phone 1")), newer)
+    await counted(other, MOST)
+    laptop = await attached(two, other, LAPTOP)
+    other.send(ANN, NEWS)
+    await laptop.until(NEWS)
+
+
+async def test_however_many_come_at_once_no_more_stay_than_may(two: tuple[Connections, Connections]):
+    mailboxes = [KeptMailbox() for _ in range(4 * MOST)]
+    for number, mailbox in enumerate(mailboxes):
+        two[number % 2].attach(Device(ANN, ClientId(f"phone {number}")), mailbox)
+
+    async def decided() -> bool:
+        return sum(mailbox.was_refused for mailbox in mailboxes) == 3 * MOST
+
+    await eventually(decided)
+    await counted(two[0], MOST)

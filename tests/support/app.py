@@ -70,7 +70,7 @@ class Chat:
         self.spawner = TaskSpawner()
         self.log = MemoryRunLog(silence_s=0.02)
         self.relay = MemoryRunRelay()
-        self.connections = MemoryConnections()
+        self.connections = MemoryConnections(most=100)
         self.executions = Executions(
             model=self.model,
             log=self.log,

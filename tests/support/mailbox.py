@@ -10,6 +10,7 @@ class KeptMailbox(Mailbox):
     def __init__(self) -> None:
         self.notices: list[Notice] = []
         self.was_replaced = False
+        self.was_refused = False
         self._changed = asyncio.Event()
 
     def deliver(self, notice: Notice) -> None:
@@ -20,12 +21,19 @@ class KeptMailbox(Mailbox):
         self.was_replaced = True
         self._changed.set()
 
+    def refused(self) -> None:
+        self.was_refused = True
+        self._changed.set()
+
     async def until(self, *notices: Notice, within: float = 5.0) -> None:
         """Waits until it has been given exactly these."""
         await self._until(lambda: self.notices == list(notices), within)
 
     async def until_replaced(self) -> None:
         await self._until(lambda: self.was_replaced, 5.0)
+
+    async def until_refused(self) -> None:
+        await self._until(lambda: self.was_refused, 5.0)
 
     async def _until(self, condition, within: float) -> None:
         try:

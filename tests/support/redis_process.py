@@ -28,6 +28,7 @@ class RedisProcess:
         prefix: str,
         *,
         silence_s: float = 0.02,
+        most: int = 100,
         life_s: float = 10.0,
         renew_s: float = 3.0,
         settled_s: float = 4.0,
@@ -38,7 +39,7 @@ class RedisProcess:
         self.local = MemoryRunLog(silence_s=silence_s)
         self.log = RedisRunLog(self.local, self.link, rebase_every=rebase_every)
         self.relay = RedisRunRelay(self.link)
-        self.connections = RedisConnections(self.link, life_s=life_s, renew_s=renew_s, settled_s=settled_s)
+        self.connections = RedisConnections(self.link, most, life_s=life_s, renew_s=renew_s, settled_s=settled_s)
 
     async def start(self) -> None:
         await self.link.start()

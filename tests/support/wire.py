@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Wire:
-    def __init__(self, port: int) -> None:
+    """`delay_s`: how long each word takes, either way; more of them may be on their way."""
+
+    def __init__(self, port: int, delay_s: float = 0.0) -> None:
         self._there = port
+        self.delay_s = delay_s
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
@@ -55,17 +58,21 @@ class Wire:
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
-                if writer not in self._swallowed:
-                    writer.write(data)
-                    await writer.drain()
+                if writer in self._swallowed:
+                    continue
+                if self.delay_s:
+                    asyncio.get_running_loop().call_later(self.delay_s, writer.write, data)
+                    continue
+                writer.write(data)
+                await writer.drain()
         finally:
             if writer not in self._swallowed:
                 writer.close()
 
 
 @asynccontextmanager
-async def wire_to(port: int) -> AsyncIterator[Wire]:
-    wire = Wire(port)
+async def wire_to(port: int, delay_s: float = 0.0) -> AsyncIterator[Wire]:
+    wire = Wire(port, delay_s)
     await wire.start()
     try:
         yield wire

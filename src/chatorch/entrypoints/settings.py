@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     client_system: bool = True
     max_content_chars: Count = 2000
     max_live_runs_per_user: Count = 8
+    max_connections_per_user: Count = 20
     max_live_guest_runs: Count = 50
     max_answer_chars: Count = 1_000_000
 

@@ -8,7 +8,7 @@ from chatorch.domain.model.live import ClientId, Device, Notice
 
 
 class Mailbox(Protocol):
-    """One connection, as those see it who have something for it. Neither method waits or raises."""
+    """One connection, as those see it who have something for it. No method waits or raises."""
 
     @abstractmethod
     def deliver(self, notice: Notice) -> None:
@@ -18,6 +18,11 @@ class Mailbox(Protocol):
     @abstractmethod
     def replaced(self) -> None:
         """A newer connection of the same device took its place. Nothing is delivered afterwards."""
+        ...
+
+    @abstractmethod
+    def refused(self) -> None:
+        """Its user has as many connections as may be, and it is none of them. Nothing is delivered afterwards."""
         ...
 
 
@@ -33,14 +38,19 @@ class Connections(Protocol):
     def attach(self, device: Device, mailbox: Mailbox) -> None:
         """From now on the mailbox gets what is sent to its user or to everyone.
 
-        An older connection of the same device, in whichever process, is `replaced`. Where there was none, the user's
-        other devices hear that this one `joined`.
+        An older connection of the same device, in whichever process, is `replaced`: exactly one stays, the one that
+        came last, or of those that came within a second of each other any. Where there was none, the user's other
+        devices hear that this one `joined`; or, where the user has too many in all processes, it is `refused`, at
+        once or when the others have been asked. While they cannot be reached, each process counts for itself.
         """
         ...
 
     @abstractmethod
     def detach(self, device: Device, mailbox: Mailbox) -> None:
-        """The user's other devices hear that this one `left`. A no-op for a mailbox that is replaced, or unknown."""
+        """The user's other devices hear that this one `left`.
+
+        A no-op for a mailbox that is replaced, refused or unknown.
+        """
         ...
 
     @abstractmethod

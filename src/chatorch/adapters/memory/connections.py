@@ -6,14 +6,22 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
 from chatorch.ports.connections import Connections, Mailbox
 
+MOST = 20
+
 
 class MemoryConnections(Connections):
-    def __init__(self) -> None:
+    """`most`: of one user's."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._by_user: dict[UserId, dict[ClientId, Mailbox]] = {}
 
     def attach(self, device: Device, mailbox: Mailbox) -> None:
         devices = self._by_user.setdefault(device.user_id, {})
         older = devices.get(device.client_id)
+        if older is None and len(devices) >= self._most:
+            mailbox.refused()
+            return
         devices[device.client_id] = mailbox
         if older is not None:
             older.replaced()

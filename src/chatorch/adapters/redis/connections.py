@@ -3,26 +3,15 @@
 import asyncio
 import itertools
 import math
-from collections.abc import Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from chatorch.adapters.redis.announcements import Announcements
+from chatorch.adapters.redis.claims import Claims, Decided, client_ids, portions
 from chatorch.adapters.redis.held import MOST_HEARD, Held, HeldConnections, Present
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.notices import decode_told, told_bytes
-from chatorch.adapters.redis.scripts import (
-    ATTACH,
-    COUNT,
-    DETACH,
-    DEVICES,
-    RENEW,
-    SEND,
-    SENT,
-    SWEEP,
-    Argument,
-    Command,
-)
+from chatorch.adapters.redis.scripts import COUNT, DETACH, DEVICES, SEND, SENT, SWEEP, Command
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
@@ -34,11 +23,7 @@ SETTLED_S = RENEW_S + 1.0
 """After Redis has come back, perhaps empty: by then every process that lives has told it of its devices."""
 
 KEPT_S = 60.0
-AT_ONCE = 500
 SWEPT_AT_ONCE = 200
-TAKEN = 0
-
-T = TypeVar("T")
 
 
 class RedisConnections(Connections):
@@ -46,19 +31,28 @@ class RedisConnections(Connections):
 
     Every process keeps a roster of those users that have devices here, so that a change is told once, however often it
     is heard. While Redis is away, what happens here is told here; when it is back, the rosters are compared. Of two
-    connections that claim one device then, the one that began later stays.
+    connections that claim one device, the one that Redis ranked later stays; see `scripts.devices`.
     """
 
     def __init__(
-        self, link: RedisLink, *, life_s: float = LIFE_S, renew_s: float = RENEW_S, settled_s: float = SETTLED_S
+        self,
+        link: RedisLink,
+        most: int,
+        *,
+        life_s: float = LIFE_S,
+        renew_s: float = RENEW_S,
+        settled_s: float = SETTLED_S,
     ) -> None:
+        """`most`: how many connections one user may have."""
         self._link = link
-        self._life_ms = round(life_s * 1000)
         self._renew_s = renew_s
         self._settled_s = settled_s
         self._expiries = [f"{link.prefix}expiries"]
         self._users = f"{link.prefix}user:"
-        self._here = HeldConnections(link.process)
+        self._here = HeldConnections(link.process, most)
+        decided = Decided(self._replaced, self._refused, self._alone)
+        keys = [*self._expiries, f"{link.prefix}ranks"]
+        self._claims = Claims(link, self._here, keys, self._users, round(life_s * 1000), decided)
         self._sent = itertools.count(1)
         self._announcements = Announcements(link, self._announce)
         self._task: asyncio.Task[None] | None = None
@@ -82,19 +76,24 @@ class RedisConnections(Connections):
     # -- the port --------------------------------------------------------------------------------------------------
 
     def attach(self, device: Device, mailbox: Mailbox) -> None:
+        if self._here.is_full(device):
+            mailbox.refused()
+            return
         if device.user_id not in self._here.users:
             self._link.listen(self._channel(device.user_id), partial(self._hear, device.user_id))
         held = self._here.add(device, mailbox, _now())
         # Not before the channel is heard: of two devices that come at once, one must hear of the other.
         heard = self._link.confirmed(self._channel(device.user_id))
-        heard.add_done_callback(lambda done: self._register(held, first=True) if done.result() else self._alone(held))
+        heard.add_done_callback(
+            lambda done: self._claims.make(held, first=True) if done.result() else self._alone(held)
+        )
 
     def detach(self, device: Device, mailbox: Mailbox) -> None:
         held = self._here.of(device)
         if held is None or held.mailbox is not mailbox:
             return
         self._remove(held)
-        leaving = DETACH(self._expiries, self._users, device.user_id, device.client_id, held.name)
+        leaving = DETACH(self._expiries, self._users, device.user_id, device.client_id, held.name, held.before)
         if self._link.up:
             self._link.post(leaving, lambda answer: self._left(device, leaving) if answer is None else None)
         else:
@@ -168,32 +167,10 @@ class RedisConnections(Connections):
 
     # -- what Redis is told ----------------------------------------------------------------------------------------
 
-    def _register(self, held: Held, *, first: bool = False) -> None:
-        """What Redis says to the others of it comes back here too, on its user's channel."""
-        if self._here.of(held.device) is not held:
-            return
-        device, present = held.device, self._here.users[held.device.user_id]
-        question = present.roster.asking() if present.roster.to_be_asked else None
-
-        def attach() -> Command:
-            claim = (device.user_id, device.client_id, held.name, held.age_ms(_now()), int(first))
-            return ATTACH(self._expiries, self._users, self._life_ms, *claim)
-
-        self._link.post(attach, partial(self._registered, held, present, question))
-
-    def _registered(self, held: Held, present: Present, question: int | None, answer: Any) -> None:
-        if answer is None:
-            self._alone(held)
-            return
-        outcome, there = answer
-        if question is not None:
-            present.tell(present.roster.answered(question, _client_ids(there)))
-        self._renewed([held], [outcome])
-
     async def _keep_renewed(self) -> None:
         while True:
             await asyncio.sleep(self._renew_s)
-            self._renew()
+            self._claims.renew()
             self._sweep()
 
     def _sweep(self) -> None:
@@ -204,35 +181,19 @@ class RedisConnections(Connections):
         )
 
     def _returned(self) -> None:
-        self._renew()
-        for some in _portions(list(self._here.users)):
+        self._claims.repeat()
+        for some in portions(list(self._here.users)):
             self._link.post(SENT([], self._users, *some), partial(self._catch_up, some))
         if self._settling is not None:
             self._settling.cancel()
         self._settling = asyncio.get_running_loop().call_later(self._settled_s, self._settle)
 
-    def _renew(self) -> None:
-        """All that are held here, whether Redis has them or not."""
-        known: list[Held] = []
-        for held in list(self._here.all()):
-            if held.registered and self._here.users[held.device.user_id].roster.known:
-                known.append(held)
-            else:
-                self._register(held)
-        for some in _portions(known):
-            self._link.post(partial(self._renewing, some), partial(self._renewed, some))
-
-    def _renewing(self, devices: list[Held]) -> Command:
-        claims: list[Argument] = []
-        for held in devices:
-            claims += (held.device.user_id, held.device.client_id, held.name, held.age_ms(_now()))
-        return RENEW(self._expiries, self._users, self._life_ms, *claims)
-
-    def _renewed(self, devices: list[Held], outcomes: Any) -> None:
-        for held, outcome in zip(devices, outcomes or (), strict=False):
-            held.registered = True
-            if outcome == TAKEN:
-                self._replaced(held.device.user_id, held.name)
+    def _refused(self, held: Held) -> None:
+        if self._here.of(held.device) is held:
+            self._remove(held)
+            # Where it was alone with it, this process has told that it joined.
+            self._hear_change(held.device.user_id, PresenceChanged(held.device.client_id, Presence.LEFT))
+            held.mailbox.refused()
 
     def _catch_up(self, users: list[UserId], answer: Any) -> None:
         """What was sent while the channels were not heard; not to those who have come since."""
@@ -244,13 +205,13 @@ class RedisConnections(Connections):
 
     def _settle(self) -> None:
         """Asks which devices there are: what was said meanwhile was not heard, and who died told nobody."""
-        for some in _portions([user_id for user_id, present in self._here.users.items() if present.roster.known]):
+        for some in portions([user_id for user_id, present in self._here.users.items() if present.roster.known]):
             asked = [(present := self._here.users[user_id], present.roster.asking()) for user_id in some]
             self._link.post(DEVICES([], self._users, *some), partial(self._settled, asked))
 
     def _settled(self, asked: list[tuple[Present, int]], answers: Any) -> None:
         for (present, question), there in zip(asked, answers or itertools.repeat(None), strict=False):
-            clients = None if there is None else _client_ids(there) | present.devices.keys()
+            clients = None if there is None else client_ids(there) | present.devices.keys()
             present.tell(present.roster.answered(question, clients))
 
     def _remove(self, held: Held) -> None:
@@ -264,12 +225,3 @@ class RedisConnections(Connections):
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _client_ids(there: list[bytes]) -> set[ClientId]:
-    return {ClientId(name.decode()) for name in there}
-
-
-def _portions(items: list[T]) -> Iterator[list[T]]:
-    for first in range(0, len(items), AT_ONCE):
-        yield items[first : first + AT_ONCE]

@@ -16,14 +16,21 @@ MOST_HEARD = 100
 
 @dataclass(slots=True)
 class Held:
-    """A connection: its number here, its name everywhere, since when (loop time, seconds), and whether Redis knows."""
+    """A connection: its number here, its name everywhere, and since when (loop time, seconds).
+
+    `rank` is what Redis has given it, to be handed back as it is; nothing where it has to be given one (again).
+    `claiming`: it has been asked for, and not answered yet. `before` is the name of one that it replaced here, which
+    Redis may still know the device by.
+    """
 
     device: Device
     mailbox: Mailbox
     number: int
     name: str
     since: float
-    registered: bool = False
+    rank: bytes = b""
+    claiming: bool = False
+    before: str = ""
 
     def age_ms(self, now: float) -> int:
         return round((now - self.since) * 1000)
@@ -54,10 +61,18 @@ class Present:
 
 
 class HeldConnections:
-    def __init__(self, process: str) -> None:
+    """`most`: of one user's."""
+
+    def __init__(self, process: str, most: int) -> None:
         self.users: dict[UserId, Present] = {}
+        self.most = most
         self._process = process
         self._numbers = itertools.count()
+
+    def is_full(self, device: Device) -> bool:
+        """There is no place for it, and none that it could take."""
+        present = self.users.get(device.user_id)
+        return present is not None and len(present.devices) >= self.most and device.client_id not in present.devices
 
     def add(self, device: Device, mailbox: Mailbox, now: float) -> Held:
         """In the place of an older one of this device, which is told so."""
@@ -66,6 +81,7 @@ class HeldConnections:
         number = next(self._numbers)
         held = devices[device.client_id] = Held(device, mailbox, number, f"{self._process}-{number}", now)
         if older is not None:
+            held.before = older.name if older.claiming or older.rank else older.before
             older.mailbox.replaced()
         return held
 

@@ -41,11 +41,11 @@ class Backplane:
 
 def choose_backplane(settings: Settings) -> Backplane:
     """Raises `ValueError` with one line that names `REDIS_URL`."""
-    local = MemoryRunLog()
+    local, most = MemoryRunLog(), settings.max_connections_per_user
     if settings.redis_url is None:
-        return Backplane(local, MemoryRunRelay(), MemoryConnections(), MemoryNoticeboard())
+        return Backplane(local, MemoryRunRelay(), MemoryConnections(most), MemoryNoticeboard())
     link = RedisLink(settings.redis_url, prefix=settings.redis_prefix)
-    log, connections = RedisRunLog(local, link), RedisConnections(link)
+    log, connections = RedisRunLog(local, link), RedisConnections(link, most)
     parts = (link, log, connections)
     board = RedisNoticeboard(link, server_name())
     return Backplane(

@@ -20,6 +20,8 @@ TOO_SLOW = 4408
 REPLACED = 4409
 FLOODING = 4429
 
+TOO_MANY_DEVICES = "too many connections of this user: close one before you connect again"
+
 REASONS = {
     NOT_TEXT: "only text frames are taken",
     INVALID_TEXT: "text must be UTF-8",

@@ -19,7 +19,7 @@ from chatorch.domain.services.live import Live
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.http.problems import INTERNAL_DETAIL
 from chatorch.entrypoints.http.sse import EventFrames
-from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED
+from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
 from chatorch.entrypoints.ws.flood import Flood
 from chatorch.entrypoints.ws.frames import (
     PART_CHARS,
@@ -104,6 +104,9 @@ class Socket(Mailbox):
 
     def replaced(self) -> None:
         self._wire.hang_up(REPLACED)
+
+    def refused(self) -> None:
+        self._wire.hang_up(FLOODING, TOO_MANY_DEVICES)
 
     # -- asking ----------------------------------------------------------------------------------------------------
 

@@ -55,8 +55,8 @@ class Wire(Protocol):
         """Waits until nothing is queued; hangs up where the client takes nothing in for `UNREAD_S`."""
         ...
 
-    def hang_up(self, code: int) -> None:
-        """Forgets what is queued and closes, with this code and its words in `REASONS`.
+    def hang_up(self, code: int, reason: str | None = None) -> None:
+        """Forgets what is queued and closes, with this code, and this reason or the code's words in `REASONS`.
 
         A client that does not read is cut off after a while.
         """
@@ -118,10 +118,10 @@ class WireProtocol(WebSocketsSansIOProtocol):
         except TimeoutError:
             self.hang_up(TOO_SLOW)
 
-    def hang_up(self, code: int) -> None:
+    def hang_up(self, code: int, reason: str | None = None) -> None:
         if not self.is_open:
             return
-        self._say_goodbye(code)
+        self._say_goodbye(code, reason)
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
@@ -225,9 +225,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.transport.abort()
 
-    def _say_goodbye(self, code: int) -> None:
+    def _say_goodbye(self, code: int, reason: str | None = None) -> None:
         self._forget()
-        self.conn.send_close(code, REASONS.get(code, ""))
+        self.conn.send_close(code, REASONS.get(code, "") if reason is None else reason)
         self._flush()
         self.close_sent = True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})

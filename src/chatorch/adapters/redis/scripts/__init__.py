@@ -1,14 +1,14 @@
 """What Redis must do in one step. Every script names its keys and arguments; times are Redis's own, in milliseconds."""
 
 from chatorch.adapters.redis.scripts.board import BOARD, POST
-from chatorch.adapters.redis.scripts.devices import ATTACH, COUNT, DETACH, DEVICES, RENEW, SWEEP
+from chatorch.adapters.redis.scripts.devices import ATTACH, CLAIM, COUNT, DETACH, DEVICES, SWEEP
 from chatorch.adapters.redis.scripts.notices import ANNOUNCE, ANNOUNCED, NOW, SEND, SENT
 from chatorch.adapters.redis.scripts.runs import DISOWN, SHIP, WATCH, WATCHED
 from chatorch.adapters.redis.scripts.script import Argument, Command, Script
 
 ALL = (
     *(SHIP, DISOWN, WATCH, WATCHED),
-    *(ATTACH, RENEW, DETACH, SWEEP, DEVICES, SEND, SENT, COUNT),
+    *(ATTACH, CLAIM, DETACH, SWEEP, DEVICES, SEND, SENT, COUNT),
     *(NOW, ANNOUNCE, ANNOUNCED, POST, BOARD),
 )
 
@@ -18,13 +18,13 @@ __all__ = [
     "ANNOUNCED",
     "ATTACH",
     "BOARD",
+    "CLAIM",
     "COUNT",
     "DETACH",
     "DEVICES",
     "DISOWN",
     "NOW",
     "POST",
-    "RENEW",
     "SEND",
     "SENT",
     "SHIP",
