@@ -5,8 +5,8 @@ import asyncio
 import httpx
 
 from chatorch.adapters.memory.stores import MemoryStore
+from chatorch.domain.model.run import PIECE_CHARS
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
-from chatorch.entrypoints.ws.frames import PART_CHARS
 from tests.support.api import Api, Apis, ask, frames_of, live_run
 from tests.support.fakes import Pause
 from tests.support.ws import Device, Door, served, token_of
@@ -156,7 +156,7 @@ async def test_a_long_text_comes_in_parts_that_make_it_up(api: Api, door: Door, 
     await phone.until_type("run.completed")
     pieces = [event["text"] for event in phone.events(run_id)[:-1]]
     assert "".join(pieces) == text[6:]
-    assert max(map(len, pieces)) == PART_CHARS
+    assert max(map(len, pieces)) == PIECE_CHARS
 
 
 async def test_what_is_not_hers_is_not_there(api: Api, door: Door, phone: Device, bob: httpx.AsyncClient):

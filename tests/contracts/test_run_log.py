@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import (
+    PIECE_CHARS,
     SILENCE,
     CancelReason,
     MessageDelta,
@@ -75,6 +76,31 @@ async def test_pieces_that_a_follower_missed_come_as_one(log: RunLog):
 
     assert await anext(following) == MessageDelta(5, "abcd")
     await following.aclose()
+
+
+async def test_a_long_text_comes_in_pieces_from_any_position_while_it_grows(log: RunLog):
+    long = "😀é\n" * 3000
+    log.open(RUN, 1, STARTED)
+    log.append(RUN, long[:-2])
+    for after in (1, 2, PIECE_CHARS, PIECE_CHARS + 1, PIECE_CHARS + 2, len(long) - PIECE_CHARS, len(long) - 2):
+        told, position = log.follow(RUN, after), after
+        while position < len(long) - 1:
+            event = await anext(told)
+            assert isinstance(event, MessageDelta)
+            assert 0 < len(event.text) <= PIECE_CHARS
+            assert event.text == long[position - 1 : event.seq - 1]
+            position = event.seq
+        await told.aclose()
+    told = log.follow(RUN, 1)
+    first = await anext(told)
+    log.append(RUN, long[-2:])
+    log.end(RUN, RunInterrupted(len(long) + 2))
+    rest = [event async for event in told]
+
+    assert first.text + "".join(event.text for event in rest[:-1]) == long
+    ahead = await heard(log, after=len(long) + 9)
+    assert [type(event) for event in ahead[:2]] == [MessageSnapshot, MessageDelta]
+    assert "".join(event.text for event in ahead[:-1]) == long
 
 
 async def test_followers_at_the_same_place_get_the_same_object(log: RunLog):

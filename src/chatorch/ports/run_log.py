@@ -41,11 +41,11 @@ class RunLog(Protocol):
 
     @abstractmethod
     def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
-        """Yields what comes after position `after`, live: no gap, no repeat.
+        """Yields what comes after position `after`, live: no gap, no repeat, no piece of text over `PIECE_CHARS`.
 
         A follower ahead of the text, which may be a copy that is a moment behind, waits until it is passed; where the
-        end comes first, it gets a snapshot before that. `SILENCE` comes when nothing was said for two to four seconds.
-        Ends after the terminal event; ends without one where this log has no more to say (never open here, or
-        abandoned): then the run's row tells.
+        end comes first, it begins anew with a snapshot before that. `SILENCE` comes when nothing was said for two to
+        four seconds. Ends after the terminal event; ends without one where this log has no more to say (never open
+        here, or abandoned): then the run's row tells.
         """
         ...

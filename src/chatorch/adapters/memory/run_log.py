@@ -5,14 +5,17 @@ from collections.abc import AsyncGenerator
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import (
+    PIECE_CHARS,
     SILENCE,
     STARTED_SEQ,
     MessageDelta,
-    MessageSnapshot,
     RunEvent,
     RunStarted,
     Silence,
     TerminalEvent,
+    first_of,
+    next_delta,
+    position_after,
 )
 from chatorch.ports.run_log import RunLog
 
@@ -22,7 +25,7 @@ LINGER_S = 5.0
 
 
 class MemoryRunLog(RunLog):
-    """Followers pull at their own pace, so a slow one costs nothing but itself, and what it missed comes as one delta.
+    """Followers pull at their own pace, so a slow one costs nothing but itself, and what it missed comes in pieces.
 
     `silence_s` is how long nothing must be said before followers get `SILENCE`.
     """
@@ -135,6 +138,8 @@ class _Log:
         if STARTED_SEQ <= position < tip:
             served = self._served
             if served is None or served.seq != tip or self._served_after != position:
+                if tip - position > PIECE_CHARS:
+                    return self._piece_after(position)
                 self._served = served = MessageDelta(tip, self._since(position))
                 self._served_after = position
             return served
@@ -144,7 +149,16 @@ class _Log:
             return self._terminal
         if self._terminal is None or position == self._terminal.seq:
             return None
-        return MessageSnapshot(tip, self.text())
+        return first_of(self.text())
+
+    def _piece_after(self, position: int) -> MessageDelta:
+        """As long as the head has it, what has come since is not joined to it: that copies all."""
+        served = self._served
+        if served is None or self._served_after != position or len(served.text) != PIECE_CHARS:
+            head = self._head if position_after(self._head) >= position + PIECE_CHARS else self.text()
+            self._served = served = next_delta(head, position)
+            self._served_after = position
+        return served
 
     def _since(self, position: int) -> str:
         """The text after a position, looking from the end, where followers usually are."""

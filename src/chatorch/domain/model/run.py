@@ -15,6 +15,9 @@ from chatorch.domain.model.identity import UserId
 
 STARTED_SEQ = 1
 
+PIECE_CHARS = 4096
+"""A longer text is told in pieces: nobody need hold it all, and a client library may take no frame over 1 MiB."""
+
 TAKEOVER_GAP = 2**32
 """How much further an end lies that another than the executor wrote.
 
@@ -54,7 +57,7 @@ class RunError:
     retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Run:
     """One generation, as it is stored.
 
@@ -102,7 +105,7 @@ class MessageDelta:
 
 @dataclass(frozen=True, slots=True)
 class MessageSnapshot:
-    """The whole text so far, to replace what the client has. `seq` is the position after it."""
+    """The text from its beginning, to replace what the client has. `seq` is the position after it."""
 
     seq: int
     text: str
@@ -182,23 +185,39 @@ def terminal_event(run: Run) -> TerminalEvent | None:
     raise ValueError(f"run {run.id} is {run.status} without what belongs to it")
 
 
+def next_delta(text: str, after: int) -> MessageDelta:
+    """What follows a position in a text, as far as it goes into one piece."""
+    start = after - STARTED_SEQ
+    piece = text[start : start + PIECE_CHARS]
+    return MessageDelta(after + len(piece), piece)
+
+
+def first_of(text: str) -> MessageSnapshot:
+    """For a client that must begin anew: what it cannot hold follows as deltas."""
+    piece = text[:PIECE_CHARS]
+    return MessageSnapshot(position_after(piece), piece)
+
+
 def replay(run: Run, after: int) -> Iterator[RunEvent]:
     """What a stored run still has to say to a client that stands at position `after` (0: at the start).
 
     Nothing once it has the terminal event. A client ahead of the stored text gets, once the run has ended, a
-    snapshot and the end; while the run lives it gets nothing yet: the next checkpoint will pass it.
+    snapshot and the end; while the run lives it gets nothing yet: the next checkpoint will pass it. Text comes in
+    pieces of `PIECE_CHARS`, each made when it is asked for.
     """
     terminal = terminal_event(run)
     if terminal is not None and after >= terminal.seq:
         return
     if after < STARTED_SEQ:
         yield started_event(run)
+        after = STARTED_SEQ
     position = position_after(run.text)
-    if after > position:
-        if terminal is not None:
-            yield MessageSnapshot(position, run.text)
-    elif text := run.text[max(after - STARTED_SEQ, 0) :]:
-        yield MessageDelta(position, text)
+    if after > position and terminal is not None:
+        yield (snapshot := first_of(run.text))
+        after = snapshot.seq
+    while after < position:
+        yield (delta := next_delta(run.text, after))
+        after = delta.seq
     if terminal is not None:
         yield terminal
 

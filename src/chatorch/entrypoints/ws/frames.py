@@ -1,6 +1,5 @@
 """What goes through a socket: the client's frames checked like request bodies, the server's made by hand."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,16 +9,13 @@ from pydantic import Field, ValidationError
 from chatorch.domain.model.conversation import NewMessage, Role, RunId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidRequest
 from chatorch.domain.model.live import Announcement, Notice, PresenceChanged, RunBegan
-from chatorch.domain.model.run import MessageDelta, MessageSnapshot, Run
+from chatorch.domain.model.run import Run
 from chatorch.entrypoints.envelope import envelope
 from chatorch.entrypoints.http.dependencies import MAX_KEY_CHARS, MAX_POSITION, PRINTABLE_ASCII
 from chatorch.entrypoints.http.field_paths import field_error
 from chatorch.entrypoints.http.schemas import MAX_MESSAGES, ChatMessageIn, Id, ModelName, Strict
 from chatorch.entrypoints.http.strict_json import parse_json
 from chatorch.entrypoints.http.views import announcement_view
-
-PART_CHARS = 4096
-"""A longer text goes in parts: a client library may take no frame over 1 MiB, and no queue need hold it all."""
 
 FrameId = Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS, pattern=PRINTABLE_ASCII)]
 
@@ -154,17 +150,6 @@ def notice_frame(notice: Notice) -> bytes:
             return _frame("presence", None, client_id=notice.client_id, status=notice.status)
         case Announcement():
             return _frame("announcement", None, **announcement_view(notice))
-
-
-def parts_of(event: MessageDelta | MessageSnapshot) -> Iterator[MessageDelta | MessageSnapshot]:
-    """The event as several that say the same: what a snapshot cannot hold follows it as deltas."""
-    text, kind = event.text, type(event)
-    position = event.seq - len(text)
-    for start in range(0, len(text), PART_CHARS):
-        part = text[start : start + PART_CHARS]
-        position += len(part)
-        yield kind(position, part)
-        kind = MessageDelta
 
 
 def _frame(kind: str, frame_id: str | None, **members: object) -> bytes:

@@ -1,6 +1,7 @@
 """One connection of one device: what it asks for, what it follows, and what it is told."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from chatorch.domain.model.errors import ChatorchError, InvalidField, Overloaded
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.live import ClientId, Notice
 from chatorch.domain.model.policy import require_scope
-from chatorch.domain.model.run import MessageDelta, MessageSnapshot, Run, Silence
+from chatorch.domain.model.run import PIECE_CHARS, MessageDelta, MessageSnapshot, Run, RunEvent, Silence
 from chatorch.domain.services.authentication import Authentication, Verified
 from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.live import Live
@@ -22,7 +23,6 @@ from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
 from chatorch.entrypoints.ws.flood import Flood
 from chatorch.entrypoints.ws.frames import (
-    PART_CHARS,
     Auth,
     ChatSend,
     ClientFrame,
@@ -33,7 +33,6 @@ from chatorch.entrypoints.ws.frames import (
     ack,
     error_frame,
     notice_frame,
-    parts_of,
     pong,
     read_frame,
     refused_frame,
@@ -178,8 +177,8 @@ class Socket(Mailbox):
                     raise InvalidField(frame.field(error.field), error.problem) from None
                 await self._follow(frame.id, run, 0)
             case RunFollow():
-                run = await self._behind.runs.read(self.principal, RunId(frame.run_id))
-                await self._follow(frame.id, run, frame.after)
+                run_id = RunId(frame.run_id)
+                await self._follow(frame.id, await self._behind.runs.read(self.principal, run_id), frame.after)
             case RunCancel():
                 await self._behind.runs.cancel(self.principal, RunId(frame.run_id))
                 self._wire.put(ack(frame.id, run_id=RunId(frame.run_id)))
@@ -212,22 +211,21 @@ class Socket(Mailbox):
         if this is not None:
             self._follows[run.id] = this
         self._wire.put(ack(frame_id, run))
+        run_id, events = run.id, self._behind.runs.events(run, after)
+        del run  # its text may be long, and all who follow it share one
         try:
-            await self._tell(run, after)
+            await self._tell(run_id, events)
         finally:
-            self._behind.events.forget(run.id)
-            if self._follows.get(run.id) is this:
-                del self._follows[run.id]
+            self._behind.events.forget(run_id)
+            if self._follows.get(run_id) is this:
+                del self._follows[run_id]
 
-    async def _tell(self, run: Run, after: int) -> None:
-        run_id, put, frame = run.id, self._wire.put, self._behind.events.frame
-        async with aclosing(self._behind.runs.events(run, after)) as events:
+    async def _tell(self, run_id: RunId, told: AsyncGenerator[RunEvent | Silence]) -> None:
+        put, frame = self._wire.put, self._behind.events.frame
+        async with aclosing(told) as events:
             async for event in events:
                 if isinstance(event, Silence):
                     continue
-                if isinstance(event, MessageDelta | MessageSnapshot) and len(event.text) > PART_CHARS:
-                    for part in parts_of(event):
-                        await self._wire.drained()
-                        put(frame(run_id, part))
-                else:
-                    put(frame(run_id, event))
+                if isinstance(event, MessageDelta | MessageSnapshot) and len(event.text) == PIECE_CHARS:
+                    await self._wire.drained()  # more may follow at once
+                put(frame(run_id, event))

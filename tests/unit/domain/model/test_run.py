@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import (
+    PIECE_CHARS,
     TAKEOVER_GAP,
     TERMINAL_EVENTS,
     CancelReason,
@@ -108,6 +109,28 @@ def test_a_resume_after_any_event_sends_exactly_what_followed_it(run: Run, after
     events = list(replay(run, after))
     for index, event in enumerate(events):
         assert list(replay(run, event.seq)) == events[index + 1 :]
+
+
+LONG = "😀é\n" * 3000
+EDGES = sorted({0, 1, len(LONG), *(at + by for at in range(0, len(LONG), PIECE_CHARS) for by in (-1, 0, 1, 2) if at)})
+
+
+@pytest.mark.parametrize("cut", EDGES)
+@pytest.mark.parametrize("run", [live(LONG), ended(LONG, ENDS[0])])
+def test_a_long_text_comes_in_pieces_from_any_position(run: Run, cut: int):
+    events = list(replay(run, position_after(LONG[:cut])))
+    assert text_of_a_client(LONG[:cut], events) == LONG
+    deltas = [event for event in events if isinstance(event, MessageDelta)]
+    assert all(0 < len(delta.text) <= PIECE_CHARS for delta in deltas)
+    assert all(LONG[: delta.seq - 1].endswith(delta.text) for delta in deltas)
+
+
+def test_whoever_must_begin_anew_is_told_a_long_text_in_pieces_from_its_beginning():
+    run = ended(LONG, ENDS[-1], TAKEOVER_GAP)
+    snapshot, *others = replay(run, position_after(LONG) + 5)
+    assert snapshot == MessageSnapshot(1 + PIECE_CHARS, LONG[:PIECE_CHARS])
+    assert text_of_a_client("another text", [snapshot, *others]) == LONG
+    assert others == list(replay(run, snapshot.seq))
 
 
 @given(texts, st.sampled_from(ENDS), gaps, st.integers(0, 3))
