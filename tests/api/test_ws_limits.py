@@ -153,3 +153,30 @@ async def test_who_leaves_while_a_request_is_under_way_is_no_fault(api: Api, ali
 
             await eventually(all_out)
     assert [line for line in out.lines if line["level"] in {"error", "warning"}] == []
+
+
+# -- who has too many --------------------------------------------------------------------------------------------------
+
+
+async def test_one_connection_too_many_of_a_user_is_closed_and_told_why_and_disturbs_nobody(apis: Apis):
+    api = await apis.start(max_connections_per_user=2)
+    alice, bob = token_of(await api.user("alice")), token_of(await api.user("bob"))
+    async with served(api) as door:
+        phone = await door.connect("phone", alice)
+        tablet = await door.connect("tablet", alice)
+        assert (await phone.receive())["client_id"] == "tablet"
+        for _ in range(3):
+            laptop = await door.connect("laptop", alice)
+            assert await laptop.close_code() == 4429
+            assert laptop.connection.close_reason.startswith("too many connections of this user")
+        others = await door.connect("laptop", bob)
+        await others.ask("ping")
+        again = await door.connect("phone", alice)
+        await again.ask("ping")
+        assert await phone.close_code() == 4409
+        await tablet.nothing_more()
+        await tablet.connection.close()
+        assert (await again.receive())["status"] == "left"
+        laptop = await door.connect("laptop", alice)
+        await laptop.ask("ping")
+        assert await again.receive() == {"type": "presence", "client_id": "laptop", "status": "joined"}

@@ -34,7 +34,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def server_in(upstream: Upstream, migrated_sqlite: Path) -> ServerIn:
-    """Makes a server, not started, in a folder: with that provider, any model, and any number of runs a user.
+    """Makes a server, not started, in a folder: with that provider, any model, any number of runs and devices a user.
 
     ``server_in(folder, detach_grace_s=0.5)`` sets ``CHATORCH_DETACH_GRACE_S``. On SQLite where no URL is given.
     """
@@ -43,6 +43,7 @@ def server_in(upstream: Upstream, migrated_sqlite: Path) -> ServerIn:
         if database_url is None:
             shutil.copy(migrated_sqlite, folder / "chat.db")
             database_url = f"sqlite:///{folder}/chat.db"
+        everything = {"max_connections_per_user": 1000, **settings}
         return Server(
             folder,
             DATABASE_URL=database_url,
@@ -50,7 +51,7 @@ def server_in(upstream: Upstream, migrated_sqlite: Path) -> ServerIn:
             OPENAI_BASE_URL=upstream.base_url,
             CHATORCH_ALLOWED_MODELS="*",
             CHATORCH_MAX_LIVE_RUNS_PER_USER="100000",
-            **{f"CHATORCH_{name.upper()}": str(value) for name, value in settings.items()},
+            **{f"CHATORCH_{name.upper()}": str(value) for name, value in everything.items()},
         )
 
     return new

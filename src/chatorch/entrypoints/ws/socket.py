@@ -11,7 +11,7 @@ from starlette.types import Receive
 from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, Overloaded, UserMismatch
 from chatorch.domain.model.identity import Principal, Scope
-from chatorch.domain.model.live import ClientId, Notice
+from chatorch.domain.model.live import ClientId, Notice, PresenceChanged
 from chatorch.domain.model.policy import require_scope
 from chatorch.domain.model.run import PIECE_CHARS, MessageDelta, MessageSnapshot, Run, RunEvent, Silence
 from chatorch.domain.services.authentication import Authentication, Verified
@@ -38,6 +38,7 @@ from chatorch.entrypoints.ws.frames import (
     refused_frame,
 )
 from chatorch.entrypoints.ws.handshake import close_code
+from chatorch.entrypoints.ws.presence import Gathered
 from chatorch.entrypoints.ws.wire import Wire
 from chatorch.ports.connections import Mailbox
 
@@ -86,6 +87,7 @@ class Socket(Mailbox):
         self._wire = wire
         self._client_id = client_id
         self._flood = flood
+        self._presence = Gathered(self._tell_notice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._follows: dict[RunId, asyncio.Task[None]] = {}
 
@@ -99,6 +101,12 @@ class Socket(Mailbox):
     # -- being told ------------------------------------------------------------------------------------------------
 
     def deliver(self, notice: Notice) -> None:
+        if isinstance(notice, PresenceChanged):
+            self._presence.hear(notice)
+        else:
+            self._tell_notice(notice)
+
+    def _tell_notice(self, notice: Notice) -> None:
         self._wire.put(self._behind.notices.frame(notice))
 
     def replaced(self) -> None:
@@ -119,6 +127,7 @@ class Socket(Mailbox):
                         return int(message.get("code") or NO_CODE)
                     self._take(message.get("text"))
         finally:
+            self._presence.close()
             for follow in self._follows.values():
                 follow.cancel()
             if self._tasks:

@@ -12,10 +12,11 @@ from chatorch.entrypoints.http.problems import domain_problem
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.origins import AllowedOrigins
 from chatorch.entrypoints.settings import Settings
-from chatorch.entrypoints.ws.closing import BAD_TOKEN, NOT_TEXT
+from chatorch.entrypoints.ws.closing import BAD_TOKEN, BROKEN, NOT_TEXT
 from chatorch.entrypoints.ws.flood import Flood
 from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
 from chatorch.entrypoints.ws.handshake import close_code, offered_token, refusal, subprotocol, unsupported
+from chatorch.entrypoints.ws.pace import Pace
 from chatorch.entrypoints.ws.socket import Behind, Socket, admitted
 from chatorch.entrypoints.ws.wire import Wire, wire_of
 from chatorch.ports.system import Clock
@@ -35,6 +36,7 @@ class Sockets:
         self._clock = clock
         self._settings = settings
         self._origins = AllowedOrigins(settings.cors_origins)
+        self._pace = Pace(settings.max_connections_per_user, clock.monotonic)
         self._open: set[Socket] = set()
 
     # -- letting in ------------------------------------------------------------------------------------------------
@@ -62,6 +64,8 @@ class Sockets:
             await response(scope, receive, send)
             return response.status_code
         await receive()
+        if isinstance(entry, Verified) and await self._left_while_waiting(entry, receive):
+            return BROKEN
         await send({"type": "websocket.accept", "subprotocol": subprotocol(scope), "headers": headers})
         wire.limit(self._settings.ws_queue_bytes)
         with self._metrics.connection():
@@ -92,8 +96,24 @@ class Sockets:
             return BAD_TOKEN
         except ChatorchError as error:
             return close_code(error)
+        wait_s = self._pace.wait_s(verified.principal.user_id)
+        while wait_s > 0 and wire.is_open:
+            await self._clock.sleep(min(wait_s, CHECK_S))
+            wait_s -= CHECK_S
         wire.put(ack(frame.id))
         return verified
+
+    async def _left_while_waiting(self, verified: Verified, receive: Receive) -> bool:
+        """Waits for this user's next turn. A client has nothing to say before it is let in (RFC 6455, 4.1)."""
+        wait_s = self._pace.wait_s(verified.principal.user_id)
+        if not wait_s:
+            return False
+        try:
+            async with asyncio.timeout(wait_s):
+                await receive()
+        except TimeoutError:
+            return False
+        return True
 
     async def _connected(self, wire: Wire, client_id: ClientId, verified: Verified, receive: Receive) -> int:
         flood = Flood(self._settings.ws_flood_limit, self._clock.monotonic)
@@ -110,6 +130,7 @@ class Sockets:
         """For ever: closes the connections whose token is no good any more, at most some 3 s later."""
         while True:
             await self._clock.sleep(CHECK_S)
+            self._pace.forget()
             try:
                 await self.check()
             except StoreUnavailable:
