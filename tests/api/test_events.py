@@ -10,6 +10,7 @@ from chatorch.adapters.memory.run_log import SILENCE_S, MemoryRunLog
 from chatorch.domain.model.upstream_errors import UpstreamTimeout
 from chatorch.entrypoints.http import sse
 from tests.support.api import MODEL, Api, Apis, Frame, ask, frames_of, live_run, problem_of, said
+from tests.support.eventually import eventually
 from tests.support.sizes import size
 
 CHAT = "/api/chat/protected"
@@ -175,3 +176,22 @@ async def test_a_comment_comes_every_fifteen_seconds_of_silence(apis: Apis) -> N
     assert ping == b": ping\n\n"
     assert after <= pinged_at - said_at <= 15
     assert SILENCE_S + sse.PING_AFTER_S <= 15
+
+
+async def test_one_follower_too_many_of_a_user_is_refused_until_another_has_left(apis: Apis) -> None:
+    api = await apis.start(max_followers_per_user=2)
+    alice, bob = await api.user("alice"), await api.user("bob")
+    async with live_run(api, alice, "Hello", stream=False) as live:
+        first, second = (asyncio.ensure_future(events(alice, live.id)) for _ in range(2))
+
+        async def both_follow() -> bool:
+            return api.container.answers()._followers.total() == 2
+
+        await eventually(both_follow)
+        refused = await events(alice, live.id)
+        problem_of(refused, 429, "too_many_followers")
+        assert refused.headers["Retry-After"] == "5"
+        assert (await ask(bob))["response"]
+        await live.end()
+        await asyncio.gather(first, second)
+    assert frames_of((await events(alice, live.id)).text)[-1].event == "run.completed"

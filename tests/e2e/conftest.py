@@ -43,7 +43,7 @@ def server_in(upstream: Upstream, migrated_sqlite: Path) -> ServerIn:
         if database_url is None:
             shutil.copy(migrated_sqlite, folder / "chat.db")
             database_url = f"sqlite:///{folder}/chat.db"
-        everything = {"max_connections_per_user": 1000, **settings}
+        everything = {"max_connections_per_user": 1000, "max_followers_per_user": 100000, **settings}
         return Server(
             folder,
             DATABASE_URL=database_url,

@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     max_content_chars: Count = 2000
     max_live_runs_per_user: Count = 8
     max_connections_per_user: Count = 20
+    max_followers_per_user: Count = 200
     max_live_guest_runs: Count = 50
     max_answer_chars: Count = 1_000_000
 

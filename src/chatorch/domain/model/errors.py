@@ -167,6 +167,12 @@ class TooManySessions(ChatorchError):
         super().__init__()
 
 
+class TooManyFollowers(ChatorchError):
+    code = "too_many_followers"
+    default_detail = "Too many event streams at once; see CHATORCH_MAX_FOLLOWERS_PER_USER."
+    retry_after = 5.0
+
+
 class SessionGone(ChatorchError):
     code = "session_gone"
     default_detail = "This ChatKit session was cancelled, or expired long ago; open another one."

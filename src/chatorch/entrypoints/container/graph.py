@@ -176,7 +176,15 @@ class Container(containers.DeclarativeContainer):
     accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
 
     # -- the doors ---------------------------------------------------------------------------------------------------
-    answers = providers.Singleton(Answers, runs, revocation, providers.Singleton(EventFrames), metrics, clock)
+    answers = providers.Singleton(
+        Answers,
+        runs,
+        revocation,
+        providers.Singleton(EventFrames),
+        metrics,
+        clock,
+        max_followers=settings.provided.max_followers_per_user,
+    )
     fleet = providers.Singleton(Fleet, metrics, noticeboard, clock)
     sockets = providers.Singleton(
         Sockets,

@@ -1,5 +1,8 @@
 """Answering with a run, as JSON when it has ended or as events while it goes: the same for every route."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
 
@@ -9,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.errors import TooManyFollowers
+from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.domain.services.revocation import Revocation
 from chatorch.domain.services.runs import Runs
@@ -29,12 +33,23 @@ JSON = "application/json"
 class Answers:
     """Turns a run that has been started by `runs` into a response, in the form that the client asked for."""
 
-    def __init__(self, runs: Runs, revocation: Revocation, frames: EventFrames, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        revocation: Revocation,
+        frames: EventFrames,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        max_followers: int,
+    ) -> None:
         self.runs = runs
         self._revocation = revocation
         self._frames = frames
         self._metrics = metrics
         self._clock = clock
+        self._max_followers = max_followers
+        self._followers: Counter[UserId] = Counter()
 
     async def to(self, request: Request, principal: Principal, run: Run, *, stream: bool | None) -> Response:
         """`stream` is what the client asks for; where it says nothing (None), its `Accept` does, and else it is JSON.
@@ -53,13 +68,30 @@ class Answers:
             return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
         return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
+    def follow(self, principal: Principal, run: Run, after: int) -> EventStream:
+        """Raises `TooManyFollowers`, of the run's owner."""
+        if self._followers[run.owner_id] >= self._max_followers:
+            raise TooManyFollowers
+        return self.stream(principal, run, after)
+
+    @contextmanager
+    def _counted(self, owner_id: UserId) -> Iterator[None]:
+        self._followers[owner_id] += 1
+        try:
+            with self._metrics.connection():
+                yield
+        finally:
+            self._followers[owner_id] -= 1
+            if not self._followers[owner_id]:
+                del self._followers[owner_id]
+
     def stream(self, principal: Principal, run: Run, after: int = 0) -> EventStream:
         """It ends, without a word, when the principal loses access."""
         return EventStream(
             run.id,
             self.runs.events(run, after),
             frames=self._frames,
-            counted=self._metrics.connection,
+            counted=partial(self._counted, run.owner_id),
             held=partial(self._revocation.ending, principal),
             headers={"Content-Location": events_path(run.id)},
         )

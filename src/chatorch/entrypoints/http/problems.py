@@ -29,6 +29,7 @@ STATUSES: dict[type[e.ChatorchError], int] = {
     e.Conflict: 409,
     e.TooManyRuns: 429,
     e.TooManySessions: 429,
+    e.TooManyFollowers: 429,
     e.SessionGone: 410,
     e.ChatKitNotConfigured: 503,
     e.Unavailable: 503,

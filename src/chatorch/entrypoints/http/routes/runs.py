@@ -23,7 +23,7 @@ RunsDep = Annotated[Runs, Depends(provided(lambda c: c.runs()))]
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The run's events", "content": {EVENT_STREAM: {}}},
     204: {"description": "Nothing is left to say"},
-    **problems(401, 403, 404, 503),
+    **problems(401, 403, 404, 429, 503),
 }
 
 router = APIRouter(prefix="/api/runs/{run_id}", tags=["runs"], route_class=StrictRoute)
@@ -42,7 +42,7 @@ async def follow_run(run_id: str, principal: SignedIn, after: Position, answers:
     terminal = terminal_event(run)
     if terminal is not None and after >= terminal.seq:
         return Response(status_code=204)
-    return answers.stream(principal, run, after)
+    return answers.follow(principal, run, after)
 
 
 @router.post("/cancel", status_code=202, response_class=Response, responses=problems(401, 403, 404, 503))
