@@ -28,7 +28,7 @@ MEMBERS = {"type", "title", "status", "detail", "code", "request_id", "message"}
         ("mismatch", 403, "user_mismatch", {}, {}),
         ("not-found", 404, "not_found", {}, {}),
         ("taken", 409, "username_taken", {}, {}),
-        ("too-many", 429, "too_many_runs", {}, {}),
+        ("too-many", 429, "too_many_runs", {"Retry-After": "1"}, {}),
         ("store", 503, "store_unavailable", {"Retry-After": "3"}, {}),
         ("draining", 503, "draining", {"Retry-After": "1"}, {}),
         ("upstream", 502, "upstream_error", {}, {}),

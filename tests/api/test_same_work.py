@@ -12,6 +12,8 @@ from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
 from tests.support.api import Apis, credentials
 from tests.support.sizes import size
 
+UNLIMITED = {"wrong_passwords_per_user": 10_000, "wrong_passwords_per_address": 10_000}
+
 
 @pytest.fixture
 async def hasher() -> AsyncIterator[Argon2PasswordHasher]:
@@ -32,7 +34,7 @@ async def work_of(client: httpx.AsyncClient, form: dict[str, Any]) -> float:
 async def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(
     apis: Apis, hasher: Argon2PasswordHasher
 ) -> None:
-    api = await apis.start(swapped={"passwords": hasher})
+    api = await apis.start(swapped={"passwords": hasher}, **UNLIMITED)
     for name in ("alice", "gone"):
         await api.container.accounts().add(name, "correct horse battery")
     await api.container.accounts().set_disabled("gone", disabled=True)

@@ -151,6 +151,42 @@ async def test_a_header_that_is_no_token_is_not_let_in_as_nobody(apis: Apis, hea
     problem_of(answer, 401, "invalid_token")
 
 
+# -- too many wrong ones ---------------------------------------------------------------------------------------------
+
+
+def from_address(api: Api, address: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(api.app, client=(address, 1)), base_url="http://test")
+
+
+async def statuses_of(client: httpx.AsyncClient, *pairs: tuple[str, str]) -> list[int]:
+    return [(await client.post("/token", data=credentials(*pair))).status_code for pair in pairs]
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody", "\x1b"])
+async def test_after_too_many_wrong_passwords_a_right_one_is_refused_too(apis: Apis, name: str) -> None:
+    api = await apis.start(wrong_passwords_per_user=3)
+    await api.container.accounts().add("alice", PASSWORD)
+    async with from_address(api, "192.0.2.1") as guesser, from_address(api, "192.0.2.2") as owner:
+        spellings = [name, name.upper(), f" {name} "]
+        assert await statuses_of(guesser, *((spelling, "wrong password") for spelling in spellings)) == [401] * 3
+        answer = await guesser.post("/token", data=credentials(name))
+        body = problem_of(answer, 429, "too_many_attempts")
+        assert 190 <= int(answer.headers["Retry-After"]) <= 200
+        assert answer.headers["RateLimit"] == f'"sign-in-user";r=0;t={answer.headers["Retry-After"]}'
+        assert answer.headers["RateLimit-Policy"] == '"sign-in-user";q=3;w=600'
+        assert body.keys() == {"type", "title", "status", "detail", "code", "request_id", "message"}
+        assert await statuses_of(owner, (name, PASSWORD)) == [200 if name == "alice" else 401]
+
+
+async def test_an_address_from_which_too_many_were_wrong_is_refused_for_all_names(apis: Apis) -> None:
+    api = await apis.start(wrong_passwords_per_address=3)
+    await api.container.accounts().add("alice", PASSWORD)
+    async with from_address(api, "2001:db8::1") as guesser, from_address(api, "2001:db8::2") as neighbour:
+        assert await statuses_of(guesser, *((f"name {i}", "wrong password") for i in range(3))) == [401] * 3
+        assert await statuses_of(neighbour, ("alice", PASSWORD)) == [429]
+    assert (await api.sign_in("alice")).headers["Authorization"]
+
+
 # -- time ------------------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     checkpoint_s: Seconds = 1
 
     access_token_life_s: Count = 1800
+    wrong_passwords_per_user: Count = 10
+    wrong_passwords_per_address: Count = 20
+    wrong_passwords_window_s: Seconds = 600
     token_issuer: str = "chatorch"  # noqa: S105
     token_audience: str = "chatorch"  # noqa: S105
     cors_origins: Origins = frozenset()

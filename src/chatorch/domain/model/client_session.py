@@ -151,7 +151,7 @@ def room_for(
     """
     now = session.created_at
     if len(latest) >= limit:
-        raise TooManySessions((sorted(latest)[-limit] + RATE_WINDOW - now).total_seconds())
+        raise TooManySessions(retry_after=(sorted(latest)[-limit] + RATE_WINDOW - now).total_seconds())
     live = [one for one in others if one.expires_at > now]
     coming = {one.id for one in live if one.status is SessionStatus.OPENING}
     live = [one for one in live if one.replaced_by not in coming]

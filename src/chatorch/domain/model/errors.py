@@ -21,8 +21,12 @@
     │   ├── ThreadBusy              carries the live run's id
     │   ├── RunSuperseded           a retry of a turn that left the history
     │   └── UsernameTaken
-    ├── TooManyRuns
-    ├── TooManySessions           of ChatKit, of one user
+    ├── TooMany                   not now; may carry the limit that is reached
+    │   ├── TooManyRuns
+    │   ├── TooManyFollowers
+    │   ├── TooManySessions         of ChatKit
+    │   ├── TooManyRequests
+    │   └── TooManyAttempts         wrong passwords, for a right one too
     ├── SessionGone               a ChatKit session that is over
     ├── ChatKitNotConfigured      names the setting that is missing
     ├── Unavailable               try again later
@@ -38,6 +42,8 @@ a message, nothing of an upstream's body.
 """
 
 from typing import ClassVar
+
+from chatorch.domain.model.rates import Limit
 
 
 class ChatorchError(Exception):
@@ -151,26 +157,41 @@ class UsernameTaken(Conflict):
     default_detail = "This user name exists, or existed once; names are never used again."
 
 
-class TooManyRuns(ChatorchError):
+class TooMany(ChatorchError):
+    """A cap, a rate or a quota is reached: `limit`, where it is known. `retry_after` is in seconds."""
+
+    code = "too_many"
+    default_detail = "Too many at once."
+
+    def __init__(self, detail: str | None = None, *, limit: Limit | None = None, retry_after: float = 1.0) -> None:
+        self.limit = limit
+        self.retry_after = limit.reset_s if limit is not None else retry_after
+        super().__init__(detail)
+
+
+class TooManyRequests(TooMany):
+    code = "too_many_requests"
+    default_detail = "Too many requests in a short time."
+
+
+class TooManyAttempts(TooMany):
+    code = "too_many_attempts"
+    default_detail = "Too many wrong passwords for this user name, or from this address."
+
+
+class TooManyRuns(TooMany):
     code = "too_many_runs"
     default_detail = "Too many live runs at once; see CHATORCH_MAX_LIVE_RUNS_PER_USER."
 
 
-class TooManySessions(ChatorchError):
-    """`retry_after` is in seconds."""
-
+class TooManySessions(TooMany):
     code = "too_many_sessions"
     default_detail = "Too many ChatKit sessions; see CHATORCH_CHATKIT_SESSIONS_PER_USER."
 
-    def __init__(self, retry_after: float = 1.0) -> None:
-        self.retry_after = retry_after
-        super().__init__()
 
-
-class TooManyFollowers(ChatorchError):
+class TooManyFollowers(TooMany):
     code = "too_many_followers"
     default_detail = "Too many event streams at once; see CHATORCH_MAX_FOLLOWERS_PER_USER."
-    retry_after = 5.0
 
 
 class SessionGone(ChatorchError):

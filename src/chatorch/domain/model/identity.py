@@ -10,6 +10,9 @@ from chatorch.domain.model.errors import InvalidField
 
 UserId = NewType("UserId", str)
 
+GUEST = "gst"
+"""What the ids of guests begin with, and no user's."""
+
 MAX_USERNAME_CHARS = 64
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1024
@@ -43,7 +46,8 @@ class User:
 class Principal:
     """On whose behalf something is done. A guest has an id of its own for each request, so owns nothing later.
 
-    `generation` is the user's when the token was given out.
+    `generation` is the user's when the token was given out. `address` is the IP address that a guest came from, where
+    it is known.
     """
 
     user_id: UserId
@@ -51,6 +55,7 @@ class Principal:
     scopes: frozenset[Scope]
     guest: bool = False
     generation: int = 0
+    address: str | None = None
 
 
 def canonical_username(raw: str) -> str:

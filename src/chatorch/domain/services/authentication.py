@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chatorch.domain.model.errors import InvalidField, InvalidGrant, InvalidToken
-from chatorch.domain.model.identity import Principal, Scope, User, UserId, canonical_username, password_spellings
+from chatorch.domain.model.identity import (
+    GUEST,
+    Principal,
+    Scope,
+    User,
+    UserId,
+    canonical_username,
+    password_spellings,
+)
+from chatorch.domain.services.attempts import Attempts
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.system import Clock, IdFactory
 from chatorch.ports.tokens import Claims, TokenSigner
@@ -52,6 +61,7 @@ class Authentication:
         tokens: TokenSigner,
         clock: Clock,
         ids: IdFactory,
+        attempts: Attempts,
         token_life_s: int,
     ) -> None:
         self._users = users
@@ -59,17 +69,23 @@ class Authentication:
         self._tokens = tokens
         self._clock = clock
         self._ids = ids
+        self._attempts = attempts
         self._token_life_s = token_life_s
         self._known: dict[UserId, tuple[float, User | None]] = {}
 
-    async def sign_in(self, username: str, password: str) -> Grant:
-        """Raises `InvalidGrant`, the same and after the same work whether the name or the password is wrong."""
-        user = await self._user_named(username)
-        password_hash, right = user.password_hash if user else NO_HASH, False
-        for spelling in password_spellings(password):  # all of them, or the time would tell that one was right
-            right |= await self._passwords.verify(password_hash, spelling)
-        if user is None or not right or user.disabled:
-            raise InvalidGrant
+    async def sign_in(self, username: str, password: str, address: str | None = None) -> Grant:
+        """Raises `InvalidGrant`, the same and after the same work whether the name or the password is wrong.
+
+        `TooManyAttempts`, also for a right one, where there were too many wrong ones for the name or from `address`.
+        """
+        name = _canonical(username)
+        async with self._attempts.turn(name or "", address) as attempt:
+            user = await self._users.by_username(name) if name is not None else None
+            right = await self._fits(password, user)
+            if user is None or not right or user.disabled:
+                self._attempts.wrong(attempt)
+                raise InvalidGrant
+            self._attempts.right(attempt)
         now = self._clock.now()
         expires_at = now + timedelta(seconds=self._token_life_s)
         claims = Claims(user.id, user.scopes, self._ids.new("tok"), now, expires_at, user.generation)
@@ -102,16 +118,15 @@ class Authentication:
             self._known[user_id] = (began, users.get(user_id))
         return {principal for principal in principals if _lost(principal, users.get(principal.user_id))}
 
-    def guest(self) -> Principal:
+    def guest(self, address: str | None = None) -> Principal:
         """Somebody without an account, for one request."""
-        return Principal(UserId(self._ids.new("gst")), "guest", frozenset({Scope.CHAT}), guest=True)
+        return Principal(UserId(self._ids.new(GUEST)), "guest", frozenset({Scope.CHAT}), guest=True, address=address)
 
-    async def _user_named(self, username: str) -> User | None:
-        try:
-            name = canonical_username(username)
-        except InvalidField:
-            return None
-        return await self._users.by_username(name)
+    async def _fits(self, password: str, user: User | None) -> bool:
+        password_hash, right = user.password_hash if user else NO_HASH, False
+        for spelling in password_spellings(password):  # all of them, or the time would tell that one was right
+            right |= await self._passwords.verify(password_hash, spelling)
+        return right
 
     async def _user(self, user_id: UserId, generation: int) -> User | None:
         """At most `USER_CACHE_S` old, and never older than a token of that generation."""
@@ -144,3 +159,11 @@ def _takes(user: User, claims: Claims) -> bool:
     if claims.generation is None:
         return claims.issued_at >= user.password_changed_at
     return claims.generation == user.generation
+
+
+def _canonical(username: str) -> str | None:
+    """None for what nobody can be called."""
+    try:
+        return canonical_username(username)
+    except InvalidField:
+        return None

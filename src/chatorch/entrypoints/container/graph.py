@@ -24,6 +24,7 @@ from chatorch.adapters.system import SystemClock, TaskSpawner, TimeOrderedIds
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.services.accounts import Accounts
+from chatorch.domain.services.attempts import Attempts
 from chatorch.domain.services.authentication import Authentication
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.executions import Executions, ExecutionSettings
@@ -37,7 +38,7 @@ from chatorch.domain.services.runs import Runs
 from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.clock import choose_clock, keep_set
-from chatorch.entrypoints.container.identity import token_signer
+from chatorch.entrypoints.container.identity import attempt_limits, token_signer
 from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit
 from chatorch.entrypoints.container.store import confirming, store_lock_of
 from chatorch.entrypoints.envelope import envelope
@@ -148,6 +149,7 @@ class Container(containers.DeclarativeContainer):
         tokens=tokens,
         clock=clock,
         ids=ids,
+        attempts=providers.Singleton(Attempts, clock, providers.Callable(attempt_limits, settings)),
         token_life_s=settings.provided.access_token_life_s,
     )
     revocation = providers.Singleton(

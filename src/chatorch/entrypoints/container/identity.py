@@ -1,9 +1,20 @@
-"""How tokens are signed."""
+"""How tokens are signed, and how often a password may be wrong."""
 
 from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.domain.services.attempts import AttemptLimits
 from chatorch.entrypoints.settings import Settings
 
 
 def token_signer(settings: Settings) -> JwtTokenSigner:
     secret = settings.secret_key.get_secret_value()
     return JwtTokenSigner(secret, issuer=settings.token_issuer, audience=settings.token_audience)
+
+
+def attempt_limits(settings: Settings) -> AttemptLimits:
+    """Twice as many are tried as are hashed, so that nothing stands still between two of them."""
+    return AttemptLimits(
+        of_name=settings.wrong_passwords_per_user,
+        of_address=settings.wrong_passwords_per_address,
+        window_s=settings.wrong_passwords_window_s,
+        at_once=2 * settings.password_workers,
+    )

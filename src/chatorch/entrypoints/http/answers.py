@@ -28,6 +28,8 @@ from chatorch.ports.system import Clock
 
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
+COME_BACK_S = 5.0
+"""When one of many followers may have left."""
 
 
 class Answers:
@@ -71,7 +73,7 @@ class Answers:
     def follow(self, principal: Principal, run: Run, after: int) -> EventStream:
         """Raises `TooManyFollowers`, of the run's owner."""
         if self._followers[run.owner_id] >= self._max_followers:
-            raise TooManyFollowers
+            raise TooManyFollowers(retry_after=COME_BACK_S)
         return self.stream(principal, run, after)
 
     @contextmanager

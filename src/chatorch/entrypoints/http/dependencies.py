@@ -11,6 +11,7 @@ from chatorch.domain.model.errors import InvalidField, InvalidToken, NotAuthenti
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
 from chatorch.domain.services.authentication import Authentication
+from chatorch.entrypoints.http.middleware.access import client_address
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class TokenHolder(OAuth2PasswordBearer):
         given = request.headers.get("authorization")
         if given is None:
             if self._or_guest and request.app.state.container.settings().anonymous_chat:
-                return authentication.guest()
+                return authentication.guest(client_address(request.scope))
             raise NotAuthenticated
         principal = await authentication.verify(bearer_token(given))
         require_scope(principal, Scope.CHAT)

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from chatorch.domain.model import errors as e
+from chatorch.domain.model.rates import Limit
 from chatorch.domain.model.upstream_errors import (
     UpstreamError,
     UpstreamRateLimited,
@@ -27,9 +28,7 @@ STATUSES: dict[type[e.ChatorchError], int] = {
     e.Forbidden: 403,
     e.NotFound: 404,
     e.Conflict: 409,
-    e.TooManyRuns: 429,
-    e.TooManySessions: 429,
-    e.TooManyFollowers: 429,
+    e.TooMany: 429,
     e.SessionGone: 410,
     e.ChatKitNotConfigured: 503,
     e.Unavailable: 503,
@@ -100,6 +99,8 @@ def domain_problem(error: e.ChatorchError) -> Response:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = seconds(retry_after)
+    if isinstance(error, e.TooMany) and error.limit is not None:
+        headers |= limit_headers(error.limit)
     return problem(
         status,
         error.code,
@@ -119,6 +120,15 @@ def status_of_code(code: str) -> int:
 def seconds(value: float) -> str:
     """For ``Retry-After``: whole seconds, rounded up, at least one (RFC 9110, 10.2.3)."""
     return str(max(math.ceil(value), 1)) if math.isfinite(value) else "1"
+
+
+def limit_headers(limit: Limit) -> dict[str, str]:
+    """A limit that is reached (draft-ietf-httpapi-ratelimit-headers-10)."""
+    window = f"w={math.ceil(limit.window_s)}" if limit.window_s is not None else 'qu="concurrent-requests"'
+    return {
+        "RateLimit": f'"{limit.name}";r=0;t={seconds(limit.reset_s)}',
+        "RateLimit-Policy": f'"{limit.name}";q={limit.quota};{window}',
+    }
 
 
 def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Response:

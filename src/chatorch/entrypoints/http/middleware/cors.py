@@ -29,7 +29,7 @@ REQUEST_HEADERS = (
 )
 """What front ends send by themselves, or their libraries for them. None of it gives anybody a right but the first."""
 
-RESPONSE_HEADERS = ("X-Request-ID", "Content-Location", "Retry-After", "WWW-Authenticate", "Allow")
+RESPONSE_HEADERS = ("X-Request-ID", "Content-Location", "Retry-After", "RateLimit", "WWW-Authenticate", "Allow")
 """What a page may read beside what every page may."""
 
 

@@ -3,11 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.services.authentication import Authentication
 from chatorch.entrypoints.http.dependencies import SignedIn, provided
 from chatorch.entrypoints.http.forms import TokenForm
+from chatorch.entrypoints.http.middleware.access import client_address
 from chatorch.entrypoints.http.openapi import problems
 from chatorch.entrypoints.http.schemas import MeOut, TokenResponse
 from chatorch.entrypoints.http.views import json_response, me_view, token_view
@@ -18,13 +20,14 @@ NOT_STORED = {"Cache-Control": "no-store"}
 router = APIRouter(tags=["identity"])
 
 
-@router.post("/token", response_model=TokenResponse, responses=problems(401, 503))
+@router.post("/token", response_model=TokenResponse, responses=problems(401, 429, 503))
 async def token(
+    request: Request,
     form: Annotated[TokenForm, Form()],
     authentication: Annotated[Authentication, Depends(provided(lambda c: c.authentication()))],
 ) -> Response:
     """An access token for a user name and a password (RFC 6749, 4.3)."""
-    grant = await authentication.sign_in(form.username, form.password)
+    grant = await authentication.sign_in(form.username, form.password, client_address(request.scope))
     return json_response(token_view(grant.access_token, grant.expires_in, grant.scopes), headers=NOT_STORED)
 
 
