@@ -108,3 +108,88 @@ async def test_a_guests_idempotency_key_means_nothing(open_api: Api) -> None:
 
 async def test_where_guests_are_not_let_in_they_are_asked_for_a_token(api: Api) -> None:
     problem_of(await api.anonymous().post(CHAT, json=said(user_id="kiosk 7")), 401, "not_authenticated")
+
+
+# -- what one may send, and how often ---------------------------------------------------------------------------------
+
+
+def message(role: str, content: str = "Hi") -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        ["user", "user"],
+        ["user", "assistant", "user"],
+        ["system", "system", "user"],
+        ["assistant", "user"],
+        ["user"] * 999,
+    ],
+)
+async def test_a_guest_sends_one_message(open_api: Api, roles: list[str]) -> None:
+    answer = await open_api.anonymous().post(CHAT, json={"messages": [message(role) for role in roles]})
+    body = problem_of(answer, 422, "invalid_request", "errors")
+    assert [error["field"] for error in body["errors"]] == ["messages"]
+    assert open_api.model.calls == []
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(True, 200), (False, 422)])
+async def test_a_guest_may_say_who_the_model_is_where_clients_may(apis: Apis, allowed: bool, status: int) -> None:
+    api = await apis.start(anonymous_chat=True, client_system=allowed)
+    said = [message("system", "You are a pirate."), message("user")]
+    answer = await api.anonymous().post(CHAT, json={"messages": said})
+    assert answer.status_code == status
+
+
+async def test_a_user_may_still_bring_a_history(open_api: Api) -> None:
+    alice = await open_api.user("alice")
+    said = [message(role) for role in ("user", "assistant", "user")]
+    assert (await alice.post(CHAT, json={"messages": said})).status_code == 200
+
+
+async def test_an_address_has_so_many_guests_a_minute(apis: Apis) -> None:
+    api = await apis.start(anonymous_chat=True, guest_requests_per_minute=3)
+    guest, alice = api.anonymous(), await api.user("alice")
+    assert [(await guest.post(CHAT, json=said())).status_code for _ in range(3)] == [200] * 3
+    answer = await guest.post(CHAT, json=said())
+    problem_of(answer, 429, "too_many_requests")
+    assert 18 <= int(answer.headers["Retry-After"]) <= 20
+    assert answer.headers["RateLimit"] == f'"guest-requests";r=0;t={answer.headers["Retry-After"]}'
+    assert answer.headers["RateLimit-Policy"] == '"guest-requests";q=3;w=60'
+    assert len(api.model.calls) == 3
+    assert (await alice.post(CHAT, json=said())).status_code == 200
+    transport = httpx.ASGITransport(api.app, client=("192.0.2.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as elsewhere:
+        assert (await elsewhere.post(CHAT, json=said())).status_code == 200
+
+
+async def test_one_address_cannot_hold_the_places_of_all_guests(apis: Apis) -> None:
+    api = await apis.start(anonymous_chat=True, max_live_guest_runs_per_address=1)
+    pause = Pause()
+    api.model.then("a", pause)
+    guest = api.anonymous()
+    waiting = asyncio.ensure_future(guest.post(CHAT, json=said()))
+    await pause.reached()
+    answer = await guest.post(CHAT, json=said())
+    assert "PER_ADDRESS" in problem_of(answer, 429, "too_many_runs")["detail"]
+    assert answer.headers["Retry-After"] == "1"
+    pause.go_on()
+    assert (await waiting).status_code == 200
+    assert (await guest.post(CHAT, json=said())).status_code == 200
+
+
+async def test_what_a_guest_wrote_is_removed_when_its_time_is_over(apis: Apis) -> None:
+    api = await apis.start(anonymous_chat=True, guest_retention_hours=0)
+    alice = await api.user("alice")
+    guests = (await api.anonymous().post(CHAT, json=said(user_id="kiosk"))).json()["thread_id"]
+    mine = (await ask(alice))["thread_id"]
+
+    async def kept() -> list[str]:
+        return await api.container.database().read(
+            lambda connection: connection.exec_driver_sql("SELECT id FROM threads ORDER BY id").scalars().all()
+        )
+
+    assert await kept() == sorted([guests, mine])
+    await api.container.guest_retention().sweep()
+    assert await kept() == [mine]

@@ -127,6 +127,7 @@ def in_memory(store: MemoryStore) -> dict[str, object]:
         "run_store": store.runs,
         "progress": store.progress,
         "session_store": store.sessions,
+        "guest_threads": store.guest_threads,
     }
 
 

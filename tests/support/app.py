@@ -15,7 +15,15 @@ from chatorch.domain.model.conversation import NewMessage, Role
 from chatorch.domain.model.identity import Principal, Scope, UserId
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.model.run import TERMINAL_EVENTS, Run, RunEvent, Silence
-from chatorch.domain.services import Conversations, Executions, ExecutionSettings, Recovery, Runs, StartChat
+from chatorch.domain.services import (
+    Admission,
+    Conversations,
+    Executions,
+    ExecutionSettings,
+    Recovery,
+    Runs,
+    StartChat,
+)
 from chatorch.ports.runs import Ending
 from chatorch.ports.telemetry import RunTelemetry
 from tests.support.fakes import FakeClock, ScriptedChatModel
@@ -92,6 +100,7 @@ class Chat:
             policy=self.policy,
             context=self.context,
             max_live_runs=self.max_live_runs,
+            admission=Admission(self.clock),
         )
         self.conversations = Conversations(
             relay=self.relay,

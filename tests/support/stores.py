@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, select
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.sql import (
     Database,
+    SqlGuestThreadStore,
     SqlRunProgress,
     SqlRunStore,
     SqlSessionStore,
@@ -23,6 +24,7 @@ from chatorch.adapters.sql.tables import answer_tails, interactions, metadata
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, RunStatus, position_after
+from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn, RunProgress, RunStore
 from chatorch.ports.sessions import SessionStore
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
@@ -48,6 +50,7 @@ class Stores:
     runs: RunStore
     progress: RunProgress
     sessions: SessionStore
+    guest_threads: GuestThreadStore
     interactions: Callable[[], Awaitable[list[Interaction]]]
     leftovers: Callable[[], Awaitable[int]]
 
@@ -69,6 +72,7 @@ def memory_stores() -> Stores:
         store.runs,
         store.progress,
         store.sessions,
+        store.guest_threads,
         read_interactions,
         nothing,
     )
@@ -90,6 +94,7 @@ def sql_stores(database: Database) -> Stores:
         SqlRunStore(database),
         SqlRunProgress(database),
         SqlSessionStore(database),
+        SqlGuestThreadStore(database),
         read_interactions,
         count_tails,
     )

@@ -96,4 +96,5 @@ LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
 ]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Hours = Annotated[float, Field(ge=0, le=876_000, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]

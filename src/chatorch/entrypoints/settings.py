@@ -22,6 +22,7 @@ from chatorch.entrypoints.setting_types import (
     DatabaseUrl,
     HeaderNames,
     HeaderSecret,
+    Hours,
     HttpUrl,
     KeyPrefix,
     LogLevel,
@@ -75,6 +76,9 @@ class Settings(BaseSettings):
     max_connections_per_user: Count = 20
     max_followers_per_user: Count = 200
     max_live_guest_runs: Count = 50
+    max_live_guest_runs_per_address: Count = 5
+    guest_requests_per_minute: Count = 10
+    guest_retention_hours: Hours = 24
     max_answer_chars: Count = 1_000_000
 
     detach_grace_s: Seconds = 30

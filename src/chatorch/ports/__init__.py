@@ -7,6 +7,7 @@ suite a port in `tests/contracts` runs over every adapter.
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.chatkit import ChatKitSessions, HostedThreads
 from chatorch.ports.connections import Connections, Mailbox
+from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.run_log import RunLog
@@ -27,6 +28,7 @@ __all__ = [
     "Clock",
     "Connections",
     "Finish",
+    "GuestThreadStore",
     "HostedThreads",
     "IdFactory",
     "Mailbox",

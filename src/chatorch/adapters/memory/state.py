@@ -125,6 +125,13 @@ class State:
     def live_of(self, owner_id: UserId) -> Iterator[Run]:
         return (record.run for record in self.live.values() if record.run.owner_id == owner_id)
 
+    def remove(self, thread_id: ThreadId) -> None:
+        """A thread with all that is in it, and its runs; interactions stay."""
+        removed = {run_id for run_id, record in self.runs.items() if record.run.thread_id == thread_id}
+        self.runs = {run_id: record for run_id, record in self.runs.items() if run_id not in removed}
+        self.keys = {place: used for place, used in self.keys.items() if used.run_id not in removed}
+        del self.threads[thread_id]
+
     def end_run(
         self, ended: Run, at: datetime, *, first_piece_ms: int | None = None, duration_ms: int | None = None
     ) -> None:

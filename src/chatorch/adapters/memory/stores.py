@@ -1,5 +1,6 @@
 """All stores of one process, over one state."""
 
+from chatorch.adapters.memory.guests import MemoryGuestThreadStore
 from chatorch.adapters.memory.progress import MemoryRunProgress
 from chatorch.adapters.memory.runs import MemoryRunStore
 from chatorch.adapters.memory.sessions import MemorySessionStore
@@ -25,6 +26,7 @@ class MemoryStore:
         self.thread_notes = MemoryThreadNoteStore(self._state)
         self.runs = MemoryRunStore(self._state)
         self.progress = MemoryRunProgress(self._state)
+        self.guest_threads = MemoryGuestThreadStore(self._state)
         self.sessions = MemorySessionStore(self._state)
 
     @property

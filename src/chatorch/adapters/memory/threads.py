@@ -49,10 +49,7 @@ class MemoryThreadStore(ThreadStore):
                 live, status=RunStatus.CANCELLED, cancel_reason=CancelReason.USER, finished_at=now, seq=live.seq + 1
             )
             state.end_run(cancelled, now)
-        removed = {run_id for run_id, record in state.runs.items() if record.run.thread_id == thread_id}
-        state.runs = {run_id: record for run_id, record in state.runs.items() if run_id not in removed}
-        state.keys = {place: used for place, used in state.keys.items() if used.run_id not in removed}
-        del state.threads[thread_id]
+        state.remove(thread_id)
 
     async def list_messages(
         self, owner_id: UserId, thread_id: ThreadId, page: PageRequest[MessageCursor]

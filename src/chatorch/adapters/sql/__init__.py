@@ -5,6 +5,7 @@ runs it, on a thread of its own for SQLite and over asyncpg for PostgreSQL.
 """
 
 from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.guests import SqlGuestThreadStore
 from chatorch.adapters.sql.lock import StoreLock, StoreLocked
 from chatorch.adapters.sql.progress import SqlRunProgress
 from chatorch.adapters.sql.runs import SqlRunStore
@@ -19,6 +20,7 @@ from chatorch.adapters.sql.users import SqlUserStore
 __all__ = [
     "Database",
     "SchemaMismatch",
+    "SqlGuestThreadStore",
     "SqlRunProgress",
     "SqlRunStore",
     "SqlSessionStore",

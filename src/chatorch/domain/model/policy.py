@@ -57,6 +57,16 @@ class ChatPolicy:
         if messages[-1].role is not Role.USER:
             raise InvalidField("messages", "the last message must be the user's")
 
+    def check_guests_messages(self, messages: Sequence[NewMessage]) -> None:
+        """Raises `InvalidField` unless it is one of the user's, behind at most one of the system's.
+
+        What a guest sends is stored for nobody to read again, so a whole history is refused.
+        """
+        roles = [message.role for message in messages]
+        if roles not in ([Role.USER], [Role.SYSTEM, Role.USER]):
+            system = " (before it, one of the system's)" if self.client_system else ""
+            raise InvalidField("messages", f"must be one message of the user's{system}: a guest has one turn")
+
     def _role_allowed(self, role: Role, *, opens_thread: bool) -> bool:
         match role:
             case Role.USER:

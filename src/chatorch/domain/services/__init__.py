@@ -1,5 +1,6 @@
 """What chat does: one class a topic, talking to ports only."""
 
+from chatorch.domain.services.admission import Admission
 from chatorch.domain.services.authentication import Authentication, Grant
 from chatorch.domain.services.commands import RetryChat, StartChat
 from chatorch.domain.services.conversations import Conversations
@@ -11,6 +12,7 @@ from chatorch.domain.services.runs import Answer, Runs
 from chatorch.domain.services.sessions import ChatKitOffer, OpenedSession, Sessions
 
 __all__ = [
+    "Admission",
     "Answer",
     "Authentication",
     "ChatKitOffer",

@@ -7,7 +7,7 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.errors import Draining, TooManyRuns
+from chatorch.domain.model.errors import Draining
 from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.checkpoints import Checkpoints
@@ -30,13 +30,11 @@ class ExecutionSettings:
     """`checkpoint_s`: how old the saved text of a live run may be. `grace_s`: how long one goes on unwatched.
 
     `max_answer_chars`: a longer answer is cut off and fails, since all of it is in memory and saved every second.
-    `max_guests`: how many runs of guests may be live here at once; a guest has no account whose cap would count.
     """
 
     checkpoint_s: float = 1.0
     grace_s: float = 30.0
     max_answer_chars: int = 1_000_000
-    max_guests: int = 50
 
 
 class Executions:
@@ -66,7 +64,6 @@ class Executions:
         self._checkpoints = Checkpoints(self._live, log=log, progress=progress, clock=clock, telemetry=telemetry)
         self._unwatched: dict[RunId, float] = {}
         self._opening = 0
-        self._opening_guests = 0
         self._followed_elsewhere = 0
         self._less = asyncio.Event()
         self.draining = False
@@ -85,30 +82,24 @@ class Executions:
         execution = self._live.get(run_id)
         return execution is not None and owner_id in (None, execution.run.owner_id)
 
-    def opening(self, *, guest: bool = False) -> ExitStack:
+    def opening(self) -> ExitStack:
         """Counts a run that is about to be stored, from now until the context ends: a drain waits for it to begin.
 
-        Raises `Draining`, and for a guest `TooManyRuns` where there are too many of them.
+        Raises `Draining`.
         """
         if self.draining:
             raise Draining
-        if guest:
-            guests = sum(1 for execution in self._live.values() if not execution.grace_s)
-            if guests + self._opening_guests >= self._settings.max_guests:
-                raise TooManyRuns("Too many guests at once; see CHATORCH_MAX_LIVE_GUEST_RUNS.")
         self._opening += 1
-        self._opening_guests += guest
         opened = ExitStack()
-        opened.callback(self._opened, guest=guest)
+        opened.callback(self._opened)
         return opened
 
-    def _opened(self, *, guest: bool) -> None:
+    def _opened(self) -> None:
         self._opening -= 1
-        self._opening_guests -= guest
         self._less.set()
 
-    def begin(self, run: Run, prompt: Prompt, principal: Principal) -> None:
-        """Starts to carry out a run that has just been stored."""
+    def begin(self, run: Run, prompt: Prompt, principal: Principal, *, place: ExitStack | None = None) -> None:
+        """Starts to carry out a run that has just been stored. `place` is closed when it is over here."""
         execution = Execution(
             run,
             prompt,
@@ -126,11 +117,12 @@ class Executions:
         self._telemetry.started(run)
         if self._drained:
             execution.stop(CancelReason.SHUTDOWN)
-        self._spawner.spawn(self._carry_out(execution), f"run {run.id}")
+        self._spawner.spawn(self._carry_out(execution, place or ExitStack()), f"run {run.id}")
 
-    async def _carry_out(self, execution: Execution) -> None:
+    async def _carry_out(self, execution: Execution, place: ExitStack) -> None:
         try:
-            await execution.carry_out()
+            with place:
+                await execution.carry_out()
         finally:
             self._live.pop(execution.run.id, None)
             self._unwatched.pop(execution.run.id, None)

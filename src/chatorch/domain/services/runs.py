@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
-from chatorch.domain.model.errors import Draining, RunUnsettled
+from chatorch.domain.model.errors import Draining, RunUnsettled, TooMany
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.live import ClientId, RunBegan
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
@@ -26,6 +26,7 @@ from chatorch.domain.model.run import (
     started_event,
 )
 from chatorch.domain.model.text import title_from
+from chatorch.domain.services.admission import Admission
 from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
 from chatorch.domain.services.executions import Executions
 from chatorch.domain.services.following import Following
@@ -64,6 +65,7 @@ class Runs:
         policy: ChatPolicy,
         context: ContextWindow,
         max_live_runs: int,
+        admission: Admission,
     ) -> None:
         self._store = store
         self._log = log
@@ -75,6 +77,7 @@ class Runs:
         self._policy = policy
         self._context = context
         self._max_live_runs = max_live_runs
+        self._admission = admission
         self._following = Following(store=store, log=log, executions=executions, clock=clock)
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -84,7 +87,7 @@ class Runs:
 
         The same idempotency key again returns the run that it opened; a guest is never the same again. Raises
         `InvalidField`, `RoleNotAllowed`, `ModelNotAllowed`, `UserMismatch`, `GuestThread`, `NotFound`, `ThreadBusy`,
-        `TooManyRuns`, `IdempotencyKeyReused`, `Draining`, `StoreUnavailable`.
+        `TooManyRuns`, `TooManyRequests`, `IdempotencyKeyReused`, `Draining`, `StoreUnavailable`.
         """
         self._check(principal, chat)
         allotted = chat.allotted or self.allot()
@@ -110,6 +113,8 @@ class Runs:
         require_own_label(principal, chat.user_label)
         require_no_guest_thread(principal, chat.thread_id)
         self._policy.check_messages(chat.messages, opens_thread=chat.thread_id is None)
+        if principal.guest:
+            self._policy.check_guests_messages(chat.messages)
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
@@ -154,8 +159,13 @@ class Runs:
         self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]], client_id: ClientId | None = None
     ) -> Run:
         """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
-        opening = self._executions.opening(guest=principal.guest)
-        return await asyncio.shield(self._open_and_begin(principal, store, client_id, opening))
+        opening = self._executions.opening()
+        try:
+            place = self._admission.admit(principal)
+        except TooMany:
+            opening.close()
+            raise
+        return await asyncio.shield(self._open_and_begin(principal, store, client_id, opening, place))
 
     async def _open_and_begin(
         self,
@@ -163,13 +173,14 @@ class Runs:
         store: Callable[[], Awaitable[OpenedRun]],
         client_id: ClientId | None,
         opening: ExitStack,
+        place: ExitStack,
     ) -> Run:
-        with opening:
+        with opening, place:
             opened = await store()
             if not opened.joined:
                 run = opened.run
                 prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
-                self._executions.begin(run, prompt, principal)
+                self._executions.begin(run, prompt, principal, place=place.pop_all())
                 self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=client_id)
         return opened.run
 

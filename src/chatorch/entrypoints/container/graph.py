@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.sql import (
+    SqlGuestThreadStore,
     SqlRunProgress,
     SqlRunStore,
     SqlSessionStore,
@@ -24,11 +25,13 @@ from chatorch.adapters.system import SystemClock, TaskSpawner, TimeOrderedIds
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.services.accounts import Accounts
+from chatorch.domain.services.admission import Admission
 from chatorch.domain.services.attempts import Attempts
 from chatorch.domain.services.authentication import Authentication
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.executions import Executions, ExecutionSettings
 from chatorch.domain.services.forgetting import Forgetting
+from chatorch.domain.services.guests import GuestRetention
 from chatorch.domain.services.hosted import HostedHistory
 from chatorch.domain.services.items import Items
 from chatorch.domain.services.live import Live
@@ -38,7 +41,7 @@ from chatorch.domain.services.runs import Runs
 from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.clock import choose_clock, keep_set
-from chatorch.entrypoints.container.identity import attempt_limits, token_signer
+from chatorch.entrypoints.container.identity import attempt_limits, guest_limits, token_signer
 from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit
 from chatorch.entrypoints.container.store import confirming, store_lock_of
 from chatorch.entrypoints.envelope import envelope
@@ -76,6 +79,7 @@ class Container(containers.DeclarativeContainer):
     threads = providers.Singleton(SqlThreadStore, database)
     thread_items = providers.Singleton(SqlThreadItemStore, database)
     thread_notes = providers.Singleton(SqlThreadNoteStore, database)
+    guest_threads = providers.Singleton(SqlGuestThreadStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
     progress = providers.Singleton(SqlRunProgress, database)
     session_store = providers.Singleton(SqlSessionStore, database)
@@ -105,7 +109,6 @@ class Container(containers.DeclarativeContainer):
             checkpoint_s=settings.provided.checkpoint_s,
             grace_s=settings.provided.detach_grace_s,
             max_answer_chars=settings.provided.max_answer_chars,
-            max_guests=settings.provided.max_live_guest_runs,
         ),
     )
     runs = providers.Singleton(
@@ -125,11 +128,19 @@ class Container(containers.DeclarativeContainer):
             takes_neighbours=settings.provided.takes_neighbours,
         ),
         max_live_runs=settings.provided.max_live_runs_per_user,
+        admission=providers.Singleton(Admission, clock, providers.Callable(guest_limits, settings)),
     )
     conversations = providers.Singleton(
         Conversations, store=threads, log=run_log, relay=relay, runs=runs, executions=executions, clock=clock
     )
     items = providers.Singleton(Items, items=thread_items, notes=thread_notes, log=run_log, clock=clock)
+    guest_retention = providers.Singleton(
+        GuestRetention,
+        store=guest_threads,
+        clock=clock,
+        telemetry=telemetry,
+        hours=settings.provided.guest_retention_hours,
+    )
     recovery = providers.Singleton(
         Recovery,
         progress=progress,
@@ -219,6 +230,7 @@ class Container(containers.DeclarativeContainer):
             revocation.provided.keep_watch,
             forgetting.provided.keep_forgetting,
             sessions.provided.keep_tidy,
+            guest_retention.provided.keep_tidy,
             fleet.provided.keep_posted,
             readiness.provided.keep_looking,
             sockets.provided.keep_checked,

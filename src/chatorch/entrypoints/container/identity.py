@@ -1,6 +1,8 @@
-"""How tokens are signed, and how often a password may be wrong."""
+"""How tokens are signed, how often a password may be wrong, and how much guests may do."""
 
 from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.domain.model.rates import Rate
+from chatorch.domain.services.admission import GuestLimits
 from chatorch.domain.services.attempts import AttemptLimits
 from chatorch.entrypoints.settings import Settings
 
@@ -17,4 +19,12 @@ def attempt_limits(settings: Settings) -> AttemptLimits:
         of_address=settings.wrong_passwords_per_address,
         window_s=settings.wrong_passwords_window_s,
         at_once=2 * settings.password_workers,
+    )
+
+
+def guest_limits(settings: Settings) -> GuestLimits:
+    return GuestLimits(
+        rate=Rate(settings.guest_requests_per_minute, 60),
+        live=settings.max_live_guest_runs,
+        live_per_address=settings.max_live_guest_runs_per_address,
     )

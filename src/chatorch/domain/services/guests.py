@@ -1,0 +1,44 @@
+"""What guests left is kept for so long, and no longer."""
+
+from datetime import timedelta
+
+from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.ports.guests import GuestThreadStore
+from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import RunTelemetry
+
+BATCH = 100
+"""Threads removed in one transaction: whoever writes meanwhile waits for that and no longer."""
+PAUSE_S = 0.1
+LONGEST_INTERVAL_S = 60.0
+SHORTEST_INTERVAL_S = 1.0
+
+
+class GuestRetention:
+    """Removes guests' threads that are older than `hours`. Every process may do so beside the others.
+
+    Also where guests are let in no more: what they left is there all the same.
+    """
+
+    def __init__(self, *, store: GuestThreadStore, clock: Clock, telemetry: RunTelemetry, hours: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._telemetry = telemetry
+        self._kept = timedelta(hours=hours)
+        self._interval_s = min(max(self._kept.total_seconds() / 4, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
+
+    async def keep_tidy(self) -> None:
+        """For ever: sweeps each minute, or more often where little is kept."""
+        while True:
+            await self._clock.sleep(self._interval_s)
+            try:
+                await self.sweep()
+            except StoreUnavailable:
+                self._telemetry.store_unavailable("the removal of what guests left")
+            except Exception as error:
+                self._telemetry.failed("the removal of what guests left", error)
+
+    async def sweep(self) -> None:
+        """Removes all that is due, a batch at a time. Raises `StoreUnavailable`."""
+        while await self._store.forget(self._clock.now() - self._kept, BATCH) == BATCH:
+            await self._clock.sleep(PAUSE_S)
