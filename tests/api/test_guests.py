@@ -134,6 +134,14 @@ async def test_a_guest_sends_one_message(open_api: Api, roles: list[str]) -> Non
     assert open_api.model.calls == []
 
 
+async def test_a_guests_metadata_is_small(open_api: Api) -> None:
+    guest = open_api.anonymous()
+    small, large = ({**message("user"), "metadata": {"x": "\xe9" * count}} for count in (160, 180))
+    assert (await guest.post(CHAT, json={"messages": [small]})).status_code == 200
+    body = problem_of(await guest.post(CHAT, json={"messages": [large]}), 422, "invalid_request", "errors")
+    assert [error["field"] for error in body["errors"]] == ["messages.0.metadata"]
+
+
 @pytest.mark.parametrize(("allowed", "status"), [(True, 200), (False, 422)])
 async def test_a_guest_may_say_who_the_model_is_where_clients_may(apis: Apis, allowed: bool, status: int) -> None:
     api = await apis.start(anonymous_chat=True, client_system=allowed)

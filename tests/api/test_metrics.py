@@ -1,5 +1,7 @@
 """``/metrics`` after something has happened."""
 
+from typing import Any
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -88,3 +90,54 @@ async def test_where_a_token_is_set_it_is_required(apis: Apis, accept: str) -> N
         assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
     right = await anybody.get("/metrics", headers={"Authorization": "Bearer metrics-token"})
     assert right.status_code == 200
+
+
+FORWARDED = [
+    {},
+    {"X-Forwarded-For": "127.0.0.1"},
+    {"Forwarded": "for=127.0.0.1"},
+    {"X-Real-IP": "127.0.0.1"},
+    {"X-Forwarded-Proto": "https"},
+    {"Via": "1.1 proxy"},
+]
+
+
+async def read_from(api: Api, client: tuple[str, int] | None, **headers: str) -> httpx.Response:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await api.app({**scope, "client": client}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as anybody:
+        return await anybody.get("/metrics", headers=headers)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.3.4", "::1", "::ffff:127.0.0.1"])
+async def test_without_a_token_it_is_for_loopback_and_not_for_who_is_behind_a_proxy_there(
+    api: Api, address: str
+) -> None:
+    assert (await read_from(api, (address, 1))).status_code == 200
+    for headers in FORWARDED[1:]:
+        problem_of(await read_from(api, (address, 1), **headers), 403, "metrics_closed")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "10.0.0.1", "2001:db8::1", "::ffff:10.0.0.1", None])
+async def test_without_a_token_it_is_closed_to_everybody_else(api: Api, address: str | None) -> None:
+    client = None if address is None else (address, 1)
+    for headers in FORWARDED:
+        body = problem_of(await read_from(api, client, **headers), 403, "metrics_closed")
+        assert "CHATORCH_METRICS_TOKEN" in body["detail"]
+
+
+async def test_with_a_token_it_is_open_to_who_has_it_from_wherever(apis: Apis) -> None:
+    api = await apis.start(metrics_token="metrics-token")
+    for client in (("192.0.2.1", 1), None):
+        answer = await read_from(api, client, Authorization="Bearer metrics-token")
+        assert answer.status_code == 200
+        problem_of(await read_from(api, client), 401, "not_authenticated")
+
+
+async def test_it_is_made_once_however_many_ask(apis: Apis) -> None:
+    api = await apis.start(swapped={"metrics_kept_s": 60.0})
+    anybody = api.anonymous()
+    for accept in ("*/*", "application/json"):
+        texts = {(await anybody.get("/metrics", headers={"Accept": accept})).content for _ in range(20)}
+        assert len(texts) == 1

@@ -75,7 +75,7 @@ async def running_api(
         "drain_limit_s": 0.2,
     }
     given = Settings(**{**usual, **settings})
-    objects = {"chat_model": model, "passwords": cheap_passwords(), **(swapped or {})}
+    objects = {"chat_model": model, "passwords": cheap_passwords(), "metrics_kept_s": 0.0, **(swapped or {})}
     container = Container(settings=given, **{name: providers.Object(thing) for name, thing in objects.items()})
     api = Api(create_app(container), container, model)
     async with api.app.router.lifespan_context(api.app):

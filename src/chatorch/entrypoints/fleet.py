@@ -14,12 +14,14 @@ from contextlib import suppress
 import msgspec
 from prometheus_client.exposition import generate_latest
 
+from chatorch.entrypoints.kept import Kept
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.samples import Joined, counts_and_states
 from chatorch.ports.noticeboard import Noticeboard
 from chatorch.ports.system import Clock
 
 POST_S = 1.0
+KEPT_S = 1.0
 LAST_POST_S = 0.5
 SUMMED = ("active_connections", "live_runs", "db_pool_in_use", "db_pool_size")
 
@@ -30,9 +32,14 @@ class _Shown(msgspec.Struct, array_like=True):
 
 
 class Fleet:
-    """Shows this process's figures to the others, and adds theirs to its own."""
+    """Shows this process's figures to the others, and adds theirs to its own.
 
-    def __init__(self, metrics: Metrics, board: Noticeboard, clock: Clock) -> None:
+    `text` and `figures` are what `as_text` and `as_dict` make, for whoever comes: made once in `kept_s` seconds.
+    """
+
+    def __init__(self, metrics: Metrics, board: Noticeboard, clock: Clock, kept_s: float = KEPT_S) -> None:
+        self.text = Kept(self.as_text, clock, kept_s)
+        self.figures = Kept(self.as_dict, clock, kept_s)
         self._metrics = metrics
         self._board = board
         self._clock = clock

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvicorn
 
+from chatorch.domain.model.addresses import is_loopback
 from chatorch.entrypoints.http.connection import HTTP
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import Settings, unknown_settings
@@ -54,6 +55,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
     if settings.chatkit_workflows and settings.openai_api_key is None:
         log.warning("chatkit_without_key", problem="CHATORCH_CHATKIT_WORKFLOWS: is of no use without OPENAI_API_KEY")
     address = listener.getsockname()
+    if settings.metrics_token is None and not is_loopback(str(address[0])):
+        log.warning("metrics_closed", problem="CHATORCH_METRICS_TOKEN: is not set, so only loopback may read /metrics")
     log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
     config = server_config(workers, ws_deflate=settings.ws_deflate)
     try:

@@ -1,5 +1,6 @@
 """Who may do what: pure predicates and rules. Services raise; nothing here looks anything up."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.text import blank
 
 ANY_MODEL = "*"
+MAX_GUESTS_METADATA_CHARS = 1024
+"""Escaped, so that these are bytes. Nobody ever gets to see it, and 16 KiB of it would be most of what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class ChatPolicy:
         if roles not in ([Role.USER], [Role.SYSTEM, Role.USER]):
             system = " (before it, one of the system's)" if self.client_system else ""
             raise InvalidField("messages", f"must be one message of the user's{system}: a guest has one turn")
+        for index, message in enumerate(messages):
+            if len(json.dumps(message.metadata)) > MAX_GUESTS_METADATA_CHARS:
+                problem = f"must be at most {MAX_GUESTS_METADATA_CHARS} characters of JSON from a guest"
+                raise InvalidField(f"messages.{index}.metadata", problem)
 
     def _role_allowed(self, role: Role, *, opens_thread: bool) -> bool:
         match role:

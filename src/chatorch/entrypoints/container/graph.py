@@ -45,7 +45,7 @@ from chatorch.entrypoints.container.identity import attempt_limits, guest_limits
 from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit
 from chatorch.entrypoints.container.store import confirming, store_lock_of
 from chatorch.entrypoints.envelope import envelope
-from chatorch.entrypoints.fleet import Fleet
+from chatorch.entrypoints.fleet import KEPT_S, Fleet
 from chatorch.entrypoints.http.answers import Answers
 from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.lifetime import lifetime
@@ -198,7 +198,8 @@ class Container(containers.DeclarativeContainer):
         clock,
         max_followers=settings.provided.max_followers_per_user,
     )
-    fleet = providers.Singleton(Fleet, metrics, noticeboard, clock)
+    metrics_kept_s = providers.Object(KEPT_S)
+    fleet = providers.Singleton(Fleet, metrics, noticeboard, clock, metrics_kept_s)
     sockets = providers.Singleton(
         Sockets,
         providers.Factory(

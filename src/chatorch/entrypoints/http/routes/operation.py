@@ -4,12 +4,15 @@ import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.model.errors import InvalidToken, NotAuthenticated
 from chatorch.entrypoints.fleet import Fleet
 from chatorch.entrypoints.http.dependencies import provided
+from chatorch.entrypoints.http.local import is_local
 from chatorch.entrypoints.http.openapi import problems
+from chatorch.entrypoints.http.problems import problem
 from chatorch.entrypoints.http.schemas import MetricsOut
 from chatorch.entrypoints.http.views import json_response
 from chatorch.entrypoints.metrics import CONTENT_TYPE
@@ -23,20 +26,26 @@ Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
 @router.get(
     "/metrics",
     response_model=MetricsOut,
-    responses={200: {"content": {"text/plain": {}}}, **problems(401)},
+    responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)},
 )
 async def metrics(
+    request: Request,
     settings: Operator,
     fleet: Annotated[Fleet, Depends(provided(lambda c: c.fleet()))],
     accept: Annotated[str, Header()] = "",
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """Prometheus text of this server's workers; for who accepts ``application/json`` a few figures of all servers."""
+    """Prometheus text of this server's workers; for who accepts ``application/json`` a few figures of all servers.
+
+    Up to a second old. Without `CHATORCH_METRICS_TOKEN` only for this machine itself.
+    """
     if settings.metrics_token is not None:
         _require(settings.metrics_token.get_secret_value(), authorization)
+    elif not is_local(request.scope):
+        return problem(403, "metrics_closed", "Without CHATORCH_METRICS_TOKEN, only loopback may read the metrics.")
     if "application/json" in accept:
-        return json_response(await fleet.as_dict())
-    return Response(await fleet.as_text(), headers={"Content-Type": CONTENT_TYPE})
+        return json_response(await fleet.figures.get())
+    return Response(await fleet.text.get(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _require(token: str, authorization: str | None) -> None:
