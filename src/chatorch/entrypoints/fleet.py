@@ -35,6 +35,7 @@ class Fleet:
     """Shows this process's figures to the others, and adds theirs to its own.
 
     `text` and `figures` are what `as_text` and `as_dict` make, for whoever comes: made once in `kept_s` seconds.
+    Each process keeps its own, so for who asks several of them more often than that a count may fall.
     """
 
     def __init__(self, metrics: Metrics, board: Noticeboard, clock: Clock, kept_s: float = KEPT_S) -> None:
