@@ -13,6 +13,7 @@ from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.errors import InvalidToken
 from chatorch.domain.model.identity import Scope, UserId
 from chatorch.domain.services.accounts import Accounts
+from chatorch.domain.services.attempts import AttemptLimits, Attempts
 from chatorch.domain.services.authentication import Authentication
 from chatorch.ports.tokens import Claims, TokenSigner
 from tests.support.fakes import FakeClock, Pause, PlainPasswords
@@ -43,7 +44,8 @@ class Machine:
         signer = OlderSigner() if older else JwtTokenSigner(SECRET, issuer="chatorch", audience="chatorch")
         given = {"users": store.users, "passwords": self.passwords, "clock": self.clock, "ids": TimeOrderedIds()}
         self.accounts = Accounts(**given)
-        self.authentication = Authentication(**given, tokens=signer, token_life_s=1800)
+        attempts = Attempts(self.clock, AttemptLimits())
+        self.authentication = Authentication(**given, tokens=signer, attempts=attempts, token_life_s=1800)
 
     async def sign_in(self, password: str = FIRST) -> str:
         return (await self.authentication.sign_in("alice", password)).access_token
