@@ -37,6 +37,12 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
+        self._refused = Counter(
+            "chatorch_connections_refused_total",
+            "Connections for which there was no room.",
+            ("reason",),
+            registry=registry,
+        )
         self._by_label: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._connections = Gauge(
             "chatorch_active_connections", "Event streams and WebSockets that are open.", registry=registry
@@ -65,6 +71,10 @@ class Metrics:
             self._by_label[key] = found
         found[0].inc()
         found[1].observe(duration_s)
+
+    def connection_refused(self, reason: str) -> None:
+        """``all``, ``address`` or ``files``: what there were too many of."""
+        self._refused.labels(reason).inc()
 
     @contextmanager
     def connection(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ import uvicorn
 
 from chatorch.domain.model.addresses import is_loopback
 from chatorch.entrypoints.http.connection import HTTP
+from chatorch.entrypoints.http.connection.admission import CappedConfig, Caps, caps_for, raise_file_limit
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import Settings, unknown_settings
 from chatorch.entrypoints.workers import Workers
@@ -45,6 +46,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             "--workers: more than one needs REDIS_URL, because a run must be followed and cancelled from any of them"
         )
     listener = _listen(host, port)
+    files = raise_file_limit()
     configure_logs(log_format=settings.log_format, level=settings.log_level)
     for line in unknown_settings():
         log.warning("setting_unknown", problem=line)
@@ -58,7 +60,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
     if settings.metrics_token is None and not is_loopback(str(address[0])):
         log.warning("metrics_closed", problem="CHATORCH_METRICS_TOKEN: is not set, so only loopback may read /metrics")
     log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
-    config = server_config(workers, ws_deflate=settings.ws_deflate)
+    caps = caps_for(files, settings.max_connections, settings.max_connections_per_address)
+    config = server_config(workers, ws_deflate=settings.ws_deflate, caps=caps)
     try:
         if workers > 1:
             gc.enable()
@@ -73,10 +76,11 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         listener.close()
 
 
-def server_config(workers: int = 1, *, ws_deflate: bool = False) -> uvicorn.Config:
+def server_config(workers: int = 1, *, ws_deflate: bool = False, caps: Caps | None = None) -> uvicorn.Config:
     """The access log is ours, and so are all logs' shapes; versions are nobody's business."""
-    return uvicorn.Config(
+    return CappedConfig(
         APP,
+        caps=caps,
         factory=True,
         workers=workers,
         loop="uvloop",

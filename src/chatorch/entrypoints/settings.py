@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] | None = None
     log_level: LogLevel = "info"
     body_cap_bytes: Count = 1_048_576
+    max_connections: Count | None = None
+    max_connections_per_address: Count | None = None
     db_pool_size: Count = 5
     redis_prefix: KeyPrefix = "chatorch:"
     password_workers: Count = 2

@@ -20,6 +20,7 @@ from chatorch.entrypoints.http.problems import (
     seconds,
     status_of_code,
 )
+from chatorch.entrypoints.http.refused import RequestRefused
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,8 @@ class ErrorResponses:
                 found = error.errors()
                 # A body can hold a hundred thousand mistakes: no more are described than are told.
                 return invalid([field_error(item) for item in found[:MAX_ERRORS]], total=len(found))
+            case RequestRefused():
+                return problem(error.status_code, error.code, error.detail, headers=error.headers)
             case HTTPException():
                 if error.status_code in BODILESS:
                     return Response(status_code=error.status_code, headers=error.headers)

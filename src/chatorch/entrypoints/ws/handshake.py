@@ -14,6 +14,7 @@ from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken,
 from chatorch.entrypoints.http.dependencies import bearer_token
 from chatorch.entrypoints.http.problems import http_problem, problem
 from chatorch.entrypoints.http.request_id import begin_request
+from chatorch.entrypoints.http.sealing import sealed
 from chatorch.entrypoints.origins import PORTS, AllowedOrigins, sent_origin
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
@@ -43,7 +44,7 @@ def rejection(status: int, request: http11.Request | None) -> http11.Response:
         response = problem(status, "bad_handshake", "This is no WebSocket handshake of version 13 (RFC 6455).")
     else:
         response = http_problem(status)
-    headers = WireHeaders({name.decode(): value.decode() for name, value in response.raw_headers})
+    headers = WireHeaders({name.decode(): value.decode() for name, value in sealed(status, response.raw_headers)})
     headers.update({"Connection": "close", "Date": formatdate(usegmt=True), "X-Request-ID": request_id})
     if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UPGRADE_REQUIRED}:
         headers["Sec-WebSocket-Version"] = "13"

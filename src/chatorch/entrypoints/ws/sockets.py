@@ -9,6 +9,7 @@ from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, Unavai
 from chatorch.domain.model.live import ClientId
 from chatorch.domain.services.authentication import Verified
 from chatorch.entrypoints.http.problems import domain_problem
+from chatorch.entrypoints.http.sealing import sealed
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.origins import AllowedOrigins
 from chatorch.entrypoints.settings import Settings
@@ -60,7 +61,7 @@ class Sockets:
                 entry = close_code(error)
         if response is not None or wire is None:
             response = response or unsupported()
-            response.raw_headers.extend(headers)
+            response.raw_headers[:] = sealed(response.status_code, [*response.raw_headers, *headers])
             await response(scope, receive, send)
             return response.status_code
         await receive()

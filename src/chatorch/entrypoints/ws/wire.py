@@ -10,17 +10,18 @@ import logging
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from contextvars import copy_context
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 from starlette.types import Scope
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import SecurityError
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
+from chatorch.entrypoints.ws.bounded import BoundedProtocol
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
 from chatorch.entrypoints.ws.handshake import rejection
 
@@ -71,7 +72,7 @@ def wire_of(scope: Scope) -> Wire | None:
     return wire
 
 
-class WireProtocol(WebSocketsSansIOProtocol):
+class WireProtocol(BoundedProtocol):
     """Where something is queued, the transport is full (`writable` is unset): so what finds it writable may go out."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -82,7 +83,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self._queued: deque[bytes] | None = None
         self._queued_bytes = 0
         self._max_queued = MAX_QUEUED_BYTES
-        self._failed = False
+        self.left: Callable[[], None] | None = None
 
     # -- for the application ---------------------------------------------------------------------------------------
 
@@ -121,10 +122,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def hang_up(self, code: int, reason: str | None = None) -> None:
         if not self.is_open:
             return
+        if self._held:
+            self.cut_off(code, reason)
+            return
         self._say_goodbye(code, reason)
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
+        self._read_on()
         # In this time the client may read what it was sent, and the code behind it; uvicorn would wait for ever.
         self.close_timer = self.loop.call_later(self.close_timeout, self._break)
 
@@ -134,6 +136,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.handshake_complete:
             cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self
+            self._pause()  # until the application asks for something: it may have to wait for the store first
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
@@ -164,9 +167,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         code = self.conn.close_sent.code if self.conn.close_sent else INVALID_TEXT
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
         self._flush()
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
+        self._read_on()
         self.close_timer = self.loop.call_later(LAST_BYTES_S, self.transport.close)
 
     def send_receive_event_to_app(self) -> None:
@@ -201,6 +202,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        if self.left is not None:
+            self.left()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -231,6 +234,18 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self._flush()
         self.close_sent = True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+
+    def cut_off(self, code: int, reason: str | None = None) -> None:
+        """Hangs up on a client that is not even listened to any more; what it sent is forgotten."""
+        if self._failed:
+            return
+        self._failed = True
+        self._held = self._pong = b""
+        self.frames = []
+        if self.is_open:
+            self._say_goodbye(code, reason)
+        self._read_on()
+        self.close_timer = self.loop.call_later(LAST_BYTES_S, self._break)
 
     def _flush(self) -> None:
         self.transport.write(b"".join(self.conn.data_to_send()))

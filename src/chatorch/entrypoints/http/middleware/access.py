@@ -7,6 +7,7 @@ from time import perf_counter
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chatorch.entrypoints.http.connection.admission import STATE_KEY
 from chatorch.entrypoints.http.middleware.exchange import SCOPE_KEY, Exchange
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
 from chatorch.entrypoints.metrics import Metrics
@@ -28,6 +29,8 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            if scope["type"] == "lifespan" and "state" in scope:
+                scope["state"][STATE_KEY] = self._metrics.connection_refused
             await self._app(scope, receive, send)
             return
         started_at = perf_counter()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from starlette.types import Message, Receive, Scope, Send
 
 from chatorch.entrypoints.http.request_id import HEADER
+from chatorch.entrypoints.http.sealing import sealed
 
 SCOPE_KEY = "chatorch.exchange"
 CLIENT_LEFT = 499
@@ -12,7 +13,7 @@ CLIENT_LEFT = 499
 
 
 class Exchange:
-    """Adds ``X-Request-ID`` and remembers the status. It is the `send` of everything inside.
+    """Adds ``X-Request-ID`` and what every response has, and remembers the status: the `send` of everything inside.
 
     Not a coroutine function: a body message is handed on as it is, without another frame on the way.
     """
@@ -43,7 +44,7 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), (HEADER, self.request_id.encode("ascii"))]
-            message = {**message, "headers": headers}
+            message = {**message, "headers": sealed(self.status, headers)}
         return self._send(message)
 
 

@@ -10,6 +10,7 @@ from chatorch.entrypoints.http.disconnect import ClientLeft
 from chatorch.entrypoints.http.middleware.body_cap import BodyTooLarge, CappedReceive, declared_length
 from chatorch.entrypoints.http.middleware.exchange import Exchange
 from chatorch.entrypoints.http.problems import http_problem, invalid
+from chatorch.entrypoints.http.refused import refused_of
 
 
 class Guard:
@@ -45,6 +46,8 @@ class Guard:
         return None
 
     def _refusal(self, scope: Scope) -> Response | None:
+        if (refused := refused_of(scope)) is not None:
+            return self._answer(refused)
         # A parameter with NUL would get as far as PostgreSQL, whose text cannot hold it.
         if "\0" in scope["path"]:
             return http_problem(404)

@@ -1,0 +1,73 @@
+"""A connection that knows whether there is room for it."""
+
+import asyncio
+from typing import Any
+
+from chatorch.entrypoints.http.connection.admission import STATE_KEY, Caps, Guest, Ledger, full_house
+from chatorch.entrypoints.http.connection.reading import Reading
+from chatorch.entrypoints.http.refused import too_many_connections
+
+HEALTH = b"/health"
+
+
+class AdmittedConnection(Reading, Guest):
+    """`full_s`: how long the head may take of a connection for which there is no room."""
+
+    __slots__ = ("_full", "_here", "_ledger", "_source")
+
+    full_s = 2.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ledger = Ledger.of(self.server_state, getattr(self.config, "caps", None) or Caps())
+        self._here = False
+        self._full = False
+        self._source: str | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._source = self._ledger.source(self.client[0] if self.client else None)
+        file = transport.get_extra_info("socket").fileno()
+        reason = self._ledger.enter(self, self._source, file)
+        self._here = True
+        if reason is None:
+            return
+        self._ledger.refused(reason)
+        if count := self.app_state.get(STATE_KEY):
+            count(reason)
+        if self._ledger.take_reserve(reason):
+            self._full = True
+            self._patience.wait(self.full_s, transport.close)
+        else:
+            transport.write(full_house())
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.leave()
+        super().connection_lost(exc)
+
+    def leave(self) -> None:
+        """Also called for the WebSocket that this has become, when that ends."""
+        if self._here:
+            self._here = False
+            self._ledger.leave(self, self._source)
+            if self._full:
+                self._ledger.give_reserve()
+
+    def make_room(self) -> None:
+        self.transport.close()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._ledger.busy(self)
+        super().handle_websocket_upgrade()
+        self.transport.get_protocol().left = self.leave  # type: ignore[attr-defined]
+
+    def require_room(self) -> None:
+        """For the request whose head is complete. Raises `RequestRefused`."""
+        if self._full and not self.url.startswith(HEALTH):
+            raise too_many_connections()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._here and not self.pipeline and self.cycle.response_complete:
+            self._ledger.idle(self, self._source)

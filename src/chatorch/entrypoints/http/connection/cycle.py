@@ -1,0 +1,82 @@
+"""A request and its response.
+
+- HTTP/1.0 knows no chunks (RFC 9112, 6.1): what has no length ends with the connection.
+- Where an answer is out before the whole body is in, the connection stays for a while: closing while the client still
+  sends would reset it, and the answer would be lost on the way (RFC 9112, 9.6).
+"""
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from chatorch.entrypoints.http.refused import RequestRefused
+
+CHUNKLESS = frozenset({"0.9", "1.0"})
+
+
+class Cycle(RequestResponseCycle):
+    """`lingers`: what still comes is dropped when the answer is out, for a moment, and then the connection ends."""
+
+    refused: RequestRefused | None = None
+    lingers = False
+
+    @classmethod
+    def take_over(cls, cycle: RequestResponseCycle) -> None:
+        """Makes `cycle` one of these: uvicorn names the class itself where it makes one."""
+        keep_alive = cycle.__dict__.pop("keep_alive")
+        cycle.__class__ = cls
+        cycle.keep_alive = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        """Also once the answer is complete, while its request still comes: the connection closes when that is read."""
+        return self._keep_alive or self.lingers or self.unread
+
+    @keep_alive.setter
+    def keep_alive(self, value: bool) -> None:
+        self._keep_alive = value
+
+    @property
+    def unread(self) -> bool:
+        return self.response_complete and self.more_body
+
+    @property
+    def last(self) -> bool:
+        """Nothing comes after it on this connection."""
+        return not self._keep_alive
+
+    def refuse(self, refused: RequestRefused) -> None:
+        """The rest of the body will not come: whoever waits for it is told."""
+        self.__class__ = RefusedCycle
+        self.__dict__.pop("body")
+        self.refused = refused
+        self.keep_alive = False
+        self.lingers = True
+        self.message_event.set()
+
+
+class CarefulCycle(Cycle):
+    """For who speaks HTTP/1.0, or asked before sending the body. Apart, because it costs each piece of an answer."""
+
+    _unframed = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            if self.waiting_for_100_continue:
+                self.keep_alive = False  # whether the body comes all the same is up to the client (RFC 9110, 10.1.1)
+            if self.scope["http_version"] in CHUNKLESS:
+                self._unframed = not any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+                if self._unframed:
+                    self.chunked_encoding = False
+        elif self._unframed and message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
+class RefusedCycle(CarefulCycle):
+    """One whose body cannot be read to its end: `receive` raises `refused` in place of what came of it."""
+
+    refused: RequestRefused
+
+    @property
+    def body(self) -> bytearray:  # type: ignore[override]  # nothing is added to it
+        raise self.refused

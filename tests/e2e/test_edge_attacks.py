@@ -1,0 +1,137 @@
+"""What somebody without a token may throw at the real process: sockets by hand, its memory read from /proc."""
+
+import asyncio
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Record, ServerIn
+from tests.support.fakes import settle
+from tests.support.raw_http import Line, dialled, head
+from tests.support.raw_ws import CONTINUATION, PING, PONG, TEXT, RawDevice, frame
+from tests.support.server import Server
+from tests.support.sizes import size
+
+MIB = 2**20
+HEALTH = head("GET", "/health")
+CHUNKED = head("POST", "/api/chat/protected", ("Transfer-Encoding", "chunked"), ("Content-Type", "application/json"))
+
+
+@pytest.fixture(scope="module")
+def edge(server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that nobody else uses: what it holds is what these tests made it hold."""
+    server = server_in(tmp_path_factory.mktemp("edge"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+def resident(server: Server) -> int:
+    """Bytes in memory."""
+    assert server.process is not None
+    for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmRSS")
+
+
+async def pour(line: Line, data: bytes, most: int) -> int:
+    """Sends the same again and again until the server closes; returns how many bytes it took."""
+    sent = 0
+    with suppress(ConnectionError):
+        while sent < most and not line.writer.is_closing():
+            line.writer.write(data)
+            async with asyncio.timeout(20):
+                await line.writer.drain()
+            await settle()  # else the answer is lost in the reset
+            sent += len(data)
+    return sent
+
+
+HEADS = {
+    "url": (b"GET /", b"a", 414),
+    "header value": (b"GET / HTTP/1.1\r\nHost: x\r\nA: ", b"a", 431),
+    "header name": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"a", 431),
+    "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"a:b\r\n", 431),
+    "blank lines": (b"", b"\r\n", 400),
+    "method": (b"", b"G", 400),
+    "version": (b"GET / HTTP/1.", b"1", 400),
+    "spaces": (b"GET ", b" ", 400),
+    "chunk extension": (CHUNKED + b"1;", b"a", 400),
+    "chunk size": (CHUNKED, b"0", 400),
+    "trailer": (CHUNKED + b"0\r\nA: ", b"a", 400),
+    "trailers": (CHUNKED + b"0\r\n", b"a:b\r\n", 400),
+    "chunks of one byte": (CHUNKED, b"1\r\nx\r\n", 400),
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", HEADS)
+async def test_what_never_ends_is_refused_and_costs_nothing(edge: Server, kind: str, record_property: Record) -> None:
+    start, again, status = HEADS[kind]
+    async with dialled(edge.port) as line:
+        await line.send(HEALTH)
+        assert (await line.answer()).status == 200
+        before = resident(edge)
+        line.writer.write(start)
+        sending = asyncio.create_task(pour(line, again * (65_536 // len(again)), size(8, 400) * MIB))
+        answer = await line.answer()
+        answer.problem(answer.status, answer.json["code"])
+        grown = resident(edge) - before
+        sending.cancel()
+    record_property("grown", grown)
+    assert answer.status == status
+    assert answer.headers["connection"] == "close"
+    assert grown < 5 * MIB
+    assert edge.errors == []
+
+
+@pytest.mark.soak
+async def test_requests_without_end_whose_answers_nobody_reads_wait_where_they_are(edge: Server) -> None:
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(dialled(edge.port)) for _ in range(size(4, 20))]
+        before = resident(edge)
+        for line in lines:
+            line.reader._transport.pause_reading()
+            line.writer.write(HEALTH * size(8_000, 80_000))
+        async with dialled(edge.port) as other:
+            for _ in range(size(20, 200)):
+                await other.send(HEALTH)
+                assert (await other.answer()).status == 200
+        assert resident(edge) - before < (5 + len(lines) / 2) * MIB
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("signed_in", [False, True])
+@pytest.mark.parametrize("kind", ["pings", "large pings", "pongs", "empty fragments"])
+async def test_frames_that_nobody_waits_for_are_cut_off(
+    edge: Server, kind: str, signed_in: bool, record_property: Record
+) -> None:
+    flood = {
+        "pings": frame(PING),
+        "large pings": frame(PING, b"x" * 125),
+        "pongs": frame(PONG),
+        "empty fragments": frame(CONTINUATION, fin=False),
+    }[kind]
+    (await edge.client()).is_closed  # noqa: B018
+    token = {"Authorization": f"Bearer {edge.tokens['alice']}"} if signed_in else {"Authorization": ""}
+    before = resident(edge)
+    device = await RawDevice.connect(edge.port, "", takes=4096, **token)
+    device.reader._transport.pause_reading()
+    if kind == "empty fragments":
+        device.send(frame(TEXT, b"{", fin=False))
+    began_at = time.monotonic()
+    with suppress(ConnectionError):
+        while not device.writer.is_closing() and time.monotonic() - began_at < 9:
+            device.send(flood * (65_536 // len(flood)))
+            async with asyncio.timeout(5):
+                await device.writer.drain()
+            await settle()
+    assert time.monotonic() - began_at < 5, "closed"
+    record_property("grown", resident(edge) - before)
+    assert resident(edge) - before < 2 * MIB
+    device.leave()
