@@ -117,10 +117,10 @@ async def test_frames_that_nobody_waits_for_are_cut_off(
         "pongs": frame(PONG),
         "empty fragments": frame(CONTINUATION, fin=False),
     }[kind]
-    (await edge.client()).is_closed  # noqa: B018
-    token = {"Authorization": f"Bearer {edge.tokens['alice']}"} if signed_in else {"Authorization": ""}
-    before = resident(edge)
-    device = await RawDevice.connect(edge.port, "", takes=4096, **token)
+    await (await edge.client()).aclose()
+    async with RawDevice.connecting(edge.port, edge.tokens["alice"]):
+        before = resident(edge)
+    device = await RawDevice.connect(edge.port, edge.tokens["alice"] if signed_in else "", takes=4096)
     device.reader._transport.pause_reading()
     if kind == "empty fragments":
         device.send(frame(TEXT, b"{", fin=False))
@@ -135,3 +135,76 @@ async def test_frames_that_nobody_waits_for_are_cut_off(
     record_property("grown", resident(edge) - before)
     assert resident(edge) - before < 2 * MIB
     device.leave()
+
+
+async def closed_within(line: Line, seconds: float) -> bytes:
+    """All that comes until the server closes."""
+    async with asyncio.timeout(seconds):
+        return await line.reader.read()
+
+
+@pytest.mark.soak
+async def test_who_begins_and_does_not_go_on_is_sent_away(edge: Server, record_property: Record) -> None:
+    """With the real times in full; in quick it is only that the others are served meanwhile, and what they hold."""
+    async with AsyncExitStack() as stack:
+        kinds = {
+            "half head": b"GET / HTTP/1.1\r\nHost:",
+            "silent": b"",
+            "half body": BODY + b"x" * size(1_000, 900_000),
+        }
+        lines = {
+            kind: [await stack.enter_async_context(dialled(edge.port)) for _ in range(size(20, 200))] for kind in kinds
+        }
+        before, began_at = resident(edge), time.monotonic()
+        for kind, begun in lines.items():
+            for line in begun:
+                line.writer.write(kinds[kind])
+        async with dialled(edge.port) as other:
+            await other.send(HEALTH)
+            assert (await other.answer()).status == 200
+        record_property("held", (resident(edge) - before) // len(lines["half body"]))
+        if size(0, 1):
+            answers = {
+                kind: await asyncio.gather(*(closed_within(line, 45) for line in begun))
+                for kind, begun in lines.items()
+            }
+            assert time.monotonic() - began_at < 35
+            assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers["half head"])
+            assert set(answers["silent"]) == {b""}
+            assert all(answer.startswith(b"HTTP/1.1 4") for answer in answers["half body"])
+
+
+BODY = head("POST", "/api/chat/protected", ("Content-Length", "1000000"), ("Content-Type", "application/json"))
+
+
+@pytest.mark.soak
+async def test_health_answers_when_there_are_more_connections_than_files(server_in: ServerIn, tmp_path: Path) -> None:
+    files = 256
+    server = server_in(tmp_path)
+    server.launch()
+    assert server.process is not None
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (files // 2, files))
+    try:
+        await server.start()
+        async with AsyncExitStack() as stack:
+            began = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n" + FORM + b"\r\nusername"
+            for _ in range(300):
+                line = await stack.enter_async_context(dialled(server.port))
+                line.writer.write(began)
+            async with dialled(server.port) as line:
+                await line.send(HEALTH)
+                assert (await line.answer()).status == 200
+            async with dialled(server.port) as line:
+                await line.send(head("GET", "/api/me"))
+                assert (await line.answer()).problem(503, "too_many_connections")
+        [refused, *_] = [record for record in server.records if record["event"] == "connections_refused"]
+        assert (refused["files"], refused["reason"]) == (files, "address")
+        assert server.logged("connections_refused") <= 3
+        async with dialled(server.port) as line:
+            await line.send(head("GET", "/metrics"))
+            assert b'chatorch_connections_refused_total{reason="address"}' in (await line.answer()).body
+    finally:
+        await server.stop()
+
+
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"

@@ -20,7 +20,8 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from chatorch.entrypoints.http.connection import HTTP
+from chatorch.entrypoints.http.connection import HTTP, HttpConnection
+from chatorch.entrypoints.http.connection.admission import CappedConfig, Caps
 from chatorch.entrypoints.http.forms import TokenForm
 from chatorch.entrypoints.http.openapi import install_openapi, problems
 from chatorch.entrypoints.http.plumbing import install_plumbing
@@ -119,7 +120,7 @@ class Failing:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/middleware-fails":
+        if scope.get("path") == "/middleware-fails":
             raise RuntimeError("the secret is 42")
         await self._app(scope, receive, send)
 
@@ -142,10 +143,12 @@ def client_of(app: ASGIApp) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[tuple[str, int]]:
+async def serving(
+    app: ASGIApp, http: str | type[HttpConnection] = HTTP, caps: Caps | None = None
+) -> AsyncIterator[tuple[str, int]]:
     """The application on a real server on a loopback socket: host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http=HTTP, access_log=False, log_config=None, lifespan="off")
+    config = CappedConfig(app, caps=caps, http=http, access_log=False, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -96,8 +96,9 @@ class Line:
 
 
 @asynccontextmanager
-async def dialled(port: int) -> AsyncIterator[Line]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def dialled(port: int, of: str = "127.0.0.1") -> AsyncIterator[Line]:
+    """`of`: the client's own address."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(of, 0))
     try:
         yield Line(reader, writer)
     finally:

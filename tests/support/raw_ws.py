@@ -70,7 +70,7 @@ class RawDevice:
             "Upgrade": "websocket",
             "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-            "Authorization": f"Bearer {token}",
+            **({"Authorization": f"Bearer {token}"} if token else {}),
             **headers,
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

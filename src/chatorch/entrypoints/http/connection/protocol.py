@@ -107,6 +107,7 @@ class HttpConnection(AdmittedConnection):
         self._ledger.busy(self)
         self._in_head = False
         self._overhead = self._body_came = 0
+        self._window_ends = 0.0
         self._body_left = length
         self._patience.late = None
         if version in CHUNKLESS:

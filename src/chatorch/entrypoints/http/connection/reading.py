@@ -58,6 +58,7 @@ class Reading(HttpToolsProtocol):
         "_overhead",
         "_patience",
         "_refusal",
+        "_window_ends",
     )
 
     max_url = 16 * 1024
@@ -81,6 +82,7 @@ class Reading(HttpToolsProtocol):
         self._overhead = 0
         self._body_left: int | None = 0
         self._body_came = 0
+        self._window_ends = 0.0
         self._held = b""
         self._lingerable = self.linger_bytes
         self._refusal: RequestRefused | None = None
@@ -263,12 +265,21 @@ class Reading(HttpToolsProtocol):
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _wait_for_more(self) -> None:
-        if self._patience.late is not None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        if self._in_head:
+        if not self._in_head:
+            self._wait_for_body()
+        elif self._patience.late is None:
             self._patience.wait(self.head_s, self._head_is_late)
-        else:
-            self._patience.wait(self.body_s, self._body_is_late)
+
+    def _wait_for_body(self) -> None:
+        """Enough of it must come by the end of a window, and from then on something within the time of one."""
+        now = self.loop.time()
+        if now >= self._window_ends:
+            self._window_ends = now + self.body_s
+            self._body_came = 0
+        enough = self._body_came >= self.body_least
+        self._patience.wait(self.body_s if enough else self._window_ends - now, self._body_is_late)
 
     def _head_is_late(self) -> None:
         if self.cycle is None and not self._overhead:
@@ -279,9 +290,7 @@ class Reading(HttpToolsProtocol):
     def _body_is_late(self) -> None:
         if self._in_head or self.cycle.response_started:
             return
-        ours = self.flow.read_paused or self.cycle.waiting_for_100_continue
-        if not ours and self._body_came < self.body_least:
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:  # it is the client who waits
+            self._wait_for_body()
+        else:
             self._refuse(RequestRefused(*BODY_LATE))
-            return
-        self._body_came = 0
-        self._patience.wait(self.body_s, self._body_is_late)
