@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from chatorch import __version__
 from chatorch.entrypoints.container import Container
+from chatorch.entrypoints.http.large_bodies import LargeBodies
 from chatorch.entrypoints.http.openapi import install_openapi
 from chatorch.entrypoints.http.plumbing import install_plumbing
 from chatorch.entrypoints.http.routes import broadcast, chat, chatkit, health, identity, operation, runs, threads
@@ -44,6 +45,7 @@ def create_app(container: Container) -> FastAPI:
         cors_origins=settings.cors_origins,
         cors_headers=settings.cors_headers,
         debug=settings.debug,
+        large=LargeBodies(container.authentication, guests=settings.anonymous_chat).of,
     )
     return app
 

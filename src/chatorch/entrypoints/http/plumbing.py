@@ -1,8 +1,10 @@
 """Puts together what every request passes: the access layer outside, then CORS, then the guard."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from chatorch.entrypoints.http.errors import install_error_handlers
 from chatorch.entrypoints.http.middleware.access import Access
@@ -20,13 +22,14 @@ def install_plumbing(
     cors_origins: Collection[str] = (),
     cors_headers: Collection[str] = (),
     debug: bool = False,
+    large: Callable[[Scope], AbstractAsyncContextManager[None]] | None = None,
 ) -> None:
     """To be called last: other middleware must lie inside, where its errors are answered like any other.
 
     The access layer also lies outside of what Starlette itself puts outermost, which would wrap every frame's `send`.
     """
     responses = install_error_handlers(app, debug=debug)
-    app.add_middleware(Guard, body_cap=body_cap, answer=responses.answer)
+    app.add_middleware(Guard, body_cap=body_cap, answer=responses.answer, large=large)
     if origins := AllowedOrigins(cors_origins):
         app.add_middleware(Cors, origins=origins, request_headers=cors_headers)
     app.middleware_stack = Access(app.build_middleware_stack(), metrics=metrics)

@@ -69,5 +69,5 @@ class AdmittedConnection(Reading, Guest):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._here and not self.pipeline and self.cycle.response_complete:
+        if self._here and not self._full and not self.pipeline and self.cycle.response_complete:
             self._ledger.idle(self, self._source)

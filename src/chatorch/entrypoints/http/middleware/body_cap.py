@@ -1,7 +1,13 @@
 """No request body over the cap, however it is sent. What is not read here is dropped by the connection."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
+
+FREE_BYTES = 64 * 1024
+"""What anybody may send."""
 
 
 class BodyTooLarge(HTTPException):
@@ -12,14 +18,21 @@ class BodyTooLarge(HTTPException):
 
 
 class CappedReceive:
-    """Counts what comes, whatever the headers promised, and raises `BodyTooLarge` once it is more than `cap` bytes."""
+    """Counts what comes, whatever the headers promised, and raises `BodyTooLarge` once it is more than `cap` bytes.
 
-    __slots__ = ("_cap", "_receive", "_size")
+    Before it takes more than `FREE_BYTES`, it enters what `large` makes, which may raise; `aclose` leaves it.
+    """
 
-    def __init__(self, receive: Receive, cap: int) -> None:
+    __slots__ = ("_cap", "_entered", "_large", "_receive", "_size")
+
+    def __init__(
+        self, receive: Receive, cap: int, large: Callable[[], AbstractAsyncContextManager[None]] | None
+    ) -> None:
         self._receive = receive
         self._cap = cap
         self._size = 0
+        self._large = large
+        self._entered: AbstractAsyncContextManager[None] | None = None
 
     async def __call__(self) -> Message:
         message = await self._receive()
@@ -29,7 +42,15 @@ class CappedReceive:
             self._size += len(message.get("body", b""))
             if self._size > self._cap:
                 raise BodyTooLarge
+            if self._size > FREE_BYTES and self._large is not None:
+                large, self._large = self._large(), None
+                await large.__aenter__()
+                self._entered = large
         return message
+
+    async def aclose(self) -> None:
+        if self._entered is not None:
+            await self._entered.__aexit__(None, None, None)
 
 
 def declared_length(scope: Scope) -> int | None:

@@ -1,6 +1,8 @@
 """What no route should have to think of: bodies over the cap, NUL in an address, and errors nobody expected."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -16,11 +18,20 @@ from chatorch.entrypoints.http.refused import refused_of
 class Guard:
     """Stands inside CORS, so that its answers carry those headers too. `answer` turns an exception into a response.
 
+    `large` is what is held while the body of a request is more than anybody may send, and raises where it may not be.
     An error after the response has begun is raised on: the server then breaks the connection, and the client knows.
     """
 
-    def __init__(self, app: ASGIApp, *, body_cap: int, answer: Callable[[Exception], Response]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        body_cap: int,
+        answer: Callable[[Exception], Response],
+        large: Callable[[Scope], AbstractAsyncContextManager[None]] | None = None,
+    ) -> None:
         self._app = app
+        self._large = large
         self._body_cap = body_cap
         self._answer = answer
 
@@ -35,14 +46,17 @@ class Guard:
             await response(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        capped = CappedReceive(receive, self._body_cap, partial(self._large, scope) if self._large else None)
         try:
-            await self._app(scope, CappedReceive(receive, self._body_cap), send)
+            await self._app(scope, capped, send)
         except (ClientLeft, ClientDisconnect):
             pass
         except Exception as error:
             if Exchange.of(scope).started:
                 raise
             return self._answer(error)
+        finally:
+            await capped.aclose()
         return None
 
     def _refusal(self, scope: Scope) -> Response | None:
