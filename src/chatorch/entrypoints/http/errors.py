@@ -25,6 +25,8 @@ from chatorch.entrypoints.http.refused import RequestRefused
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN = "This Idempotency-Key was used for that run; POST /api/runs/{run_id}/retry asks the model again."
+KEY_KEPT_S = str(24 * 60 * 60)
+"""For so long the same key gets the same answer."""
 BODILESS = frozenset({204, 304})
 
 
@@ -73,7 +75,7 @@ def run_problem(run_id: str, terminal: TerminalEvent, *, repeated: bool = False)
     """The answer to a caller that wanted JSON when the run ended without an answer. Never for a completed run.
 
     `repeated`: the run had ended before the caller came, who used an idempotency key once more. The same request
-    would be told the same again, whenever it comes, so it is not told to.
+    would be told the same again until the key is forgotten, and a 503 says when that is.
     """
     retry_after: dict[str, str] = {}
     match terminal:
@@ -90,5 +92,6 @@ def run_problem(run_id: str, terminal: TerminalEvent, *, repeated: bool = False)
         case RunCompleted():
             raise ValueError(f"run {run_id} completed")
     if repeated:
-        retry_after, detail = {}, f"{detail} {ASK_AGAIN}"
+        detail = f"{detail} {ASK_AGAIN}"
+        retry_after = {"Retry-After": KEY_KEPT_S} if retry_after else {}
     return problem(status, code, detail, headers=retry_after, run_id=run_id)
