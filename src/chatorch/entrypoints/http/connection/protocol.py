@@ -130,7 +130,7 @@ class HttpConnection(AdmittedConnection):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._upgrade_ignored:
+        if self._in_head:  # a handshake, or an upgrade that is ignored
             return
         super().on_message_complete()
         if self._dropping:

@@ -136,6 +136,8 @@ class Reading(HttpToolsProtocol):
         """Or of all that is there, where only one head ends in it."""
         size, most = len(data), start + self.max_part
         end = data.find(HEAD_END, start, most) + len(HEAD_END)
+        if end == size:
+            return size
         if end < len(HEAD_END) or (size <= most and data.find(HEAD_END, end) < 0):
             return min(size, most)
         return end
@@ -193,7 +195,9 @@ class Reading(HttpToolsProtocol):
         self._begun = False
         self._overhead = 0
         self._patience.late = None
-        super().on_message_complete()
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
 
     # -- refusing --------------------------------------------------------------------------------------------------
 
