@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Record, ServerIn
+from tests.support.eventually import eventually
 from tests.support.fakes import settle
 from tests.support.raw_http import Line, dialled, head
 from tests.support.raw_ws import CONTINUATION, PING, PONG, TEXT, RawDevice, frame
@@ -200,9 +201,14 @@ async def test_health_answers_when_there_are_more_connections_than_files(server_
         [refused, *_] = [record for record in server.records if record["event"] == "connections_refused"]
         assert (refused["files"], refused["reason"]) == (files, "address")
         assert server.logged("connections_refused") <= 3
-        async with dialled(server.port) as line:
-            await line.send(head("GET", "/metrics"))
-            assert b'chatorch_connections_refused_total{reason="address"}' in (await line.answer()).body
+
+        async def told() -> bool:
+            """When those who left are gone."""
+            async with dialled(server.port) as line:
+                await line.send(head("GET", "/metrics"))
+                return b'chatorch_connections_refused_total{reason="address"}' in (await line.answer()).body
+
+        await eventually(told)
     finally:
         await server.stop()
 

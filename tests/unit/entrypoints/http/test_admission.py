@@ -79,14 +79,18 @@ def test_what_has_no_address_and_what_is_a_proxy_counts_for_nobody():
 def test_before_the_files_run_out_nobody_is_let_in_even_to_be_told():
     ledger = Ledger(Caps(files=100))
     assert ledger.enter(Guest(), None, 100 - SPARE_FILES) == "files"
-    assert not ledger.take_reserve("files")
+    assert not ledger.take_reserve(Guest(), "files")
 
 
-def test_few_are_let_in_to_be_told():
+def test_few_are_let_in_to_be_told_and_the_first_of_them_makes_room_for_the_next():
     ledger = Ledger(Caps())
-    assert [ledger.take_reserve("all") for _ in range(RESERVE + 1)] == [True] * RESERVE + [False]
-    ledger.give_reserve()
-    assert ledger.take_reserve("all")
+    guests = [Guest() for _ in range(RESERVE + 2)]
+    for guest in guests[: RESERVE + 1]:
+        assert ledger.take_reserve(guest, "all")
+    assert [guest.gone for guest in guests] == [True, *[False] * (RESERVE + 1)]
+    ledger.leave(guests[5], None)
+    assert ledger.take_reserve(guests[-1], "all")
+    assert not guests[1].gone, "one had left"
 
 
 def test_the_log_says_it_once_in_a_while_with_how_many():

@@ -1,7 +1,8 @@
 """How many may be connected to this process, in all and from one address, and who must go where it is full.
 
 Where it is full, whoever has waited longest without a request under way goes first: an idle connection costs its client
-nothing. Where nobody can go, a few more are let in, to be told so, or how the service is (`/health`); the rest is cut.
+nothing. Where nobody can go, a few more are let in, to be told so, or how the service is (`/health`), for as
+long as the next ones leave them.
 """
 
 import resource
@@ -87,7 +88,7 @@ class Ledger:
         self._caps = caps
         self._now = now
         self._open = 0
-        self._reserved = 0
+        self._reserve: dict[Guest, None] = {}
         self._by_address: dict[str, int] = {}
         self._waiting: dict[Guest, tuple[float, str | None]] = {}
         self._refused = 0
@@ -121,6 +122,7 @@ class Ledger:
 
     def leave(self, guest: Guest, source: str | None) -> None:
         self._waiting.pop(guest, None)
+        self._reserve.pop(guest, None)
         self._open -= 1
         if source is not None:
             left = self._by_address[source] - 1
@@ -137,14 +139,16 @@ class Ledger:
         """Its request is answered. It may go at once, but those that have waited longer go before it."""
         self._waiting[guest] = (0.0, source)
 
-    def take_reserve(self, reason: str) -> bool:
-        if reason == "files" or self._reserved >= RESERVE:
+    def take_reserve(self, guest: Guest, reason: str) -> bool:
+        """Whether it may be told so. Where too many are being told, the first of them makes room: it had its time."""
+        if reason == "files":
             return False
-        self._reserved += 1
+        if len(self._reserve) >= RESERVE:
+            first = next(iter(self._reserve))
+            del self._reserve[first]
+            first.make_room()
+        self._reserve[guest] = None
         return True
-
-    def give_reserve(self) -> None:
-        self._reserved -= 1
 
     def refused(self, reason: str) -> None:
         """Says so at most once in `LOG_S`, with how many it were."""

@@ -35,7 +35,7 @@ class AdmittedConnection(Reading, Guest):
         self._ledger.refused(reason)
         if count := self.app_state.get(STATE_KEY):
             count(reason)
-        if self._ledger.take_reserve(reason):
+        if self._ledger.take_reserve(self, reason):
             self._full = True
             self._patience.wait(self.full_s, transport.close)
         else:
@@ -51,8 +51,6 @@ class AdmittedConnection(Reading, Guest):
         if self._here:
             self._here = False
             self._ledger.leave(self, self._source)
-            if self._full:
-                self._ledger.give_reserve()
 
     def make_room(self) -> None:
         self.transport.close()
