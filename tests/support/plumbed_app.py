@@ -148,7 +148,9 @@ async def serving(
 ) -> AsyncIterator[tuple[str, int]]:
     """The application on a real server on a loopback socket: host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = CappedConfig(app, caps=caps, http=http, access_log=False, log_config=None, lifespan="on")
+    config = CappedConfig(
+        app, caps=caps, http=http, access_log=False, log_config=None, lifespan="on", proxy_headers=False
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -151,6 +151,7 @@ async def served(
         api.app,
         access_log=False,
         log_config=None,
+        proxy_headers=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
         **({"http": HTTP} | websocket_options(ping_s=ping_s) | options),

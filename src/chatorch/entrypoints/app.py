@@ -44,6 +44,7 @@ def create_app(container: Container) -> FastAPI:
         body_cap=settings.body_cap_bytes,
         cors_origins=settings.cors_origins,
         cors_headers=settings.cors_headers,
+        trusted_proxies=settings.trusted_proxies,
         debug=settings.debug,
         large=LargeBodies(container.authentication, guests=settings.anonymous_chat).of,
     )

@@ -17,6 +17,7 @@ DEAD_SCHEMES = frozenset({"about", "blob", "data", "file", "ftp", "javascript", 
 """No page has one of these in its origin: a browser sends ``null``, or that of the page around it."""
 
 EXAMPLE = "https://chat.example.com"
+MAX_SHOWN = 255
 
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\[\]:/?#@\\%\s]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -62,6 +63,33 @@ def sent_origin(header: str) -> str | None:
         return canonical_origin(header) if header.isascii() else None
     except ValueError:
         return None
+
+
+def is_own(origin: str, hosts: Collection[str], public_scheme: str | None = None) -> bool:
+    """Whether a page of this origin, as a header `Origin` has it, is one of the server's that the request was for.
+
+    `hosts` are its headers `Host`, `public_scheme` the scheme that was asked for, where that is known: whoever ends TLS
+    before us may hide it, but not the host. A dot at the end of a name changes how it is looked up, not whose it is.
+    """
+    page = sent_origin(origin)
+    if page is None or len(hosts) != 1:
+        return False
+    scheme = page.partition("://")[0]
+    if scheme not in PORTS or public_scheme not in {None, scheme}:
+        return False
+    server = sent_origin(f"{scheme}://{next(iter(hosts))}")
+    return server is not None and _without_dot(server) == _without_dot(page)
+
+
+def shown_origin(header: str) -> str:
+    """What a header `Origin` says, for a log; what no browser sends is not repeated."""
+    origin = sent_origin(header)
+    return (origin or ("null" if header == "null" else "unreadable"))[:MAX_SHOWN]
+
+
+def shown_host(header: str) -> str:
+    """The same for a header `Host`."""
+    return shown_origin(f"http://{header}").removeprefix("http://")
 
 
 class AllowedOrigins:
@@ -110,6 +138,11 @@ def _parts(text: str) -> tuple[str, str, int | None]:
 
 def _written(scheme: str, host: str, port: int | None) -> str:
     return f"{scheme}://{host}" + ("" if port is None else f":{port}")
+
+
+def _without_dot(origin: str) -> str:
+    scheme, host, port = _parts(origin)
+    return _written(scheme, host.removesuffix("."), port)
 
 
 def _app_host(host: str) -> str:

@@ -91,6 +91,7 @@ def server_config(workers: int = 1, *, ws_deflate: bool = False, caps: Caps | No
         log_config=None,
         server_header=False,
         date_header=True,
+        proxy_headers=False,  # `Proxied` does it; uvicorn's trusts whoever is on loopback
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=AFTER_DRAIN_S,

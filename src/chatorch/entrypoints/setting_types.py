@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from chatorch.entrypoints.origins import allowed_origin
+from chatorch.entrypoints.proxies import trusted_proxy
 
 MIN_SECRET_BYTES = 32
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9:._/{}-]{1,100}")
@@ -70,6 +71,10 @@ def _origins(value: frozenset[str]) -> frozenset[str]:
     return frozenset(map(allowed_origin, value))
 
 
+def _proxies(value: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(trusted_proxy, value))
+
+
 def _header_names(value: frozenset[str]) -> frozenset[str]:
     if not all(_HEADER_NAME.fullmatch(name) for name in value):
         raise ValueError("must be *, or names of headers such as X-Tenant, separated by commas")
@@ -85,6 +90,7 @@ def _workflows(value: tuple[str, ...]) -> tuple[str, ...]:
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
 HeaderNames = Annotated[Names, AfterValidator(_header_names)]
 Origins = Annotated[Names, AfterValidator(_origins)]
+Proxies = Annotated[Names, AfterValidator(_proxies)]
 Workflows = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_workflows)]
 SigningKey = Annotated[SecretStr, AfterValidator(_long_enough)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]

@@ -28,6 +28,7 @@ from chatorch.entrypoints.setting_types import (
     LogLevel,
     Names,
     Origins,
+    Proxies,
     RedisUrl,
     Seconds,
     SigningKey,
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     token_audience: str = "chatorch"  # noqa: S105
     cors_origins: Origins = frozenset()
     cors_headers: HeaderNames = frozenset()
+    trusted_proxies: Proxies = frozenset()
     metrics_token: HeaderSecret | None = None
 
     ws_auth_deadline_s: Seconds = 10

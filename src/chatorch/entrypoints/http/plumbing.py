@@ -1,4 +1,4 @@
-"""Puts together what every request passes: the access layer outside, then CORS, then the guard."""
+"""Puts together what every request passes: what proxies say, the access layer, then CORS, then the guard."""
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
@@ -10,8 +10,10 @@ from chatorch.entrypoints.http.errors import install_error_handlers
 from chatorch.entrypoints.http.middleware.access import Access
 from chatorch.entrypoints.http.middleware.cors import Cors
 from chatorch.entrypoints.http.middleware.guard import Guard
+from chatorch.entrypoints.http.middleware.proxied import Proxied
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.origins import AllowedOrigins
+from chatorch.entrypoints.proxies import TrustedProxies
 
 
 def install_plumbing(
@@ -21,6 +23,7 @@ def install_plumbing(
     body_cap: int,
     cors_origins: Collection[str] = (),
     cors_headers: Collection[str] = (),
+    trusted_proxies: Collection[str] = (),
     debug: bool = False,
     large: Callable[[Scope], AbstractAsyncContextManager[None]] | None = None,
 ) -> None:
@@ -32,4 +35,5 @@ def install_plumbing(
     app.add_middleware(Guard, body_cap=body_cap, answer=responses.answer, large=large)
     if origins := AllowedOrigins(cors_origins):
         app.add_middleware(Cors, origins=origins, request_headers=cors_headers)
-    app.middleware_stack = Access(app.build_middleware_stack(), metrics=metrics)
+    access = Access(app.build_middleware_stack(), metrics=metrics, origins=origins)
+    app.middleware_stack = Proxied(access, proxies=TrustedProxies(trusted_proxies))

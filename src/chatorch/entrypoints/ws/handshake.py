@@ -4,6 +4,7 @@ import re
 from email.utils import formatdate
 from http import HTTPStatus
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
@@ -12,10 +13,11 @@ from websockets.datastructures import Headers as WireHeaders
 
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
 from chatorch.entrypoints.http.dependencies import bearer_token
+from chatorch.entrypoints.http.foreign_origin import foreign_origin
 from chatorch.entrypoints.http.problems import http_problem, problem
 from chatorch.entrypoints.http.request_id import begin_request
 from chatorch.entrypoints.http.sealing import sealed
-from chatorch.entrypoints.origins import PORTS, AllowedOrigins, sent_origin
+from chatorch.entrypoints.origins import AllowedOrigins
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
 SUBPROTOCOL = "chatorch.v1"
@@ -26,7 +28,8 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def refusal(scope: Scope, origins: AllowedOrigins) -> Response | None:
     """What to answer in place of the upgrade, or at an address where none is; None where nothing speaks against it."""
-    if not origin_allowed(Headers(scope=scope), origins):
+    if foreign := foreign_origin(scope, origins):
+        structlog.contextvars.bind_contextvars(**foreign)  # for the connection's log line
         return problem(403, "origin_not_allowed", "Pages of this origin may not connect; see CHATORCH_CORS_ORIGINS.")
     if not _CLIENT_ID.fullmatch(scope["path_params"].get("client_id", "")):
         return http_problem(404)
@@ -66,24 +69,6 @@ def upgrade_required() -> Response:
 def unsupported() -> Response:
     """For a server that does not serve sockets by `wire.WS`."""
     return problem(501, "websocket_unsupported", "This server was not started by `chatorch serve`.")
-
-
-def origin_allowed(headers: Headers, origins: AllowedOrigins) -> bool:
-    """Whether a page of this origin may connect: one that the operator lists, or one of this server's own.
-
-    Browsers send ``Origin`` with every WebSocket (RFC 6455, 4.1) and ask nobody; other clients need not send it.
-    """
-    given = headers.getlist("origin")
-    if not given:
-        return True
-    origin = sent_origin(given[0])
-    if len(given) > 1 or origin is None:
-        return False
-    own = headers.getlist("host")
-    scheme = origin.partition("://")[0]
-    # Whoever ends TLS before us hides which scheme was asked for, but not what was asked.
-    is_own = len(own) == 1 and scheme in PORTS and origin == sent_origin(f"{scheme}://{own[0]}")
-    return is_own or origins.allows(given[0])
 
 
 def offered_token(scope: Scope) -> str | None:

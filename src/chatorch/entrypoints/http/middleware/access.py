@@ -8,9 +8,11 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatorch.entrypoints.http.connection.admission import STATE_KEY
+from chatorch.entrypoints.http.foreign_origin import foreign_origin
 from chatorch.entrypoints.http.middleware.exchange import SCOPE_KEY, Exchange
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
 from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.origins import AllowedOrigins
 
 log = structlog.get_logger(__name__)
 
@@ -21,10 +23,14 @@ ROUTINE = ("/health", "/metrics")
 
 
 class Access:
-    """Logs and counts by route template: a path can hold ids and, by mistake, secrets."""
+    """Logs and counts by route template: a path can hold ids and, by mistake, secrets.
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    Where a page asks that may not, the line says which origin met which host: a browser tells only its user.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, origins: AllowedOrigins) -> None:
         self._app = app
+        self._origins = origins
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +61,7 @@ class Access:
             status=status,
             duration_ms=round(duration_s * 1000, 2),
             client=client_address(scope),
+            **foreign_origin(scope, self._origins),
         )
 
 
