@@ -18,7 +18,7 @@ from tests.support.upstream import Upstream
 
 UNTIMED = {
     *("test_chatkit", "test_chatkit_session", "test_widget", "test_operator"),
-    *("test_worker_processes", "test_worker_metrics", "test_secrets", "test_secrets_at_start"),
+    *("test_worker_processes", "test_worker_metrics", "test_secrets", "test_secrets_at_start", "test_process"),
 }
 """Of the tests of real processes, those that look at what happens and hardly at how long it takes under load."""
 

@@ -1,6 +1,8 @@
-"""``chatorch``: everything that an operator does from a terminal. What is expected to go wrong takes one line."""
+"""``chatorch``: everything that an operator does from a terminal. What is expected to go wrong takes one line.
 
-import asyncio
+What is slow to import is imported by the commands that need it: ``--help`` shows at once.
+"""
+
 import gc
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -12,19 +14,25 @@ import typer
 from chatorch import __version__
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, Scope, User, canonical_password
-from chatorch.domain.services.accounts import Accounts
-from chatorch.entrypoints.env_file import Written, write_env_file
-from chatorch.entrypoints.settings import ENV_FILE, Settings, SettingsError, load_settings
+from chatorch.entrypoints.stopping import stop_at_once
 
 if TYPE_CHECKING:
+    from chatorch.domain.services.accounts import Accounts
     from chatorch.entrypoints.container import Container
+    from chatorch.entrypoints.settings import Settings
 
 T = TypeVar("T")
 
 REFUSED = 2
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A chat backend.")
-users = typer.Typer(no_args_is_help=True, help="Keep the accounts of users.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="A chat backend.",
+)
+users = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keep the accounts of users.")
 app.add_typer(users, name="users")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user name, in any spelling")]
@@ -54,6 +62,9 @@ def options(
 @app.command()
 def init() -> None:
     """Write .env with a fresh SECRET_KEY. Never overwrites one."""
+    from chatorch.entrypoints.env_file import Written, write_env_file  # noqa: PLC0415
+    from chatorch.entrypoints.settings import ENV_FILE  # noqa: PLC0415
+
     path = Path.cwd() / ENV_FILE
     try:
         written = write_env_file(ENV_FILE)
@@ -73,15 +84,27 @@ def init() -> None:
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 8000,
+    uds: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Listen on a unix socket, in place of a port")
+    ] = None,
+    uds_mode: Annotated[str, typer.Option(metavar="MODE", help="Who may connect to it, in octal")] = "660",
+    fd: Annotated[int | None, typer.Option(min=0, metavar="N", help="Serve a listening socket that is open")] = None,
+    root_path: Annotated[str, typer.Option(metavar="/PREFIX", help="Below which a proxy shows the service")] = "",
     workers: Annotated[int, typer.Option(min=1, help="More than one needs REDIS_URL")] = 1,
 ) -> None:
     """Answer requests until stopped."""
-    from chatorch.entrypoints.server import ServeRefused, run_server  # noqa: PLC0415  # slow to import
+    stop_at_once(0)
+    from chatorch.entrypoints.listening import Endpoint, ServeRefused  # noqa: PLC0415  # slow to import
+    from chatorch.entrypoints.server import run_server  # noqa: PLC0415
 
+    try:
+        mode = int(uds_mode, 8) & 0o777
+    except ValueError:
+        _refuse("--uds-mode: must be octal, such as 660")
     settings = _settings()
     _open_container(settings)
     try:
-        run_server(settings, host=host, port=port, workers=workers)
+        run_server(settings, Endpoint(host, port, uds, mode, fd), workers=workers, root_path=root_path)
     except ServeRefused as error:
         _refuse(str(error))
 
@@ -158,14 +181,16 @@ def _scopes(user: User) -> str:
     return " ".join(scope.value for scope in Scope if scope in user.scopes)
 
 
-def _settings() -> Settings:
+def _settings() -> "Settings":
+    from chatorch.entrypoints.settings import SettingsError, load_settings  # noqa: PLC0415
+
     try:
         return load_settings()
     except SettingsError as error:
         _refuse(*error.lines)
 
 
-def _open_container(settings: Settings) -> "Container":
+def _open_container(settings: "Settings") -> "Container":
     from chatorch.entrypoints.container import Container  # noqa: PLC0415  # slow to import
 
     container = Container(settings=settings)
@@ -177,7 +202,7 @@ def _open_container(settings: Settings) -> "Container":
     return container
 
 
-def _with_accounts(work: Callable[[Accounts], Awaitable[T]]) -> T:
+def _with_accounts(work: "Callable[[Accounts], Awaitable[T]]") -> T:
     async def run() -> T:
         try:
             await container.database().start()
@@ -192,6 +217,8 @@ def _with_accounts(work: Callable[[Accounts], Awaitable[T]]) -> T:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs it; an error that is ours says what to do in its text, and takes one line."""
+    import asyncio  # noqa: PLC0415
+
     try:
         return asyncio.run(work)
     except Exception as error:

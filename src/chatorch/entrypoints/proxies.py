@@ -52,6 +52,17 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
+def trusts_peer(named: frozenset[str], peer: str) -> bool:
+    """Whether the address of a connection is that of a proxy among `named`, which `trusted_proxy` made."""
+    address = plain_address(peer)
+    return address is not None and _proxies(named).trusts(address)
+
+
+@lru_cache(maxsize=1)
+def _proxies(named: frozenset[str]) -> TrustedProxies:
+    return TrustedProxies(named)
+
+
 def _plain_network(text: str) -> Network:
     network = ip_network(text)
     if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):

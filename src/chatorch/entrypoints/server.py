@@ -1,12 +1,12 @@
 """uvicorn, as this application wants it."""
 
 import asyncio
-import errno
 import gc
 import os
 import signal
 import socket
 import sys
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,38 +16,60 @@ import uvicorn
 from chatorch.domain.model.addresses import is_loopback
 from chatorch.entrypoints.http.connection import HTTP
 from chatorch.entrypoints.http.connection.admission import CappedConfig, Caps, caps_for, raise_file_limit
+from chatorch.entrypoints.listening import BACKLOG, Endpoint, ServeRefused, told
 from chatorch.entrypoints.logs import configure_logs
+from chatorch.entrypoints.prefix import checked_prefix
+from chatorch.entrypoints.proxies import trusts_peer
 from chatorch.entrypoints.settings import Settings, unknown_settings
+from chatorch.entrypoints.stoppable import StoppableServer
+from chatorch.entrypoints.stopping import end_well
 from chatorch.entrypoints.workers import Workers
 from chatorch.entrypoints.ws.wire import WS
 
 APP = "chatorch.entrypoints.app:create_app_from_environment"
-BACKLOG = 2048
 KEEP_ALIVE_S = 75
 """Longer than the 60 s of common load balancers, which must be the ones to close an idle connection."""
 AFTER_DRAIN_S = 1
 """For what is still open when our own drain has ended all runs."""
 MAX_FRAME_BYTES = 64 * 1024
 PING_S = 20.0
-UNREAD_MS = 90_000
-"""How long sent bytes may stay unacknowledged before the kernel breaks the connection (tcp(7))."""
 
 log = structlog.get_logger(__name__)
 
 
-class ServeRefused(Exception):
-    """The server was not started. The text says why, and what to do."""
-
-
-def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
+def run_server(settings: Settings, endpoint: Endpoint, *, workers: int, root_path: str = "") -> None:
     """Serves until a signal ends it. Raises `ServeRefused` before anything is started, `SystemExit` if that fails."""
     if workers > 1 and settings.redis_url is None:
         raise ServeRefused(
             "--workers: more than one needs REDIS_URL, because a run must be followed and cancelled from any of them"
         )
-    listener = _listen(host, port)
+    prefix = checked_prefix(root_path)
+    listener = endpoint.open()
     files = raise_file_limit()
     configure_logs(log_format=settings.log_format, level=settings.log_level)
+    _say_what_is_set(settings, listener)
+    log.info("starting", **told(listener), workers=workers, pid=os.getpid())
+    uncapped = partial(trusts_peer, settings.trusted_proxies)
+    caps = caps_for(files, settings.max_connections, settings.max_connections_per_address, uncapped)
+    config = server_config(workers, ws_deflate=settings.ws_deflate, root_path=prefix, caps=caps)
+    try:
+        if workers > 1:
+            gc.enable()
+            gc.freeze()  # or the collector walks through all modules at the end, for a third of a second
+            sys.exit(asyncio.run(Workers(config, listener, settings.drain_limit_s).run()))
+        else:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # uvicorn raises it again when it has stopped
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            StoppableServer(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        listener.close()
+        end_well()
+
+
+def _say_what_is_set(settings: Settings, listener: socket.socket) -> None:
+    """What an operator may not have meant."""
     for line in unknown_settings():
         log.warning("setting_unknown", problem=line)
     if settings.offline:
@@ -56,27 +78,14 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         log.info("model_provider", host=urlsplit(settings.openai_base_url or "https://api.openai.com").hostname)
     if settings.chatkit_workflows and settings.openai_api_key is None:
         log.warning("chatkit_without_key", problem="CHATORCH_CHATKIT_WORKFLOWS: is of no use without OPENAI_API_KEY")
-    address = listener.getsockname()
-    if settings.metrics_token is None and not is_loopback(str(address[0])):
+    host = told(listener).get("host")
+    if settings.metrics_token is None and not (host and is_loopback(str(host))):
         log.warning("metrics_closed", problem="CHATORCH_METRICS_TOKEN: is not set, so only loopback may read /metrics")
-    log.info("starting", host=address[0], port=address[1], workers=workers, pid=os.getpid())
-    caps = caps_for(files, settings.max_connections, settings.max_connections_per_address)
-    config = server_config(workers, ws_deflate=settings.ws_deflate, caps=caps)
-    try:
-        if workers > 1:
-            gc.enable()
-            gc.freeze()  # or the collector walks through all modules at the end, for a third of a second
-            sys.exit(asyncio.run(Workers(config, listener, settings.drain_limit_s).run()))
-        else:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped
-            uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        listener.close()
 
 
-def server_config(workers: int = 1, *, ws_deflate: bool = False, caps: Caps | None = None) -> uvicorn.Config:
+def server_config(
+    workers: int = 1, *, ws_deflate: bool = False, root_path: str = "", caps: Caps | None = None
+) -> uvicorn.Config:
     """The access log is ours, and so are all logs' shapes; versions are nobody's business."""
     return CappedConfig(
         APP,
@@ -92,6 +101,7 @@ def server_config(workers: int = 1, *, ws_deflate: bool = False, caps: Caps | No
         server_header=False,
         date_header=True,
         proxy_headers=False,  # `Proxied` does it; uvicorn's trusts whoever is on loopback
+        root_path=root_path,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=AFTER_DRAIN_S,
@@ -107,20 +117,3 @@ def websocket_options(*, deflate: bool = False, ping_s: float = PING_S) -> dict[
         "ws_ping_timeout": ping_s,
         "ws_per_message_deflate": deflate,
     }
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        why = {
-            errno.EADDRINUSE: "is in use already; choose another --port",
-            errno.EACCES: "needs more rights; choose a --port above 1023",
-            errno.EADDRNOTAVAIL: "is no address of this machine; choose another --host",
-        }.get(error.errno or 0, "cannot be listened on")
-        raise ServeRefused(f"{host}:{port} {why}") from None
-    listener.set_inheritable(True)
-    # Accepted sockets inherit it. Without it, one whose client reads nothing stays for as long as that client likes.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
-    return listener

@@ -15,6 +15,7 @@ from types import FrameType
 
 import structlog
 
+from chatorch.entrypoints.stopping import would_end
 from chatorch.ports.system import Clock
 
 PARENT_CHECK_S = 1.0
@@ -37,13 +38,14 @@ async def leave_with_parent(clock: Clock) -> None:
 class SignalDrain:
     """Calls `drain(limit_s)` once when the process is asked to stop, then lets the earlier handler act.
 
-    SIGTERM gives live runs `limit_s` seconds. SIGINT, a person at the keyboard, gives them none; a second one is
-    passed on at once.
+    SIGTERM gives live runs `limit_s` seconds, and so does SIGHUP, of a terminal that closes, where it would else end
+    the process; it is passed on as SIGTERM. SIGINT, a person at the keyboard, gives them none; a second one is passed
+    on at once.
     """
 
     def __init__(self, drain: Callable[[float], Awaitable[None]], limit_s: float) -> None:
         self._drain = drain
-        self._limits = {signal.SIGTERM: limit_s, signal.SIGINT: 0.0}
+        self._limits = {signal.SIGTERM: limit_s, signal.SIGHUP: limit_s, signal.SIGINT: 0.0}
         self._saved: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -54,7 +56,8 @@ class SignalDrain:
             return
         self._loop = asyncio.get_running_loop()
         for number in self._limits:
-            self._saved[number] = signal.signal(number, self._on_signal)
+            if number != signal.SIGHUP or would_end(number):
+                self._saved[number] = signal.signal(number, self._on_signal)
 
     def uninstall(self) -> None:
         """Gives the signals back. Needs no `install` before."""
@@ -85,4 +88,4 @@ class SignalDrain:
 
     def _pass_on(self, number: int) -> None:
         self.uninstall()
-        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM if number == signal.SIGHUP else number)

@@ -15,6 +15,9 @@ from typing import Self
 import structlog
 import uvicorn
 
+from chatorch.entrypoints.stoppable import StoppableServer
+from chatorch.entrypoints.stopping import stop_at_once
+
 TICKS_A_BEAT = 10
 """uvicorn ticks ten times a second."""
 LOOK_S = 5.0
@@ -85,7 +88,7 @@ class Worker:
         self._process.kill()
 
 
-class _Server(uvicorn.Server):
+class _Server(StoppableServer):
     """Shows the parent that its loop turns."""
 
     def __init__(self, config: uvicorn.Config, parent: Connection) -> None:
@@ -103,6 +106,7 @@ def _serve(config: uvicorn.Config, listener: socket.socket, parent: Connection) 
     """What the process does. Ctrl-C is for the parent, so it leaves the terminal's group."""
     gc.disable()  # while it imports; the application enables it
     os.setpgrp()
+    stop_at_once(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came meanwhile is dropped
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     os.set_blocking(parent.fileno(), False)

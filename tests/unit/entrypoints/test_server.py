@@ -2,11 +2,12 @@
 
 import socket
 
-from chatorch.entrypoints.server import UNREAD_MS, _listen, server_config
+from chatorch.entrypoints.listening import UNREAD_MS, Endpoint
+from chatorch.entrypoints.server import server_config
 
 
 def test_a_connection_whose_client_reads_nothing_is_broken_by_the_kernel():
-    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+    with Endpoint(port=0).open() as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNREAD_MS == 90_000

@@ -57,4 +57,4 @@ async def chatkit(
     await server.open()
     if server.run is not None:
         structlog.contextvars.bind_contextvars(run_id=server.run.id)
-    return ChatKitStream(behind, server, held=partial(revocation.ending, principal))
+    return ChatKitStream(behind, server, scope=request.scope, held=partial(revocation.ending, principal))

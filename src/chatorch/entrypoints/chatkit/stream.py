@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import structlog
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
 from chatorch.entrypoints.http.answers import events_path
@@ -25,10 +25,11 @@ class ChatKitStream(PumpedStream):
         behind: Behind,
         server: ThreadServer,
         *,
+        scope: Scope | None = None,
         held: Callable[[Callable[[], object]], AbstractContextManager[object]] = nullcontext,
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
-        location = {} if server.run is None else {"Content-Location": events_path(server.run.id)}
+        location = {} if server.run is None else {"Content-Location": events_path(scope or {}, server.run.id)}
         super().__init__(counted=behind.counted, held=held, headers=location)
         self._server = server
         self._ping_after_s = ping_after_s

@@ -10,6 +10,7 @@ import structlog
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import TooManyFollowers
@@ -24,6 +25,7 @@ from chatorch.entrypoints.http.negotiation import prefers
 from chatorch.entrypoints.http.sse import EventFrames, EventStream
 from chatorch.entrypoints.http.views import chat_view, json_response
 from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.prefix import public_path
 from chatorch.ports.system import Clock
 
 EVENT_STREAM = "text/event-stream"
@@ -63,18 +65,18 @@ class Answers:
         if stream is None:
             stream = prefers(request.headers.getlist("accept"), EVENT_STREAM, over=JSON)
         if stream:
-            return self.stream(principal, run)
+            return self.stream(request, principal, run)
         async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
             answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
             return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
         return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
-    def follow(self, principal: Principal, run: Run, after: int) -> EventStream:
+    def follow(self, request: Request, principal: Principal, run: Run, after: int) -> EventStream:
         """Raises `TooManyFollowers`, of the run's owner."""
         if self._followers[run.owner_id] >= self._max_followers:
             raise TooManyFollowers(retry_after=COME_BACK_S)
-        return self.stream(principal, run, after)
+        return self.stream(request, principal, run, after)
 
     @contextmanager
     def _counted(self, owner_id: UserId) -> Iterator[None]:
@@ -87,7 +89,7 @@ class Answers:
             if not self._followers[owner_id]:
                 del self._followers[owner_id]
 
-    def stream(self, principal: Principal, run: Run, after: int = 0) -> EventStream:
+    def stream(self, request: Request, principal: Principal, run: Run, after: int = 0) -> EventStream:
         """It ends, without a word, when the principal loses access."""
         return EventStream(
             run.id,
@@ -95,12 +97,12 @@ class Answers:
             frames=self._frames,
             counted=partial(self._counted, run.owner_id),
             held=partial(self._revocation.ending, principal),
-            headers={"Content-Location": events_path(run.id)},
+            headers={"Content-Location": events_path(request.scope, run.id)},
         )
 
 
-def events_path(run_id: RunId) -> str:
-    return f"/api/runs/{run_id}/events"
+def events_path(scope: Scope, run_id: RunId) -> str:
+    return public_path(scope, f"/api/runs/{run_id}/events")
 
 
 AnswersDep = Annotated[Answers, Depends(provided(lambda c: c.answers()))]

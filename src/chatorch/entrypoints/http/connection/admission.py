@@ -69,10 +69,15 @@ def raise_file_limit() -> int:
     return MOST_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-def caps_for(files: int, connections: int | None = None, an_address: int | None = None) -> Caps:
+def caps_for(
+    files: int,
+    connections: int | None = None,
+    an_address: int | None = None,
+    uncapped: Callable[[str], bool] | None = None,
+) -> Caps:
     """What is not given follows from `files`: each stream may hold a connection to the provider, too."""
     most = connections or min(MOST, max(RESERVE, (files - OTHER_FILES - RESERVE) * 2 // 3))
-    return Caps(most, an_address or max(1, most // 2), files)
+    return Caps(most, an_address or max(1, most // 2), files, uncapped)
 
 
 class Guest(Protocol):

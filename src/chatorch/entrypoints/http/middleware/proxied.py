@@ -6,6 +6,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatorch.entrypoints.forwarded import NAMES, seen_by
+from chatorch.entrypoints.prefix import leave_out_twice
 from chatorch.entrypoints.proxies import TrustedProxies, plain_address
 
 PUBLIC_SCHEME = "chatorch.public_scheme"
@@ -31,6 +32,7 @@ class Proxied:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
             scope.pop(PUBLIC_SCHEME, None)
+            leave_out_twice(scope)
             if self._trusted(scope):
                 self._take_over(scope)
             elif not self._said:

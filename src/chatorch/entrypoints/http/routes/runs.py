@@ -36,13 +36,15 @@ async def read_run(run_id: str, principal: SignedIn, runs: RunsDep) -> Response:
 
 
 @router.get("/events", response_class=Response, responses=EVENTS)
-async def follow_run(run_id: str, principal: SignedIn, after: Position, answers: AnswersDep) -> Response:
+async def follow_run(
+    request: Request, run_id: str, principal: SignedIn, after: Position, answers: AnswersDep
+) -> Response:
     """What comes after `Last-Event-ID` or `?after=`: replay, then live. Works for ever; 204 after the end."""
     run = await answers.runs.read(principal, RunId(run_id))
     terminal = terminal_event(run)
     if terminal is not None and after >= terminal.seq:
         return Response(status_code=204)
-    return answers.follow(principal, run, after)
+    return answers.follow(request, principal, run, after)
 
 
 @router.post("/cancel", status_code=202, response_class=Response, responses=problems(401, 403, 404, 503))
