@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run test lint check soak cases bench lock format clean
+.PHONY: help install run test lint check soak proxies cases bench lock format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ check: lint test  ## What must pass before a commit: lint, and the tests in less
 
 soak: install  ## Run the tests with the full counts of the fault tests (long)
 	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(GROUPS) $(ARGS)
+
+proxies: install  ## Try docs/proxies.md with nginx, haproxy and caddy, which apt installs where it may
+	@command -v nginx haproxy caddy >/dev/null && [ $$(command -v nginx haproxy caddy | wc -l) = 3 ] || \
+	{ [ "$$(id -u)" = 0 ] && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nginx haproxy caddy; } || \
+	{ echo 'make proxies needs nginx, haproxy and caddy: apt-get install nginx haproxy caddy' >&2; exit 1; }
+	@$(BIN)/pytest -q -m proxies $(ARGS) tests/e2e/test_proxies.py
 
 cases: install  ## Try what providers send, from a file (FILE=...) or as the tests have it, and print a table
 	@$(BIN)/python -m tests.support.provider_cases $(if $(FILE),"$(FILE)")
