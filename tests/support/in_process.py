@@ -111,6 +111,7 @@ class Process:
             chat_model=providers.Object(self.model),
         )
         self._app = create_app(self.container)
+        self._app.state.started = True  # `begin` is all of its lifetime that is needed here
         claims = Claims(ALICE, frozenset({Scope.CHAT}), "tok_1", START, START + timedelta(days=1))
         self._authorization = f"Bearer {self.container.tokens().sign(claims)}".encode()
 

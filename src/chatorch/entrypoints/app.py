@@ -1,6 +1,8 @@
 """The application: routes on a container. Importing this does nothing."""
 
 import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from dependency_injector.ext.starlette import Lifespan
 from fastapi import FastAPI
@@ -8,9 +10,10 @@ from fastapi import FastAPI
 from chatorch import __version__
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.http.large_bodies import LargeBodies
+from chatorch.entrypoints.http.middleware.started import Started
 from chatorch.entrypoints.http.openapi import install_openapi
 from chatorch.entrypoints.http.plumbing import install_plumbing
-from chatorch.entrypoints.http.routes import broadcast, chat, chatkit, health, identity, operation, runs, threads
+from chatorch.entrypoints.http.routes import broadcast, chat, chatkit, health, home, identity, operation, runs, threads
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import load_settings
 from chatorch.entrypoints.ws import route as chat_socket
@@ -25,11 +28,14 @@ def create_app(container: Container) -> FastAPI:
         title="chatorch",
         version=__version__,
         description="A chat backend: one run, any door, nothing lost.",
-        lifespan=Lifespan(container),
+        lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        redoc_url=None,
     )
     app.state.container = container
-    for topic in (identity, chat, runs, threads, chatkit, broadcast, health, operation):
+    app.state.started = False
+    for topic in (home, identity, chat, runs, threads, chatkit, broadcast, health, operation):
         app.include_router(topic.router)
     if settings.serves_chatkit:
         from chatorch.entrypoints.chatkit import route as widget  # noqa: PLC0415  # slow, large and optional
@@ -47,8 +53,19 @@ def create_app(container: Container) -> FastAPI:
         trusted_proxies=settings.trusted_proxies,
         debug=settings.debug,
         large=LargeBodies(container.authentication, guests=settings.anonymous_chat).of,
+        inside=Started,
     )
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with Lifespan(app.state.container):
+        app.state.started = True
+        try:
+            yield
+        finally:
+            app.state.started = False
 
 
 def create_app_from_environment() -> FastAPI:
