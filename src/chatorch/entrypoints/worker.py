@@ -16,7 +16,6 @@ import structlog
 import uvicorn
 
 from chatorch.entrypoints.stoppable import StoppableServer
-from chatorch.entrypoints.stopping import stop_at_once
 
 TICKS_A_BEAT = 10
 """uvicorn ticks ten times a second."""
@@ -106,7 +105,6 @@ def _serve(config: uvicorn.Config, listener: socket.socket, parent: Connection) 
     """What the process does. Ctrl-C is for the parent, so it leaves the terminal's group."""
     gc.disable()  # while it imports; the application enables it
     os.setpgrp()
-    stop_at_once(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came meanwhile is dropped
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     os.set_blocking(parent.fileno(), False)
