@@ -8,7 +8,7 @@ from chatorch import __version__
 from chatorch.entrypoints.http.answers import JSON
 from chatorch.entrypoints.http.html import MEDIA_TYPE, described, link, page
 from chatorch.entrypoints.http.negotiation import prefers
-from chatorch.entrypoints.http.routes.operation import SERVICE
+from chatorch.entrypoints.http.routes.health import SERVICE
 from chatorch.entrypoints.http.views import json_response
 from chatorch.entrypoints.prefix import public_path
 
