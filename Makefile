@@ -10,8 +10,8 @@ FILE :=
 TEST_LIMIT := 0
 
 BIN := .venv/bin
-# Three groups of tests beside each other (tests/conftest.py): two of them mostly wait for processes
-GROUPS := --numprocesses=3 --dist=loadgroup
+# Four groups of tests beside each other (tests/conftest.py): they mostly wait, for processes and for sockets
+GROUPS := --numprocesses=4 --dist=loadgroup
 STAMP := .venv/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 

@@ -37,10 +37,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Three groups, each one test after the other: of real processes under load, several would time each other."""
+    """Four groups, each one test after the other: of real processes under load, several would time each other."""
     for item in items:
-        group = "others"
-        if "e2e" in item.path.parts:
+        parts = item.path.parts
+        group = "doors" if "api" in parts else "others"
+        if "e2e" in parts:
             group = "processes" if item.path.stem in UNTIMED else "timed"
         item.add_marker(pytest.mark.xdist_group(group))
 

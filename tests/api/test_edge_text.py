@@ -156,7 +156,8 @@ async def test_a_wrong_password_is_the_same_answer_in_every_spelling(api: Api) -
         ("é" * 1025, 422),
         ("x" * 1025, 422),
         ("\u0301" * 4096, 422),
-        ("e\u0301" * 100_000, 422),
+        ("e\u0301" * 5_000, 422),
+        ("e\u0301" * 100_000, 413),
     ],
 )
 async def test_it_has_at_most_1024_characters_in_any_spelling(api: Api, password: str, status: int) -> None:

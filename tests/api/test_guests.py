@@ -71,13 +71,13 @@ async def test_a_guest_who_leaves_cancels_the_run_at_once(open_api: Api, stream:
         await asyncio.gather(asked, return_exceptions=True)
         async with asyncio.timeout(0.5):
             await open_api.model.calls[0].until_closed()
-    assert not open_api.model.calls[0].finished
+        assert not open_api.model.calls[0].finished
 
-    async def is_counted() -> bool:
-        text = (await open_api.anonymous().get("/metrics")).text
-        return 'chatorch_runs_total{code="",status="cancelled"} 1.0' in text
+        async def is_counted() -> bool:
+            text = (await open_api.anonymous().get("/metrics")).text
+            return 'chatorch_runs_total{code="",status="cancelled"} 1.0' in text
 
-    await eventually(is_counted)
+        await eventually(is_counted)
 
 
 async def test_only_so_many_guests_at_once(apis: Apis) -> None:

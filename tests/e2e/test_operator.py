@@ -42,9 +42,13 @@ async def test_where_leases_decide_the_log_says_too_how_many_runs_were_interrupt
         assert (line["count"], line["level"]) == (3, "info")
         assert "no sign of life" in line["reason"]
         async with calling(server) as operator:
-            counted = (await operator.get("/metrics")).body.decode()
-        assert 'chatorch_runs_total{code="",status="interrupted"} 3.0' in counted
-        assert "chatorch_messages_processed_total 3.0" in counted
+
+            async def are_counted() -> bool:
+                counted = (await operator.get("/metrics")).body.decode()
+                runs = 'chatorch_runs_total{code="",status="interrupted"} 3.0'
+                return runs in counted and "chatorch_messages_processed_total 3.0" in counted
+
+            await eventually(are_counted)
 
 
 async def test_a_process_that_is_alone_says_once_how_many_runs_were_interrupted_and_counts_them(
@@ -116,8 +120,13 @@ async def test_a_process_that_stops_is_shown_no_more_and_what_it_did_last_counts
                     assert (await (await alice.say("Hi", model=model, stream=False)).ended()).status == 200
             other.send_signal(signal.SIGTERM)
             await other.exited()
-            shown = await figures()
-            assert (shown["db_pool_size"], shown["total_messages_processed"]) == (pool, 3)
+
+            async def one_is_shown() -> dict[str, float]:
+                shown = await figures()
+                return shown if shown["db_pool_size"] == pool else {}
+
+            shown = await eventually(one_is_shown)
+            assert shown["total_messages_processed"] == 3
             assert all(isinstance(shown[name], int) for name in ("db_pool_size", "total_messages_processed"))
 
 

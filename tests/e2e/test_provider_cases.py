@@ -4,6 +4,7 @@ import pytest
 
 from tests.support import upstream as play
 from tests.support.accounts import sign_up
+from tests.support.eventually import eventually
 from tests.support.provider_cases import DOORS, Trial
 from tests.support.provider_table import CASES
 from tests.support.server import Server
@@ -46,7 +47,11 @@ async def test_what_was_sent_for_nothing_is_counted(server: Server, upstream: Up
         before = await dropped(caller)
         answer = await (await caller.say("Hi", model=upstream.model(*words), stream=False)).ended()
         assert answer.json["response"] == "Hi"
-        assert await dropped(caller) == before + 3
+
+        async def are_counted() -> bool:
+            return await dropped(caller) == before + 3
+
+        await eventually(are_counted)
 
 
 async def dropped(caller: Caller) -> float:

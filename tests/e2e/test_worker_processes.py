@@ -19,6 +19,7 @@ from tests.support.worker_processes import alive, have_served, pids, stopped
 
 LIMIT_S = 1.5
 AT_ONCE_S = 0.3
+NOBODY_LISTENS = "Nothing listens at the address of the database; is it running, and is the port right?"
 
 
 @pytest.mark.parametrize("one_hangs", [False, True])
@@ -183,7 +184,7 @@ async def test_a_start_without_its_store_is_refused_in_one_line(new_of_two: NewO
     assert await server.exited(START_S) == 3
     *before, why = server.records
     assert [record["event"] for record in before] == ["model_provider", "starting"]
-    assert (why["event"], why["level"]) == ("The database does not answer.", "error")
+    assert (why["event"], why["level"]) == (NOBODY_LISTENS, "error")
 
 
 async def test_a_start_on_a_file_that_another_has_to_itself_is_refused_in_one_line(

@@ -109,6 +109,7 @@ class Process:
             run_store=providers.Object(store.runs),
             progress=providers.Object(store.progress),
             chat_model=providers.Object(self.model),
+            store_lock=providers.Object(None),
         )
         self._app = create_app(self.container)
         self._app.state.started = True  # `begin` is all of its lifetime that is needed here
