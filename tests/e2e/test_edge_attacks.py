@@ -41,13 +41,16 @@ def resident(server: Server) -> int:
 
 
 async def pour(line: Line, data: bytes, most: int) -> int:
-    """Sends the same again and again until the server closes; returns how many bytes it took."""
-    sent = 0
-    with suppress(ConnectionError):
-        while sent < most and not line.writer.is_closing():
-            line.writer.write(data)
+    """Sends the same again and again until the server closes; returns how many bytes it took.
+
+    Past asyncio's stream, which forgets what it has received when something cannot be sent.
+    """
+    loop, sent = asyncio.get_running_loop(), 0
+    with suppress(ConnectionError), line.writer.get_extra_info("socket").dup() as past:
+        past.setblocking(False)
+        while sent < most:
             async with asyncio.timeout(20):
-                await line.writer.drain()
+                await loop.sock_sendall(past, data)
             await settle()  # else the answer is lost in the reset
             sent += len(data)
     return sent
