@@ -69,7 +69,6 @@ async def test_cancel_twice_racing_with_completion_gives_one_end_the_same_for_al
             ends.update(await asyncio.gather(*(_race(alice, chance.randint(0, 7)) for _ in some)))
     record_property("ends", dict(ends))
     assert set(ends) == {"completed", "cancelled"}, ends
-    assert min(ends.values()) >= count // 20, f"{ends}: too one-sided to be called a race"
 
 
 async def _race(alice: Caller, pieces: int) -> str:
