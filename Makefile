@@ -10,8 +10,8 @@ FILE :=
 TEST_LIMIT := 0
 
 BIN := .venv/bin
-# Four groups of tests beside each other (tests/conftest.py): they mostly wait, for processes and for sockets
-GROUPS := --numprocesses=4 --dist=loadgroup
+# Several files of tests beside each other (tests/conftest.py): they mostly wait, for processes and for sockets
+SPREAD := --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 STAMP := .venv/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
@@ -53,7 +53,7 @@ run: install  ## Serve on 127.0.0.1:8000 (HOST=... PORT=...); the first time, wr
 	@exec $(BIN)/chatorch serve --host $(HOST) --port $(PORT)
 
 test: install  ## Run the tests (ARGS="-k resume" for some of them)
-	@timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(BIN)/pytest -q $(GROUPS) $(ARGS) || \
+	@timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(BIN)/pytest -q $(SPREAD) $(ARGS) || \
 	{ code=$$?; [ $$code -ne 124 ] || echo "The tests took longer than $(TEST_LIMIT) seconds." >&2; exit $$code; }
 
 lint: install  ## Check format, style, types and imports
@@ -66,7 +66,7 @@ check: TEST_LIMIT := 300
 check: lint test  ## What must pass before a commit: lint, and the tests in less than 5 minutes
 
 soak: install  ## Run the tests with the full counts of the fault tests (long)
-	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(GROUPS) $(ARGS)
+	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(SPREAD) $(ARGS)
 
 proxies: install  ## Try docs/proxies.md with nginx, haproxy and caddy, which apt installs where it may
 	@command -v nginx haproxy caddy >/dev/null && [ $$(command -v nginx haproxy caddy | wc -l) = 3 ] || \

@@ -16,11 +16,8 @@ from tests.support.postgres import Databases, PostgresServer
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Upstream
 
-UNTIMED = {
-    *("test_chatkit", "test_chatkit_session", "test_widget", "test_operator"),
-    *("test_worker_processes", "test_worker_metrics", "test_secrets", "test_secrets_at_start", "test_process"),
-}
-"""Of the tests of real processes, those that look at what happens and hardly at how long it takes under load."""
+SLOWEST = ("test_worker_processes", "test_workers", "test_websocket", "test_worker_metrics", "test_store_outages")
+"""Files whose tests mostly wait for processes. They begin first, so that none of them is left for the end alone."""
 
 
 def refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
@@ -37,13 +34,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Four groups, each one test after the other: of real processes under load, several would time each other."""
-    for item in items:
-        parts = item.path.parts
-        group = "doors" if "api" in parts else "others"
-        if "e2e" in parts:
-            group = "processes" if item.path.stem in UNTIMED else "timed"
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Each file is one worker's (`--dist=loadfile`), in this order: what a module starts, it starts once."""
+    items.sort(key=lambda item: (item.path.stem not in SLOWEST, "e2e" not in item.path.parts))
 
 
 @pytest.fixture(scope="session")
