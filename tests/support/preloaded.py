@@ -61,6 +61,7 @@ def _main(arguments: list[str], env: dict[str, str], cwd: Path, log: Path) -> No
     os.dup2(file, 1)
     os.dup2(file, 2)
     multiprocessing.process._parent_process = None  # it is nobody's worker
+    multiprocessing.current_process()._config["daemon"] = False  # and may have some
     sys.argv = ["chatorch", *arguments]
     from chatorch.entrypoints.cli import main
 

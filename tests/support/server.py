@@ -33,7 +33,7 @@ class Server:
     """`settings` are environment variables. The folder holds the SQLite file and the log; it outlives restarts.
 
     `tokens` are those of the users who are signed in, `arguments` go to `chatorch serve`. `from_scratch` is for tests
-    of the start itself; else, and but for servers of several processes, what is imported is there already.
+    of the start itself; else what is imported is there already, but in the workers of a server of several processes.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -83,7 +83,7 @@ class Server:
         """
         serve = ["serve", "--port", str(self.port), *self.arguments]
         log_file = self.folder / "server.log"
-        if not self.from_scratch and "--workers" not in self.arguments:
+        if not self.from_scratch:
             self.process = PreloadedProcess(serve, env=self.environment, cwd=self.folder, log=log_file)
             return
         with log_file.open("ab") as log:
