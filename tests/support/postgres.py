@@ -56,6 +56,11 @@ class PostgresServer:
         return f"postgresql://chatorch@127.0.0.1:{self.port}/postgres"
 
     @property
+    def programs(self) -> Path:
+        """The folder with ``pg_dump`` and others of the server's version."""
+        return self._bin
+
+    @property
     def socket_folder(self) -> Path:
         return self._home
 

@@ -15,6 +15,7 @@ from chatorch import __version__
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, Scope, User, canonical_password
 from chatorch.entrypoints.stopping import stop_at_once
+from chatorch.entrypoints.store_commands import add_store_commands
 
 if TYPE_CHECKING:
     from chatorch.domain.services.accounts import Accounts
@@ -107,21 +108,6 @@ def serve(
         run_server(settings, Endpoint(host, port, uds, mode, fd), workers=workers, root_path=root_path)
     except ServeRefused as error:
         _refuse(str(error))
-
-
-@app.command()
-def migrate() -> None:
-    """Bring the database's schema to this version's."""
-
-    async def work() -> None:
-        try:
-            await container.migrate()
-        finally:
-            await container.database().close()
-
-    container = _open_container(_settings())
-    _run(work())
-    typer.echo("The database is up to date.")
 
 
 @users.command("add")
@@ -231,3 +217,6 @@ def _refuse(*lines: str) -> NoReturn:
     for line in lines:
         typer.echo(f"chatorch: {line}", err=True)
     raise typer.Exit(REFUSED)
+
+
+add_store_commands(app, opened=lambda: _open_container(_settings()), run=_run, refuse=_refuse)

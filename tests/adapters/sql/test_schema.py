@@ -176,5 +176,6 @@ async def test_a_database_that_is_ahead_asks_for_a_newer_chatorch(database: Data
         with pytest.raises(SchemaMismatch) as refused:
             await attempt()
         assert str(refused.value) == (
-            "The database is at revision 9999, which this chatorch does not know: upgrade chatorch."
+            "The database is at revision 9999, which this chatorch does not know: upgrade chatorch, "
+            f"or go back with the later one's `chatorch migrate --down --to {schema.head()}`."
         )

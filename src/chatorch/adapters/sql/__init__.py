@@ -4,10 +4,12 @@ A store method is one transaction, written once as a synchronous function over a
 runs it, on a thread of its own for SQLite and over asyncpg for PostgreSQL.
 """
 
+from chatorch.adapters.sql.backup import Backup, back_up
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.guests import SqlGuestThreadStore
 from chatorch.adapters.sql.lock import StoreLock, StoreLocked
 from chatorch.adapters.sql.progress import SqlRunProgress
+from chatorch.adapters.sql.revisions import Downgrade, Standing, downgrade, standing
 from chatorch.adapters.sql.runs import SqlRunStore
 from chatorch.adapters.sql.schema import SchemaMismatch, migrate
 from chatorch.adapters.sql.sessions import SqlSessionStore
@@ -18,7 +20,9 @@ from chatorch.adapters.sql.urls import open_database, open_lock
 from chatorch.adapters.sql.users import SqlUserStore
 
 __all__ = [
+    "Backup",
     "Database",
+    "Downgrade",
     "SchemaMismatch",
     "SqlGuestThreadStore",
     "SqlRunProgress",
@@ -28,9 +32,13 @@ __all__ = [
     "SqlThreadNoteStore",
     "SqlThreadStore",
     "SqlUserStore",
+    "Standing",
     "StoreLock",
     "StoreLocked",
+    "back_up",
+    "downgrade",
     "migrate",
     "open_database",
     "open_lock",
+    "standing",
 ]

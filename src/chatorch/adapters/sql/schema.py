@@ -27,58 +27,62 @@ async def migrate(database: "Database") -> None:
 
 def upgrade(connection: Connection) -> None:
     """Runs all steps that are missing, in the connection's transaction."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(literal(_MIGRATING, BigInteger))))
-    config = _config(connection)
-    revision = _revision(connection)
-    _refuse_unknown(config, revision)
-    if revision != _head(config):
-        command.upgrade(config, "head")
+    _queue(connection)
+    if known_revision(connection) != head():
+        command.upgrade(_config(connection), "head")
 
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Undoes steps, and with them their data, down to a revision; ``base`` leaves nothing."""
+    _queue(connection)
     command.downgrade(_config(connection), revision)
 
 
 def check(connection: Connection) -> None:
     """Raises `SchemaMismatch` unless the schema is exactly this version's."""
-    config = _config(connection)
-    revision = _revision(connection)
-    _refuse_unknown(config, revision)
-    if problem := mismatch(revision, _head(config)):
+    if problem := mismatch(known_revision(connection), head()):
         raise SchemaMismatch(problem)
 
 
-def mismatch(revision: str | None, head: str | None) -> str | None:
-    """What to tell an operator whose database is at a revision that we know; None where it is at `head`."""
-    if revision == head:
+def mismatch(revision: str | None, needed: str) -> str | None:
+    """What to tell an operator whose database is at a revision that we know; None where it is the one `needed`."""
+    if revision == needed:
         return None
     if revision is None:
         return "The database has no tables yet: run `chatorch migrate`."
-    return f"The database is at revision {revision} and this chatorch needs {head}: run `chatorch migrate`."
+    return f"The database is at revision {revision} and this chatorch needs {needed}: run `chatorch migrate`."
 
 
-def _refuse_unknown(config: Config, revision: str | None) -> None:
-    if revision is None:
-        return
+def script() -> ScriptDirectory:
+    """The steps that this version knows."""
+    return ScriptDirectory.from_config(_config())
+
+
+def head() -> str:
+    """The revision that this version needs."""
+    return script().get_current_head() or ""
+
+
+def known_revision(connection: Connection) -> str | None:
+    """The database's, None without tables. Raises `SchemaMismatch` for one of a later version."""
+    revision = MigrationContext.configure(connection).get_current_revision()
     try:
-        ScriptDirectory.from_config(config).get_revision(revision)
+        if revision is not None:
+            script().get_revision(revision)
     except CommandError:
         raise SchemaMismatch(
-            f"The database is at revision {revision}, which this chatorch does not know: upgrade chatorch."
+            f"The database is at revision {revision}, which this chatorch does not know: upgrade chatorch, or go back "
+            f"with the later one's `chatorch migrate --down --to {head()}`."
         ) from None
+    return revision
 
 
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _queue(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(literal(_MIGRATING, BigInteger))))
 
 
-def _head(config: Config) -> str | None:
-    return ScriptDirectory.from_config(config).get_current_head()
-
-
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", "chatorch.adapters.sql:migrations")
     config.set_main_option("path_separator", "os")

@@ -18,8 +18,11 @@ from chatorch.adapters.sql import (
     SqlThreadNoteStore,
     SqlThreadStore,
     SqlUserStore,
+    back_up,
+    downgrade,
     migrate,
     open_database,
+    standing,
 )
 from chatorch.adapters.system import SystemClock, TaskSpawner, TimeOrderedIds
 from chatorch.adapters.telemetry import PrometheusTelemetry
@@ -215,6 +218,9 @@ class Container(containers.DeclarativeContainer):
         settings,
     )
     migrate = providers.Callable(migrate, database)
+    downgrade = providers.Callable(downgrade, database, settings.provided.database_url)
+    standing = providers.Callable(standing, database, settings.provided.database_url)
+    back_up = providers.Callable(back_up, settings.provided.database_url)
     lifetime = providers.Resource(
         lifetime,
         store_lock=store_lock,

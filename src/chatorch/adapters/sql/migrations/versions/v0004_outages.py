@@ -8,6 +8,8 @@ down_revision: str | None = "0003"
 branch_labels = None
 depends_on = None
 
+GOING_BACK = "What live answers have in answer_tails is put into their messages; no text is lost."
+
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 FOLD = """
