@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 import typer
 
+from chatorch.entrypoints.stopping import SIGNALS
+
 if TYPE_CHECKING:
     from chatorch.entrypoints.container import Container
 
@@ -51,8 +53,9 @@ def add_store_commands(
     @app.command()
     def backup(file: File, force: Force = False) -> None:
         """Copy a SQLite database into FILE, also while it is in use. For PostgreSQL there is pg_dump."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _: sys.exit(128 + number))  # nothing unfinished stays behind
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nothing unfinished stays behind
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
         container = opened()
 
         async def work() -> None:

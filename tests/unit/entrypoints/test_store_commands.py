@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from chatorch.adapters.sql import open_lock, schema
 from chatorch.entrypoints.cli import app
+from chatorch.entrypoints.stopping import SIGNALS
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def _own_folder_and_settings(monkeypatch, tmp_path):
 
 @pytest.fixture(autouse=True)
 def _own_signals():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
