@@ -8,6 +8,8 @@ down_revision: str | None = "0004"
 branch_labels = None
 depends_on = None
 
+GOING_BACK = "Tokens that a change of password ended in the last half hour may count again; a new SECRET_KEY ends all."
+
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
