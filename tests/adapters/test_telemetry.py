@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
+from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
 from chatorch.entrypoints.metrics import Metrics
@@ -104,7 +105,7 @@ def test_a_fault_of_ours_is_logged_by_type_without_its_message(telemetry, regist
 def test_lost_runs_and_failing_writes_are_counted_and_warned_of(telemetry, registry):
     with logged() as out:
         telemetry.lost(RUN)
-        telemetry.store_unavailable("a checkpoint")
+        telemetry.store_unavailable("a checkpoint", StoreUnavailable("The disk is full."))
     assert [line["level"] for line in out.lines] == ["warning", "warning"]
     assert registry.get_sample_value("chatorch_runs_lost_total") == 1
     assert registry.get_sample_value("chatorch_store_failures_total", {"what": "a checkpoint"}) == 1

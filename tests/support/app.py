@@ -12,6 +12,7 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import NewMessage, Role
+from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Principal, Scope, UserId
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.model.run import TERMINAL_EVENTS, Run, RunEvent, Silence
@@ -56,7 +57,7 @@ class RecordingTelemetry(RunTelemetry):
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(what)
 
-    def store_unavailable(self, what: str) -> None:
+    def store_unavailable(self, what: str, error: StoreUnavailable) -> None:
         self.outages.append(what)
 
 

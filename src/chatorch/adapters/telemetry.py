@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from chatorch.domain.model.client_session import ClientSession, SessionStatus
+from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import Ending
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
@@ -71,7 +72,7 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
             self._tokens.labels("prompt").inc(ending.usage.prompt_tokens)
             self._tokens.labels("completion").inc(ending.usage.completion_tokens)
         say = log.warning if ending.status is RunStatus.FAILED else log.info
-        say("run_ended", **_ids(run), **_outcome(ending), pieces=pieces)
+        say("run_ended", **_ids(run), model=run.model, **_outcome(ending), pieces=pieces)
 
     def lost(self, run: Run) -> None:
         self._lost.inc()
@@ -97,9 +98,9 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
         self._faults.labels(what).inc()
         log.error("fault", what=what, exc_info=error)
 
-    def store_unavailable(self, what: str) -> None:
+    def store_unavailable(self, what: str, error: StoreUnavailable) -> None:
         self._store_failures.labels(what).inc()
-        log.warning("store_unavailable", what=what)
+        log.warning("store_unavailable", what=what, code=error.code, cause=str(error))
 
 
 def _ids(run: Run) -> dict[str, str]:
@@ -112,6 +113,8 @@ def _outcome(ending: Ending) -> dict[str, object]:
         "status": ending.status.value,
         "code": ending.error.code if ending.error else None,
         "detail": ending.error.detail if ending.error else None,
+        "upstream_status": ending.upstream_status,
+        "cause": ending.cause,
         "reason": ending.cancel_reason.value if ending.cancel_reason else None,
         "finish_reason": ending.finish_reason,
         "first_piece_ms": ending.first_piece_ms,

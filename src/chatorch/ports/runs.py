@@ -143,7 +143,8 @@ class Standing(Enum):
 class Ending:
     """How a run ended; `seq` is the terminal event's. `retry_after` is not kept. Durations in milliseconds.
 
-    `refused`: the provider refused the user's message, without a word of text.
+    `refused`: the provider refused the user's message, without a word of text. `upstream_status` and `cause` are
+    `UpstreamError`'s, for a log, and not kept.
     """
 
     run_id: RunId
@@ -159,6 +160,8 @@ class Ending:
     first_piece_ms: int | None = None
     duration_ms: int | None = None
     refused: bool = False
+    upstream_status: int | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 
 from chatorch.domain.model.client_session import ClientSession, SessionStatus
+from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
 from chatorch.ports.runs import Ending
 
@@ -33,8 +34,8 @@ class RunTelemetry(Protocol):
         ...
 
     @abstractmethod
-    def store_unavailable(self, what: str) -> None:
-        """`what` could not be written now, and will be tried again."""
+    def store_unavailable(self, what: str, error: StoreUnavailable) -> None:
+        """`what` could not be written now, and will be tried again; the error's text says why."""
         ...
 
 
@@ -57,6 +58,6 @@ class SessionTelemetry(Protocol):
         ...
 
     @abstractmethod
-    def store_unavailable(self, what: str) -> None:
+    def store_unavailable(self, what: str, error: StoreUnavailable) -> None:
         """As in `RunTelemetry`."""
         ...

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from chatorch.adapters.openai.errors import Late
+
 T = TypeVar("T")
 
 
@@ -38,12 +40,27 @@ class Watch:
     Set `progress` when data came: from the next wait on, the idle deadline counts.
     """
 
-    __slots__ = ("_cancelling", "_due", "_end", "_idle", "_rang", "_task", "_time", "_timer", "progress", "waiting")
+    __slots__ = (
+        "_cancelling",
+        "_deadlines",
+        "_due",
+        "_end",
+        "_idle",
+        "_idle_counts",
+        "_rang",
+        "_task",
+        "_time",
+        "_timer",
+        "progress",
+        "waiting",
+    )
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._time = asyncio.get_running_loop().time
         now = self._time()
+        self._deadlines = deadlines
         self._idle = deadlines.idle
+        self._idle_counts = False
         self._end = now + deadlines.total
         self._due = now + deadlines.first_piece
         self._timer: asyncio.TimerHandle | None = None
@@ -67,6 +84,7 @@ class Watch:
         """Raises `TimeoutError` where the time is up already."""
         if self.progress:
             self.progress = False
+            self._idle_counts = True
             self._due = self._time() + self._idle
         if self._timer is None:
             self._set_timer()
@@ -82,7 +100,7 @@ class Watch:
         if not (self._rang and task is not None and isinstance(error, asyncio.CancelledError)):
             return error
         self._rang = False
-        return TimeoutError() if task.uncancel() <= self._cancelling else error
+        return self._late() if task.uncancel() <= self._cancelling else error
 
     def expect_whole(self) -> None:
         """The answer comes as one piece: until then, only the deadline for all of it counts."""
@@ -96,8 +114,15 @@ class Watch:
         """Never later than one idle time from now, since data may bring the deadline forward to that."""
         now, due = self._time(), min(self._due, self._end)
         if due <= now:
-            raise TimeoutError
+            raise self._late()
         self._timer = asyncio.get_running_loop().call_at(min(due, now + self._idle), self._ring)
+
+    def _late(self) -> Late:
+        if self._due >= self._end or self._time() >= self._end:
+            return Late(f"not the whole answer within {self._deadlines.total:g} s (total)")
+        if self._idle_counts:
+            return Late(f"nothing more within {self._deadlines.idle:g} s (idle)")
+        return Late(f"no first piece within {self._deadlines.first_piece:g} s (first piece)")
 
     def _ring(self) -> None:
         self._timer = None

@@ -14,6 +14,7 @@ import aiohttp
 import httpx2
 import openai
 
+from chatorch.adapters.openai.causes import network_cause
 from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,
@@ -72,8 +73,38 @@ _OF_THE_ADDRESS = frozenset({402, 405, 406, 407, 410, 411, 415, 421, 426, 431})
 """No credit, a wrong path, a proxy between: nothing that another message would change."""
 
 
+class Unreached(httpx2.ConnectError):
+    """The SDK is to try again; `cause` is for the log, in words of ours."""
+
+    def __init__(self, cause: str | None) -> None:
+        self.cause = cause
+        super().__init__(cause or "")
+
+
+class Late(TimeoutError):
+    """One of our own deadlines has passed; its text says which."""
+
+
 def failure_of(error: BaseException) -> UpstreamError:
-    """What an exception out of `LIBRARY_ERRORS` means. Ours pass through."""
+    """What an exception out of `LIBRARY_ERRORS` means, and why it came. Ours pass through."""
+    failure = _meaning_of(error)
+    if failure.cause is None and failure is not error:
+        failure.cause = _cause_of(error)
+    return failure
+
+
+def _cause_of(error: BaseException) -> str | None:
+    for link in (error, error.__cause__ or error.__context__):
+        if isinstance(link, Unreached):
+            return link.cause
+        if isinstance(link, Late):
+            return str(link)
+        if isinstance(link, httpx2.ConnectTimeout):
+            return "no connection in time: something drops what is sent there; see OPENAI_BASE_URL, and firewalls"
+    return network_cause(error)
+
+
+def _meaning_of(error: BaseException) -> UpstreamError:
     match error:
         case UpstreamError():
             return error
@@ -93,6 +124,12 @@ def failure_of_status(status: int, headers: Mapping[str, str] | None = None, bod
 
     `headers` (names in any case) may hold the wait that it asks for, `body` one of the reasons that everybody knows.
     """
+    failure = _meaning_of_status(status, headers, body)
+    failure.status = status
+    return failure
+
+
+def _meaning_of_status(status: int, headers: Mapping[str, str] | None, body: bytes) -> UpstreamError:
     retry_after = retry_after_seconds(headers) if headers is not None else None
     reason = _REASON.search(body)
     because = f" ({reason[1].decode()})" if reason else ""

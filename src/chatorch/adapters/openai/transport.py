@@ -19,8 +19,9 @@ import aiohttp
 import httpx2
 from yarl import URL
 
+from chatorch.adapters.openai.causes import network_cause
 from chatorch.adapters.openai.connections import LOST, Connector, Use, current_use
-from chatorch.adapters.openai.errors import failure_of, failure_of_status
+from chatorch.adapters.openai.errors import Unreached, failure_of, failure_of_status
 from chatorch.adapters.openai.redirects import MAX_REDIRECTS, is_redirect, redirected
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid, UpstreamMoved, UpstreamUnavailable
 
@@ -231,7 +232,7 @@ def _failure_to_send(error: Exception) -> Exception:
     unreadable = isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError)
     if unreadable:
         return UpstreamInvalid("The model's provider answered with a head that is too long, or is not HTTP.")
-    return httpx2.ConnectError(type(error).__name__)
+    return Unreached(network_cause(error))
 
 
 def proxy_for(url: str) -> str | None:

@@ -27,7 +27,8 @@ class UpstreamError(ChatorchError):
     """The model's provider failed. `retryable` says whether the same request may succeed later.
 
     `refuses_message`: whether it is what was said that is refused, so that a later turn that says it again would be
-    refused as well.
+    refused as well. For an operator's log: `status` is the provider's, where it answered; `cause` says in words of ours
+    why it was not reached, or which deadline passed.
     """
 
     code = "upstream_error"
@@ -35,8 +36,17 @@ class UpstreamError(ChatorchError):
     retryable: ClassVar[bool] = True
     refuses_message: ClassVar[bool] = False
 
-    def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        cause: str | None = None,
+    ) -> None:
         self.retry_after = retry_after
+        self.status = status
+        self.cause = cause
         super().__init__(detail)
 
 

@@ -42,8 +42,8 @@ class Checkpoints:
             await self._clock.sleep(every_s)
             try:
                 await self.save()
-            except StoreUnavailable:
-                self._telemetry.store_unavailable("a checkpoint")
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable("a checkpoint", error)
             except Exception as error:  # the next round must come: heartbeats and cancels hang on it
                 self._telemetry.failed("a checkpoint", error)
 

@@ -71,6 +71,7 @@ class Execution:
         self._stopped: CancelReason | None = None
         self._lost = False
         self._refused = False
+        self._failure: UpstreamError | None = None
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
         self._began = clock.monotonic()
@@ -144,7 +145,7 @@ class Execution:
         if self._scope is not None and self._scope.expired():
             return RunCancelled(self._end_seq(), self._stopped or CancelReason.USER)
         if isinstance(error, UpstreamError):
-            self._refused = error.refuses_message
+            self._refused, self._failure = error.refuses_message, error
             return RunFailed(self._end_seq(), error.code, error.detail, error.retryable, error.retry_after)
         self._telemetry.failed("a run", error)
         return RunFailed(self._end_seq(), ChatorchError.code, ChatorchError.default_detail, retryable=True)
@@ -159,8 +160,8 @@ class Execution:
         while unexpected < MAX_UNEXPECTED:
             try:
                 mine = await self._progress.finish(ending)
-            except StoreUnavailable:
-                self._telemetry.store_unavailable("the end of a run")
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable("the end of a run", error)
             except Exception as error:
                 unexpected += 1
                 self._telemetry.failed("the end of a run", error)
@@ -189,8 +190,8 @@ class Execution:
         terminal, ending = self._decided
         try:
             mine = await self._progress.finish(ending)
-        except StoreUnavailable:
-            self._telemetry.store_unavailable("the end of a run")
+        except StoreUnavailable as error:
+            self._telemetry.store_unavailable("the end of a run", error)
             mine = False
         if mine:
             self._publish(terminal, ending)
@@ -224,6 +225,8 @@ class Execution:
             first_piece_ms=self._milliseconds_to(self._first_piece_at),
             duration_ms=self._milliseconds_to(self._clock.monotonic()),
             refused=self._refused and blank(text),
+            upstream_status=self._failure.status if self._failure else None,
+            cause=self._failure.cause if self._failure else None,
         )
 
     # -- facts -----------------------------------------------------------------------------------------------------

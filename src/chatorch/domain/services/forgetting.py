@@ -30,7 +30,7 @@ class Forgetting:
             try:
                 while await self._store.forget_keys(self._clock.now() - KEY_LIFE - MARGIN, BATCH) == BATCH:
                     await self._clock.sleep(PAUSE_S)
-            except StoreUnavailable:
-                self._telemetry.store_unavailable(WHAT)
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable(WHAT, error)
             except Exception as error:  # the next minute must come
                 self._telemetry.failed(WHAT, error)

@@ -33,8 +33,8 @@ class GuestRetention:
             await self._clock.sleep(self._interval_s)
             try:
                 await self.sweep()
-            except StoreUnavailable:
-                self._telemetry.store_unavailable("the removal of what guests left")
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable("the removal of what guests left", error)
             except Exception as error:
                 self._telemetry.failed("the removal of what guests left", error)
 

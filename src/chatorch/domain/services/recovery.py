@@ -93,8 +93,8 @@ class Recovery:
             await self._clock.sleep(self._interval_s)
             try:
                 await self.sweep()
-            except StoreUnavailable:
-                self._telemetry.store_unavailable("the search for abandoned runs")
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable("the search for abandoned runs", error)
             except Exception as error:
                 self._telemetry.failed("the search for abandoned runs", error)
 

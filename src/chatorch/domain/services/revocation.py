@@ -71,8 +71,8 @@ class Revocation:
             await self._clock.sleep(CHECK_S)
             try:
                 await self.check()
-            except StoreUnavailable:
-                self._telemetry.store_unavailable(WHAT)
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable(WHAT, error)
             except Exception as error:  # the next look must come
                 self._telemetry.failed(WHAT, error)
 

@@ -157,8 +157,8 @@ class Sessions:
             await self._clock.sleep(SWEEP_S)
             try:
                 await self.sweep()
-            except StoreUnavailable:
-                self._telemetry.store_unavailable("the ledger of ChatKit sessions")
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable("the ledger of ChatKit sessions", error)
             except Exception as error:
                 self._telemetry.failed("the ledger of ChatKit sessions", error)
 
@@ -258,16 +258,16 @@ class Sessions:
         self._telemetry.session(session, status, error.code)
         try:
             await self._store.settle(session.id, status)
-        except StoreUnavailable:
-            self._telemetry.store_unavailable("the end of a ChatKit session")
+        except StoreUnavailable as away:
+            self._telemetry.store_unavailable("the end of a ChatKit session", away)
 
     async def _give_up(self, opened: OpenedSession) -> None:
         """Nobody here heard the secret; whoever comes with the one before, to another process, may."""
         session = opened.session
         try:
             ended = await self._store.revoke(session.user_id, session.id, self._clock.now(), unless_shared=True)
-        except StoreUnavailable:
-            self._telemetry.store_unavailable("the end of a ChatKit session")
+        except StoreUnavailable as error:
+            self._telemetry.store_unavailable("the end of a ChatKit session", error)
             return
         for one in ended:
             await self._try_to_end(one)
@@ -290,6 +290,6 @@ class Sessions:
             await self._end(session)
         except UpstreamError as error:
             self._telemetry.session(session, SessionStatus.CANCELLING, error.code)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             self._unrecorded.add(session.id)
-            self._telemetry.store_unavailable("the end of a ChatKit session")
+            self._telemetry.store_unavailable("the end of a ChatKit session", error)

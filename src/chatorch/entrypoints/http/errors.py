@@ -56,7 +56,7 @@ class ErrorResponses:
                 return http_problem(error.status_code, error.headers)
         log.error("request_failed", exc_info=error)
         detail = (str(error) or type(error).__name__) if self._debug else INTERNAL_DETAIL
-        return problem(500, ChatorchError.code, detail)
+        return problem(500, ChatorchError.code, detail, logged={"detail": INTERNAL_DETAIL})
 
 
 def install_error_handlers(app: FastAPI, *, debug: bool = False) -> ErrorResponses:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from chatorch.domain.model import errors as e
 from chatorch.domain.model.rates import Limit
@@ -72,10 +73,30 @@ HTTP_ERRORS = {
 """Words of our own: those of `http.HTTPStatus` differ between versions of Python."""
 
 
+REFUSAL_KEY = "chatorch.refusal"
+"""In the scope of a request that was answered with a problem: what its line in the log says of it."""
+
+
+class Problem(Response):
+    """`told` is for the log: code and detail as the client has them, and `cause` and the like beside them."""
+
+    told: Mapping[str, object]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[REFUSAL_KEY] = self.told
+        await super().__call__(scope, receive, send)
+
+
 def problem(
-    status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: object
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    logged: Mapping[str, object] | None = None,
+    **members: object,
 ) -> Response:
-    """One problem. `title` follows from `code`; members that are None are left out."""
+    """One problem. `title` follows from `code`; members that are None are left out. `logged` is not for the client."""
     title = TITLES.get(code) or code.replace("_", " ").capitalize()
     body = {
         "type": f"urn:chatorch:problem:{code}",
@@ -87,7 +108,10 @@ def problem(
         "message": title,
         **{name: value for name, value in members.items() if value is not None},
     }
-    return Response(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
+    answer = Problem(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
+    told = {"code": code, "detail": body["detail"], "run_id": members.get("run_id"), **(logged or {})}
+    answer.told = {name: value for name, value in told.items() if value is not None}
+    return answer
 
 
 def domain_problem(error: e.ChatorchError) -> Response:
@@ -109,6 +133,7 @@ def domain_problem(error: e.ChatorchError) -> Response:
         error="invalid_grant" if isinstance(error, e.InvalidGrant) else None,
         errors=_field_errors(error) if isinstance(error, e.InvalidRequest) else None,
         run_id=getattr(error, "run_id", None),
+        logged=_for_operators(error),
     )
 
 
@@ -150,6 +175,16 @@ def invalid(errors: list[dict[str, str]], *, total: int | None = None) -> Respon
         detail + (f"; and {more} more" if more > 0 else ""),
         errors=errors[:MAX_ERRORS],
     )
+
+
+def _for_operators(error: e.ChatorchError) -> dict[str, object]:
+    """What an outage was, or a provider's failure, in words that only the log gets."""
+    match error:
+        case e.StoreUnavailable():
+            return {"cause": error.reason}
+        case UpstreamError():
+            return {"cause": error.cause, "upstream_status": error.status}
+    return {}
 
 
 def _field_errors(error: e.InvalidRequest) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from chatorch.entrypoints.http.middleware.access import UNMATCHED, client_address
+from chatorch.entrypoints.http.problems import REFUSAL_KEY
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
 from chatorch.entrypoints.ws.closing import BROKEN
 from chatorch.entrypoints.ws.handshake import upgrade_required
@@ -39,7 +40,14 @@ class ChatSocket:
                 code=code,
                 duration_ms=round((perf_counter() - started_at) * 1000, 2),
                 client=client_address(scope),
+                **_refusal(scope),
             )
+
+
+def _refusal(scope: Scope) -> dict[str, object]:
+    """Why there was no handshake. `code` is the close's there."""
+    told = dict(scope.get(REFUSAL_KEY, {}))
+    return {"refused": told.pop("code"), **told} if told else {}
 
 
 router = APIRouter()

@@ -34,7 +34,7 @@ class Telemetry(SessionTelemetry):
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(what)
 
-    def store_unavailable(self, what: str) -> None:
+    def store_unavailable(self, what: str, error: StoreUnavailable) -> None:
         self.outages.append(what)
 
 

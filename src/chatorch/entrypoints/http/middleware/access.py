@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chatorch.entrypoints.http.connection.admission import STATE_KEY
 from chatorch.entrypoints.http.foreign_origin import foreign_origin
 from chatorch.entrypoints.http.middleware.exchange import SCOPE_KEY, Exchange
+from chatorch.entrypoints.http.problems import REFUSAL_KEY
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.origins import AllowedOrigins
@@ -25,6 +26,7 @@ ROUTINE = ("/health", "/metrics")
 class Access:
     """Logs and counts by route template: a path can hold ids and, by mistake, secrets.
 
+    Of a request that was refused the line says why: the problem's code and detail, and what only operators are told.
     Where a page asks that may not, the line says which origin met which host: a browser tells only its user.
     """
 
@@ -61,7 +63,7 @@ class Access:
             status=status,
             duration_ms=round(duration_s * 1000, 2),
             client=client_address(scope),
-            **foreign_origin(scope, self._origins),
+            **{**scope.get(REFUSAL_KEY, {}), **foreign_origin(scope, self._origins)},
         )
 
 
