@@ -10,6 +10,7 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.sql import (
     Database,
     SqlGuestThreadStore,
+    SqlRunLives,
     SqlRunProgress,
     SqlRunStore,
     SqlSessionStore,
@@ -25,6 +26,7 @@ from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunI
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, RunStatus, position_after
 from chatorch.ports.guests import GuestThreadStore
+from chatorch.ports.run_lives import RunLives
 from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn, RunProgress, RunStore
 from chatorch.ports.sessions import SessionStore
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
@@ -51,6 +53,7 @@ class Stores:
     progress: RunProgress
     sessions: SessionStore
     guest_threads: GuestThreadStore
+    run_lives: RunLives
     interactions: Callable[[], Awaitable[list[Interaction]]]
     leftovers: Callable[[], Awaitable[int]]
 
@@ -73,6 +76,7 @@ def memory_stores() -> Stores:
         store.progress,
         store.sessions,
         store.guest_threads,
+        store.run_lives,
         read_interactions,
         nothing,
     )
@@ -95,6 +99,7 @@ def sql_stores(database: Database) -> Stores:
         SqlRunProgress(database),
         SqlSessionStore(database),
         SqlGuestThreadStore(database),
+        SqlRunLives(database),
         read_interactions,
         count_tails,
     )

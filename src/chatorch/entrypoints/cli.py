@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from chatorch import __version__
-from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, Scope, User, canonical_password
 from chatorch.entrypoints.stopping import stop_at_once
 from chatorch.entrypoints.store_commands import add_store_commands
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chatorch.domain.services.accounts import Accounts
     from chatorch.entrypoints.container import Container
     from chatorch.entrypoints.settings import Settings
+    from chatorch.ports.run_lives import RunLife
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ app = typer.Typer(
 )
 users = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keep the accounts of users.")
 app.add_typer(users, name="users")
+runs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at runs.")
+app.add_typer(runs, name="runs")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user name, in any spelling")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input")]
@@ -150,6 +153,30 @@ def set_password(name: Name, password_stdin: FromStdin = False) -> None:
     password = _password(password_stdin)
     user = _with_accounts(lambda accounts: accounts.set_password(name, password))
     typer.echo(f"{user.username} has a new password.")
+
+
+@runs.callback()
+def runs_options() -> None:
+    """Keeps `show` a command of its own while it is the only one."""
+
+
+@runs.command("show")
+def show_run(run_id: Annotated[str, typer.Argument(metavar="RUN_ID")]) -> None:
+    """Show a run's life as the store has it, without its text. Changes nothing, and needs no server."""
+    from chatorch.entrypoints.run_life import lines_of  # noqa: PLC0415
+
+    async def work() -> "RunLife":
+        try:
+            await container.database().look()
+            return await container.run_lives().read(run_id)
+        except NotFound:
+            _refuse("There is no run of this id.")
+        finally:
+            await container.database().close()
+
+    container = _open_container(_settings())
+    for line in lines_of(_run(work())):
+        typer.echo(line)
 
 
 def _password(from_stdin: bool) -> str:

@@ -2,6 +2,7 @@
 
 from chatorch.adapters.memory.guests import MemoryGuestThreadStore
 from chatorch.adapters.memory.progress import MemoryRunProgress
+from chatorch.adapters.memory.run_lives import MemoryRunLives
 from chatorch.adapters.memory.runs import MemoryRunStore
 from chatorch.adapters.memory.sessions import MemorySessionStore
 from chatorch.adapters.memory.state import State
@@ -26,6 +27,7 @@ class MemoryStore:
         self.thread_notes = MemoryThreadNoteStore(self._state)
         self.runs = MemoryRunStore(self._state)
         self.progress = MemoryRunProgress(self._state)
+        self.run_lives = MemoryRunLives(self._state)
         self.guest_threads = MemoryGuestThreadStore(self._state)
         self.sessions = MemorySessionStore(self._state)
 

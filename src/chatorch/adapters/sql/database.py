@@ -31,6 +31,11 @@ class Database(ABC):
         ...
 
     @abstractmethod
+    async def look(self) -> None:
+        """As `start`, but changes nothing, not even on SQLite: for a command that only reads."""
+        ...
+
+    @abstractmethod
     async def read(self, work: Work[T]) -> T:
         """Runs work that writes nothing."""
         ...

@@ -66,6 +66,9 @@ class PostgresDatabase(Database):
         await self.read(schema.check)
         await self.ping()
 
+    async def look(self) -> None:
+        await self.read(schema.check)
+
     async def read(self, work: Work[T]) -> T:
         return await self._run((self._engines or await self._open()).reads, work)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _MIGRATING = 0x63686174_6D696772
 """The key of the advisory lock that two processes migrating at once queue for: "chatmigr"."""
 
+NO_TABLES = "The database has no tables yet: run `chatorch migrate`."
+
 
 class SchemaMismatch(Exception):
     """The schema is not the one that this version needs. Its text is one line that says what to do."""
@@ -49,7 +51,7 @@ def mismatch(revision: str | None, needed: str) -> str | None:
     if revision == needed:
         return None
     if revision is None:
-        return "The database has no tables yet: run `chatorch migrate`."
+        return NO_TABLES
     return f"The database is at revision {revision} and this chatorch needs {needed}: run `chatorch migrate`."
 
 

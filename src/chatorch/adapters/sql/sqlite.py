@@ -48,6 +48,11 @@ class SqliteDatabase(Database):
     async def start(self) -> None:
         await self.alter(schema.upgrade)
 
+    async def look(self) -> None:
+        if not self._path.exists():
+            raise schema.SchemaMismatch(schema.NO_TABLES)
+        await self.read(schema.check)
+
     async def read(self, work: Work[T]) -> T:
         return await self._readers.run(work)
 

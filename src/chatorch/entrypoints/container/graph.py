@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.sql import (
     SqlGuestThreadStore,
+    SqlRunLives,
     SqlRunProgress,
     SqlRunStore,
     SqlSessionStore,
@@ -84,6 +85,7 @@ class Container(containers.DeclarativeContainer):
     thread_notes = providers.Singleton(SqlThreadNoteStore, database)
     guest_threads = providers.Singleton(SqlGuestThreadStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
+    run_lives = providers.Singleton(SqlRunLives, database)
     progress = providers.Singleton(SqlRunProgress, database)
     session_store = providers.Singleton(SqlSessionStore, database)
     backplane = providers.Singleton(choose_backplane, settings)

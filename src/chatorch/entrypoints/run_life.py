@@ -1,0 +1,73 @@
+"""A run's life as lines for a terminal: ``name: value``. The texts show as their sizes only."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from chatorch.domain.model.conversation import Usage
+from chatorch.domain.model.run import Interaction
+from chatorch.ports.run_lives import RunLife, RunRow
+
+ABSENT = "-"
+
+
+def lines_of(life: RunLife) -> Iterator[str]:
+    if life.row is not None:
+        yield from (f"{name}: {_shown(value)}" for name, value in _of_row(life.row))
+    else:
+        yield "run: gone with its thread, which was deleted; what is left is its record"
+    if life.interaction is None:
+        yield "interaction: none, since the run has not ended"
+        return
+    yield "interaction:"
+    yield from (f"  {name}: {_shown(value)}" for name, value in _of_interaction(life.interaction))
+
+
+def _of_row(row: RunRow) -> Iterator[tuple[str, object]]:
+    run = row.run
+    yield "run", run.id
+    yield "owner", f"{run.owner_id} (guest)" if row.guest_label is not None else run.owner_id
+    yield "thread", run.thread_id
+    yield "model", run.model
+    yield "status", run.status.value
+    yield "created", run.created_at
+    yield "finished", run.finished_at
+    yield "epoch", run.epoch
+    yield "seq", run.seq
+    yield "heartbeats", row.heartbeat
+    yield "cancel requested", "yes" if row.cancel_requested else "no"
+    yield "cancel reason", run.cancel_reason.value if run.cancel_reason else None
+    yield "finish reason", run.finish_reason
+    yield "usage", run.usage
+    yield "error code", run.error.code if run.error else None
+    yield "error detail", run.error.detail if run.error else None
+    yield "retryable", ("yes" if run.error.retryable else "no") if run.error else None
+    yield "user message", f"{run.user_message_id} ({row.question_chars} characters)"
+    yield "answer", f"{run.message_id} ({row.answer_chars} characters)"
+
+
+def _of_interaction(record: Interaction) -> Iterator[tuple[str, object]]:
+    yield "run", record.run_id
+    yield "user", record.user_id
+    yield "thread", record.thread_id
+    yield "model", record.model
+    yield "status", record.status.value
+    yield "created", record.created_at
+    yield "usage", record.usage
+    yield "first piece", None if record.first_piece_ms is None else f"{record.first_piece_ms} ms"
+    yield "duration", None if record.duration_ms is None else f"{record.duration_ms} ms"
+    yield "error code", record.error_code
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return ABSENT
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case Usage():
+            return (
+                f"{value.prompt_tokens} prompt + {value.completion_tokens} completion = {value.total_tokens} tokens"
+                f" ({value.source.value})"
+            )
+    # One line each, whatever a client named its model.
+    return str(value).encode("unicode_escape").decode() if not str(value).isprintable() else str(value)

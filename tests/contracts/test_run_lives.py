@@ -1,0 +1,37 @@
+"""What every store tells an operator of a run."""
+
+import pytest
+
+from chatorch.domain.model.conversation import ThreadId
+from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.run import RunStatus
+from chatorch.ports.runs import Checkpoint
+from tests.support.stores import ANN, NOW, Stores, ending, new_run, turn
+
+
+async def test_a_live_run_shows_sizes_and_heartbeats_but_no_text(stores: Stores) -> None:
+    opened = await stores.runs.open_run(new_run("a"), turn("a", "a", "four", opens=True))
+    await stores.progress.checkpoint([Checkpoint(opened.run.id, 1, "an answer")])
+    life = await stores.run_lives.read("run_a")
+    assert life.row is not None
+    assert (life.row.question_chars, life.row.answer_chars, life.row.run.text) == (4, 9, "")
+    assert (life.row.run.owner_id, life.row.run.status, life.row.heartbeat) == (ANN, RunStatus.STREAMING, 1)
+    assert life.interaction is None
+
+
+async def test_an_ended_run_has_its_record_and_a_deleted_one_nothing_else(stores: Stores) -> None:
+    await stores.runs.open_run(new_run("a"), turn("a", "a", opens=True))
+    await stores.progress.finish(ending("a"))
+    life = await stores.run_lives.read("run_a")
+    assert life.row is not None
+    assert life.row.run.status is RunStatus.COMPLETED
+    assert life.interaction is not None
+    await stores.threads.delete_thread(ANN, ThreadId("thr_a"), NOW)
+    gone = await stores.run_lives.read("run_a")
+    assert (gone.row, gone.interaction) == (None, life.interaction)
+
+
+@pytest.mark.parametrize("run_id", ["run_x", "", "nul\0", "\ud800"])
+async def test_an_unknown_run_is_not_found(stores: Stores, run_id: str) -> None:
+    with pytest.raises(NotFound):
+        await stores.run_lives.read(run_id)

@@ -1,0 +1,42 @@
+"""`chatorch runs show`, against a real SQLite file."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from chatorch.adapters.sql import open_database
+from tests.support.api import sqlite_copy
+from tests.support.stores import ending, new_run, sql_stores, turn
+from tests.unit.entrypoints.test_cli import _own_folder_and_settings as _own_folder_and_settings  # noqa: PLC0414  # used by pytest
+from tests.unit.entrypoints.test_cli import chatorch, refusal
+
+TEXT = "canary4711"
+
+
+async def filled(url: str) -> None:
+    database = open_database(url)
+    stores = sql_stores(database)
+    await stores.runs.open_run(new_run("a"), turn("a", "a", TEXT, opens=True))
+    await stores.progress.finish(ending("a", TEXT))
+    await database.close()
+
+
+def test_a_runs_life_is_printed_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    url = sqlite_copy(migrated_sqlite, tmp_path)
+    monkeypatch.setenv("DATABASE_URL", url)
+    asyncio.run(filled(url))
+    result = chatorch("runs", "show", "run_a")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert {"run: run_a", "status: completed", "answer: msg_a_answer (10 characters)", "epoch: 1"} <= set(lines)
+    assert "  status: completed" in lines
+    assert TEXT not in result.output
+    assert refusal("runs", "show", "run_b") == "chatorch: There is no run of this id."
+
+
+def test_nothing_is_made_where_there_is_no_database(tmp_path: Path) -> None:
+    assert "chatorch migrate" in refusal("runs", "show", "run_a")
+    assert not list(tmp_path.glob("*.db*"))
