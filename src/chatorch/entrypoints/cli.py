@@ -4,6 +4,7 @@ What is slow to import is imported by the commands that need it: ``--help`` show
 """
 
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -111,6 +112,18 @@ def serve(
         run_server(settings, Endpoint(host, port, uds, mode, fd), workers=workers, root_path=root_path)
     except ServeRefused as error:
         _refuse(str(error))
+
+
+@app.command()
+def doctor(
+    url: Annotated[str | None, typer.Option(metavar="URL", help="The public address, to look through it too")] = None,
+    token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read a user's token from standard input")] = False,
+) -> None:
+    """Look at all that the service needs: a line each, ok or what to do. Exit status 1 where something is not."""
+    from chatorch.entrypoints.doctor.report import report  # noqa: PLC0415
+
+    token = sys.stdin.readline().strip() if token_stdin else os.environ.get("CHATORCH_DOCTOR_TOKEN")
+    raise typer.Exit(report(url, token or None))
 
 
 @users.command("add")

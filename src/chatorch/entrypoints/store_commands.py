@@ -59,7 +59,7 @@ def add_store_commands(
         container = opened()
 
         async def work() -> None:
-            copied = container.back_up(file, replace=force)
+            copied = container.back_up()(file, replace=force)
             typer.echo(
                 f"Wrote {copied.path}: {copied.messages} messages, {copied.size} bytes, revision {copied.revision}; "
                 "checked."
@@ -81,7 +81,7 @@ async def _show(container: "Container") -> None:
 
 
 async def _down(container: "Container", to: str | None, yes: bool) -> None:
-    gone = await container.downgrade(to, really=yes)
+    gone = await container.downgrade()(to, really=yes)
     typer.echo(f"Revision {gone.revision} was taken back to {gone.target}." if yes else _would(gone))
     for what in gone.lost:
         typer.echo(f"  {'dropped' if yes else 'drops'} {what}")

@@ -77,6 +77,11 @@ class StoreClock(Clock):
             log.warning("clock_differs", ahead_of_database_s=round(ahead_s, 1))
 
 
+async def read_time(database: Database) -> datetime:
+    """The database's own. Raises `StoreUnavailable`."""
+    return await database.read(_now)
+
+
 def _now(connection: Connection) -> datetime:
     time: datetime = connection.execute(_NOW).scalar_one()
     return time

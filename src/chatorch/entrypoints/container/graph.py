@@ -44,10 +44,10 @@ from chatorch.domain.services.revocation import Revocation
 from chatorch.domain.services.runs import Runs
 from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
-from chatorch.entrypoints.container.clock import choose_clock, keep_set
+from chatorch.entrypoints.container.clock import ahead_of_store_s, choose_clock, keep_set
 from chatorch.entrypoints.container.identity import attempt_limits, guest_limits, token_signer
-from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit
-from chatorch.entrypoints.container.store import confirming, store_lock_of
+from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit, listed_models
+from chatorch.entrypoints.container.store import confirming, lock_state, store_lock_of
 from chatorch.entrypoints.envelope import envelope
 from chatorch.entrypoints.fleet import KEPT_S, Fleet
 from chatorch.entrypoints.http.answers import Answers
@@ -220,9 +220,12 @@ class Container(containers.DeclarativeContainer):
         settings,
     )
     migrate = providers.Callable(migrate, database)
-    downgrade = providers.Callable(downgrade, database, settings.provided.database_url)
+    downgrade = providers.Callable(partial, downgrade, database, settings.provided.database_url)
     standing = providers.Callable(standing, database, settings.provided.database_url)
-    back_up = providers.Callable(back_up, settings.provided.database_url)
+    back_up = providers.Callable(partial, back_up, settings.provided.database_url)
+    lock_state = providers.Callable(lock_state, store_lock)
+    listed_models = providers.Callable(partial, listed_models, settings)
+    ahead_of_store_s = providers.Callable(ahead_of_store_s, settings, own_clock, database)
     lifetime = providers.Resource(
         lifetime,
         store_lock=store_lock,

@@ -4,6 +4,7 @@ from chatorch.adapters.offline_model import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.openai.chatkit import OpenAIChatKit, SessionOptions
 from chatorch.adapters.openai.deadlines import Deadlines
+from chatorch.adapters.openai.listing import list_models
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.chat_model import ChatModel
@@ -17,6 +18,12 @@ def choose_model(settings: Settings, clock: Clock, telemetry: ModelTelemetry) ->
     deadlines = Deadlines(settings.first_piece_timeout_s, settings.idle_timeout_s, settings.total_timeout_s)
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
     return OpenAIChatModel(key, base_url=settings.openai_base_url, deadlines=deadlines, telemetry=telemetry)
+
+
+async def listed_models(settings: Settings) -> tuple[str, ...]:
+    """Raises `UpstreamError`."""
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    return await list_models(key, settings.openai_base_url)
 
 
 def hosted_chatkit(settings: Settings) -> OpenAIChatKit:

@@ -1,0 +1,84 @@
+"""What this machine can see: the store, its lock, Redis, the provider, the clock."""
+
+from contextlib import aclosing
+
+from chatorch.domain.model.context import PromptMessage
+from chatorch.domain.model.conversation import Role
+from chatorch.domain.model.upstream_errors import UpstreamError
+from chatorch.entrypoints.container import Container
+from chatorch.entrypoints.doctor.finding import Amiss, Finding, looked
+from chatorch.ports.chat_model import Prompt
+
+CLOCK_S = 5.0
+NO_LIST = frozenset({404, 405, 501})
+"""With these a server answers that speaks chat completions only."""
+
+
+async def look_inside(container: Container) -> list[Finding]:
+    found = [await looked("store", lambda: _store(container)), await looked("lock", lambda: _lock(container))]
+    found.append(await looked("Redis", lambda: _redis(container)))
+    if container.settings().offline:
+        found.append(
+            Finding("provider", True, "there is none: the offline model answers, since OPENAI_API_KEY is not set")
+        )
+    else:
+        found.append(await looked("provider's models", lambda: _models(container)))
+        found.append(await looked("provider's answer", lambda: _token(container)))
+    found.append(await looked("clock", lambda: _clock(container)))
+    return found
+
+
+async def _store(container: Container) -> str:
+    database = container.database()
+    await database.look()
+    await database.ping()
+    return "it answers, has this version's tables, and takes writes"
+
+
+async def _lock(container: Container) -> str:
+    state: str = await container.lock_state()
+    return state
+
+
+async def _redis(container: Container) -> str:
+    backplane = container.backplane()
+    if backplane.redis_up is None:
+        return "none is set, so one process serves"
+    link = backplane.parts[0]
+    await link.start()
+    try:
+        if problem := backplane.redis_problem():
+            raise Amiss(problem)
+        return "it answers, gives the rights that are needed, and takes writes"
+    finally:
+        await link.aclose()
+
+
+async def _models(container: Container) -> str:
+    model = container.settings().model
+    try:
+        names = await container.listed_models()()
+    except UpstreamError as error:
+        if error.status in NO_LIST:
+            return "it lists none, as some servers do"
+        raise
+    if model not in names:
+        return f"it lists {len(names)}; CHATORCH_MODEL is not among them, which some servers do not mind"
+    return f"it lists {len(names)}, CHATORCH_MODEL among them"
+
+
+async def _token(container: Container) -> str:
+    prompt = Prompt(container.settings().model, (PromptMessage(Role.USER, "Say: ok"),), "doctor")
+    async with aclosing(container.chat_model().stream(prompt)) as pieces:
+        async for _ in pieces:
+            break
+    return "the model begins to answer"
+
+
+async def _clock(container: Container) -> str:
+    ahead_s = await container.ahead_of_store_s()
+    if ahead_s is None:
+        return "the store is a file, so there is one clock only"
+    if abs(ahead_s) > CLOCK_S:
+        raise Amiss(f"this machine is {ahead_s:+.1f} s off the database's; set both by NTP")
+    return f"{ahead_s:+.1f} s off the database's"
