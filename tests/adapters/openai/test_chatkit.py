@@ -69,7 +69,8 @@ def error(status: int, code: str | None = None, **headers: str) -> httpx.Respons
 
 
 async def test_a_session_is_created_with_what_the_operator_set(new: New, router: respx.MockRouter) -> None:
-    route = router.post(f"{URL}/sessions").respond(json=session_json("1"))
+    answer = session_json("1")
+    route = router.post(f"{URL}/sessions").respond(json=answer)
     options = SessionOptions(300, 20, True, max_files=3, max_file_mb=5, history=True, recent_threads=7)
 
     issued = await new(options=options).create(ANN, "wf_one")
@@ -88,7 +89,7 @@ async def test_a_session_is_created_with_what_the_operator_set(new: New, router:
     assert request.headers["OpenAI-Beta"] == "chatkit_beta=v1"
     assert request.headers["Authorization"] == f"Bearer {KEY}"
     assert (issued.id, issued.secret.reveal()) == ("cksess_1", "ek_secret1")
-    assert issued.expires_at == datetime.fromtimestamp(session_json("1")["expires_at"], UTC)
+    assert issued.expires_at == datetime.fromtimestamp(answer["expires_at"], UTC)
     assert "ek_" not in repr(issued)
 
 

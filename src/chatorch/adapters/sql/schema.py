@@ -1,5 +1,6 @@
 """Which revision of the schema a database has, and how it gets to ours. The steps are in `migrations`."""
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from alembic import command
@@ -55,8 +56,9 @@ def mismatch(revision: str | None, needed: str) -> str | None:
     return f"The database is at revision {revision} and this chatorch needs {needed}: run `chatorch migrate`."
 
 
+@cache
 def script() -> ScriptDirectory:
-    """The steps that this version knows."""
+    """The steps that this version knows, read once."""
     return ScriptDirectory.from_config(_config())
 
 
