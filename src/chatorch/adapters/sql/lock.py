@@ -1,6 +1,8 @@
 """Alone or not: the lock on a store. Who shares no run log with others holds it alone, and those who do together."""
 
+import asyncio
 from abc import ABC, abstractmethod
+from contextlib import suppress
 
 _ADVICE = "stop it, or set REDIS_URL on all of them to run several"
 LOST = "this process does not hold the lock on the store now"
@@ -21,7 +23,10 @@ class StoreLock(ABC):
     It is looked after while it is held. What was lost is taken again as soon as that can be done; that is logged.
     """
 
-    shared: bool
+    def __init__(self, *, shared: bool) -> None:
+        self.shared = shared
+        self._taken = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
 
     @abstractmethod
     async def acquire(self) -> None:
@@ -33,12 +38,26 @@ class StoreLock(ABC):
         """Looks now. Raises `StoreUnavailable` unless it is held; nothing of others may be ended then."""
         ...
 
-    @abstractmethod
     async def taken(self) -> None:
         """Returns when another process holds alone what this one held alone, and has to stop; else never."""
+        await self._taken.wait()
+
+    async def release(self) -> None:
+        """Gives it back. A no-op where it is not held."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+        await self._give_back()
+
+    def _look_after(self) -> None:
+        self._keeper = asyncio.create_task(self._keep(), name="store-lock")
+
+    @abstractmethod
+    async def _keep(self) -> None:
+        """For ever: notices when it is lost, and takes it again; sets `_taken` where that cannot be."""
         ...
 
     @abstractmethod
-    async def release(self) -> None:
-        """Gives it back. A no-op where it is not held."""
-        ...
+    async def _give_back(self) -> None: ...

@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from chatorch.adapters.sql.errors import outages_translated
@@ -29,14 +28,12 @@ class SqliteLock(StoreLock):
     def __init__(
         self, database: Path, *, shared: bool = False, look_every: float = LOOK_EVERY, settle: float = SETTLE
     ) -> None:
-        self.shared = shared
+        super().__init__(shared=shared)
         self._look_every = look_every
         self._settle = settle
         self._database = database
         self._path = database.with_name(database.name + ".lock")
         self._descriptor: int | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        self._taken = asyncio.Event()
 
     async def acquire(self) -> None:
         with outages_translated():
@@ -50,21 +47,13 @@ class SqliteLock(StoreLock):
         except BaseException:
             self._drop()
             raise
-        self._keeper = asyncio.create_task(self._keep(), name="store-lock")
+        self._look_after()
 
     async def confirm(self) -> None:
         if not self._held():
             raise StoreUnavailable(f"{LOST}: the file {self._path.name} was removed.")
 
-    async def taken(self) -> None:
-        await self._taken.wait()
-
-    async def release(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
+    async def _give_back(self) -> None:
         if self._descriptor is not None and not self.shared:
             os.ftruncate(self._descriptor, 0)
         self._drop()

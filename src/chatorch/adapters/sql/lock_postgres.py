@@ -72,7 +72,7 @@ class PostgresLock(StoreLock):
         ping_timeout: float = PING_TIMEOUT,
         lease: float = LEASE,
     ) -> None:
-        self.shared = shared
+        super().__init__(shared=shared)
         self._address = address
         self._retry_every = retry_every
         self._ping_every = ping_every
@@ -83,30 +83,20 @@ class PostgresLock(StoreLock):
         self._before: set[tuple[Any, ...]] = set()
         self._pinging = asyncio.Lock()
         self._broken = asyncio.Event()
-        self._taken = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
 
     async def acquire(self) -> None:
         try:
             await self._take()
         except _FAILURES as error:
             raise StoreUnavailable(cause_of(error)) from error
-        self._keeper = asyncio.create_task(self._keep(), name="store-lock")
+        self._look_after()
 
     async def confirm(self) -> None:
         # Shielded: a statement that is cancelled ends the transaction, and the lock with it.
         if not await asyncio.shield(self._holds()):
             raise StoreUnavailable(f"{LOST[0].upper()}{LOST[1:]}.")
 
-    async def taken(self) -> None:
-        await self._taken.wait()
-
-    async def release(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
+    async def _give_back(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.remove_termination_listener(self._ended)

@@ -1,6 +1,7 @@
 """uvicorn's WebSocket, bounded in what its client may send: no more is parsed than is wanted, and no more answered than
 is read. What is over the bounds is cut off."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent
@@ -14,7 +15,7 @@ SLICE_BYTES = 4096
 """How much is parsed at once: in it may be hundreds of frames."""
 
 
-class BoundedProtocol(WebSocketsSansIOProtocol):
+class BoundedProtocol(WebSocketsSansIOProtocol, ABC):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held = b""
@@ -22,9 +23,10 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self._intake = Intake(self.loop.time)
         self._failed = False
 
+    @abstractmethod
     def cut_off(self, code: int) -> None:
         """Hangs up on a client that is not even listened to any more; sets `_failed`."""
-        raise NotImplementedError
+        ...
 
     def data_received(self, data: bytes) -> None:
         if self._held:

@@ -7,6 +7,7 @@ known, so that of requests that come at once no more are parsed than are wanted.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import httptools
@@ -39,7 +40,7 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Reading(HttpToolsProtocol):
+class Reading(HttpToolsProtocol, ABC):
     """`max_…` are bytes, but `max_headers` and `max_waiting`, the requests that wait for those before them.
 
     `head_s`: how long a head may take from its first byte, or from the connection's begin. `body_s`: in this time the
@@ -154,8 +155,10 @@ class Reading(HttpToolsProtocol):
         self._refuse(refused if isinstance(refused, RequestRefused) else refusal_of(stop))
         return None
 
+    @abstractmethod
     def _upgraded(self, data: bytes, head_ends: int) -> bytes | None:
-        raise NotImplementedError
+        """What must be parsed next, where a head that ends there offered another protocol; None for a handshake."""
+        ...
 
     def _hold(self, data: bytes) -> None:
         self._held = data
