@@ -35,7 +35,8 @@ def create_app(container: Container) -> FastAPI:
     )
     app.state.container = container
     app.state.started = False
-    for topic in (home, identity, chat, runs, threads, chatkit, broadcast, health, operation):
+    # The busiest first: FastAPI looks through all routes in this order for each request.
+    for topic in (chat, runs, threads, identity, chatkit, broadcast, health, operation, home):
         app.include_router(topic.router)
     if settings.serves_chatkit:
         from chatorch.entrypoints.chatkit import route as widget  # noqa: PLC0415  # slow, large and optional
