@@ -19,6 +19,7 @@ CANARY = "canary4711"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MIB = 1024 * 1024
+MANY = 1_000_000
 
 REFUSED: list[bytes] = [
     b"NaN",
@@ -88,8 +89,13 @@ async def door_of(api: Api) -> Door:
 
 @pytest.fixture
 async def doors(apis: Apis, postgres: Databases) -> list[Door]:
-    on_postgres = await apis.start(database_url=await postgres.fresh(), max_live_runs_per_user=10_000)
-    return [await door_of(await apis.start()), await door_of(on_postgres)]
+    unbounded = {
+        "max_live_runs_per_user": 10_000,
+        "wrong_passwords_per_user": MANY,
+        "wrong_passwords_per_address": MANY,
+    }
+    on_postgres = await apis.start(database_url=await postgres.fresh(), **unbounded)
+    return [await door_of(await apis.start(**unbounded)), await door_of(on_postgres)]
 
 
 async def told(door: Door, case: Hostile) -> tuple[int, Any]:

@@ -110,7 +110,7 @@ async def test_a_peer_that_answers_no_ping_is_closed(api: Api, alice: httpx.Asyn
         async with served(api, ping_s=ping_s) as door:
             began_at = time.monotonic()
             awake = await door.connect("awake", token_of(alice), max_queue=None)  # else it reads no ping behind so much
-            silent = [await RawDevice.connect(door.port, token_of(alice), f"raw{n}") for n in range(size(5, 50))]
+            silent = [await RawDevice.connect(door.port, token_of(alice), f"raw{n}") for n in range(size(5, 19))]
             assert {await device.ended() for device in silent} == {1011}
             assert 2 * ping_s <= time.monotonic() - began_at < 2 * ping_s + 2
             for _ in silent:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import NewServer, Record
 from tests.support.event_reader import Screen
+from tests.support.eventually import eventually
 from tests.support.server import Server, serving
 from tests.support.sizes import size
 from tests.support.sockets import Caller, Exchange, all_ended, batches, calling
@@ -78,10 +79,14 @@ class Load:
         await self.streams[-1].until(lambda s: len(s.events) > pieces - 5, 30)
         chatting = asyncio.gather(*(self._chat(i) for i in range(4)))
         await self.streams[-1].until(lambda s: len(s.events) > pieces)
+        await eventually(self._answered, within=30)
         self.killed_at = time.monotonic()
         await server.kill()
         await all_ended(self.streams)
         await chatting
+
+    async def _answered(self) -> bool:
+        return bool(self.answers)
 
     async def _chat(self, writer: int) -> None:
         number = 0

@@ -92,7 +92,8 @@ async def test_forgetting_very_many_keeps_no_writer_waiting(
     record_property("writer_worst_ms", round(max(took) * 1000, 1))
     assert forgotten == KEYS
     assert await database.read(kept) == len(took)
-    assert max(took) < 1
+    assert statistics.quantiles(took, n=100)[98] < 0.5
+    assert max(took) < 3, "and the machine may have other work"
 
 
 async def test_keys_are_found_one_by_one_and_by_age_by_an_index(database: Database) -> None:

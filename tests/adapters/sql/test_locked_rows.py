@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from chatorch.adapters.sql.postgres import PostgresDatabase
 from chatorch.adapters.sql.turns import Turns
 from chatorch.domain.model.conversation import ThreadId
-from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.errors import StoreUnavailable, ThreadBusy
 from chatorch.domain.model.identity import UserId
 from chatorch.ports.threads import ThreadChange
 from tests.adapters.sql.test_lock import _address
@@ -82,6 +83,8 @@ async def test_one_row_locked_in_a_terminal_starves_nobody_but_its_owner(
     await transaction.start()
     await terminal.execute(ROWS[row])
 
+    locked = True
+
     async def ask(number: int) -> None:
         run = new_run(f"more{number}", max_live=100)
         match number % 3:
@@ -92,15 +95,21 @@ async def test_one_row_locked_in_a_terminal_starves_nobody_but_its_owner(
             case 2:
                 await stores.runs.open_run(run, turn(f"more{number}", "locked"))
 
-    asked = [asyncio.create_task(ask(number)) for number in range(12)]
+    async def ask_on(number: int) -> None:
+        with suppress(ThreadBusy):
+            while locked:
+                with suppress(StoreUnavailable):
+                    await ask(number)
+
+    asked = [asyncio.create_task(ask_on(number)) for number in range(12)]
     await asyncio.sleep(0)
     beside = await _served(database, rounds, "beside")
 
-    assert not all(task.done() for task in asked), "it was locked all the while"
-    assert p99(beside) <= 2 * p99(alone) + 0.05, "and the machine may have other work"
+    locked = False
     await transaction.rollback()
     await terminal.close()
     await asyncio.gather(*asked, return_exceptions=True)
+    assert p99(beside) <= 2 * p99(alone) + 0.05, "and the machine may have other work"
     assert database.in_use() == 0
 
 
