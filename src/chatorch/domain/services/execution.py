@@ -74,7 +74,6 @@ class Execution:
         self._failure: UpstreamError | None = None
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
-        self._began = clock.monotonic()
         self._first_piece_at: float | None = None
         log.open(run.id, run.epoch, started_event(run))
 
@@ -238,7 +237,7 @@ class Execution:
         return position_after(self._text()) + 1
 
     def _milliseconds_to(self, moment: float | None) -> int | None:
-        return None if moment is None else round((moment - self._began) * 1000)
+        return None if moment is None else round((moment - self.begun_at) * 1000)
 
     def _estimated_usage(self) -> Usage:
         prompt = sum(estimate_tokens(message.content) for message in self._prompt.messages)
