@@ -1,4 +1,4 @@
-"""Who may do what: pure predicates and rules. Services raise; nothing here looks anything up."""
+"""Who may do what: pure rules, which raise where something is not allowed. Nothing here looks anything up."""
 
 import json
 from collections.abc import Sequence
