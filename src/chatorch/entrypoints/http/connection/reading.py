@@ -1,9 +1,8 @@
 """What comes on a connection, parsed part by part, and bounded: in bytes, in requests that wait, and in time.
 
-httptools tells what it has found, and holds back what it has not: the name and the value of a header that does not
-end, and the blanks, chunk extensions and trailers that it has no callback for. So bytes are counted as they come, and
-what a message carries is taken off again. A part never goes beyond the end of a head, or of a body whose length is
-known, so that of requests that come at once no more are parsed than are wanted.
+httptools tells what it has found, and holds back the rest: a header that does not end, blanks, chunk extensions and
+trailers. So bytes are counted as they come, and what a message carries is taken off again. A part never goes beyond the
+end of a head, or of a body whose length is known: of requests that come at once no more are parsed than are wanted.
 """
 
 import asyncio
@@ -137,8 +136,6 @@ class Reading(HttpToolsProtocol, ABC):
         """Or of all that is there, where only one head ends in it."""
         size, most = len(data), start + self.max_part
         end = data.find(HEAD_END, start, most) + len(HEAD_END)
-        if end == size:
-            return size
         if end < len(HEAD_END) or (size <= most and data.find(HEAD_END, end) < 0):
             return min(size, most)
         return end
