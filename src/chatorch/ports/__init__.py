@@ -10,12 +10,14 @@ from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
+from chatorch.ports.run_lives import RunLives
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import RunProgress, RunStore
 from chatorch.ports.sessions import SessionStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
-from chatorch.ports.telemetry import RunTelemetry, SessionTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
+from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.tokens import Claims, TokenSigner
 from chatorch.ports.users import UserStore
@@ -32,9 +34,11 @@ __all__ = [
     "HostedThreads",
     "IdFactory",
     "Mailbox",
+    "ModelTelemetry",
     "Noticeboard",
     "PasswordHasher",
     "Prompt",
+    "RunLives",
     "RunLog",
     "RunProgress",
     "RunRelay",
@@ -43,6 +47,8 @@ __all__ = [
     "SessionStore",
     "SessionTelemetry",
     "Spawner",
+    "ThreadItemStore",
+    "ThreadNoteStore",
     "ThreadStore",
     "TokenSigner",
     "UserStore",
