@@ -18,9 +18,7 @@ async def look_inside(container: Container) -> list[Finding]:
     found = [await looked("store", lambda: _store(container)), await looked("lock", lambda: _lock(container))]
     found.append(await looked("Redis", lambda: _redis(container)))
     if container.settings().offline:
-        found.append(
-            Finding("provider", True, "there is none: the offline model answers, since OPENAI_API_KEY is not set")
-        )
+        found.append(Finding("provider", True, "no OPENAI_API_KEY and no OPENAI_BASE_URL: the offline model answers"))
     else:
         found.append(await looked("provider's models", lambda: _models(container)))
         found.append(await looked("provider's answer", lambda: _token(container)))
