@@ -129,6 +129,11 @@ class Settings(BaseSettings):
     password_workers: Count = 2
 
     @property
+    def heartbeat_timeout_s(self) -> float:
+        """For a statement of one: where its connection is dead, there is time within the lease for another one."""
+        return (self.lease_s - self.checkpoint_s) * 0.4
+
+    @property
     def offline(self) -> bool:
         """No provider is named, so the offline model answers."""
         return self.openai_api_key is None and self.openai_base_url is None

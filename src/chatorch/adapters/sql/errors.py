@@ -46,15 +46,19 @@ _POSTGRES_OUTAGES = (
     "55P03",
     "25006",
     "25P03",
+    "25P04",
     "28",
     "3D",
+    "3F",
     "42501",
+    "42P01",
     "XX001",
     "XX002",
 )
 """SQLSTATE classes and codes (PostgreSQL, appendix A): connection, resources, operator intervention, system errors;
-serialization and deadlock; lock not available; a server that became read-only; an idle transaction; refused log-in; no
-such database; a right that is missing; damaged data."""
+serialization and deadlock; lock not available; a server that became read-only; a transaction that was idle or took too
+long; refused log-in; no such database, schema or, while a backup is restored, table; a right that is missing; damaged
+data."""
 
 
 _said_at: dict[str, float] = {}

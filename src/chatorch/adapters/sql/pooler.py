@@ -1,5 +1,6 @@
 """PgBouncer and its like: each transaction may run on another connection to the server."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -26,9 +27,10 @@ async def goes_through_a_pooler(address: PostgresAddress, timeout: float) -> boo
         await connection.close(timeout=timeout)
 
 
-def pooled_connection(lock_timeout_ms: int) -> type[Any]:
+def pooled_connection(limits: Mapping[str, int]) -> type[Any]:
     """The kind of connection for a pooler. What it sets ends with the transaction, and costs no journey of its own."""
-    begin = f"BEGIN; SET LOCAL lock_timeout = {lock_timeout_ms}"
+    settings = (f"SET LOCAL {name} = {value}" for name, value in limits.items())
+    begin = "; ".join(("BEGIN ISOLATION LEVEL READ COMMITTED", *settings))
 
     class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
         async def execute(self, query: str, *args: Any, **options: Any) -> Any:

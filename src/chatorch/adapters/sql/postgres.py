@@ -1,7 +1,7 @@
 """PostgreSQL, through asyncpg."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +24,11 @@ POOL_SIZE = 5
 POOL_TIMEOUT = 5.0
 STATEMENT_TIMEOUT = 10.0
 LOCK_TIMEOUT = 3.0
+HEARTBEAT_TIMEOUT = 2.0
+"""Seconds for a statement of a heartbeat, and of who watches them: a connection may be dead without a word, and within
+the lease there must be time for another one."""
+IDLE_TIMEOUT = 3.0
+"""Seconds after which the server ends a transaction of whose client it hears nothing, with all that it has locked."""
 
 _HARDLY_WAIT = text("SET LOCAL lock_timeout = '100ms'")
 
@@ -33,9 +38,12 @@ class PostgresDatabase(Database):
     kept free for heartbeats.
 
     Connecting may take as long as the address says, a statement `STATEMENT_TIMEOUT` seconds, and waiting for a lock
-    `lock_timeout` of them. One owner's writes have less than half of the pool, so that one row that is locked for long
-    starves nobody else. After a restart of the server whatever was in flight is `StoreUnavailable`, and the next
-    transaction connects anew.
+    `lock_timeout` of them; a heartbeat's statement has `heartbeat_timeout`. One owner's writes have less than half of
+    the pool, so that one row that is locked for long starves nobody else. After a restart of the server whatever was
+    in flight is `StoreUnavailable`, and the next transaction connects anew.
+
+    Every transaction is `READ COMMITTED`, whatever the server's default is: who has waited for a lock must see what was
+    written meanwhile.
 
     Through a pooler such as PgBouncer nothing is prepared and nothing set beyond a transaction. The first connection
     finds out whether one is there.
@@ -49,6 +57,8 @@ class PostgresDatabase(Database):
         pool_timeout: float = POOL_TIMEOUT,
         statement_timeout: float = STATEMENT_TIMEOUT,
         lock_timeout: float = LOCK_TIMEOUT,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
+        idle_timeout: float = IDLE_TIMEOUT,
     ) -> None:
         super().__init__()
         self._address = address
@@ -56,6 +66,8 @@ class PostgresDatabase(Database):
         self._pool_timeout = pool_timeout
         self._statement_timeout = statement_timeout
         self._lock_timeout = lock_timeout
+        self._heartbeat_timeout = min(heartbeat_timeout, statement_timeout)
+        self._idle_timeout = idle_timeout
         self._turns = Turns(max(1, pool_size // 2 - 1), pool_timeout)
         self._closed = False
         self._running: set[asyncio.Task[Any]] = set()
@@ -133,15 +145,23 @@ class PostgresDatabase(Database):
         return self._engines
 
     def _make(self, pooled: bool) -> "_Engines":
-        lock_ms = round(self._lock_timeout * 1000)
-        measures: dict[str, Any] = {"command_timeout": self._statement_timeout}
+        limits = {
+            "lock_timeout": round(self._lock_timeout * 1000),
+            "idle_in_transaction_session_timeout": round(self._idle_timeout * 1000),
+        }
+        measures: dict[str, Any] = {}
         if pooled:
-            measures |= {"statement_cache_size": 0, "connection_class": pooled_connection(lock_ms)}
-        connect = _connector(self._address, None if pooled else f"SET lock_timeout = {lock_ms}", **measures)
+            measures = {"statement_cache_size": 0, "connection_class": pooled_connection(limits)}
+        first = None if pooled else _for_good(limits)
         pool = {"max_overflow": 0, "pool_timeout": self._pool_timeout, "pool_use_lifo": True}
-        whole = _engine(connect, pooled=pooled, pool_size=self._pool_size, **pool)
+
+        def pool_of(size: int, command_timeout: float) -> AsyncEngine:
+            connect = _connector(self._address, first, command_timeout=command_timeout, **measures)
+            return _engine(connect, pooled=pooled, pool_size=size, **pool)
+
+        whole = pool_of(self._pool_size, self._statement_timeout)
         # For heartbeats and who watches them: not to be late because all others are taken.
-        kept_free = _engine(connect, pooled=pooled, pool_size=1, **pool)
+        kept_free = pool_of(1, self._heartbeat_timeout)
         for engine in (whole, kept_free):
             event.listen(engine.sync_engine.pool, "checkout", _refuse_closed)
         writes = whole.sync_engine
@@ -161,12 +181,16 @@ class _Engines:
 
 def _transact(engine: Engine, work: Work[T]) -> T:
     with engine.connect() as connection:
+        driver = connection.connection.driver_connection
         transaction = connection.begin()
         try:
             result = work(connection)
             transaction.commit()
         except OSError:
             # A time-out among them: the server may still be busy with the statement, so nobody gets this one again.
+            # Nor is there time to say goodbye.
+            if driver is not None:
+                driver.terminate()
             connection.invalidate()
             raise
         return result
@@ -175,6 +199,12 @@ def _transact(engine: Engine, work: Work[T]) -> T:
 def _without_waiting(work: Work[T], connection: Connection) -> T:
     connection.execute(_HARDLY_WAIT)
     return work(connection)
+
+
+def _for_good(limits: Mapping[str, int]) -> str:
+    """Sets them for all transactions of a connection."""
+    settings = {**limits, "default_transaction_isolation": "'read committed'"}
+    return "; ".join(f"SET {name} = {value}" for name, value in settings.items())
 
 
 def _connector(address: PostgresAddress, first: str | None = None, **options: Any) -> Callable[[], Awaitable[Any]]:

@@ -10,15 +10,21 @@ from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.lock import StoreLock
 from chatorch.adapters.sql.lock_file import SqliteLock
 from chatorch.adapters.sql.lock_postgres import PostgresLock
-from chatorch.adapters.sql.postgres import POOL_SIZE, POOL_TIMEOUT, PostgresDatabase
+from chatorch.adapters.sql.postgres import HEARTBEAT_TIMEOUT, POOL_SIZE, POOL_TIMEOUT, PostgresDatabase
 from chatorch.adapters.sql.sqlite import SqliteDatabase
 
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 _FORMS = "sqlite:///./chat.db, sqlite:////an/absolute/path.db or postgresql://user:password@host/name"
 
 
-def open_database(url: str, *, pool_size: int = POOL_SIZE, pool_timeout: float = POOL_TIMEOUT) -> Database:
-    """The database of a URL; connects when first asked. The pool's measures are for PostgreSQL only.
+def open_database(
+    url: str,
+    *,
+    pool_size: int = POOL_SIZE,
+    pool_timeout: float = POOL_TIMEOUT,
+    heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
+) -> Database:
+    """The database of a URL; connects when first asked. The measures are for PostgreSQL only.
 
     Takes ``sqlite:///relative``, ``sqlite:////absolute``, and ``postgresql://``, ``postgres://`` or
     ``postgresql+asyncpg://`` as libpq takes it. Raises `ValueError` with one line that names the setting, and the
@@ -27,7 +33,7 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE, pool_timeout: float =
     parsed = parse_url(url)
     if isinstance(parsed, Path):
         return SqliteDatabase(parsed)
-    return PostgresDatabase(parsed, pool_size=pool_size, pool_timeout=pool_timeout)
+    return PostgresDatabase(parsed, pool_size=pool_size, pool_timeout=pool_timeout, heartbeat_timeout=heartbeat_timeout)
 
 
 def open_lock(url: str, *, shared: bool = False) -> StoreLock:

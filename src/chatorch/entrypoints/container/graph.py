@@ -74,7 +74,10 @@ class Container(containers.DeclarativeContainer):
     registry = providers.Singleton(CollectorRegistry)
     telemetry = providers.Singleton(PrometheusTelemetry, registry)
     database = providers.Singleton(
-        open_database, settings.provided.database_url, pool_size=settings.provided.db_pool_size
+        open_database,
+        settings.provided.database_url,
+        pool_size=settings.provided.db_pool_size,
+        heartbeat_timeout=settings.provided.heartbeat_timeout_s,
     )
     clock = providers.Singleton(choose_clock, settings, own_clock, database)
     readiness = providers.Singleton(Readiness, database, clock)
