@@ -207,8 +207,9 @@ class RunProgress(Protocol):
         """As `live_runs`, for who counts time against heartbeats: seen in a transaction that wrote, and committed.
 
         Where a checkpoint could not be written (a store that takes no writes, a table that is locked) it raises
-        `StoreUnavailable`. It waits for no lock, and stands in no executor's way. Of `quiet` those are left out whose
-        row is held by another transaction, which may be the one with the heartbeat.
+        `StoreUnavailable`; of `quiet`, the heartbeats themselves are tried, and not moved. It waits for no executor,
+        and stands in none's way. Of `quiet` those are left out whose row is held by another transaction, which may be
+        the one with the heartbeat.
         """
         ...
 
@@ -218,7 +219,8 @@ class RunProgress(Protocol):
     ) -> Sequence[RunId]:
         """Ends as `interrupted`, with the text saved, those that are live and exactly as seen (epoch and heartbeat).
 
-        Waits for no lock: those whose rows are held are left alone, and where a table is locked it raises.
+        Waits for no lock: those whose rows are held are left alone, and where a table is locked it raises, unless it
+        has ended some by then. Many are ended in several transactions.
         Where `texts` has a longer text than was saved, that one is kept.
 
         Raises their epoch; the terminal event lies `1 + TAKEOVER_GAP` after the text. Writes messages, thread times and

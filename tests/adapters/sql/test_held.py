@@ -165,6 +165,29 @@ def _users(connection: Connection) -> int:
     return connection.execute(text("SELECT count(*) FROM users")).scalar_one()
 
 
+@pytest.mark.parametrize("state", ["53100", "25006", "XX001"])
+async def test_where_heartbeats_are_refused_and_a_small_write_is_not_who_watches_is_told(
+    on_postgres: Database, postgres_url: str, state: str
+) -> None:
+    progress = sql_stores(on_postgres).progress
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$;
+        CREATE TRIGGER refused BEFORE UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION refuse()
+        """
+    )
+    assert len(await progress.witness()) == 3, "nobody is quiet"
+    with pytest.raises(StoreUnavailable):
+        await progress.witness(RUNS)
+
+    await admin.execute("DROP TRIGGER refused ON runs")
+    before = await progress.live_runs()
+    assert list(await progress.witness(RUNS)) == list(before), "nothing was moved"
+    await admin.close()
+
+
 # -- SQLite ----------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,8 +15,12 @@ from chatorch.adapters.sql.rows import AnyRow, Values, interaction, interaction_
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs
 from chatorch.adapters.sql.tails import append, drop
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
+from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus, position_after
 from chatorch.ports.runs import Checkpoint, Ending, LiveRun, RunProgress, Standing
+
+INTERRUPTED_AT_ONCE = 20
+"""In one transaction: heartbeats go in between."""
 
 _RUN_IDS: BindParameter[Any] = bindparam("run_ids", expanding=True)
 _LOCK_LIVE = (
@@ -86,9 +91,17 @@ class SqlRunProgress(RunProgress):
     async def interrupt(
         self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
     ) -> Sequence[RunId]:
-        if not runs:
-            return []
-        return await self._database.write_at_once(lambda connection: reaping.interrupt(connection, runs, now, texts))
+        ended: list[RunId] = []
+        for start in range(0, len(runs), INTERRUPTED_AT_ONCE):
+            some = runs[start : start + INTERRUPTED_AT_ONCE]
+            end = partial(reaping.interrupt, seen=some, now=now, texts=texts)
+            try:
+                ended += await self._database.write_at_once(end)
+            except StoreUnavailable:
+                if not ended:
+                    raise
+                break
+        return ended
 
 
 def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> dict[RunId, Standing]:

@@ -4,7 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    text,
+    update,
+)
 
 from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.columns import UtcTime
@@ -23,12 +35,13 @@ _LOCK_TABLES = text(
 _WRITE = insert(sweeps)
 _TAKE_BACK = delete(sweeps).where(sweeps.c.id == bindparam("of_sweep"))
 _LIVE_RUNS = select(runs.c.id, runs.c.epoch, runs.c.heartbeat).where(LIVE)
-_FREE = (
-    select(runs.c.id)
-    .where(runs.c.id.in_(bindparam("run_ids", expanding=True)))
-    .with_for_update(skip_locked=True, read=True)
-)
-"""Shared, so that those who watch do not take each other for an executor."""
+_REAP = 0x63686174_72656170
+"""The key of the advisory lock that those who watch queue for: "chatreap"."""
+_ONE_AT_A_TIME = select(func.pg_advisory_xact_lock(literal(_REAP, BigInteger)))
+_THESE = runs.c.id.in_(bindparam("run_ids", expanding=True))
+_TRY = update(runs).values(heartbeat=runs.c.heartbeat)
+"""A heartbeat that moves nothing: what would refuse an executor's refuses this one too."""
+_TRY_FREE = _TRY.where(runs.c.id.in_(select(runs.c.id).where(_THESE).with_for_update(skip_locked=True)))
 
 _LOCK = (
     select(
@@ -82,17 +95,21 @@ def witness(connection: Connection, quiet: Collection[RunId]) -> list[LiveRun]:
     sweep = uuid4().hex
     connection.execute(_WRITE, {"id": sweep})
     connection.execute(_TAKE_BACK, {"of_sweep": sweep})
-    held = _held(connection, quiet) if quiet else frozenset()
+    held = _try_to_move(connection, quiet) if quiet else frozenset()
     return [run for run in live_runs(connection) if run.run_id not in held]
 
 
-def _held(connection: Connection, quiet: Collection[RunId]) -> frozenset[RunId]:
+def _try_to_move(connection: Connection, quiet: Collection[RunId]) -> frozenset[RunId]:
+    """Which of them another transaction holds; raises where the others' heartbeats could not be written."""
     if connection.dialect.name != "postgresql":
+        connection.execute(_TRY.where(_THESE), {"run_ids": list(quiet)})
         return frozenset()
-    # Taken back at once: a checkpoint that finds a row locked leaves it out.
-    with connection.begin_nested() as looking:
-        free = connection.execute(_FREE, {"run_ids": list(quiet)}).scalars().all()
-        looking.rollback()
+    # Taken back at once, locks and all: a checkpoint that finds a row locked leaves it out. One at a time: those who
+    # watch must not take each other for an executor.
+    with connection.begin_nested() as trying:
+        connection.execute(_ONE_AT_A_TIME)
+        free = connection.execute(_TRY_FREE.returning(runs.c.id), {"run_ids": list(quiet)}).scalars().all()
+        trying.rollback()
     return frozenset(quiet) - frozenset(map(RunId, free))
 
 
