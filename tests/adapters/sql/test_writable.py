@@ -3,7 +3,10 @@
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
@@ -80,6 +83,21 @@ async def test_what_postgresql_says_of_a_write_counts_until_one_succeeds(
     assert postgresql.writes.refused == name
     assert await reason(postgresql) is None, "a trial goes well"
     assert postgresql.writes.refused is None
+
+
+async def test_a_user_who_may_make_no_temporary_tables_is_ready_again(postgres: Databases):
+    url = await postgres.fresh()
+    name, role = urlsplit(url).path[1:], f"modest_{uuid4().hex[:12]}"
+    admin = await asyncpg.connect(url)
+    await admin.execute(f'CREATE ROLE {role} LOGIN; REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
+    await admin.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+    database = open_database(url.replace("chatorch@", f"{role}@"))
+    database.writes.refused = "disk_full"
+    assert await reason(database) is None
+    assert database.writes.refused is None
+    await database.close()
+    await admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    await admin.close()
 
 
 async def test_postgresql_that_is_read_only_is_so_without_a_write(postgresql: Database):

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
-from chatorch.adapters.sql.writable import Writes, look, may_not_try, try_out, why_refused
+from chatorch.adapters.sql.writable import Writes, look, try_out, why_refused
 from chatorch.domain.model.errors import NotWritable, StoreUnavailable
 
 T = TypeVar("T")
@@ -88,9 +87,6 @@ class Database(ABC):
             return
         try:
             await self.write(try_out)
-        except DBAPIError as error:
-            if not may_not_try(error):
-                raise
         except StoreUnavailable as error:
             if isinstance(error, NotWritable) or why_refused(error.__cause__) is None:
                 raise

@@ -24,13 +24,11 @@ _SQLITE = {
 }
 _READ_ONLY_SQL_TRANSACTION = "25006"
 _POSTGRES = {"53100": DISK_FULL, _READ_ONLY_SQL_TRANSACTION: READ_ONLY, "58030": DISK_FAILS}
-_NO_RIGHT = "42501"
 
 _IS_READ_ONLY = select(func.current_setting("transaction_read_only"))
-_TAKE_ROOM = {
-    "postgresql": ("CREATE TEMPORARY TABLE chatorch_trial ON COMMIT DROP AS SELECT generate_series(1, 10000)",),
-    "sqlite": ("CREATE TABLE chatorch_trial AS SELECT zeroblob(65536)", "DROP TABLE chatorch_trial"),
-}
+_MANY_ROWS = text("INSERT INTO sweeps SELECT gen_random_uuid()::text FROM generate_series(1, 10000)")
+"""Into a table of ours: a temporary one needs a right of its own, and may lie on another disk."""
+_A_TABLE = (text("CREATE TABLE chatorch_trial AS SELECT zeroblob(65536)"), text("DROP TABLE chatorch_trial"))
 
 
 class Writes:
@@ -75,12 +73,12 @@ def is_full(free: int, size: int) -> bool:
 
 
 def try_out(connection: Connection) -> None:
-    """Writes what needs room, a table, and leaves nothing of it."""
+    """Writes what needs room, and leaves nothing of it."""
     look(connection)
-    for statement in _TAKE_ROOM[connection.dialect.name]:
-        connection.execute(text(statement))
-
-
-def may_not_try(error: DBAPIError) -> bool:
-    """This user may make no temporary tables, so that only real work can show it."""
-    return getattr(error.orig, "sqlstate", None) == _NO_RIGHT
+    if connection.dialect.name == "postgresql":
+        with connection.begin_nested() as trial:
+            connection.execute(_MANY_ROWS)
+            trial.rollback()
+        return
+    for statement in _A_TABLE:
+        connection.execute(statement)
