@@ -16,6 +16,7 @@ from chatorch.adapters.sql import schema
 from chatorch.adapters.sql.columns import load_json
 from chatorch.adapters.sql.database import Database, T, Work
 from chatorch.adapters.sql.errors import outages_translated
+from chatorch.adapters.sql.sqlite_place import Place
 from chatorch.adapters.sql.sqlite_writer import Writer
 from chatorch.domain.model.errors import StoreUnavailable
 
@@ -40,9 +41,10 @@ class SqliteDatabase(Database):
         super().__init__()
         self._path = path
         self._busy_timeout = busy_timeout
-        self._writer = Writer(_engine(path, "BEGIN IMMEDIATE", busy_timeout, threads=1))
+        place = Place(path)
+        self._writer = Writer(_engine(path, "BEGIN IMMEDIATE", busy_timeout, threads=1, place=place))
         # Not through the writer's queue: it would stand there before others, with all its patience.
-        self._at_once = Writer(_engine(path, "BEGIN IMMEDIATE", AT_ONCE, threads=1))
+        self._at_once = Writer(_engine(path, "BEGIN IMMEDIATE", AT_ONCE, threads=1, place=place))
         self._readers = _Lane("sqlite-reader", _engine(path, "BEGIN", busy_timeout, threads=readers), readers)
 
     async def start(self) -> None:
@@ -132,7 +134,13 @@ def _transact(engine: Engine, work: Work[T]) -> T:
 
 
 def _engine(
-    path: Path, begin: str, busy_timeout: float, *, threads: int | None = None, foreign_keys: bool = True
+    path: Path,
+    begin: str,
+    busy_timeout: float,
+    *,
+    threads: int | None = None,
+    foreign_keys: bool = True,
+    place: Place | None = None,
 ) -> Engine:
     """An engine that begins each transaction itself: the driver's own way begins too late, and never IMMEDIATE."""
     pool: dict[str, type[Pool] | int] = {"poolclass": NullPool}
@@ -154,6 +162,8 @@ def _engine(
 
     def begin_transaction(dbapi_connection: PoolProxiedConnection) -> None:
         dbapi_connection.execute(begin)
+        if place is not None:
+            place.require_unmoved()
 
     # Not as a listener to "begin": an engine with one asks for listeners several times a statement, 10 % of its cost.
     engine.dialect.do_begin = begin_transaction  # type: ignore[method-assign]
