@@ -1,6 +1,7 @@
 """Connections to PostgreSQL that die without a word, and servers with defaults of their own."""
 
 import asyncio
+import gc
 import time
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -57,6 +58,24 @@ async def test_a_heartbeat_whose_connection_is_dead_gets_through_on_another_one_
             await stores.progress.checkpoint(beat)
         assert await stores.progress.checkpoint(beat) == {RUN: Standing.MINE}
         assert time.monotonic() - began_at < 2
+
+
+async def test_what_becomes_of_a_transaction_that_nobody_waits_for_is_no_error(url: str) -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with over_a_wire(url, statement_timeout=0.2) as (database, wire):
+        await database.ping()
+        vanish(wire)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await database.ping()
+
+        async def is_over() -> bool:
+            return database.in_use() == 0
+
+        await eventually(is_over)
+        gc.collect()
+        assert told == []
 
 
 async def test_what_a_machine_that_vanished_had_locked_is_free_soon_afterwards(url: str) -> None:

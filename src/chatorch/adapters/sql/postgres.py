@@ -128,11 +128,16 @@ class PostgresDatabase(Database):
         # In a task, and shielded: a driver that is cancelled between two statements loses its connection.
         task = asyncio.create_task(greenlet_spawn(_transact, engine, work))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._over)
         if then is not None:
             task.add_done_callback(lambda _: then())
         with outages_translated():
             return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits still gets it; where nobody does, it is nothing to tell
 
     async def _open(self) -> "_Engines":
         async with self._finding_out:
