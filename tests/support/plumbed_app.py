@@ -144,10 +144,18 @@ def client_of(app: ASGIApp) -> httpx.AsyncClient:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, http: str | type[HttpConnection] = HTTP, caps: Caps | None = None
+    app: ASGIApp,
+    http: str | type[HttpConnection] = HTTP,
+    caps: Caps | None = None,
+    kernel_bytes: int | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
-    """The application on a real server on a loopback socket: host and port."""
+    """The application on a real server on a loopback socket: host and port.
+
+    `kernel_bytes`: how much of what is sent the server's kernel may hold, where it must not be megabytes.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
+    if kernel_bytes is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_bytes)
     config = CappedConfig(
         app, caps=caps, http=http, access_log=False, log_config=None, lifespan="on", proxy_headers=False
     )

@@ -93,7 +93,7 @@ class RawDevice:
     def reset(self) -> bool:
         """Whether the server broke the connection; asked without reading."""
         plug = self.writer.get_extra_info("socket")
-        return plug.fileno() < 0 or plug.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0 or _is_reset(plug)
+        return plug.fileno() < 0 or plug.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0 or is_reset(plug)
 
     def send(self, *data: bytes) -> None:
         self.writer.write(b"".join(data))
@@ -132,6 +132,6 @@ class RawDevice:
         self.writer.close()
 
 
-def _is_reset(plug: socket.socket) -> bool:
+def is_reset(plug: socket.socket) -> bool:
     """The first byte of tcp_info is the state of the connection (linux/tcp.h); 7 is TCP_CLOSE."""
     return plug.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 7

@@ -117,6 +117,7 @@ class Sockets:
         return True
 
     async def _connected(self, wire: Wire, client_id: ClientId, verified: Verified, receive: Receive) -> int:
+        wire.admitted()
         flood = Flood(self._settings.ws_flood_limit, self._clock.monotonic)
         socket = Socket(self._behind, wire, client_id, verified, flood)
         self._open.add(socket)

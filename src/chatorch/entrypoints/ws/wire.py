@@ -7,8 +7,6 @@ the connection in its scope by `wire_of`.
 
 import asyncio
 import logging
-import socket
-import struct
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
@@ -21,6 +19,7 @@ from websockets.exceptions import SecurityError
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
+from chatorch.entrypoints.http.connection.flow import reset
 from chatorch.entrypoints.ws.bounded import BoundedProtocol
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
 from chatorch.entrypoints.ws.handshake import rejection
@@ -31,7 +30,6 @@ EXTENSION = "chatorch.wire"
 MAX_QUEUED_BYTES = 1024 * 1024
 UNREAD_S = 20.0
 BATCH_BYTES = 64 * 1024
-RESET = struct.pack("ii", 1, 0)
 LAST_BYTES_S = 0.5
 """For what is still unsent where nobody seems to be there, or this process is about to end."""
 
@@ -65,6 +63,10 @@ class Wire(Protocol):
 
     def limit(self, queued_bytes: int) -> None: ...
 
+    def admitted(self) -> None:
+        """It is known whose it is: from now on it keeps its place, however many others come."""
+        ...
+
 
 def wire_of(scope: Scope) -> Wire | None:
     """None under a server that was not told to use `WS`."""
@@ -84,6 +86,7 @@ class WireProtocol(BoundedProtocol):
         self._queued_bytes = 0
         self._max_queued = MAX_QUEUED_BYTES
         self.left: Callable[[], None] | None = None
+        self.known: Callable[[], None] | None = None
 
     # -- for the application ---------------------------------------------------------------------------------------
 
@@ -93,6 +96,10 @@ class WireProtocol(BoundedProtocol):
 
     def limit(self, queued_bytes: int) -> None:
         self._max_queued = queued_bytes
+
+    def admitted(self) -> None:
+        if self.known is not None:
+            self.known()
 
     def put(self, frame: bytes) -> None:
         if not self.is_open:
@@ -223,10 +230,8 @@ class WireProtocol(BoundedProtocol):
         return copy_context().run(rejection, status, request)
 
     def _break(self) -> None:
-        """Resets the connection: otherwise the kernel would keep what it holds for the client, for minutes."""
         if not self.disconnected:
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self.transport.abort()
+            reset(self.transport)
 
     def _say_goodbye(self, code: int, reason: str | None = None) -> None:
         self._forget()

@@ -45,6 +45,46 @@ def test_who_is_busy_never_goes_and_who_is_idle_goes_at_once():
     assert first.gone
 
 
+def test_who_is_idle_goes_before_who_is_waited_for():
+    time = Time()
+    ledger = Ledger(Caps(connections=3), time)
+    silent, first, second = Guest(), Guest(), Guest()
+    for guest in (silent, first, second):
+        ledger.enter(guest, None, 9)
+    for guest in (second, first):
+        ledger.busy(guest)
+        ledger.idle(guest, None)
+    time.now += GRACE_S
+    for _ in range(3):
+        assert ledger.enter(Guest(), None, 9) is None
+    assert [guest.gone for guest in (second, first, silent)] == [True] * 3
+    newest = Guest()
+    assert ledger.enter(newest, None, 9) == "all", "who has just come may still be silent"
+
+
+def test_who_is_waited_for_again_begins_anew_and_is_the_last_to_go():
+    time = Time()
+    ledger = Ledger(Caps(connections=2), time)
+    drips, silent = Guest(), Guest()
+    ledger.enter(drips, None, 9)
+    ledger.enter(silent, None, 9)
+    ledger.busy(drips)
+    time.now += GRACE_S
+    ledger.wait(drips, None)
+    assert ledger.enter(Guest(), None, 9) is None
+    assert (drips.gone, silent.gone) == (False, True)
+
+
+def test_who_left_is_in_nobodys_way():
+    ledger = Ledger(Caps(connections=1), Time())
+    for _ in range(3):
+        guest = Guest()
+        assert ledger.enter(guest, "a", 9) is None
+        ledger.idle(guest, "a")
+        ledger.leave(guest, "a")
+        assert not guest.gone
+
+
 def test_an_address_that_has_too_many_makes_room_of_its_own():
     time = Time()
     ledger = Ledger(Caps(connections=9, an_address=1), time)
@@ -101,6 +141,17 @@ def test_the_log_says_it_once_in_a_while_with_how_many():
             time.now = now
             ledger.refused("all")
     assert [line["refused"] for line in out.named("connections_refused")] == [1, 3]
+
+
+def test_the_log_says_who_had_to_go_too():
+    time = Time()
+    ledger = Ledger(Caps(connections=1), time)
+    with logged() as out:
+        for _ in range(9):
+            ledger.enter(Guest(), None, 9)
+            time.now += GRACE_S
+    assert [(line["closed"], line["reason"]) for line in out.named("connections_closed")] == [(1, "all"), (5, "all")]
+    assert not out.named("connections_refused")
 
 
 @pytest.mark.parametrize("files", [64, 128, 256, 1024, 65_536, 1_048_576])

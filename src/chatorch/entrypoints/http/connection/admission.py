@@ -1,8 +1,9 @@
 """How many may be connected to this process, in all and from one address, and who must go where it is full.
 
-Where it is full, whoever has waited longest without a request under way goes first: an idle connection costs its client
-nothing. Where nobody can go, a few more are let in, to be told so, or how the service is (`/health`), for as
-long as the next ones leave them.
+Where it is full, an idle connection goes first: that costs its client nothing. Then goes whoever has been waited for
+longest: for a head, for a body, for the token of a WebSocket, or to take in an answer. So nobody holds a place by doing
+nothing. Where nobody can go, a few more are let in, to be told so, or how the service is (`/health`), for as long as
+the next ones leave them.
 """
 
 import resource
@@ -32,7 +33,7 @@ RESERVE = 16
 SPARE_FILES = 8
 LOG_S = 5.0
 GRACE_S = 1.0
-"""A connection may be silent for so long, however full it is."""
+"""A client may keep us waiting for so long, however full it is."""
 LEDGER = "chatorch_ledger"
 STATE_KEY = "chatorch.connection_refused"
 """Where in the lifespan's state the application leaves a function that counts: it is told the reason."""
@@ -95,9 +96,11 @@ class Ledger:
         self._open = 0
         self._reserve: dict[Guest, None] = {}
         self._by_address: dict[str, int] = {}
+        self._idle: dict[Guest, str | None] = {}
         self._waiting: dict[Guest, tuple[float, str | None]] = {}
-        self._refused = 0
-        self._logged_at = -LOG_S
+        """The first of them has waited longest."""
+        self._refused = Told("connections_refused", caps)
+        self._closed = Told("connections_closed", caps)
 
     @classmethod
     def of(cls, server_state: Any, caps: Caps) -> "Ledger":
@@ -120,13 +123,14 @@ class Ledger:
             self._by_address[source] = self._by_address.get(source, 0) + 1
         reason = self._over(source, file)
         if reason is not None and self._make_room(reason, source):
+            self._closed.one(reason, self._open, self._now())
             reason = None
         if reason is None:
             self._waiting[guest] = (self._now(), source)
         return reason
 
     def leave(self, guest: Guest, source: str | None) -> None:
-        self._waiting.pop(guest, None)
+        self.busy(guest)
         self._reserve.pop(guest, None)
         self._open -= 1
         if source is not None:
@@ -137,12 +141,19 @@ class Ledger:
                 del self._by_address[source]
 
     def busy(self, guest: Guest) -> None:
-        """A request is under way."""
+        """A request is under way, and all of it has come."""
         self._waiting.pop(guest, None)
+        self._idle.pop(guest, None)
+
+    def wait(self, guest: Guest, source: str | None) -> None:
+        """From now on its client is waited for."""
+        self.busy(guest)  # it goes to the end
+        self._waiting[guest] = (self._now(), source)
 
     def idle(self, guest: Guest, source: str | None) -> None:
-        """Its request is answered. It may go at once, but those that have waited longer go before it."""
-        self._waiting[guest] = (0.0, source)
+        """Its request is answered. It may go at once, but those that have been idle for longer go before it."""
+        self._waiting.pop(guest, None)
+        self._idle[guest] = source
 
     def take_reserve(self, guest: Guest, reason: str) -> bool:
         """Whether it may be told so. Where too many are being told, the first of them makes room: it had its time."""
@@ -156,14 +167,7 @@ class Ledger:
         return True
 
     def refused(self, reason: str) -> None:
-        """Says so at most once in `LOG_S`, with how many it were."""
-        self._refused += 1
-        now = self._now()
-        if now - self._logged_at >= LOG_S:
-            log.warning(
-                "connections_refused", reason=reason, refused=self._refused, open=self._open, **_shown(self._caps)
-            )
-            self._logged_at, self._refused = now, 0
+        self._refused.one(reason, self._open, self._now())
 
     def _over(self, source: str | None, file: int) -> str | None:
         if file >= self._caps.files - SPARE_FILES:
@@ -175,14 +179,42 @@ class Ledger:
         return None
 
     def _make_room(self, reason: str, source: str | None) -> bool:
-        """Closes the one that has waited longest, of this address where it is that which has too many."""
+        """Closes one, of this address where it is that which has too many."""
+        guest = self._who_goes(reason, source)
+        if guest is None:
+            return False
+        self.busy(guest)
+        guest.make_room()
+        return True
+
+    def _who_goes(self, reason: str, source: str | None) -> Guest | None:
+        for guest, whose in self._idle.items():
+            if reason != "address" or whose == source:
+                return guest
         until = self._now() - GRACE_S
         for guest, (since, whose) in self._waiting.items():
-            if since <= until and (reason != "address" or whose == source):
-                del self._waiting[guest]
-                guest.make_room()
-                return True
-        return False
+            if since > until:
+                break
+            if reason != "address" or whose == source:
+                return guest
+        return None
+
+
+class Told:
+    """Counts, and logs at most once in `LOG_S` how many it were."""
+
+    def __init__(self, event: str, caps: Caps) -> None:
+        self._event = event
+        self._caps = caps
+        self._count = 0
+        self._at = -LOG_S
+
+    def one(self, reason: str, open_: int, now: float) -> None:
+        self._count += 1
+        if now - self._at >= LOG_S:
+            what = {self._event.removeprefix("connections_"): self._count}
+            log.warning(self._event, reason=reason, open=open_, **what, **_shown(self._caps))
+            self._at, self._count = now, 0
 
 
 @lru_cache(maxsize=1024)

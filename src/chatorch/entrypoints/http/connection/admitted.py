@@ -4,13 +4,14 @@ import asyncio
 from typing import Any
 
 from chatorch.entrypoints.http.connection.admission import STATE_KEY, Caps, Guest, Ledger, full_house
-from chatorch.entrypoints.http.connection.reading import Reading
+from chatorch.entrypoints.http.connection.pieces import Pieces
+from chatorch.entrypoints.http.connection.sending import Sending
 from chatorch.entrypoints.http.refused import too_many_connections
 
 HEALTH = b"/health"
 
 
-class AdmittedConnection(Reading, Guest):
+class AdmittedConnection(Sending, Guest):
     """`full_s`: how long the head may take of a connection for which there is no room."""
 
     __slots__ = ("_full", "_here", "_ledger", "_source")
@@ -53,12 +54,32 @@ class AdmittedConnection(Reading, Guest):
             self._ledger.leave(self, self._source)
 
     def make_room(self) -> None:
-        self.transport.close()
+        self.break_off()
 
     def handle_websocket_upgrade(self) -> None:
-        self._ledger.busy(self)
+        self.wait()  # until it is known who that is
         super().handle_websocket_upgrade()
-        self.transport.get_protocol().left = self.leave  # type: ignore[attr-defined]
+        socket: Any = self.transport.get_protocol()
+        socket.left, socket.known = self.leave, self.stay
+        self.transport.set_protocol(Pieces(socket, self.server_state))
+
+    def wait(self) -> None:
+        """It is the client that is waited for: where it is full, others are let in in its place."""
+        if self._here and not self._full:
+            self._ledger.wait(self, self._source)
+
+    def stay(self) -> None:
+        """Nobody else is let in in its place."""
+        self._ledger.busy(self)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.wait()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.cycle.response_complete:
+            self.stay()
 
     def require_room(self) -> None:
         """For the request whose head is complete. Raises `RequestRefused`."""
@@ -67,5 +88,9 @@ class AdmittedConnection(Reading, Guest):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._here and not self._full and not self.pipeline and self.cycle.response_complete:
+        if not self._here or self._full or self.pipeline:
+            return
+        if self.cycle.response_complete:
             self._ledger.idle(self, self._source)
+        elif self.cycle.more_body:
+            self.wait()

@@ -19,10 +19,14 @@ HOP_BY_HOP = frozenset({b"upgrade", b"http2-settings"})
 
 
 class HttpConnection(AdmittedConnection):
-    """`drop_…`: how much of a body is read on when its answer is out, how long, and how long nothing may come."""
+    """`drop_…`: how much of a body is read on when its answer is out, how long, and how long nothing may come.
+
+    `max_unread`: how many bytes of a body are kept for an application that does not ask for them, and one piece more.
+    """
 
     __slots__ = ("_drop_until", "_droppable", "_upgrade_ignored")
 
+    max_unread = 16 * 1024
     drop_bytes = 64 * 1024 * 1024
     drop_s = 30.0
     drop_silence_s = 5.0
@@ -104,11 +108,12 @@ class HttpConnection(AdmittedConnection):
         super().on_headers_complete()
         if self.cycle is before:  # a handshake
             return
-        self._ledger.busy(self)
         self._in_head = False
         self._overhead = self._body_came = 0
         self._window_ends = 0.0
         self._body_left = length
+        if length != 0 and not self.pipeline:
+            self.wait()
         self._patience.late = None
         if version in CHUNKLESS:
             CarefulCycle.take_over(self.cycle)
@@ -128,11 +133,14 @@ class HttpConnection(AdmittedConnection):
             self._droppable -= size
         elif not self.transport.is_closing():
             super().on_body(body)
+            if len(self.cycle.body) > self.max_unread:
+                self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         if self._in_head:  # a handshake, or an upgrade that is ignored
             return
         super().on_message_complete()
+        self.stay()
         if self._dropping:
             self._dropped_all()
 
@@ -151,6 +159,7 @@ class HttpConnection(AdmittedConnection):
             self._read_held()
         # Of pipelined requests the newest may still be coming, but only one that has begun is answered.
         if self.cycle.unread and not self.transport.is_closing():
+            self.cycle.body = bytearray()  # nobody will ask for it
             self._droppable = self.drop_bytes
             self._drop_until = self.loop.time() + self.drop_s
             self._wait_for_rest()

@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chatorch.entrypoints.http.connection.cycle import Cycle
+from chatorch.entrypoints.http.connection.flow import Flow
 from chatorch.entrypoints.http.connection.heads import refusal_of
 from chatorch.entrypoints.http.connection.patience import Patience
+from chatorch.entrypoints.http.connection.pieces import Pieces
 from chatorch.entrypoints.http.refused import (
     BODY_LATE,
     HEAD_LATE,
@@ -27,16 +28,6 @@ from chatorch.entrypoints.http.refused import (
 )
 
 HEAD_END = b"\r\n\r\n"
-
-
-class Flow(FlowControl):
-    """Stays paused while it is `blocked`, whoever would read on."""
-
-    blocked = False
-
-    def resume_reading(self) -> None:
-        if not self.blocked:
-            super().resume_reading()
 
 
 class Reading(HttpToolsProtocol, ABC):
@@ -91,6 +82,7 @@ class Reading(HttpToolsProtocol, ABC):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = Flow(transport)
+        transport.set_protocol(Pieces(self, self.server_state))
         self._patience.wait(self.head_s, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:

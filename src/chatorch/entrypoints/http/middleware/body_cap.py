@@ -20,21 +20,30 @@ class BodyTooLarge(HTTPException):
 class CappedReceive:
     """Counts what comes, whatever the headers promised, and raises `BodyTooLarge` once it is more than `cap` bytes.
 
-    Before it takes more than `FREE_BYTES`, it enters what `large` makes, which may raise; `aclose` leaves it.
+    Before it takes more than `FREE_BYTES`, it enters what `large` makes, which may raise; `aclose` leaves it. Where
+    the head says that so many will come (`declared`), it does so before it takes any.
     """
 
-    __slots__ = ("_cap", "_entered", "_large", "_receive", "_size")
+    __slots__ = ("_cap", "_declared", "_entered", "_large", "_receive", "_size")
 
     def __init__(
-        self, receive: Receive, cap: int, large: Callable[[], AbstractAsyncContextManager[None]] | None
+        self,
+        receive: Receive,
+        cap: int,
+        large: Callable[[], AbstractAsyncContextManager[None]] | None,
+        declared: int | None = None,
     ) -> None:
         self._receive = receive
         self._cap = cap
+        self._declared = declared or 0
         self._size = 0
         self._large = large
         self._entered: AbstractAsyncContextManager[None] | None = None
 
     async def __call__(self) -> Message:
+        if self._declared > FREE_BYTES:
+            self._declared = 0
+            await self._enter()
         message = await self._receive()
         if message["type"] == "http.request":
             if self._size > self._cap:
@@ -42,11 +51,15 @@ class CappedReceive:
             self._size += len(message.get("body", b""))
             if self._size > self._cap:
                 raise BodyTooLarge
-            if self._size > FREE_BYTES and self._large is not None:
-                large, self._large = self._large(), None
-                await large.__aenter__()
-                self._entered = large
+            if self._size > FREE_BYTES:
+                await self._enter()
         return message
+
+    async def _enter(self) -> None:
+        if self._large is not None:
+            large, self._large = self._large(), None
+            await large.__aenter__()
+            self._entered = large
 
     async def aclose(self) -> None:
         if self._entered is not None:

@@ -39,14 +39,16 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        response = self._refusal(scope)
+        length = declared_length(scope)
+        response = self._refusal(scope, length)
         if response is None:
-            response = await self._pass_on(scope, receive, send)
+            response = await self._pass_on(scope, receive, send, length)
         if response is not None:
             await response(scope, receive, send)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        capped = CappedReceive(receive, self._body_cap, partial(self._large, scope) if self._large else None)
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, length: int | None) -> Response | None:
+        large = partial(self._large, scope) if self._large else None
+        capped = CappedReceive(receive, self._body_cap, large, length)
         try:
             await self._app(scope, capped, send)
         except (ClientLeft, ClientDisconnect):
@@ -59,7 +61,7 @@ class Guard:
             await capped.aclose()
         return None
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    def _refusal(self, scope: Scope, length: int | None) -> Response | None:
         if (refused := refused_of(scope)) is not None:
             return self._answer(refused)
         # A parameter with NUL would get as far as PostgreSQL, whose text cannot hold it.
@@ -67,7 +69,6 @@ class Guard:
             return http_problem(404)
         if b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
             return invalid([{"field": "query", "problem": "must not contain NUL"}])
-        length = declared_length(scope)
         if length is not None and length > self._body_cap:
             return self._answer(BodyTooLarge())
         return None
