@@ -72,6 +72,26 @@ async def test_so_many_at_a_time_the_oldest_first(stores: Stores) -> None:
     assert await stores.guest_threads.forget(at(61), 2) == 1
 
 
+async def test_of_too_many_the_oldest_go_and_their_records_too(stores: Stores) -> None:
+    guests = {f"g{hours}": await visit(stores, f"g{hours}", hours_ago=hours) for hours in (30, 32, 28, 34, 26)}
+    mine = await visit(stores, "mine", hours_ago=99, owner=ANN)
+    assert await stores.guest_threads.shed(5, 100) == 0
+    assert await stores.guest_threads.shed(2, 2) == 2
+    assert await stores.guest_threads.shed(2, 2) == 1
+    assert await stores.guest_threads.shed(2, 2) == 0
+    assert [name for name in guests if await is_there(stores, name, guests[name])] == ["g28", "g26"]
+    assert await is_there(stores, "mine", mine)
+    assert {record.run_id for record in await stores.interactions()} == {"run_g28", "run_g26", "run_mine"}
+
+
+async def test_of_too_many_a_live_run_is_left_alone(stores: Stores) -> None:
+    live = await visit(stores, "live", hours_ago=30, ends=False)
+    young = await visit(stores, "young", hours_ago=10)
+    assert await stores.guest_threads.shed(1, 100) == 0
+    assert await stores.guest_threads.shed(0, 100) == 1
+    assert [await is_there(stores, "live", live), await is_there(stores, "young", young)] == [True, False]
+
+
 async def test_several_processes_at_once_remove_each_thread_once(stores: Stores) -> None:
     for number in range(20):
         await visit(stores, f"g{number}", hours_ago=30 + number)

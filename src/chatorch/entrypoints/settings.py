@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     max_live_guest_runs_per_address: Count = 5
     guest_requests_per_minute: Count = 10
     guest_retention_hours: Hours = 24
+    max_guest_threads: Count = 10_000
     max_answer_chars: Count = 1_000_000
 
     detach_grace_s: Seconds = 30

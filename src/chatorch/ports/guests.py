@@ -16,3 +16,11 @@ class GuestThreadStore(Protocol):
         process removes at the same time is left to it.
         """
         ...
+
+    @abstractmethod
+    async def shed(self, keep: int, limit: int) -> int:
+        """Where there are more than `keep` of guests' threads, removes the oldest of them, as `forget` does.
+
+        The interactions of their runs go with them: whoever brings so many must not fill the store by that either.
+        """
+        ...

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from chatorch.adapters.memory.state import State
+from chatorch.domain.model.conversation import Thread, ThreadId
 from chatorch.domain.model.identity import GUEST
 from chatorch.ports.guests import GuestThreadStore
 
@@ -12,15 +13,29 @@ class MemoryGuestThreadStore(GuestThreadStore):
         self._state = state
 
     async def forget(self, before: datetime, limit: int) -> int:
-        state = self._state
-        state.require_available()
-        due = [
-            record.thread.id
-            for record in sorted(state.threads.values(), key=lambda record: record.thread.owner_id)
-            if record.thread.owner_id.startswith(f"{GUEST}_")
-            and record.thread.updated_at < before
-            and state.live_in(record.thread.id) is None
-        ][:limit]
-        for thread_id in due:
-            state.remove(thread_id)
-        return len(due)
+        self._state.require_available()
+        due = [thread.id for thread in self._by_age() if thread.updated_at < before and self._has_ended(thread)]
+        return self._remove(due[:limit])
+
+    async def shed(self, keep: int, limit: int) -> int:
+        self._state.require_available()
+        threads = self._by_age()
+        over = [thread.id for thread in threads[: max(len(threads) - keep, 0)] if self._has_ended(thread)][:limit]
+        for run_id in [record.run.id for record in self._state.runs.values() if record.run.thread_id in over]:
+            self._state.interactions.pop(run_id, None)
+        return self._remove(over)
+
+    def _by_age(self) -> list[Thread]:
+        threads = (record.thread for record in self._state.threads.values())
+        return sorted(
+            (thread for thread in threads if thread.owner_id.startswith(f"{GUEST}_")),
+            key=lambda thread: thread.owner_id,
+        )
+
+    def _has_ended(self, thread: Thread) -> bool:
+        return self._state.live_in(thread.id) is None
+
+    def _remove(self, thread_ids: list[ThreadId]) -> int:
+        for thread_id in thread_ids:
+            self._state.remove(thread_id)
+        return len(thread_ids)

@@ -1,4 +1,4 @@
-"""What guests left is kept for so long, and no longer."""
+"""What guests left is kept for so long, and no longer; and never more than so much of it."""
 
 from datetime import timedelta
 
@@ -15,15 +15,20 @@ SHORTEST_INTERVAL_S = 1.0
 
 
 class GuestRetention:
-    """Removes guests' threads that are older than `hours`. Every process may do so beside the others.
+    """Removes guests' threads that are older than `hours`, and the oldest where there are more than `most`.
+
+    Every process may do so beside the others. `most` is what bounds the store where guests come from many addresses.
 
     Also where guests are let in no more: what they left is there all the same.
     """
 
-    def __init__(self, *, store: GuestThreadStore, clock: Clock, telemetry: RunTelemetry, hours: float) -> None:
+    def __init__(
+        self, *, store: GuestThreadStore, clock: Clock, telemetry: RunTelemetry, hours: float, most: int
+    ) -> None:
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
+        self._most = most
         self._kept = timedelta(hours=hours)
         self._interval_s = min(max(self._kept.total_seconds() / 4, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
 
@@ -41,4 +46,6 @@ class GuestRetention:
     async def sweep(self) -> None:
         """Removes all that is due, a batch at a time. Raises `StoreUnavailable`."""
         while await self._store.forget(self._clock.now() - self._kept, BATCH) == BATCH:
+            await self._clock.sleep(PAUSE_S)
+        while await self._store.shed(self._most, BATCH) == BATCH:
             await self._clock.sleep(PAUSE_S)

@@ -148,6 +148,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         telemetry=telemetry,
         hours=settings.provided.guest_retention_hours,
+        most=settings.provided.max_guest_threads,
     )
     recovery = providers.Singleton(
         Recovery,
