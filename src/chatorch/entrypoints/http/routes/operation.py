@@ -23,6 +23,7 @@ router = APIRouter(tags=["operation"])
 Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     response_model=MetricsOut,
