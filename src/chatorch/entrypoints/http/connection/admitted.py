@@ -68,6 +68,10 @@ class AdmittedConnection(Sending, Guest):
         if self._here and not self._full:
             self._ledger.wait(self, self._source)
 
+    def body_awaited(self) -> None:
+        if not self.pipeline:  # else a request before it is under way
+            self.wait()
+
     def stay(self) -> None:
         """Nobody else is let in in its place."""
         self._ledger.busy(self)
@@ -82,8 +86,8 @@ class AdmittedConnection(Sending, Guest):
             self.stay()
 
     def require_room(self) -> None:
-        """For the request whose head is complete. Raises `RequestRefused`."""
-        if self._full and not self.url.startswith(HEALTH):
+        """For a request on a connection too many whose head is complete. Raises `RequestRefused`."""
+        if not self.url.startswith(HEALTH):
             raise too_many_connections()
 
     def on_response_complete(self) -> None:

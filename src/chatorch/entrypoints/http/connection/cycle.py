@@ -5,8 +5,11 @@
   sends would reset it, and the answer would be lost on the way (RFC 9112, 9.6).
 """
 
+import asyncio
+from typing import Self
+
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chatorch.entrypoints.http.refused import RequestRefused
 
@@ -14,7 +17,10 @@ CHUNKLESS = frozenset({"0.9", "1.0"})
 
 
 class Cycle(RequestResponseCycle):
-    """`lingers`: what still comes is dropped when the answer is out, for a moment, and then the connection ends."""
+    """One whose body has not all come with its head; the others stay uvicorn's, which costs less.
+
+    `lingers`: what still comes is dropped when the answer is out, for a moment, and then the connection ends.
+    """
 
     refused: RequestRefused | None = None
     lingers = False
@@ -25,6 +31,27 @@ class Cycle(RequestResponseCycle):
         keep_alive = cycle.__dict__.pop("keep_alive")
         cycle.__class__ = cls
         cycle.keep_alive = keep_alive
+
+    @classmethod
+    def last_of(cls, connection: HttpToolsProtocol) -> Self:
+        """For the connection's scope, of which nothing more is read; then it ends."""
+        cycle = cls(
+            scope=connection.scope,
+            transport=connection.transport,
+            flow=connection.flow,
+            logger=connection.logger,
+            access_logger=connection.access_logger,
+            access_log=connection.access_log,
+            default_headers=connection.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=connection.on_response_complete,
+        )
+        cycle.lingers = True
+        cycle.more_body = False
+        cycle.message_event.set()
+        return cycle
 
     @property
     def keep_alive(self) -> bool:

@@ -97,7 +97,8 @@ class HttpConnection(AdmittedConnection):
             if method == b"CONNECT":
                 raise broken("this is no proxy")
             self.url = resolve_absolute(self.url, self.headers)
-        self.require_room()
+        if self._full:
+            self.require_room()
         length = body_length(version, self.url, self.headers)
         self.scope["http_version"] = version
         self.scope["method"] = method.decode("ascii")
@@ -112,15 +113,15 @@ class HttpConnection(AdmittedConnection):
         self._overhead = self._body_came = 0
         self._window_ends = 0.0
         self._body_left = length
-        if length != 0 and not self.pipeline:
-            self.wait()
         self._patience.late = None
+        if self._full or self.expect_100_continue or version in CHUNKLESS:
+            self._take_care(version)
+
+    def _take_care(self, version: str) -> None:
+        CarefulCycle.take_over(self.cycle)
         if version in CHUNKLESS:
-            CarefulCycle.take_over(self.cycle)
             self.cycle.keep_alive = self.cycle.waiting_for_100_continue = False
-        else:
-            (CarefulCycle if self.expect_100_continue else Cycle).take_over(self.cycle)
-        if self._full:
+        elif self._full:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -152,13 +153,13 @@ class HttpConnection(AdmittedConnection):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.cycle.lingers and self.cycle.response_complete:
+        if isinstance(self.cycle, Cycle) and self.cycle.lingers and self.cycle.response_complete:
             self._linger()
             return
         if self.flow.blocked:
             self._read_held()
         # Of pipelined requests the newest may still be coming, but only one that has begun is answered.
-        if self.cycle.unread and not self.transport.is_closing():
+        if isinstance(self.cycle, Cycle) and self.cycle.unread and not self.transport.is_closing():
             self.cycle.body = bytearray()  # nobody will ask for it
             self._droppable = self.drop_bytes
             self._drop_until = self.loop.time() + self.drop_s
@@ -175,7 +176,7 @@ class HttpConnection(AdmittedConnection):
     def _dropped_all(self) -> None:
         self._drop_until = 0.0
         self.cycle.more_body = False
-        if self.cycle.last:
+        if isinstance(self.cycle, Cycle) and self.cycle.last:
             self.transport.close()
 
     def _close_after(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chatorch.entrypoints.http.connection.cycle import Cycle
 from chatorch.entrypoints.http.connection.flow import Flow
@@ -63,7 +63,7 @@ class Reading(HttpToolsProtocol, ABC):
     linger_s = 2.0
     linger_bytes = 1024 * 1024
 
-    cycle: Cycle
+    cycle: RequestResponseCycle
     flow: Flow
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -210,10 +210,10 @@ class Reading(HttpToolsProtocol, ABC):
         elif self.cycle.response_started:
             self.transport.close()
         else:
-            self.cycle.refuse(refused)
+            self._unfinished().refuse(refused)
 
     def _begin_refused(self, refused: RequestRefused) -> None:
-        before: Cycle | None = self.cycle
+        before: RequestResponseCycle | None = self.cycle
         named = self._begun and bool(self.url)  # then the method has been read
         method = self.parser.get_method().decode("ascii") if named else "UNKNOWN"
         kept = self.headers if self._begun else []
@@ -221,22 +221,7 @@ class Reading(HttpToolsProtocol, ABC):
         self.headers.extend(kept[: self.max_headers])
         asked = {"method": method, "path": "/", "raw_path": b"/", "query_string": b"", SCOPE_KEY: refused}
         cast("dict[str, Any]", self.scope).update(asked)
-        self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=False,
-            on_response=self.on_response_complete,
-        )
-        self.cycle.lingers = True
-        self.cycle.more_body = False
-        self.cycle.message_event.set()
+        self.cycle = Cycle.last_of(self)
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:
@@ -258,15 +243,27 @@ class Reading(HttpToolsProtocol, ABC):
             self.transport.write_eof()
         self._patience.wait(self.linger_s, self.transport.close)
 
+    @abstractmethod
+    def body_awaited(self) -> None:
+        """A body has begun to be waited for, or goes on to be."""
+        ...
+
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _wait_for_more(self) -> None:
         if self.transport.is_closing():
             return
         if not self._in_head:
+            self._unfinished()
             self._wait_for_body()
         elif self._patience.late is None:
             self._patience.wait(self.head_s, self._head_is_late)
+
+    def _unfinished(self) -> Cycle:
+        """The request whose body still comes. Its application has not run yet, or it was one before."""
+        if not isinstance(self.cycle, Cycle):
+            Cycle.take_over(self.cycle)
+        return cast("Cycle", self.cycle)
 
     def _wait_for_body(self) -> None:
         """Enough of it must come by the end of a window, and from then on something within the time of one."""
@@ -274,6 +271,7 @@ class Reading(HttpToolsProtocol, ABC):
         if now >= self._window_ends:
             self._window_ends = now + self.body_s
             self._body_came = 0
+            self.body_awaited()
         enough = self._body_came >= self.body_least
         self._patience.wait(self.body_s if enough else self._window_ends - now, self._body_is_late)
 
