@@ -3,10 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from secrets import randbelow
 
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.errors import UsernameTaken
-from chatorch.domain.model.identity import User, UserId
+from chatorch.domain.model.identity import GENERATION_STEP, User, UserId
 from chatorch.ports.users import UserStore
 
 
@@ -41,11 +42,19 @@ class MemoryUserStore(UserStore):
     async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
         self._state.require_available()
         if user := self._state.users.get(user_id):
-            self._state.users[user_id] = replace(user, disabled=disabled, generation=user.generation + disabled)
+            generation = _next_generation(user) if disabled else user.generation
+            self._state.users[user_id] = replace(user, disabled=disabled, generation=generation)
 
     async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
         self._state.require_available()
         if user := self._state.users.get(user_id):
             self._state.users[user_id] = replace(
-                user, password_hash=password_hash, password_changed_at=changed_at, generation=user.generation + 1
+                user,
+                password_hash=password_hash,
+                password_changed_at=changed_at,
+                generation=_next_generation(user),
             )
+
+
+def _next_generation(user: User) -> int:
+    return user.generation + 1 + randbelow(GENERATION_STEP)

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from secrets import randbelow
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, false, insert, literal_column, true, update
+from sqlalchemy import Connection, Integer, Select, bindparam, false, insert, true, update
 from sqlalchemy.exc import IntegrityError
 
 from chatorch.adapters.sql.columns import UtcTime
@@ -13,7 +14,7 @@ from chatorch.adapters.sql.errors import breaks
 from chatorch.adapters.sql.rows import SELECT_USER, to_user, user_values
 from chatorch.adapters.sql.tables import users
 from chatorch.domain.model.errors import UsernameTaken
-from chatorch.domain.model.identity import User, UserId
+from chatorch.domain.model.identity import GENERATION_STEP, User, UserId
 from chatorch.ports.users import UserStore
 
 _BY_ID = SELECT_USER.where(users.c.id == bindparam("user_id"))
@@ -22,7 +23,7 @@ _BY_IDS = SELECT_USER.where(users.c.id.in_(bindparam("user_ids", expanding=True)
 _ALL = SELECT_USER.order_by(users.c.username)
 _ADD = insert(users)
 # Raised by the database, so that of two changes at once neither is lost.
-_NEXT_GENERATION = users.c.generation + literal_column("1")
+_NEXT_GENERATION = users.c.generation + bindparam("step", type_=Integer)
 _DISABLE = update(users).where(users.c.id == bindparam("user_id")).values(disabled=true(), generation=_NEXT_GENERATION)
 _ENABLE = update(users).where(users.c.id == bindparam("user_id")).values(disabled=false())
 _SET_PASSWORD = (
@@ -67,12 +68,17 @@ class SqlUserStore(UserStore):
         return await self._database.read(lambda connection: [to_user(row) for row in connection.execute(_ALL)])
 
     async def set_disabled(self, user_id: UserId, disabled: bool) -> None:
-        statement, values = _DISABLE if disabled else _ENABLE, {"user_id": user_id}
+        statement = _DISABLE if disabled else _ENABLE
+        values = {"user_id": user_id, **({"step": _step()} if disabled else {})}
         await self._database.write(lambda connection: _execute(connection, statement, values), owner=user_id)
 
     async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
-        values = {"user_id": user_id, "new_hash": password_hash, "changed_at": changed_at}
+        values = {"user_id": user_id, "new_hash": password_hash, "changed_at": changed_at, "step": _step()}
         await self._database.write(lambda connection: _execute(connection, _SET_PASSWORD, values), owner=user_id)
+
+
+def _step() -> int:
+    return 1 + randbelow(GENERATION_STEP)
 
 
 def _execute(connection: Connection, statement: Any, values: dict[str, Any]) -> None:

@@ -14,6 +14,10 @@ GUEST = "gst"
 """What the ids of guests begin with, and no user's."""
 
 MAX_USERNAME_CHARS = 64
+GENERATION_STEP = 2**16
+"""By how much a generation rises at most; how much, chance says. In a database that was restored from a backup, the
+numbers that were given out since must not come again."""
+
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1024
 
@@ -29,7 +33,7 @@ class Scope(StrEnum):
 class User:
     """A person with an account. `username` is canonical; `password_hash` is a PHC string.
 
-    `generation` rises by one with whatever ends the tokens that were given out so far.
+    `generation` rises with whatever ends the tokens that were given out so far.
     """
 
     id: UserId

@@ -171,6 +171,19 @@ async def test_a_generation_that_the_user_has_not_reached_is_no_better_than_an_o
     assert not await here.takes(token)
 
 
+async def test_in_a_store_restored_from_a_backup_no_later_change_brings_back_what_was_given_out_since(store, time):
+    here = Machine(store, time)
+    user_id = await signed_up(store, here)
+    backup = await store.users.by_id(user_id)
+    await here.accounts.set_password("alice", SECOND)
+    since = await here.sign_in(SECOND)
+    store.users._state.users[user_id] = backup
+    await time.advance(5)
+    await here.accounts.set_password("alice", "a third password")
+    assert not await here.takes(since)
+    assert await here.takes(await here.sign_in("a third password"))
+
+
 @pytest.mark.parametrize("ahead_s", [-29, 29])
 async def test_machines_within_the_leeway_take_each_others_tokens(store, time, ahead_s):
     here, there = Machine(store, time), Machine(store, time, ahead_s)
