@@ -1,5 +1,6 @@
 """A connection lives as long as its token, and no longer than its user."""
 
+import asyncio
 from datetime import timedelta
 
 import httpx
@@ -10,6 +11,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope
 from chatorch.ports.tokens import Claims
 from tests.support.api import ask, in_memory, running_api
+from tests.support.eventually import eventually
 from tests.support.fakes import FakeClock
 from tests.support.ws import served, token_of
 
@@ -121,3 +123,27 @@ async def test_who_is_told_4401_leaves_its_runs_and_does_not_stop_them():
         await timed.clock.advance(5)
         assert await phone.close_code() == 4401
         assert (await client.get(f"/api/runs/{run_id}")).json()["status"] == "completed"
+
+
+@pytest.mark.parametrize(("how", "waits_s"), [("header", 0.2), ("first frame", 3.5)])
+async def test_who_loses_access_while_waiting_to_be_let_in_is_not_let_in(how: str, waits_s: float):
+    """A user's connections come in one after the other, which may take longer than a token may count."""
+    async with Timed() as timed, served(timed.api) as door:
+        alice = await timed.api.user("alice")
+        user_id, pace = await id_of(alice), timed.api.container.sockets()._pace
+        while pace.wait_s(user_id) < waits_s:
+            pass
+        turns = pace._turns[user_id]
+
+        async def waits() -> bool:
+            return pace._turns[user_id] > turns
+
+        connecting = asyncio.ensure_future(door.connect("phone", token_of(alice) if how == "header" else None))
+        if how == "first frame":
+            phone = await connecting
+            await phone.send("auth", token=token_of(alice))
+        await eventually(waits)
+        await timed.store.users.set_disabled(user_id, True)
+        await timed.clock.advance(4)
+        phone = await connecting
+        assert (await phone.close_code(), phone.frames) == (4401, [])

@@ -50,6 +50,7 @@ class Sockets:
         """
         wire = wire_of(scope)
         response = refusal(scope, self._origins)
+        token: str | None = None
         entry: Verified | int | None = None
         if response is None:
             try:
@@ -65,8 +66,10 @@ class Sockets:
             await response(scope, receive, send)
             return response.status_code
         await receive()
-        if isinstance(entry, Verified) and await self._left_while_waiting(entry, receive):
-            return BROKEN
+        if token is not None and isinstance(entry, Verified) and (wait_s := self._wait_s(entry)):
+            if await _left_within(wait_s, receive):
+                return BROKEN
+            entry = await self._entry(token)
         await send({"type": "websocket.accept", "subprotocol": subprotocol(scope), "headers": headers})
         wire.limit(self._settings.ws_queue_bytes)
         with self._metrics.connection():
@@ -90,31 +93,30 @@ class Sockets:
             return NOT_TEXT
         try:
             frame = read_frame(message["text"])
-            if not isinstance(frame, Auth):
-                return BAD_TOKEN
-            verified = await admitted(self._behind.authentication, frame.token)
         except FrameRefused:
             return BAD_TOKEN
+        if not isinstance(frame, Auth):
+            return BAD_TOKEN
+        entry = await self._entry(frame.token)
+        if isinstance(entry, Verified) and (wait_s := self._wait_s(entry)):
+            while wait_s > 0 and wire.is_open:
+                await self._clock.sleep(min(wait_s, CHECK_S))
+                wait_s -= CHECK_S
+            entry = await self._entry(frame.token)
+        if isinstance(entry, Verified):
+            wire.put(ack(frame.id))
+        return entry
+
+    async def _entry(self, token: str) -> Verified | int:
+        """Who comes in with it now; else why to close. Asked again of who had to wait: that may have been for long."""
+        try:
+            return await admitted(self._behind.authentication, token)
         except ChatorchError as error:
             return close_code(error)
-        wait_s = self._pace.wait_s(verified.principal.user_id)
-        while wait_s > 0 and wire.is_open:
-            await self._clock.sleep(min(wait_s, CHECK_S))
-            wait_s -= CHECK_S
-        wire.put(ack(frame.id))
-        return verified
 
-    async def _left_while_waiting(self, verified: Verified, receive: Receive) -> bool:
-        """Waits for this user's next turn. A client has nothing to say before it is let in (RFC 6455, 4.1)."""
-        wait_s = self._pace.wait_s(verified.principal.user_id)
-        if not wait_s:
-            return False
-        try:
-            async with asyncio.timeout(wait_s):
-                await receive()
-        except TimeoutError:
-            return False
-        return True
+    def _wait_s(self, verified: Verified) -> float:
+        """How long until this user's next turn."""
+        return self._pace.wait_s(verified.principal.user_id)
 
     async def _connected(self, wire: Wire, client_id: ClientId, verified: Verified, receive: Receive) -> int:
         wire.admitted()
@@ -152,3 +154,13 @@ class Sockets:
         for verified in await self._behind.authentication.revoked(held):
             if held[verified].verified is verified:  # else it has brought another one meanwhile
                 held[verified].hang_up(BAD_TOKEN)
+
+
+async def _left_within(seconds: float, receive: Receive) -> bool:
+    """Whether the client left. It has nothing to say before it is let in (RFC 6455, 4.1)."""
+    try:
+        async with asyncio.timeout(seconds):
+            await receive()
+    except TimeoutError:
+        return False
+    return True
