@@ -191,7 +191,24 @@ async def test_one_follower_too_many_of_a_user_is_refused_until_another_has_left
         refused = await events(alice, live.id)
         problem_of(refused, 429, "too_many_followers")
         assert refused.headers["Retry-After"] == "5"
+        problem_of(await alice.post(CHAT, json=said(stream=True)), 429, "too_many_followers")
+        assert len((await alice.get("/api/threads")).json()["data"]) == 1, "nothing is stored for what is refused"
         assert (await ask(bob))["response"]
         await live.end()
         await asyncio.gather(first, second)
     assert frames_of((await events(alice, live.id)).text)[-1].event == "run.completed"
+
+
+async def test_however_often_at_once_a_request_is_repeated_no_more_follow_its_run(apis: Apis) -> None:
+    api = await apis.start(max_followers_per_user=2)
+    alice = await api.user("alice")
+    key = {"Idempotency-Key": "k"}
+    async with live_run(api, alice, "Hello", stream=False, headers=key) as live:
+        again = [asyncio.ensure_future(alice.post(CHAT, json=said(stream=True), headers=key)) for _ in range(10)]
+
+        async def refused() -> bool:
+            return sum(answer.done() for answer in again) == 8
+
+        await eventually(refused)
+        await live.end()
+        assert sorted([answer.status_code for answer in await asyncio.gather(*again)]) == [200] * 2 + [429] * 8

@@ -55,28 +55,49 @@ class Answers:
         self._max_followers = max_followers
         self._followers: Counter[UserId] = Counter()
 
-    async def to(self, request: Request, principal: Principal, run: Run, *, stream: bool | None) -> Response:
-        """`stream` is what the client asks for; where it says nothing (None), its `Accept` does, and else it is JSON.
+    def streams(self, request: Request, principal: Principal, stream: bool | None) -> bool:
+        """Whether the answer goes out as events: `stream` is what the client asks for; where it says nothing (None),
+        its `Accept` does, and else it is JSON.
 
-        Raises `ClientLeft` when the client does, `RunUnsettled`, and `InvalidToken` when the principal loses access.
+        To be asked before anything is stored. Raises `TooManyFollowers`: whoever repeats a request follows its run.
         """
-        # For the request's own log line; the run's task was given it where it began.
-        structlog.contextvars.bind_contextvars(run_id=run.id)
         if stream is None:
             stream = prefers(request.headers.getlist("accept"), EVENT_STREAM, over=JSON)
         if stream:
-            return self.stream(request, principal, run)
+            self._require_room(principal.user_id)
+        return stream
+
+    async def to(self, request: Request, principal: Principal, run: Run, *, stream: bool) -> Response:
+        """`stream` is what `streams` said.
+
+        Raises `ClientLeft` when the client does, `RunUnsettled`, `InvalidToken` when the principal loses access, and
+        `TooManyFollowers` where others took the last place meanwhile: the run goes on.
+        """
+        # For the request's own log line; the run's task was given it where it began.
+        structlog.contextvars.bind_contextvars(run_id=run.id)
+        if stream:
+            return self.follow(request, principal, run)
         async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
             answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
             return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
         return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
-    def follow(self, request: Request, principal: Principal, run: Run, after: int) -> EventStream:
-        """Raises `TooManyFollowers`, of the run's owner."""
-        if self._followers[run.owner_id] >= self._max_followers:
+    def follow(self, request: Request, principal: Principal, run: Run, after: int = 0) -> EventStream:
+        """It ends, without a word, when the principal loses access. Raises `TooManyFollowers`, of the run's owner."""
+        self._require_room(run.owner_id)
+        return EventStream(
+            run.id,
+            self.runs.events(run, after),
+            frames=self._frames,
+            counted=partial(self._counted, run.owner_id),
+            held=partial(self._revocation.ending, principal),
+            headers={"Content-Location": events_path(request.scope, run.id)},
+        )
+
+    def _require_room(self, owner_id: UserId) -> None:
+        if self._followers[owner_id] >= self._max_followers:
             raise TooManyFollowers(retry_after=COME_BACK_S)
-        return self.stream(request, principal, run, after)
 
     @contextmanager
     def _counted(self, owner_id: UserId) -> Iterator[None]:
@@ -88,17 +109,6 @@ class Answers:
             self._followers[owner_id] -= 1
             if not self._followers[owner_id]:
                 del self._followers[owner_id]
-
-    def stream(self, request: Request, principal: Principal, run: Run, after: int = 0) -> EventStream:
-        """It ends, without a word, when the principal loses access."""
-        return EventStream(
-            run.id,
-            self.runs.events(run, after),
-            frames=self._frames,
-            counted=partial(self._counted, run.owner_id),
-            held=partial(self._revocation.ending, principal),
-            headers={"Content-Location": events_path(request.scope, run.id)},
-        )
 
 
 def events_path(scope: Scope, run_id: RunId) -> str:

@@ -50,6 +50,7 @@ async def chat(
 async def _chat(
     request: Request, body: ChatRequest, principal: Principal, key: str | None, answers: Answers
 ) -> Response:
+    stream = answers.streams(request, principal, body.stream)
     run = await answers.runs.start(
         principal,
         StartChat(
@@ -60,4 +61,4 @@ async def _chat(
             idempotency_key=key,
         ),
     )
-    return await answers.to(request, principal, run, stream=body.stream)
+    return await answers.to(request, principal, run, stream=stream)

@@ -65,5 +65,6 @@ async def retry_run(
 ) -> Response:
     """Answers the same user message once more; the messages after it leave the history."""
     wanted = body or RetryRequest()
+    stream = answers.streams(request, principal, wanted.stream)
     run = await answers.runs.retry(principal, RetryChat(RunId(run_id), wanted.model, key))
-    return await answers.to(request, principal, run, stream=wanted.stream)
+    return await answers.to(request, principal, run, stream=stream)
