@@ -50,6 +50,7 @@ from chatorch.entrypoints.container.models import chat_policy, choose_model, hos
 from chatorch.entrypoints.container.store import confirming, lock_state, store_lock_of
 from chatorch.entrypoints.envelope import envelope
 from chatorch.entrypoints.fleet import KEPT_S, Fleet
+from chatorch.entrypoints.free_memory import keep_giving_back, own_heap
 from chatorch.entrypoints.http.answers import Answers
 from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.lifetime import lifetime
@@ -252,6 +253,7 @@ class Container(containers.DeclarativeContainer):
             sockets.provided.keep_checked,
             providers.Factory(partial, leave_with_parent, clock),
             providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),
+            providers.Factory(partial, keep_giving_back, clock, providers.Callable(own_heap)),
         ),
         parts=backplane.provided.parts,
         closing=providers.List(spawner, fleet, chat_model, chatkit, passwords),
