@@ -204,7 +204,15 @@ async def test_the_secret_is_in_no_log_metric_problem_or_file(
     assert [answer.status_code for answer in told] == [404, 422, 422, 422, 422, 404, 404, 503, 503, 504, 502, 502, 410]
     for answer in (*told, *shown):
         assert canaries.found_in(answer.text) == []
-    assert log.named("chatkit_session")
+    lost = [line for line in log.named("chatkit_session") if line["level"] == "warning"]
+    assert [(line["code"], line.get("upstream_status"), line.get("cause")) for line in lost] == [
+        *[("upstream_unavailable", None, "the answer broke off before its end: the connection was closed or reset")]
+        * 2,
+        ("upstream_timeout", None, "no answer within 0.3 s (CHATORCH_CHATKIT_TIMEOUT_S)"),
+        ("upstream_invalid", None, None),
+        ("upstream_auth", 401, None),
+    ]
+    assert all(line["detail"] for line in lost)
     assert canaries.found_in(log.text) == []
     files = contents(tmp_path)
     assert any("cksess_2" in content for content in files)

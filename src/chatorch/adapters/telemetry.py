@@ -3,6 +3,7 @@
 One where a run ends (at DEBUG also where it begins), and one for what becomes of a session.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from chatorch.domain.model.client_session import ClientSession, SessionStatus
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
+from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.runs import Ending
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
 
@@ -86,13 +88,14 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
     def dropped(self, payloads: int) -> None:
         self._dropped.inc(payloads)
 
-    def session(self, session: ClientSession, status: SessionStatus, code: str | None = None) -> None:
-        self._sessions.labels(status.value, code or "").inc()
+    def session(self, session: ClientSession, status: SessionStatus, error: UpstreamError | None = None) -> None:
+        self._sessions.labels(status.value, error.code if error else "").inc()
         said = {"session_id": session.id, "user_id": session.user_id, "status": status.value}
-        if code is None:
+        if error is None:
             log.info("chatkit_session", **said)
         else:
-            log.warning("chatkit_session", **said, code=code)
+            why = {"detail": error.detail, "upstream_status": error.status, "cause": error.cause}
+            log.warning("chatkit_session", **said, code=error.code, **_without_none(why))
 
     def failed(self, what: str, error: BaseException) -> None:
         self._faults.labels(what).inc()
@@ -122,4 +125,8 @@ def _outcome(ending: Ending) -> dict[str, object]:
         "prompt_tokens": ending.usage.prompt_tokens if ending.usage else None,
         "completion_tokens": ending.usage.completion_tokens if ending.usage else None,
     }
+    return _without_none(said)
+
+
+def _without_none(said: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in said.items() if value is not None}

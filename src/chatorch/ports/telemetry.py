@@ -6,6 +6,7 @@ from typing import Protocol
 from chatorch.domain.model.client_session import ClientSession, SessionStatus
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
+from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.runs import Ending
 
 
@@ -48,8 +49,8 @@ class ModelTelemetry(Protocol):
 
 class SessionTelemetry(Protocol):
     @abstractmethod
-    def session(self, session: ClientSession, status: SessionStatus, code: str | None = None) -> None:
-        """What became of a ChatKit session here; `code` is what the provider's failure was, where it failed."""
+    def session(self, session: ClientSession, status: SessionStatus, error: UpstreamError | None = None) -> None:
+        """What became of a ChatKit session here, and how the provider failed, where it did."""
         ...
 
     @abstractmethod

@@ -172,6 +172,8 @@ class OpenAIChatKit(ChatKitSessions, HostedThreads):
             return _object(response.content)
         except LIBRARY_ERRORS as error:
             failure = (attempt.failure if isinstance(error, TimeoutError) else None) or _meant(error, not_found)
+            if isinstance(error, TimeoutError) and failure.cause is None:
+                failure.cause = f"no answer within {self._deadline_s:g} s (CHATORCH_CHATKIT_TIMEOUT_S)"
         except UNREADABLE:
             failure = UpstreamInvalid()
         finally:
@@ -188,13 +190,13 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _meant(error: BaseException, not_found: type[UpstreamRejected]) -> UpstreamError:
     if isinstance(error, openai.APIStatusError):
-        code = str(error.code or "")
+        code, status = str(error.code or ""), error.status_code
         if "organization" in code or "project" in code:
-            return ChatKitWrongOrganization()
+            return ChatKitWrongOrganization(status=status)
         if "domain" in code:
-            return ChatKitDomainNotAllowed()
-        if error.status_code == 404:
-            return not_found()
-        if error.status_code in {400, 409, 410, 422}:
-            return UpstreamRejected(f"OpenAI refuses the request with status {error.status_code}.")
+            return ChatKitDomainNotAllowed(status=status)
+        if status == 404:
+            return not_found(status=status)
+        if status in {400, 409, 410, 422}:
+            return UpstreamRejected(f"OpenAI refuses the request with status {status}.", status=status)
     return failure_of(error)

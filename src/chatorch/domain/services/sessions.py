@@ -248,14 +248,14 @@ class Sessions:
         try:
             await self._chatkit.cancel(issued.id)
         except UpstreamError as error:
-            self._telemetry.session(session, SessionStatus.LOST, error.code)
+            self._telemetry.session(session, SessionStatus.LOST, error)
         else:
             self._unrecorded.add(session.id)
             self._telemetry.session(session, SessionStatus.CANCELLED)
 
     async def _record(self, session: ClientSession, status: SessionStatus, error: UpstreamError) -> None:
         """A store that is away must not hide what the provider said; the row is tidied up later."""
-        self._telemetry.session(session, status, error.code)
+        self._telemetry.session(session, status, error)
         try:
             await self._store.settle(session.id, status)
         except StoreUnavailable as away:
@@ -289,7 +289,7 @@ class Sessions:
         try:
             await self._end(session)
         except UpstreamError as error:
-            self._telemetry.session(session, SessionStatus.CANCELLING, error.code)
+            self._telemetry.session(session, SessionStatus.CANCELLING, error)
         except StoreUnavailable as error:
             self._unrecorded.add(session.id)
             self._telemetry.store_unavailable("the end of a ChatKit session", error)

@@ -11,7 +11,12 @@ from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
 from chatorch.domain.model.client_session import ClientSecret, ClientSession, IssuedSession, SessionId, SessionStatus
 from chatorch.domain.model.errors import Draining, SessionGone, StoreUnavailable, Unavailable, WorkflowNotAllowed
 from chatorch.domain.model.identity import Scope, User
-from chatorch.domain.model.upstream_errors import UpstreamTimeout, UpstreamUnavailable, WorkflowNotFound
+from chatorch.domain.model.upstream_errors import (
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    WorkflowNotFound,
+)
 from chatorch.domain.services.sessions import ELSEWHERE_S, SWEEP_S, ChatKitOffer, OpenedSession, Sessions
 from chatorch.ports.sessions import Begun
 from chatorch.ports.telemetry import SessionTelemetry
@@ -28,8 +33,8 @@ class Telemetry(SessionTelemetry):
         self.outages: list[str] = []
         self.failures: list[str] = []
 
-    def session(self, session: ClientSession, status: SessionStatus, code: str | None = None) -> None:
-        self.told.append((status.value, code))
+    def session(self, session: ClientSession, status: SessionStatus, error: UpstreamError | None = None) -> None:
+        self.told.append((status.value, error.code if error else None))
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(what)
