@@ -23,11 +23,13 @@ class Authority:
         certificate = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None))
         self.root.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, password: str | None = None) -> tuple[Path, Path]:
+    def issue(self, name: str, password: str | None = None, *, expired: bool = False) -> tuple[Path, Path]:
         """A certificate for a host, an IP address or a user, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(_name(name), key, x509.SubjectAlternativeName([_alternative(name)]))
-        files = self._folder / f"{self.root.stem}-{name}.crt", self._folder / f"{self.root.stem}-{name}.key"
+        until = dt.datetime.now(dt.UTC) + (-_DAY if expired else _DAY)
+        certificate = self._sign(_name(name), key, x509.SubjectAlternativeName([_alternative(name)]), until)
+        stem = f"{self.root.stem}-{name}{'-expired' if expired else ''}"
+        files = self._folder / f"{stem}.crt", self._folder / f"{stem}.key"
         files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         how = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
         files[1].write_bytes(
@@ -37,17 +39,21 @@ class Authority:
         return files
 
     def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        extension: x509.ExtensionType,
+        until: dt.datetime | None = None,
     ) -> x509.Certificate:
-        now = dt.datetime.now(dt.UTC)
+        until = until or dt.datetime.now(dt.UTC) + _DAY
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _DAY)
-            .not_valid_after(now + _DAY)
+            .not_valid_before(until - 3 * _DAY)
+            .not_valid_after(until)
             .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
             .sign(self._key, hashes.SHA256())
         )

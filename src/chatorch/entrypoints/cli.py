@@ -120,9 +120,9 @@ def doctor(
     token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read a user's token from standard input")] = False,
 ) -> None:
     """Look at all that the service needs: a line each, ok or what to do. Exit status 1 where something is not."""
-    from chatorch.entrypoints.doctor.report import report  # noqa: PLC0415
+    from chatorch.entrypoints.doctor.report import TOKEN, report  # noqa: PLC0415
 
-    token = sys.stdin.readline().strip() if token_stdin else os.environ.get("CHATORCH_DOCTOR_TOKEN")
+    token = sys.stdin.readline().strip() if token_stdin else os.environ.get(TOKEN)
     raise typer.Exit(report(url, token or None))
 
 
@@ -223,6 +223,7 @@ def _open_container(settings: "Settings") -> "Container":
     try:
         container.database()
         container.backplane()
+        container.require_trust()
     except ValueError as error:
         _refuse(str(error))
     return container

@@ -4,18 +4,25 @@ import asyncio
 import re
 import socket
 import ssl
+from pathlib import Path
 
 import aiohttp
+import httpx2
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from chatorch.adapters.openai.causes import network_cause
+from chatorch.adapters.openai.client import require_trust
+from chatorch.adapters.openai.listing import list_models
+from chatorch.adapters.openai.transport import AiohttpTransport
 from chatorch.domain.model.upstream_errors import UpstreamError
 from tests.adapters.openai.conftest import KEY, NewModel
 from tests.adapters.openai.test_faults import listen, prompt
+from tests.support.certificates import Authority
 from tests.support.upstream import Upstream, bare, hang, reset, status, text
+from tests.support.ways import NOWHERE, answering, closed_port, silent_port, tls_context
 
 SECRET = "canary4711"
 WHERE = ConnectionKey(f"{SECRET}.test", 443, True, True, None, None, None)
@@ -36,11 +43,52 @@ async def test_a_status_is_told(upstream: Upstream, new_model: NewModel, code: i
     assert (await failure(new_model(), name)).status == code
 
 
-async def test_a_refused_connection_is_told(new_model: NewModel) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        model = new_model(base_url=f"http://user:{SECRET}@127.0.0.1:{closed.getsockname()[1]}/v1?key={SECRET}")
-        assert "refused" in str((await failure(model, "a")).cause)
+async def test_a_way_that_leads_nowhere_is_told(new_model: NewModel) -> None:
+    with closed_port() as closed:
+        for host, words in ((f"127.0.0.1:{closed}", "connection refused"), (NOWHERE, "DNS: the name of its host")):
+            url = f"http://user:{SECRET}@{host}/v1?key={SECRET}"
+            assert words in str((await failure(new_model(base_url=url), "a")).cause)
+            with pytest.raises(UpstreamError) as of_list:
+                await list_models(KEY, url)
+            assert words in str(of_list.value.cause)
+
+
+async def test_why_tls_fails_is_told(new_model: NewModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+    for certificate, words in (
+        (authority.issue("127.0.0.1", expired=True), "is not trusted (certificate has expired)"),
+        (authority.issue("elsewhere.example"), "is not trusted (IP address mismatch"),
+        (Authority(tmp_path, "others").issue("127.0.0.1"), "is not trusted (unable to get local issuer certificate)"),
+        (None, "TLS fails: it speaks none"),
+    ):
+        async with answering(b"HTTP/1.1 400 No\r\n\r\n", tls_context(certificate) if certificate else None) as port:
+            model = new_model(base_url=f"https://127.0.0.1:{port}/v1?key={SECRET}")
+            assert words in str((await failure(model, "a")).cause)
+    trusted = authority.issue("127.0.0.1")
+    async with answering(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n", tls_context(trusted)) as port:
+        assert (await failure(new_model(base_url=f"https://127.0.0.1:{port}/v1"), "a")).status == 400
+
+
+async def test_a_connection_that_is_never_made_is_told(upstream: Upstream, new_model: NewModel) -> None:
+    with silent_port() as port:
+        transport = AiohttpTransport(connect_timeout=0.1, ssl_context=ssl.create_default_context())
+        model = new_model(base_url=f"https://127.0.0.1:{port}/v1", http_client=httpx2.AsyncClient(transport=transport))
+        assert "no connection in time" in str((await failure(model, "a")).cause)
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_certificates_that_cannot_be_read_are_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / SECRET))
+    require_trust("http://127.0.0.1/v1")
+    if name == "SSL_CERT_FILE":
+        with pytest.raises(ValueError, match=r"^SSL_CERT_FILE: cannot be read \(No such file"):
+            require_trust(None)
+        (tmp_path / SECRET).write_text("no certificate")
+        with pytest.raises(ValueError, match=r"^SSL_CERT_FILE: is no file of certificates"):
+            require_trust("https://127.0.0.1/v1")
 
 
 async def test_a_connection_that_ends_is_told(upstream: Upstream, new_model: NewModel) -> None:

@@ -24,7 +24,8 @@ NO_KEY = "none"
 """Sent where there is no key: a server of one's own wants none, and the SDK refuses to go without."""
 
 REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
-REFUSAL_STATUSES = frozenset({400, 422})
+TELLING_STATUSES = frozenset({400, 422, 429})
+"""Whose bodies say what the status does not: which member is refused, or that there is no quota left."""
 
 INTERRUPTIONS = (asyncio.CancelledError, *LIBRARY_ERRORS)
 
@@ -66,7 +67,7 @@ class OpenAIChatModel(ChatModel):
             max_retries=max_retries,
             timeout=None,
             default_headers={"User-Agent": f"chatorch/{__version__}"},
-            http_client=http_client or http_client_for(url, error_bodies=REFUSAL_STATUSES),
+            http_client=http_client or http_client_for(url, error_bodies=TELLING_STATUSES),
         )
         self._refused = RefusedMembers()
 

@@ -1,5 +1,7 @@
 """The HTTP client under the SDK."""
 
+import os
+import ssl
 from collections.abc import Collection
 from typing import cast
 from urllib.parse import unquote, urlsplit
@@ -44,6 +46,19 @@ def http_client_for(base_url: str, *, error_bodies: Collection[int] = ()) -> htt
         timeout=None,
         follow_redirects=False,
     )
+
+
+def require_trust(base_url: str | None) -> None:
+    """Raises `ValueError`, in one line, where the environment names certificates to trust that cannot be read."""
+    names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    if not names or urlsplit(base_url or OPENAI_BASE_URL).scheme != "https":
+        return
+    try:
+        httpx2.create_ssl_context()
+    except ssl.SSLError:
+        raise ValueError(f"{names[0]}: is no file of certificates (PEM)") from None
+    except OSError as error:
+        raise ValueError(f"{names[0]}: cannot be read ({error.strerror})") from None
 
 
 class RepeatingClient(AsyncOpenAI):

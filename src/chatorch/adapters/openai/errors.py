@@ -69,6 +69,9 @@ _MEANT = (
 )
 """What some servers say with a 400, and others with a status of its own."""
 
+_NO_QUOTA = re.compile(rb"(?i)insufficient_(?:quota|balance)|exceeded your current quota|credit balance|billing")
+"""What some say with a 429, which waiting does not help."""
+
 _OF_THE_ADDRESS = frozenset({402, 405, 406, 407, 410, 411, 415, 421, 426, 431})
 """No credit, a wrong path, a proxy between: nothing that another message would change."""
 
@@ -126,6 +129,8 @@ def failure_of_status(status: int, headers: Mapping[str, str] | None = None, bod
     """
     failure = _meaning_of_status(status, headers, body)
     failure.status = status
+    if status == 429 and _NO_QUOTA.search(body):
+        failure.cause = "its account has no quota or credit left, as it says"
     return failure
 
 

@@ -2,7 +2,7 @@
 
 from openai import AsyncOpenAI
 
-from chatorch.adapters.openai.chat_model import NO_KEY
+from chatorch.adapters.openai.chat_model import NO_KEY, TELLING_STATUSES
 from chatorch.adapters.openai.client import OPENAI_BASE_URL, http_client_for, plain_address
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
 from chatorch.domain.model.upstream_errors import UpstreamInvalid
@@ -12,7 +12,10 @@ async def list_models(api_key: str | None, base_url: str | None) -> tuple[str, .
     """The names on the first page. Raises `UpstreamError`."""
     url = base_url or OPENAI_BASE_URL
     client = AsyncOpenAI(
-        api_key=api_key or NO_KEY, base_url=plain_address(url), max_retries=0, http_client=http_client_for(url)
+        api_key=api_key or NO_KEY,
+        base_url=plain_address(url),
+        max_retries=0,
+        http_client=http_client_for(url, error_bodies=TELLING_STATUSES),
     )
     try:
         page = await client.models.list()

@@ -10,6 +10,7 @@ from chatorch.adapters.sql.guests import SqlGuestThreadStore
 from chatorch.adapters.sql.lock import StoreLock, StoreLocked
 from chatorch.adapters.sql.progress import SqlRunProgress
 from chatorch.adapters.sql.revisions import Downgrade, Standing, downgrade, standing
+from chatorch.adapters.sql.rights import lacking_rights
 from chatorch.adapters.sql.run_lives import SqlRunLives
 from chatorch.adapters.sql.runs import SqlRunStore
 from chatorch.adapters.sql.schema import SchemaMismatch, migrate
@@ -39,6 +40,7 @@ __all__ = [
     "StoreLocked",
     "back_up",
     "downgrade",
+    "lacking_rights",
     "migrate",
     "open_database",
     "open_lock",

@@ -50,8 +50,8 @@ def back_up(url: str, path: Path, *, replace: bool = False) -> Backup:
         raise BackupRefused(PG_DUMP)
     if not source.exists():
         raise BackupRefused(f"There is no database at {source}.")
-    target = Path(os.path.abspath(path))  # noqa: PTH100  # a link to a file is replaced, not followed
-    with _words_for(target.parent):
+    with _words_for(path.parent):
+        target = Path(os.path.abspath(path))  # noqa: PTH100  # a link to a file is replaced, not followed
         _require_place(source, target, replace)
         with _unfinished(target.parent) as part:
             revision, messages = _copy(source, part)
@@ -119,7 +119,9 @@ def _copy(source: Path, part: Path) -> tuple[str, int]:
             _check(to)
             return counted
     except sqlite3.Error as error:
-        raise BackupRefused(f"It cannot be copied. {cause_of(error) or error}") from None
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL  # nothing else is written to
+        why = f"The disk of {part.parent} is full." if full else cause_of(error)
+        raise BackupRefused(f"It cannot be copied. {why or error}") from None
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -38,6 +38,10 @@ class StoreLock(ABC):
         """Looks now. Raises `StoreUnavailable` unless it is held; nothing of others may be ended then."""
         ...
 
+    def is_new(self) -> bool:
+        """Whether nobody holds it, for there is not yet what is held."""
+        return False
+
     async def taken(self) -> None:
         """Returns when another process holds alone what this one held alone, and has to stop; else never."""
         await self._taken.wait()

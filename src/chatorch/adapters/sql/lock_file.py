@@ -35,9 +35,12 @@ class SqliteLock(StoreLock):
         self._path = database.with_name(database.name + ".lock")
         self._descriptor: int | None = None
 
+    def is_new(self) -> bool:
+        return not os.path.exists(self._path)  # noqa: PTH110  # a folder that may not be searched is told later
+
     async def acquire(self) -> None:
         with outages_translated():
-            new = not self._path.exists()
+            new = self.is_new()
             self._take()
         try:
             # SQLite removes this one when the last connection is closed, so another process has one, or died.

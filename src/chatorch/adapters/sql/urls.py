@@ -64,9 +64,13 @@ def _sqlite_path(url: URL) -> Path:
         raise ValueError(f"DATABASE_URL: {next(iter(url.query))!r} is not a parameter for SQLite here")
     if not url.database or url.database.startswith((":memory:", "file:")):
         raise ValueError("DATABASE_URL: SQLite needs a file, because an in-memory database keeps nothing")
-    path = Path(url.database).resolve()
-    if not path.parent.is_dir():
-        raise ValueError(f"DATABASE_URL: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise ValueError(f"DATABASE_URL: {path} is a folder, not a file")
+    try:
+        path = Path(url.database).resolve()
+        if not path.parent.is_dir():
+            raise ValueError(f"DATABASE_URL: the folder {path.parent} does not exist")
+        if path.is_dir():
+            raise ValueError(f"DATABASE_URL: {path} is a folder, not a file")
+    except (OSError, RuntimeError) as error:  # a loop of links is the latter before Python 3.13
+        why = getattr(error, "strerror", None) or "a loop of links"
+        raise ValueError(f"DATABASE_URL: the file cannot be looked at ({why})") from None
     return path

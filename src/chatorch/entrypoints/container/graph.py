@@ -21,6 +21,7 @@ from chatorch.adapters.sql import (
     SqlUserStore,
     back_up,
     downgrade,
+    lacking_rights,
     migrate,
     open_database,
     standing,
@@ -46,7 +47,13 @@ from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.clock import ahead_of_store_s, choose_clock, keep_set
 from chatorch.entrypoints.container.identity import attempt_limits, guest_limits, token_signer
-from chatorch.entrypoints.container.models import chat_policy, choose_model, hosted_chatkit, listed_models
+from chatorch.entrypoints.container.models import (
+    chat_policy,
+    choose_model,
+    hosted_chatkit,
+    listed_models,
+    require_readable_trust,
+)
 from chatorch.entrypoints.container.store import confirming, lock_state, store_lock_of
 from chatorch.entrypoints.envelope import envelope
 from chatorch.entrypoints.fleet import KEPT_S, Fleet
@@ -229,7 +236,9 @@ class Container(containers.DeclarativeContainer):
     standing = providers.Callable(standing, database, settings.provided.database_url)
     back_up = providers.Callable(partial, back_up, settings.provided.database_url)
     lock_state = providers.Callable(lock_state, store_lock)
+    lacking_rights = providers.Callable(lacking_rights, database)
     listed_models = providers.Callable(partial, listed_models, settings)
+    require_trust = providers.Callable(require_readable_trust, settings)
     ahead_of_store_s = providers.Callable(ahead_of_store_s, settings, own_clock, database)
     lifetime = providers.Resource(
         lifetime,

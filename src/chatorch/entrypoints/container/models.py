@@ -3,6 +3,7 @@
 from chatorch.adapters.offline_model import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.openai.chatkit import OpenAIChatKit, SessionOptions
+from chatorch.adapters.openai.client import require_trust
 from chatorch.adapters.openai.deadlines import Deadlines
 from chatorch.adapters.openai.listing import list_models
 from chatorch.domain.model.policy import ChatPolicy
@@ -18,6 +19,12 @@ def choose_model(settings: Settings, clock: Clock, telemetry: ModelTelemetry) ->
     deadlines = Deadlines(settings.first_piece_timeout_s, settings.idle_timeout_s, settings.total_timeout_s)
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
     return OpenAIChatModel(key, base_url=settings.openai_base_url, deadlines=deadlines, telemetry=telemetry)
+
+
+def require_readable_trust(settings: Settings) -> None:
+    """Raises `ValueError` with one line that names what of the environment cannot be read."""
+    if not settings.offline:
+        require_trust(settings.openai_base_url)
 
 
 async def listed_models(settings: Settings) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ def store_lock_of(settings: Settings) -> StoreLock:
 
 async def lock_state(store_lock: StoreLock) -> str:
     """Tries the lock, and gives it back. Raises `StoreLocked` where a server without REDIS_URL is in the way."""
+    free = "it can be shared with other servers" if store_lock.shared else "it is free: no server runs on this store"
+    if store_lock.is_new():  # trying would make its file, as this user's own
+        return free
     try:
         await store_lock.acquire()
     except StoreLocked:
@@ -20,7 +23,7 @@ async def lock_state(store_lock: StoreLock) -> str:
             raise
         return "a server holds it"
     await store_lock.release()
-    return "it can be shared with other servers" if store_lock.shared else "it is free: no server runs on this store"
+    return free
 
 
 def confirming(store_lock: StoreLock | None) -> Callable[[], Awaitable[None]] | None:

@@ -1,15 +1,18 @@
 """What this machine can see: the store, its lock, Redis, the provider, the clock."""
 
 from contextlib import aclosing
+from urllib.parse import urlsplit
 
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
-from chatorch.domain.model.upstream_errors import UpstreamError
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.entrypoints.container import Container
-from chatorch.entrypoints.doctor.finding import Amiss, Finding, looked
+from chatorch.entrypoints.doctor.finding import WITHIN_S, Amiss, Finding, looked
 from chatorch.ports.chat_model import Prompt
 
 CLOCK_S = 5.0
+PROVIDER_S = 15.0
+"""Longer than a connection that nobody answers takes to be given up, so that this is what is told."""
 NO_LIST = frozenset({404, 405, 501})
 """With these a server answers that speaks chat completions only."""
 
@@ -17,11 +20,13 @@ NO_LIST = frozenset({404, 405, 501})
 async def look_inside(container: Container) -> list[Finding]:
     found = [await looked("store", lambda: _store(container)), await looked("lock", lambda: _lock(container))]
     found.append(await looked("Redis", lambda: _redis(container)))
-    if container.settings().offline:
+    settings = container.settings()
+    if settings.offline:
         found.append(Finding("provider", True, "no OPENAI_API_KEY and no OPENAI_BASE_URL: the offline model answers"))
     else:
-        found.append(await looked("provider's models", lambda: _models(container)))
-        found.append(await looked("provider's answer", lambda: _token(container)))
+        patience_s = settings.first_piece_timeout_s + WITHIN_S
+        found.append(await looked("provider's models", lambda: _models(container), within_s=PROVIDER_S))
+        found.append(await looked("provider's answer", lambda: _token(container), within_s=patience_s))
     found.append(await looked("clock", lambda: _clock(container)))
     return found
 
@@ -30,7 +35,9 @@ async def _store(container: Container) -> str:
     database = container.database()
     await database.look()
     await database.ping()
-    return "it answers, has this version's tables, and takes writes"
+    if lacking := await container.lacking_rights():
+        raise Amiss(f"its user lacks {', '.join(lacking)}; docs/postgresql.md has the rights that are needed")
+    return "it answers, has this version's tables, gives the rights that are needed, and takes writes"
 
 
 async def _lock(container: Container) -> str:
@@ -66,10 +73,17 @@ async def _models(container: Container) -> str:
 
 
 async def _token(container: Container) -> str:
-    prompt = Prompt(container.settings().model, (PromptMessage(Role.USER, "Say: ok"),), "doctor")
-    async with aclosing(container.chat_model().stream(prompt)) as pieces:
-        async for _ in pieces:
-            break
+    settings = container.settings()
+    prompt = Prompt(settings.model, (PromptMessage(Role.USER, "Say: ok"),), "doctor")
+    try:
+        async with aclosing(container.chat_model().stream(prompt)) as pieces:
+            async for _ in pieces:
+                break
+    except UpstreamError as error:
+        path = urlsplit(settings.openai_base_url or "/v1").path.rstrip("/")
+        if (isinstance(error, UpstreamInvalid) or error.status in NO_LIST) and not path.endswith("/v1"):
+            error.cause = "OPENAI_BASE_URL of most servers ends in /v1, and this one does not."
+        raise
     return "the model begins to answer"
 
 

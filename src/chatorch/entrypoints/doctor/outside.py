@@ -1,69 +1,103 @@
 """What a client sees through the public address: what proxies on the way may spoil."""
 
-import asyncio
 import io
+import json
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import aiohttp
+from aiohttp import InvalidURL
+from yarl import URL
 
 from chatorch.entrypoints.doctor.finding import WITHIN_S, Amiss, Finding, looked
+from chatorch.entrypoints.doctor.piecewise import answer_piece_by_piece
+from chatorch.entrypoints.doctor.reaching import PROXIES, reached
+from chatorch.entrypoints.http.problems import MEDIA_TYPE
+from chatorch.entrypoints.http.routes.health import SERVICE
+from chatorch.entrypoints.origins import PORTS, AllowedOrigins
 from chatorch.entrypoints.settings import Settings
+from chatorch.entrypoints.ws.closing import BAD_TOKEN
 
 FOREIGN = "https://foreign.invalid"
-APART_S = 0.02
-"""Pieces that come nearer to each other may have waited for each other on the way."""
-PROXIES = "see docs/proxies.md"
-QUESTION = {"messages": [{"role": "user", "content": "Count from one to thirty, in words."}], "stream": True}
+MOST_TRIED = 8 * 1024 * 1024
+"""Bytes of a body. A larger one takes longer on its way than a look may last."""
+MOST_READ = 64 * 1024
+UNKNOWN_USER = '{"type":"auth","token":"none"}'
 
 Session = aiohttp.ClientSession
+Look = Callable[[Session, str], Awaitable[str]]
 
 
 async def look_outside(url: str, settings: Settings, token: str | None) -> list[Finding]:
-    """`token` is a user's. Without one, and where no guests may chat, nothing is asked of the model."""
+    """`token` is a user's. Without one, and where no guests may chat, nothing is asked of the model.
+
+    Where nothing answers, or it answers from elsewhere, that is all that is found.
+    """
     base = url.rstrip("/")
-    async with Session(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+    async with Session(timeout=aiohttp.ClientTimeout(total=None)) as session:
 
-        async def found(topic: str, look: Callable[[Session, str], Awaitable[str]]) -> Finding:
-            return await looked(topic, partial(_reached, partial(look, session, base)))
+        async def found(topic: str, look: Look, within_s: float = WITHIN_S) -> Finding:
+            return await looked(f"public {topic}", partial(reached, partial(look, session, base)), within_s=within_s)
 
-        findings = [
-            await found("public /health", _health),
-            await found("public request id", _request_id),
-            await found("public WebSocket", _web_socket),
-            await found("public Origin", _origin),
-            await found("public body cap", partial(_body_cap, most=settings.body_cap_bytes)),
+        findings = [await found("address", _address)]
+        if not findings[0].well:
+            return findings
+        any_page = AllowedOrigins(settings.cors_origins).any
+        findings += [
+            await found("/health", _health),
+            await found("request id", _request_id),
+            await found("WebSocket", _web_socket),
+            await found("own Origin", _own_origin),
+            await found("foreign Origin", partial(_foreign_origin, any_page=any_page)),
+            await found("body cap", partial(_body_cap, most=settings.body_cap_bytes)),
         ]
         if token is None and not settings.anonymous_chat:
             left_out = "left out: it needs a user's token, in CHATORCH_DOCTOR_TOKEN or by --token-stdin"
             return [*findings, Finding("public event stream", True, left_out)]
-        return [*findings, await found("public event stream", partial(_stream, token=token))]
+        patience_s = WITHIN_S + settings.first_piece_timeout_s
+        return [*findings, await found("event stream", partial(answer_piece_by_piece, token=token), patience_s)]
 
 
-async def _reached(look: Callable[[], Awaitable[str]]) -> str:
+async def _address(session: Session, base: str) -> str:
+    if URL(base).scheme not in PORTS:
+        raise InvalidURL(base)
+    async with session.get(f"{base}/health", allow_redirects=False) as answer:
+        if not 300 <= answer.status < 400:
+            return "it is reached"
+        raise Amiss(f"it redirects{_whither(base, answer)}; give the address that pages use with --url")
+
+
+def _whither(base: str, answer: aiohttp.ClientResponse) -> str:
+    """The origin only: the rest may hold what is nobody's business."""
     try:
-        return await look()
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise Amiss("its certificate is not trusted") from error
-    except aiohttp.ClientSSLError as error:
-        raise Amiss("TLS fails; is it https there?") from error
-    except aiohttp.ClientConnectorDNSError as error:
-        raise Amiss("the name of its host cannot be resolved") from error
-    except aiohttp.ClientConnectorError as error:
-        raise Amiss("nothing listens there, or it cannot be reached") from error
-    except (aiohttp.InvalidURL, aiohttp.ClientError, ValueError) as error:
-        raise Amiss(f"it cannot be asked ({type(error).__name__}); see --url, and {PROXIES}") from error
+        target = URL(base).join(URL(answer.headers.get("Location", ""))).origin()
+    except ValueError:
+        return ""
+    return f" to {target}" if target != URL(base).origin() else " to another path"
 
 
 async def _health(session: Session, base: str) -> str:
     async with session.get(f"{base}/health", allow_redirects=False) as answer:
         if answer.status != 200:
             raise Amiss(f"status {answer.status} in place of 200; does the address lead to chatorch? {PROXIES}")
-        body = await answer.json(content_type=None)
-        if not isinstance(body, dict) or "status" not in body:
+        told = await _object_in(answer)
+        if told.get("service") != SERVICE:
             raise Amiss(f"what answers is not chatorch; {PROXIES}")
         return "chatorch answers"
+
+
+async def _object_in(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+    """An empty one where there is none, or too much."""
+    body = b""
+    while len(body) <= MOST_READ and (more := await answer.content.readany()):
+        body += more
+    try:
+        told = json.loads(body) if len(body) <= MOST_READ else None
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 async def _request_id(session: Session, base: str) -> str:
@@ -75,47 +109,67 @@ async def _request_id(session: Session, base: str) -> str:
 
 
 async def _web_socket(session: Session, base: str) -> str:
+    """A frame each way: a token that is none is sent, and refused."""
     try:
-        async with session.ws_connect(f"{base}/ws/chat/doctor"):
-            return "the upgrade is passed through"
+        async with session.ws_connect(f"{base}/ws/chat/doctor") as socket:
+            await socket.send_str(UNKNOWN_USER)
+            answer = await socket.receive()
+            while answer.type is aiohttp.WSMsgType.TEXT:
+                answer = await socket.receive()
+            if socket.close_code != BAD_TOKEN:
+                raise Amiss(f"the upgrade is passed through, and frames are not as they were sent; {PROXIES}")
+            return "the upgrade is passed through, and frames both ways"
     except aiohttp.WSServerHandshakeError as error:
         raise Amiss(f"the upgrade is answered with status {error.status}; {PROXIES}") from error
 
 
-async def _origin(session: Session, base: str) -> str:
+async def _own_origin(session: Session, base: str) -> str:
+    own = str(URL(base).origin())
+    if (status := await _status_for(session, base, own)) == 101:
+        return f"pages of {own} may connect"
+    if status != 403:
+        raise Amiss(f"a page of {own} is answered with status {status} in place of the upgrade; {PROXIES}")
+    raise Amiss(
+        f"a page of {own} is taken for a foreign one: let the proxy pass on Host, or X-Forwarded-Host with "
+        f"CHATORCH_TRUSTED_PROXIES, or name it in CHATORCH_CORS_ORIGINS; {PROXIES}"
+    )
+
+
+async def _foreign_origin(session: Session, base: str, *, any_page: bool) -> str:
+    status = await _status_for(session, base, FOREIGN)
+    if status == 101 and any_page:
+        return "a page of any origin may connect, as CHATORCH_CORS_ORIGINS says"
+    if status == 101:
+        raise Amiss("a page of any origin may connect; see CHATORCH_CORS_ORIGINS, and what the proxy does to Origin")
+    if status != 403:
+        raise Amiss(f"a foreign origin is answered with status {status} in place of 403; {PROXIES}")
+    return "a page of a foreign origin is refused"
+
+
+async def _status_for(session: Session, base: str, origin: str) -> int:
     try:
-        async with session.ws_connect(f"{base}/ws/chat/doctor", origin=FOREIGN):
-            raise Amiss(
-                "a page of any origin may connect; see CHATORCH_CORS_ORIGINS, and what the proxy does to Origin"
-            )
+        async with session.ws_connect(f"{base}/ws/chat/doctor", origin=origin):
+            return 101
     except aiohttp.WSServerHandshakeError as error:
-        if error.status == 403:
-            return "a page of a foreign origin is refused"
-        raise Amiss(f"a foreign origin is answered with status {error.status} in place of 403; {PROXIES}") from error
+        return error.status
 
 
 async def _body_cap(session: Session, base: str, *, most: int) -> str:
-    async with session.post(
-        f"{base}/api/chat/protected", data=io.BytesIO(b" " * (most + 1)), allow_redirects=False
-    ) as answer:
-        if answer.status != 413:
-            raise Amiss(f"a body over CHATORCH_BODY_CAP_BYTES is answered with {answer.status}, not 413; {PROXIES}")
-    return "a body that is too large is refused with 413"
+    if most > MOST_TRIED:
+        return "not tried: CHATORCH_BODY_CAP_BYTES is too much for a look"
+    status, ours = await _status_of_body(session, base, most)
+    if status == 413 and not ours:  # without a token, ours comes earlier
+        raise Amiss(f"a body of CHATORCH_BODY_CAP_BYTES is refused on the way; let the proxy take more; {PROXIES}")
+    status, ours = await _status_of_body(session, base, most + 1)
+    if status != 413:
+        raise Amiss(f"a body over CHATORCH_BODY_CAP_BYTES is answered with {status}, not 413; {PROXIES}")
+    if not ours:
+        raise Amiss(f"a body that is too large meets a page of the proxy's; let it take a little more; {PROXIES}")
+    return "a body that is too large is refused with 413, and one that is not is let through"
 
 
-async def _stream(session: Session, base: str, *, token: str | None) -> str:
-    """Enough is seen once three pieces came apart from each other; leaving then cancels the run."""
-    path, headers = ("/api/chat/protected", {"Authorization": f"Bearer {token}"}) if token else ("/api/chat", {})
-    now = asyncio.get_running_loop().time
-    apart, before = 1, 0.0
-    async with session.post(f"{base}{path}", json=QUESTION, headers=headers, allow_redirects=False) as answer:
-        if answer.status != 200:
-            hint = "is the token good?" if answer.status == 401 else PROXIES
-            raise Amiss(f"status {answer.status} in place of 200; {hint}")
-        async for _ in answer.content.iter_any():
-            if before and now() - before >= APART_S:
-                apart += 1
-            before = now()
-            if apart >= 3:
-                return "pieces arrive one by one"
-    raise Amiss(f"the answer came all at once: something on the way holds it back; {PROXIES}")
+async def _status_of_body(session: Session, base: str, size: int) -> tuple[int, bool]:
+    """And whether it is a problem, as ours are."""
+    address = f"{base}/api/chat/protected"
+    async with session.post(address, data=io.BytesIO(b" " * size), allow_redirects=False) as answer:
+        return answer.status, answer.content_type == MEDIA_TYPE

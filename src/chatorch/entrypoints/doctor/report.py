@@ -8,7 +8,9 @@ from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.doctor.finding import Finding
 from chatorch.entrypoints.doctor.inside import look_inside
 from chatorch.entrypoints.doctor.outside import look_outside
-from chatorch.entrypoints.settings import SettingsError, load_settings
+from chatorch.entrypoints.settings import SettingsError, load_settings, unknown_settings
+
+TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be, and no setting
 
 
 def report(url: str | None, token: str | None) -> int:
@@ -17,6 +19,7 @@ def report(url: str | None, token: str | None) -> int:
         container = Container(settings=load_settings())
         container.database()
         container.backplane()
+        container.require_trust()
     except SettingsError as error:
         found = [Finding("settings", False, line) for line in error.lines]
     except ValueError as error:
@@ -30,7 +33,7 @@ def report(url: str | None, token: str | None) -> int:
 
 async def findings(container: Container, url: str | None, token: str | None) -> list[Finding]:
     """`token` is of a user, for what only users may do through the public address `url`."""
-    found = [Finding("settings", True, "each can be read")]
+    found = _unknown() or [Finding("settings", True, "each can be read, and is known")]
     try:
         found += await look_inside(container)
         if url is not None:
@@ -39,3 +42,8 @@ async def findings(container: Container, url: str | None, token: str | None) -> 
         await container.chat_model().aclose()
         await container.database().close()
     return found
+
+
+def _unknown() -> list[Finding]:
+    """What was misspelt is a setting that nobody has, and nobody misses."""
+    return [Finding("settings", False, line) for line in unknown_settings() if not line.startswith(f"{TOKEN}:")]
