@@ -111,7 +111,7 @@ async def test_postgresql_is_dumped_while_it_is_used_and_restored(
     (on_postgres.folder / "backups").mkdir()
     async with calling(on_postgres) as alice:
         said = await acknowledged(alice, 10)
-        await carry_out(on_postgres, steps("pg_dump"), postgres_server.programs)
+        await carry_out(on_postgres, steps("umask"), postgres_server.programs)
 
     restored = server_in(tmp_path, await postgres.fresh(migrated=False))
     restored.settings["SECRET_KEY"] = on_postgres.settings["SECRET_KEY"]

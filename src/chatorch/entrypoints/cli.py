@@ -46,7 +46,10 @@ FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the pass
 
 def main() -> None:
     gc.disable()  # importing makes much that stays and no garbage: a sixth of the time of a start
-    app()
+    try:
+        app()
+    except OSError as error:  # such as what it tells that nobody takes: a full disk
+        sys.exit(f"chatorch: {error.strerror or type(error).__name__}")
 
 
 def _show_version(wanted: bool) -> None:

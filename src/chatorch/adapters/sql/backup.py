@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,9 +119,16 @@ def _copy(source: Path, part: Path) -> tuple[str, int]:
             _check(to)
             return counted
     except sqlite3.Error as error:
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL  # nothing else is written to
-        why = f"The disk of {part.parent} is full." if full else cause_of(error)
-        raise BackupRefused(f"It cannot be copied. {why or error}") from None
+        raise BackupRefused(f"It cannot be copied. {_why(error, source, part.parent)}") from None
+
+
+def _why(error: sqlite3.Error, source: Path, folder: Path) -> str:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:  # only the copy is written to
+            return f"The disk of {folder} is full."
+        case sqlite3.SQLITE_IOERR:
+            return f"{source} cannot be read, or {folder} takes no more: a disk is broken, or refuses it."
+    return cause_of(error) or str(error)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -129,10 +136,13 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _count(connection: sqlite3.Connection, source: Path) -> tuple[str, int]:
-    with suppress(sqlite3.OperationalError):  # no such table
+    try:
         [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall() or [(None,)]
         if revision is not None:
             return revision, connection.execute("SELECT count(*) FROM messages").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # no such table
+            raise
     raise BackupRefused(f"{source} has no tables of chatorch.")
 
 

@@ -95,7 +95,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     logged: Mapping[str, object] | None = None,
     **members: object,
-) -> Response:
+) -> Problem:
     """One problem. `title` follows from `code`; members that are None are left out. `logged` is not for the client."""
     title = TITLES.get(code) or code.replace("_", " ").capitalize()
     body = {
@@ -156,7 +156,7 @@ def limit_headers(limit: Limit) -> dict[str, str]:
     }
 
 
-def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Response:
+def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """A plain HTTP error such as 404 or 405. Its code is ``http_<status>`` where `HTTP_ERRORS` has no better."""
     code, detail = HTTP_ERRORS.get(status, (f"http_{status}", f"The answer is HTTP status {status}."))
     return problem(status, code, detail, headers=headers)

@@ -14,6 +14,7 @@ from websockets.datastructures import Headers as WireHeaders
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
 from chatorch.entrypoints.http.dependencies import bearer_token
 from chatorch.entrypoints.http.foreign_origin import foreign_origin
+from chatorch.entrypoints.http.middleware.access import UNMATCHED
 from chatorch.entrypoints.http.problems import http_problem, problem
 from chatorch.entrypoints.http.request_id import begin_request
 from chatorch.entrypoints.http.sealing import sealed
@@ -22,6 +23,11 @@ from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LAT
 
 SUBPROTOCOL = "chatorch.v1"
 BEARER = "bearer."
+
+OF_THE_APPLICATION = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER_ERROR})
+"""With these uvicorn answers where the application closed, or failed, before it accepted."""
+
+log = structlog.get_logger(__name__)
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -36,17 +42,23 @@ def refusal(scope: Scope, origins: AllowedOrigins) -> Response | None:
     return None
 
 
-def rejection(status: int, request: http11.Request | None) -> http11.Response:
+def rejection(status: int, request: http11.Request | None, client: str | None = None) -> http11.Response:
     """What to answer to what is no handshake, and never comes to the application. `request` is its head, if read.
 
-    Who speaks another version is told which one is spoken here (RFC 6455, 4.4).
+    Who speaks another version is told which one is spoken here (RFC 6455, 4.4). Has a line in the log, unless the
+    application was asked, and has one. Call it in a context of its own.
     """
     offered = request.headers.get_all("X-Request-ID") if request is not None else []
     request_id = begin_request(offered[0].encode("ascii", "replace") if offered else None)
+    structlog.contextvars.clear_contextvars()
     if status == HTTPStatus.BAD_REQUEST:
         response = problem(status, "bad_handshake", "This is no WebSocket handshake of version 13 (RFC 6455).")
     else:
         response = http_problem(status)
+    if status not in OF_THE_APPLICATION:
+        told = dict(response.told)
+        refused = {"refused": told.pop("code"), **told}
+        log.info("websocket", route=UNMATCHED, code=status, client=client, request_id=request_id, **refused)
     headers = WireHeaders({name.decode(): value.decode() for name, value in sealed(status, response.raw_headers)})
     headers.update({"Connection": "close", "Date": formatdate(usegmt=True), "X-Request-ID": request_id})
     if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UPGRADE_REQUIRED}:

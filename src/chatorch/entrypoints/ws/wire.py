@@ -20,6 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
 from chatorch.entrypoints.http.connection.flow import reset
+from chatorch.entrypoints.http.middleware.access import client_address
 from chatorch.entrypoints.ws.bounded import BoundedProtocol
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
 from chatorch.entrypoints.ws.handshake import rejection
@@ -227,7 +228,7 @@ class WireProtocol(BoundedProtocol):
         """A problem, as everywhere, in place of plain text. A head that could not be read offered no request id."""
         request: Request | None = getattr(self, "request", None)
         # In a context of its own, because the callbacks of all connections share one.
-        return copy_context().run(rejection, status, request)
+        return copy_context().run(rejection, status, request, client_address({"client": self.client}))
 
     def _break(self) -> None:
         if not self.disconnected:
