@@ -90,6 +90,13 @@ def test_a_failed_run_is_counted_under_its_code_and_says_why(telemetry, registry
     assert (line["level"], line["code"], line["detail"]) == ("warning", "upstream_timeout", "Too late.")
 
 
+@pytest.mark.parametrize(("reason", "shown"), [("stop", "stop"), ("MAX_TOKENS", "MAX_TOKENS"), (CANARY, "other")])
+def test_a_finish_reason_is_logged_where_it_is_a_known_one(telemetry, reason, shown):
+    with logged() as out:
+        telemetry.ended(RUN, ending(finish_reason=reason), pieces=0)
+    assert out.lines[0]["finish_reason"] == shown
+
+
 def test_a_chatkit_session_that_fails_says_why(telemetry, registry):
     session = opening(SessionId("cks_1"), UserId("usr_1"), "wf_1", NOW, timedelta(seconds=600), generation=0)
     with logged() as out:

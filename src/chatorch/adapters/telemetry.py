@@ -19,6 +19,11 @@ from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTeleme
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
 RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 
+KNOWN_REASONS = frozenset({
+    "complete", "content_filter", "end_turn", "eos", "eos_token", "filter", "function_call", "length", "max_tokens",
+    "model_length", "refusal", "safety", "sensitive", "stop", "stop_sequence", "tool_calls", "tool_use",
+})  # fmt: skip
+
 log = structlog.get_logger(__name__)
 
 
@@ -119,13 +124,18 @@ def _outcome(ending: Ending) -> dict[str, object]:
         "upstream_status": ending.upstream_status,
         "cause": ending.cause,
         "reason": ending.cancel_reason.value if ending.cancel_reason else None,
-        "finish_reason": ending.finish_reason,
+        "finish_reason": _known(ending.finish_reason),
         "first_piece_ms": ending.first_piece_ms,
         "duration_ms": ending.duration_ms,
         "prompt_tokens": ending.usage.prompt_tokens if ending.usage else None,
         "completion_tokens": ending.usage.completion_tokens if ending.usage else None,
     }
     return _without_none(said)
+
+
+def _known(reason: str | None) -> str | None:
+    """One that providers are known to give: any other word may be somebody's."""
+    return reason if reason is None or reason.lower() in KNOWN_REASONS else "other"
 
 
 def _without_none(said: Mapping[str, object]) -> dict[str, object]:

@@ -10,9 +10,10 @@ from chatorch.adapters.openai.reports import Json, broken_off, report_in_part, r
 from chatorch.domain.model.upstream_errors import UpstreamError
 
 REPLACEMENT = "\ufffd"
+OTHER = "other"
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_MAX_REASON_CHARS = 64
+_REASON = re.compile("(?=.{1,32}$)[A-Za-z]+(?:[_-][A-Za-z]+)*")
+"""Words, as every provider has them. What is longer, or has digits or blanks, may be a key, or what somebody said."""
 _MAX_DEPTH = 8
 _TEXT_TYPES = frozenset({"", "text", "output_text", "text_delta", "refusal"})
 _NO_REASONS = frozenset({"", "null", "none"})
@@ -22,7 +23,8 @@ _NO_REASONS = frozenset({"", "null", "none"})
 class Chunk:
     """`delta` is text to append, `message` the text of a whole message; None where there is no message.
 
-    `reason` is the finish reason, as sent but storable; `failure` is what the chunk reports, or its reason means.
+    `reason` is the finish reason, as sent where it is a word, else ``other``; `failure` is what the chunk reports, or
+    its reason means.
     """
 
     delta: str = ""
@@ -70,7 +72,7 @@ def _read_choice(choice: Json, chunk: Chunk) -> None:
         chunk.message = (chunk.message or "") + _said_in(message)
     reason = choice.get("finish_reason")
     if isinstance(reason, str) and reason.strip().lower() not in _NO_REASONS:
-        chunk.reason = _UNSTORABLE.sub(REPLACEMENT, reason)[:_MAX_REASON_CHARS]
+        chunk.reason = reason.strip() if _REASON.fullmatch(reason.strip()) else OTHER
     chunk.usage = chunk.usage or choice.get("usage")
     for place in (choice, delta, message):
         if chunk.failure is None and isinstance(place, Mapping):
