@@ -4,6 +4,7 @@ import asyncio
 import re
 import shutil
 import sqlite3
+import stat
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -106,17 +107,30 @@ async def test_a_backup_under_load_has_all_that_was_acknowledged_and_is_restored
 
 
 async def test_postgresql_is_dumped_while_it_is_used_and_restored(
-    on_postgres: Server, server_in, postgres: Databases, postgres_server: PostgresServer, tmp_path: Path
+    on_postgres: Server,
+    server_in,
+    postgres: Databases,
+    postgres_server: PostgresServer,
+    upstream: Upstream,
+    tmp_path: Path,
 ):
     (on_postgres.folder / "backups").mkdir()
     async with calling(on_postgres) as alice:
+        live = await alice.say("Begin", model=upstream.model(text("half "), hang()))
+        await live.until(lambda exchange: exchange.text)
         said = await acknowledged(alice, 10)
         await carry_out(on_postgres, steps("umask"), postgres_server.programs)
+        assert stat.S_IMODE((on_postgres.folder / "backups" / "chat.dump").stat().st_mode) == 0o600
+        await (await alice.request("POST", f"/api/runs/{live.run_id}/cancel")).ended()
 
     restored = server_in(tmp_path, await postgres.fresh(migrated=False))
     restored.settings["SECRET_KEY"] = on_postgres.settings["SECRET_KEY"]
     restored.tokens = on_postgres.tokens
     (tmp_path / "backups").symlink_to(on_postgres.folder / "backups")
-    await carry_out(restored, steps("pg_restore"), postgres_server.programs)
-    async with serving(restored), calling(restored) as alice:
-        await are_all_there(alice, said)
+    restoring = steps("pg_restore")
+    for more in ("", "--clean --if-exists "):
+        commands = restoring.replace("pg_restore ", f"pg_restore {more}")
+        await carry_out(restored, commands, postgres_server.programs)
+        async with serving(restored), calling(restored) as alice:
+            await are_all_there(alice, said)
+            assert (await alice.get(f"/api/runs/{live.run_id}")).json["status"] == "interrupted"

@@ -17,7 +17,10 @@ from chatorch.adapters.sql import (
     standing,
 )
 from chatorch.adapters.sql.revisions import DowngradeRefused
-from tests.support.stores import new_run, sql_stores, turn
+from chatorch.domain.model.conversation import RunId
+from chatorch.ports.runs import Checkpoint
+from tests.support.sizes import size
+from tests.support.stores import ANN, NOW, new_run, sql_stores, turn
 
 REVISIONS = [step.revision for step in schema.script().walk_revisions()]
 HEAD, BEFORE = REVISIONS[:2]
@@ -85,6 +88,53 @@ async def test_what_would_go_is_named_with_its_rows(database: Database, url: str
     found = await downgrade(database, url, "0003")
     assert {"table sweeps (1 rows)", "table answer_tails (0 rows)"} <= set(found.lost)
     assert found.notes[-1] == "What live answers have in answer_tails is put into their messages; no text is lost."
+
+
+PIECES = [f"{number} 😀é\u0301, " for number in range(12)]
+LATER = """
+    INSERT INTO users (id, username, password_hash, scopes, disabled, created_at, password_changed_at, generation)
+    VALUES ('usr_x', 'x', 'hash', 'chat', {false}, {now}, {now}, 3);
+    INSERT INTO chatkit_sessions (id, user_id, workflow_id, status, created_at, expires_at, retry_at, upstream_id,
+                                  refreshable, replaced_by, sealed_secret, shared, generation)
+    VALUES ('cks_x', 'usr_x', 'wf', 'active', {now}, {now}, {now}, 'up_x', {true}, 'cks_y', 'box', {true}, 3);
+    INSERT INTO sweeps (id) VALUES ('sweep');
+    INSERT INTO thread_notes (thread_id, body) VALUES ('thr_t', '{{}}');
+    INSERT INTO ratings (thread_id, item_id, rating, created_at) VALUES ('thr_t', 'msg_m_0', 'up', {now})
+"""
+
+
+def write_what_is_later(connection: Connection) -> None:
+    lite = connection.dialect.name == "sqlite"
+    for statement in LATER.format(now="0" if lite else "now()", false="false", true="true").split(";"):
+        connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("target", size(["0001", "0004"], sorted(set(REVISIONS) - {HEAD})))
+async def test_whatever_later_versions_keep_no_text_and_no_user_is_lost(
+    database: Database, url: str, said: object, target: str
+) -> None:
+    """A live answer whose text lies in tails, of characters of several bytes; a user of the third generation."""
+    stores, start = sql_stores(database), 0
+    for piece in PIECES:
+        await stores.progress.checkpoint([Checkpoint(RunId("run_r"), 1, piece, start)])
+        start += len(piece)
+    await database.write(write_what_is_later)
+
+    await downgrade(database, url, target, really=True)
+    contents = dict(await database.read(messages))
+    assert (contents["msg_m_0"], contents["msg_r_answer"]) == (
+        "hello", "".join(PIECES) if target < "0004" else PIECES[0],
+    )  # fmt: skip
+    await migrate(database)
+    await database.start()
+
+    [live] = await stores.progress.live_runs()
+    assert (await stores.runs.read_run(ANN, RunId("run_r"))).text == "".join(PIECES)
+    assert list(await stores.progress.interrupt([live], NOW)) == ["run_r"]
+    assert (await stores.runs.read_run(ANN, RunId("run_r"))).text == "".join(PIECES)
+    user = await stores.users.by_username("x")
+    assert user is not None
+    assert user.generation == (0 if target < "0005" else 3)
 
 
 @pytest.mark.parametrize("shared", [False, True])
