@@ -370,6 +370,8 @@ async def test_a_new_password_ends_the_sessions_of_before_within_seconds(worker:
     await worker.store.users.add(user)
     await worker.open()
     await worker.store.users.set_password(ALICE.user_id, "another", worker.clock.now())
-    await worker.sessions.open(replace(ALICE, generation=1))
+    now = await worker.store.users.by_id(ALICE.user_id)
+    assert now is not None
+    await worker.sessions.open(replace(ALICE, generation=now.generation))
     await worker.sessions.sweep()
     assert worker.chatkit.cancels == [1, 0]
