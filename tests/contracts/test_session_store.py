@@ -308,10 +308,12 @@ async def test_a_sweep_gives_out_the_sessions_of_disabled_users_and_of_nobody_el
 
 async def test_a_sweep_gives_out_what_was_opened_before_its_user_got_a_new_password(stores: Stores) -> None:
     await add_user(stores, ANN, disabled=False)
-    for name, generation in (("old", 0), ("new", 1), ("unknown", None)):
+    await stores.users.set_password(ANN, "another hash", NOW)
+    ann = await stores.users.by_id(ANN)
+    assert ann is not None
+    for name, generation in (("old", 0), ("new", ann.generation), ("unknown", None)):
         await stores.sessions.begin(replace(session(name), generation=generation))
         await stores.sessions.activate(SessionId(f"cks_{name}"), issued(name), NOW)
-    await stores.users.set_password(ANN, "another hash", NOW)
 
     swept = await stores.sessions.sweep(at(2))
 
