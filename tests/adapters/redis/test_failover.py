@@ -194,6 +194,15 @@ async def test_a_connection_that_is_dead_without_a_word_is_left_within_three_sec
         nodes[0].thaw()
 
 
+async def test_one_whose_writes_wait_is_down_by_name_though_it_answers_pings(own_redis: RedisServer):
+    async with processes(own_redis.url, 1, look_s=LOOK_S) as [process]:
+        await tell(own_redis, "CLIENT", "PAUSE", "60000", "WRITE")
+        await fault_is(process.link, "paused", within=4)
+        assert process.link.up
+        await tell(own_redis, "CLIENT", "UNPAUSE")
+        await fault_is(process.link, None, NOTICED_S)
+
+
 async def test_as_many_clients_as_it_takes_are_named(own_redis: RedisServer):
     async with processes(own_redis.url, 1, look_s=LOOK_S) as [process]:
         await process.link.ask(("CONFIG", "SET", "maxclients", "1"))

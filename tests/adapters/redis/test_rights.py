@@ -99,4 +99,7 @@ async def test_a_right_that_is_taken_away_meanwhile_is_named_until_it_is_given_b
 
         await eventually(obeys)
         await process.aclose()
-    assert [line["event"] for line in lines.lines] == ["redis_refuses", "redis_obeys"]
+    *refused, obeyed = lines.lines
+    assert obeyed["event"] == "redis_obeys"
+    for lacking in ("+zcount", "+lpush"):
+        assert sum(lacking in line["reason"] for line in refused) == 1, "the log names each, once"

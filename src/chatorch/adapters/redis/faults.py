@@ -49,6 +49,9 @@ class Unusable(Exception):
 
 CONNECTING = Fault("connecting", "it has not answered yet")
 LACKS_RIGHTS = Fault("NOPERM", "its user lacks rights; docs/redis.md has those that suffice", Cure.MEND, refuses=True)
+PAUSED = Fault(
+    "paused", "its writes wait: it fails over, CLIENT PAUSE holds them, or it has too much to do", refuses=True
+)
 MOST_LINKS = 10
 _CLUSTER = "it is a Redis Cluster, which is not supported; REDIS_URL must lead to a Redis that is no part of one"
 

@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from chatorch.adapters.redis.address import COMMAND_S, way_to
 from chatorch.adapters.redis.channels import Channels, Hear
-from chatorch.adapters.redis.faults import MISTAKE, Cure, Fault, fault_of
+from chatorch.adapters.redis.faults import MISTAKE, PAUSED, Cure, Fault, fault_of
 from chatorch.adapters.redis.outbox import Answered, Away, Outbox, Posted
 from chatorch.adapters.redis.scripts import Command
 from chatorch.adapters.redis.state import REMIND_S, State
@@ -23,6 +23,8 @@ START_S = 2.0
 CLOSE_S = 0.5
 DIAL_S = 3.0
 LOOK_S = 1.0
+MISSED = 2
+"""Writes in a row that are not answered, by one that answers pings."""
 PREFIX = "chatorch:"
 
 __all__ = ["Away", "RedisLink", "RedisRefused"]
@@ -180,9 +182,11 @@ class RedisLink:
 
     async def _look(self) -> None:
         """For ever: whether it takes writes, also where nobody has any to make."""
+        missed = 0
         while True:
             await asyncio.sleep(self._look_s)
             if not self.up:
+                missed = 0
                 continue
             refusal = self._state.refusal
             try:
@@ -190,11 +194,14 @@ class RedisLink:
                     # It may be about another command, or a new connection.
                     await (await self._vetted()).disconnect(nowait=True)
                 await self.ask(writing(self.prefix, self.process))
-            except Away:
-                pass
+            except Away as error:
+                missed += 1
+                if missed >= MISSED and self.up and fault_of(error).name == "timeout":
+                    self._state.refuses(PAUSED, error)
             except Exception as error:
                 self._refused(error)
             else:
+                missed = 0
                 self._state.obeys()
 
     def _came(self) -> None:

@@ -52,14 +52,16 @@ class State:
         if fault.refuses:
             self.refusal = fault
         code = fault.name if fault.refuses else code_of(error)
-        if self._is_due(code):
-            self._tell(code)
+        what = str(fault) if fault.refuses else code  # a right may be named later than it is missed
+        if self._is_due(what):
+            self._tell(what)
             log.warning("redis_refuses", code=code, **({"reason": str(fault)} if fault.refuses else {}))
 
     def obeys(self) -> None:
         if self.refusal is not None:
             log.info("redis_obeys", code=self.refusal.name)
-            self._told_at.pop(self.refusal.name, None)
+            forgotten = f"{self.refusal.name}:"
+            self._told_at = {what: at for what, at in self._told_at.items() if not what.startswith(forgotten)}
             self.refusal = None
 
     def _is_due(self, what: str) -> bool:
