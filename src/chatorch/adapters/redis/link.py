@@ -196,7 +196,7 @@ class RedisLink:
                 await self.ask(writing(self.prefix, self.process))
             except Away as error:
                 missed += 1
-                if missed >= MISSED and self.up and fault_of(error).name == "timeout":
+                if missed >= MISSED and fault_of(error).name == "timeout":
                     self._state.refuses(PAUSED, error)
             except Exception as error:
                 self._refused(error)
