@@ -19,7 +19,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus, position_after
 from chatorch.ports.runs import Checkpoint, Ending, LiveRun, RunProgress, Standing
 
-INTERRUPTED_AT_ONCE = 20
+INTERRUPTED_AT_ONCE = 10
 """In one transaction: heartbeats go in between."""
 
 _RUN_IDS: BindParameter[Any] = bindparam("run_ids", expanding=True)

@@ -1,6 +1,7 @@
 """What is saved of live runs while they go on, and what their rows say in return."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chatorch.domain.model.conversation import RunId
@@ -12,6 +13,8 @@ from chatorch.ports.runs import Checkpoint, RunProgress, Standing
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
+AT_ONCE_CHARS = 2_000_000
+"""In one transaction, which is to be over long before the lease is."""
 SHORT_CHARS = 500
 """A text of so many code points is saved whole each time: a row more, and taking it away again, costs as much."""
 
@@ -57,18 +60,23 @@ class Checkpoints:
             self.fail = False
             return
         checkpoints = [_checkpoint(self._live[run_id], text) for run_id, text in texts.items()]
-        try:
-            standings = await self._progress.checkpoint(checkpoints)
-        except Exception:
-            # A disk without room for all this text, or one text that is no good: heartbeats are not lost with it.
-            await self._beat(checkpoints)
-            raise
-        self.fail = False
-        self._hear(standings)
-        for run_id, standing in standings.items():
-            if standing is Standing.MINE and (execution := self._live.get(run_id)):
-                execution.saved_chars = len(texts[run_id])
-                execution.whole_chars = execution.whole_chars or execution.saved_chars
+        for portion in _portions(checkpoints):
+            try:
+                standings = await self._progress.checkpoint(portion)
+            except Exception:
+                # A disk without room for all this text, or one text that is no good: heartbeats are not lost with it.
+                await self._beat(checkpoints)
+                raise
+            self.fail = False
+            self._hear(standings)
+            for saved in portion:
+                if saved.text is not None and standings[saved.run_id] is Standing.MINE:
+                    self._saved(saved.run_id, len(texts[saved.run_id]))
+
+    def _saved(self, run_id: RunId, chars: int) -> None:
+        if execution := self._live.get(run_id):
+            execution.saved_chars = chars
+            execution.whole_chars = execution.whole_chars or chars
 
     async def _beat(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Once more without text, where there was any."""
@@ -88,6 +96,21 @@ class Checkpoints:
                 execution.lose()
             elif standing is Standing.CANCEL:
                 execution.stop(CancelReason.USER)
+
+
+def _portions(checkpoints: Sequence[Checkpoint]) -> Iterator[Sequence[Checkpoint]]:
+    """Nearly always one. Heartbeats must not wait for much text, so each has all of them, and some of the text."""
+    left = deque(checkpoint for checkpoint in checkpoints if checkpoint.text is not None)
+    while True:
+        room = AT_ONCE_CHARS
+        now: dict[RunId, Checkpoint] = {}
+        while left and (not now or len(left[0].text or "") <= room):
+            some = left.popleft()
+            room -= len(some.text or "")
+            now[some.run_id] = some
+        yield [now.get(each.run_id) or (replace(each, text=None) if each.text else each) for each in checkpoints]
+        if not left:
+            return
 
 
 def _checkpoint(execution: Execution, text: str) -> Checkpoint:

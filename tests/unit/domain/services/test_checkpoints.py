@@ -1,5 +1,6 @@
 """What a process saves of its live runs, and what it does when it cannot."""
 
+import asyncio
 import random
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -12,9 +13,10 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
+from chatorch.domain.services.checkpoints import AT_ONCE_CHARS
 from chatorch.ports.runs import Checkpoint, Standing
 from tests.support.app import ALICE, Chat
-from tests.support.fakes import Pause, ScriptedChatModel
+from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.stores import new_run, turn
 
 
@@ -165,6 +167,47 @@ async def test_all_that_is_written_of_a_long_answer_is_a_few_times_its_length():
     assert text == "".join(pieces)
     assert sum(length for _, length in saved) < 4 * len(text)
     assert sum(1 for start, _ in saved if start == 0) < 12
+
+
+class PortionedProgress(MemoryRunProgress):
+    """Remembers of each transaction how many heartbeats there were, and how much text."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.portions: list[tuple[int, int]] = []
+
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+        self.portions.append((len(checkpoints), sum(len(c.text or "") for c in checkpoints)))
+        return await super().checkpoint(checkpoints)
+
+
+async def test_much_text_is_saved_in_portions_each_with_all_heartbeats():
+    answer = "x" * (AT_ONCE_CHARS // 5 * 2)
+    chat, progress = over(PortionedProgress, answer, pause := Pause())
+    started = [await chat.start() for _ in range(5)]
+    await pause.reached()
+    await settle()
+
+    await chat.executions.checkpoint()
+    await chat.executions.checkpoint()
+
+    two = (5, len(answer) * 2)
+    assert progress.portions == [two, two, (5, len(answer)), (5, 0)]
+    assert {run.heartbeat for run in await progress.live_runs()} == {4}
+    for run in started:
+        assert len((await chat.store.runs.read_run(ALICE.user_id, run.id)).text) == len(answer)
+
+
+async def test_while_heartbeats_fail_they_are_tried_twice_as_often():
+    chat, progress = over(FullDisk, "Hello", Pause())
+    await chat.start()
+    progress.full = True
+    keeping = asyncio.ensure_future(chat.executions.keep_saved())
+    await chat.clock.until_asleep()
+    for _ in range(6):
+        await chat.clock.advance(0.5)
+    assert len(chat.telemetry.outages) == 5
+    keeping.cancel()
 
 
 async def test_a_short_answer_is_saved_as_it_always_was():
