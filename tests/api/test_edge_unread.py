@@ -1,9 +1,6 @@
 """Clients that ask, and take in nothing of the answer: they hold neither a connection nor a place."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -11,7 +8,7 @@ from chatorch.entrypoints.http.connection import HttpConnection
 from chatorch.entrypoints.http.connection.admission import GRACE_S, Caps
 from tests.support.eventually import eventually
 from tests.support.plumbed_app import plumbed_app, serving
-from tests.support.raw_http import dialled, head
+from tests.support.raw_http import dialled, head, unread
 from tests.support.raw_ws import is_reset
 
 LIST = head("GET", "/api/list")
@@ -25,22 +22,6 @@ KERNEL_BYTES = 4096
 class Quick(HttpConnection):
     unread_s = 0.1
     last_s = 0.05
-
-
-@asynccontextmanager
-async def unread(port: int, asked: bytes) -> AsyncIterator[socket.socket]:
-    """Somebody who has asked, and whose kernel takes in little."""
-    loop = asyncio.get_running_loop()
-    with socket.socket() as plug:
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        plug.setblocking(False)
-        await loop.sock_connect(plug, ("127.0.0.1", port))
-        asking = asyncio.ensure_future(loop.sock_sendall(plug, asked))
-        try:
-            yield plug
-        finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
 
 
 @pytest.mark.parametrize("asked", [ENDLESS, ANSWERED, LAST])

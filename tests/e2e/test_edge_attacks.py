@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import Record, ServerIn
 from tests.support.eventually import eventually
 from tests.support.fakes import settle
-from tests.support.raw_http import Line, dialled, head
+from tests.support.raw_http import Line, dialled, head, unread
 from tests.support.raw_ws import CONTINUATION, PING, PONG, TEXT, RawDevice, frame
 from tests.support.server import Server
 from tests.support.sizes import size
@@ -107,6 +107,21 @@ async def test_requests_without_end_whose_answers_nobody_reads_wait_where_they_a
                 await other.send(HEALTH)
                 assert (await other.answer()).status == 200
         assert resident(edge) - before < (5 + len(lines) / 2) * MIB
+
+
+async def test_who_asks_much_at_once_and_leaves_without_a_word_is_no_fault_of_ours(edge: Server) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(unread(edge.port, head("GET", "/openapi.json") * 200))
+        async with dialled(edge.port) as other:
+            for _ in range(50):
+                await other.send(HEALTH)
+                assert (await other.answer()).status == 200
+    async with dialled(edge.port) as other:
+        for _ in range(50):
+            await other.send(HEALTH)
+            assert (await other.answer()).status == 200
+    assert edge.errors == []
 
 
 @pytest.mark.soak

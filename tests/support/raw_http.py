@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -103,3 +104,19 @@ async def dialled(port: int, of: str = "127.0.0.1") -> AsyncIterator[Line]:
         yield Line(reader, writer)
     finally:
         writer.transport.abort()
+
+
+@asynccontextmanager
+async def unread(port: int, asked: bytes) -> AsyncIterator[socket.socket]:
+    """Somebody who has asked, and whose kernel takes in little."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as plug:
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plug.setblocking(False)
+        await loop.sock_connect(plug, ("127.0.0.1", port))
+        asking = asyncio.ensure_future(loop.sock_sendall(plug, asked))
+        try:
+            yield plug
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)

@@ -75,6 +75,18 @@ def test_who_is_waited_for_again_begins_anew_and_is_the_last_to_go():
     assert (drips.gone, silent.gone) == (False, True)
 
 
+def test_however_fast_many_come_from_few_addresses_one_from_another_gets_in():
+    time = Time()
+    ledger = Ledger(Caps(connections=100, an_address=50), time)
+    crowd = [(Guest(), f"10.0.0.{number % 20}") for number in range(100)]
+    for guest, source in crowd:
+        assert ledger.enter(guest, source, 9) is None
+        time.now += GRACE_S / 1000
+    assert ledger.enter(Guest(), "10.0.0.7", 9) == "all", "has as many as the others"
+    assert ledger.enter(Guest(), "10.0.9.9", 9) is None
+    assert [source for guest, source in crowd if guest.gone] == ["10.0.0.7"], "which had asked once more"
+
+
 def test_who_left_is_in_nobodys_way():
     ledger = Ledger(Caps(connections=1), Time())
     for _ in range(3):

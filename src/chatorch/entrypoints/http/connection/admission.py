@@ -2,8 +2,8 @@
 
 Where it is full, an idle connection goes first: that costs its client nothing. Then goes whoever has been waited for
 longest: for a head, for a body, for the token of a WebSocket, or to take in an answer. So nobody holds a place by doing
-nothing. Where nobody can go, a few more are let in, to be told so, or how the service is (`/health`), for as long as
-the next ones leave them.
+nothing; nor by coming fast, for the address with the most must make room for one with fewer. Where nobody can go, a few
+more are let in, to be told so, or how the service is (`/health`), for as long as the next ones leave them.
 """
 
 import resource
@@ -197,7 +197,16 @@ class Ledger:
                 break
             if reason != "address" or whose == source:
                 return guest
-        return None
+        return self._of_the_greediest(source) if reason == "all" else None
+
+    def _of_the_greediest(self, source: str | None) -> Guest | None:
+        """Who opens connections faster than they grow old must not keep out who opens one."""
+        if source is None or not self._by_address:
+            return None
+        greediest = max(self._by_address, key=self._by_address.__getitem__)
+        if self._by_address[greediest] <= self._by_address[source]:
+            return None
+        return next((guest for guest, (_, whose) in self._waiting.items() if whose == greediest), None)
 
 
 class Told:

@@ -2,6 +2,10 @@
 
 import asyncio
 from abc import ABC
+from typing import Any
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from chatorch.entrypoints.http.connection.flow import Unread, reset
 from chatorch.entrypoints.http.connection.reading import Reading
@@ -13,12 +17,17 @@ class Sending(Reading, ABC):
     `last_s`: what is still unsent then, where somebody else is to have the place.
     """
 
-    __slots__ = ("_unread",)
+    __slots__ = ("_running", "_unread")
 
     unread_s = 30.0
     last_s = 0.5
 
+    _running: RequestResponseCycle | None
     _unread: Unread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._running = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -26,7 +35,14 @@ class Sending(Reading, ABC):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unread.end()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True  # uvicorn tells only the newest of pipelined requests
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         super().pause_writing()
