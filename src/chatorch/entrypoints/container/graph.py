@@ -56,6 +56,7 @@ from chatorch.entrypoints.container.models import (
 )
 from chatorch.entrypoints.container.store import confirming, lock_state, store_lock_of
 from chatorch.entrypoints.envelope import envelope
+from chatorch.entrypoints.files import watch_files
 from chatorch.entrypoints.fleet import KEPT_S, Fleet
 from chatorch.entrypoints.free_memory import keep_giving_back, own_heap
 from chatorch.entrypoints.http.answers import Answers
@@ -261,6 +262,7 @@ class Container(containers.DeclarativeContainer):
             readiness.provided.keep_looking,
             sockets.provided.keep_checked,
             providers.Factory(partial, leave_with_parent, clock),
+            providers.Factory(partial, watch_files, clock),
             providers.Factory(partial, sample_loop_lag, clock, metrics.provided.loop_was_late),
             providers.Factory(partial, keep_giving_back, clock, providers.Callable(own_heap)),
         ),
