@@ -8,6 +8,8 @@ from starlette.types import Message, Receive, Scope
 
 FREE_BYTES = 64 * 1024
 """What anybody may send."""
+MAX_DIGITS = 20
+"""As many as 64 bits have; Python refuses to read very many."""
 
 
 class BodyTooLarge(HTTPException):
@@ -67,8 +69,8 @@ class CappedReceive:
 
 
 def declared_length(scope: Scope) -> int | None:
-    """The request's ``Content-Length``; None where there is none, or none that is a number."""
+    """The request's ``Content-Length``; None where there is none, or none that is a number that anybody could mean."""
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else None
+            return int(value) if value.isdigit() and len(value) <= MAX_DIGITS else None
     return None
