@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import uvicorn
@@ -148,6 +148,7 @@ async def serving(
     http: str | type[HttpConnection] = HTTP,
     caps: Caps | None = None,
     kernel_bytes: int | None = None,
+    **options: Any,
 ) -> AsyncIterator[tuple[str, int]]:
     """The application on a real server on a loopback socket: host and port.
 
@@ -157,7 +158,7 @@ async def serving(
     if kernel_bytes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_bytes)
     config = CappedConfig(
-        app, caps=caps, http=http, access_log=False, log_config=None, lifespan="on", proxy_headers=False
+        app, caps=caps, http=http, access_log=False, log_config=None, lifespan="on", proxy_headers=False, **options
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

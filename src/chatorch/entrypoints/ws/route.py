@@ -33,6 +33,7 @@ class ChatSocket:
         code = BROKEN
         try:
             code = await sockets.serve(scope, receive, send, [(HEADER, request_id.encode("ascii"))])
+            await sockets.partings.mine()  # thousands may end at once, and a line in the log takes its time
         finally:
             log.info(
                 "websocket",

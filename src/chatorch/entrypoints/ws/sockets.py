@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, Unavailable
 from chatorch.domain.model.live import ClientId
 from chatorch.domain.services.authentication import Verified
+from chatorch.entrypoints.fair_turns import FairTurns
 from chatorch.entrypoints.http.problems import domain_problem
 from chatorch.entrypoints.http.sealing import sealed
 from chatorch.entrypoints.metrics import Metrics
@@ -39,6 +40,7 @@ class Sockets:
         self._origins = AllowedOrigins(settings.cors_origins)
         self._pace = Pace(settings.max_connections_per_user, clock.monotonic)
         self._open: set[Socket] = set()
+        self.partings = FairTurns()
 
     # -- letting in ------------------------------------------------------------------------------------------------
 

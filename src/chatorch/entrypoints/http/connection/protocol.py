@@ -3,13 +3,18 @@
 - A request that offers an upgrade to anything but WebSocket is served as it stands (RFC 9110, 7.8). uvicorn's parser
   takes what follows such a head for the other protocol, so the body would be lost.
 - An answer that comes before the whole body has: the rest is read on and dropped, up to a bound.
+- Of requests and handshakes that come on many connections at once, a few begin in each turn of the loop.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from chatorch.entrypoints.fair_turns import FairTurns
 from chatorch.entrypoints.http.connection.admitted import AdmittedConnection
 from chatorch.entrypoints.http.connection.cycle import CHUNKLESS, CarefulCycle, Cycle
 from chatorch.entrypoints.http.connection.heads import body_length, resolve_absolute
@@ -24,7 +29,7 @@ class HttpConnection(AdmittedConnection):
     `max_unread`: how many bytes of a body are kept for an application that does not ask for them, and one piece more.
     """
 
-    __slots__ = ("_drop_until", "_droppable", "_upgrade_ignored")
+    __slots__ = ("_drop_until", "_droppable", "_turns", "_upgrade_ignored")
 
     max_unread = 16 * 1024
     drop_bytes = 64 * 1024 * 1024
@@ -33,6 +38,7 @@ class HttpConnection(AdmittedConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._turns = FairTurns.of(self.server_state)
         self._upgrade_ignored = False
         self._droppable = 0
         self._drop_until = 0.0
@@ -65,8 +71,16 @@ class HttpConnection(AdmittedConnection):
             return self._head_without_upgrade() + data[head_ends:]
         if not self.transport.is_closing() and self._should_upgrade():
             self._patience.end()
-            self.handle_websocket_upgrade()
+            self._ledger.busy(self)
+            self._hold(b"")
+            self._turns.begin(self._upgrade)
         return None
+
+    def _upgrade(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.blocked = False
+            self.flow.resume_reading()
+            self.handle_websocket_upgrade()
 
     def handle_websocket_upgrade(self) -> None:
         others = [(name, value) for name, value in self.headers if name != b"upgrade"]
@@ -84,6 +98,9 @@ class HttpConnection(AdmittedConnection):
             elif name not in HOP_BY_HOP:
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._turns.begin(partial(super()._start_asgi_task, cycle, app))
 
     # -- called by the parser --------------------------------------------------------------------------------------
 
