@@ -14,6 +14,7 @@ from chatorch.entrypoints.http.middleware.started import Started
 from chatorch.entrypoints.http.openapi import install_openapi
 from chatorch.entrypoints.http.plumbing import install_plumbing
 from chatorch.entrypoints.http.routes import broadcast, chat, chatkit, health, home, identity, operation, runs, threads
+from chatorch.entrypoints.http.unread import Unread
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import load_settings
 from chatorch.entrypoints.ws import route as chat_socket
@@ -35,6 +36,7 @@ def create_app(container: Container) -> FastAPI:
     )
     app.state.container = container
     app.state.started = False
+    app.state.unread = Unread()
     # The busiest first: FastAPI looks through all routes in this order for each request.
     for topic in (chat, runs, threads, identity, chatkit, broadcast, health, operation, home):
         app.include_router(topic.router)

@@ -18,6 +18,7 @@ from chatorch.entrypoints.http.dependencies import SignedIn, provided
 from chatorch.entrypoints.http.disconnect import unless_client_leaves
 from chatorch.entrypoints.http.openapi import problems
 from chatorch.entrypoints.http.strict_json import StrictRoute
+from chatorch.entrypoints.http.unread import WholeAnswer
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {"description": "What was asked for, or its events", "content": {EVENT_STREAM: {}}},
@@ -50,7 +51,7 @@ async def chatkit(
     asked = parsed(body)
     server = ThreadServer(behind, principal, asked)
     if not is_streaming_req(asked):
-        return Response(await server.answer(asked), media_type="application/json")
+        return WholeAnswer(await server.answer(asked))
     # Who leaves before anything is stored has asked for nothing.
     async with unless_client_leaves(request.receive):
         await server.prepare(asked)

@@ -12,6 +12,7 @@ from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
 from chatorch.domain.services.authentication import Authentication
 from chatorch.entrypoints.http.middleware.access import client_address
+from chatorch.entrypoints.http.unread import ASKED_BY
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class TokenHolder(OAuth2PasswordBearer):
                 return authentication.guest(client_address(request.scope))
             raise NotAuthenticated
         principal = await authentication.verify(bearer_token(given))
+        request.scope[ASKED_BY] = principal.user_id
         require_scope(principal, Scope.CHAT)
         return principal
 

@@ -14,6 +14,7 @@ from chatorch.domain.model.live import Announcement
 from chatorch.domain.model.paging import Page
 from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.domain.services.sessions import OpenedSession
+from chatorch.entrypoints.http.unread import WholeAnswer
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(_encode(body), status, headers, "application/json")
+    return WholeAnswer(_encode(body), status, headers)
 
 
 def rfc3339(when: datetime) -> str:

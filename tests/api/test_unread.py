@@ -1,0 +1,51 @@
+"""Long answers as JSON that nobody reads: bounded, and whoever reads gets all."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+import httpx
+
+from chatorch.entrypoints.http.unread import Unread
+from tests.support.api import Api, ask
+from tests.support.raw_http import Line, dialled, head
+from tests.support.ws import served
+
+LENGTH = 400_000
+KERNEL_BYTES = 8192
+
+
+async def test_of_one_users_unread_answers_the_oldest_ends_and_the_newest_come_whole(
+    api: Api, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    api.app.state.unread = Unread(most=100 * LENGTH, of_one=2 * LENGTH + 10_000)
+    runs = {}
+    for client in (alice, bob):
+        api.model.then("x" * LENGTH)
+        runs[client] = (await ask(client))["run_id"]
+    async with served(api, kernel_bytes=KERNEL_BYTES) as door, AsyncExitStack() as stack, asyncio.timeout(10):
+
+        async def asked(client: httpx.AsyncClient) -> Line:
+            line = await stack.enter_async_context(dialled(door.port))
+            line.writer.transport.pause_reading()
+            request = head("GET", f"/api/runs/{runs[client]}", Authorization=client.headers["Authorization"])
+            before = len(api.app.state.unread._lying)
+            line.writer.write(request)
+            while len(api.app.state.unread._lying) == before and before < 3:
+                await asyncio.sleep(0)
+            return line
+
+        lines = [await asked(client) for client in (alice, bob, alice, alice)]
+        for line in lines:
+            line.writer.transport.resume_reading()
+        whole = [await received(line) for line in lines]
+    assert whole == [False, True, True, True]
+
+
+async def received(line: Line) -> bool:
+    """Whether all came."""
+    try:
+        answer = await line.answer()
+    except (EOFError, OSError):
+        return False
+    return len(json.loads(answer.body)["text"]) == LENGTH
