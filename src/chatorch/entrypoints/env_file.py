@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from chatorch.entrypoints.settings import ENV_ENCODING
+
 TEMPLATE = """\
 # Settings of chatorch. The environment goes before this file.
 SECRET_KEY={secret_key}
@@ -43,9 +45,10 @@ def write_env_file(path: Path) -> Written:
 
 
 def _add_key(path: Path) -> Written:
-    if dotenv_values(path, interpolate=False).get("SECRET_KEY"):
+    if dotenv_values(path, interpolate=False, encoding=ENV_ENCODING).get("SECRET_KEY"):
         return Written.UNCHANGED
-    with path.open("a", encoding="utf-8") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)  # a link may lead to where none is
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
         file.write(f"\nSECRET_KEY={_new_key()}\n")
     return Written.KEY_ADDED
 

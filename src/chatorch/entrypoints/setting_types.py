@@ -7,13 +7,17 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import NoDecode
 
 from chatorch.entrypoints.origins import allowed_origin
 from chatorch.entrypoints.proxies import trusted_proxy
 
 MIN_SECRET_BYTES = 32
+HOURS = 876_000
+"""A hundred years: what a clock can add to now."""
+MOST = 10**12
+"""More than there is of anything, and less than what some part of the service cannot count to."""
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9:._/{}-]{1,100}")
 """What begins keys and channels, and is no pattern in Redis's access rules."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -32,10 +36,10 @@ def _long_enough(value: SecretStr) -> SecretStr:
 
 
 def _fits_into_header(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text.isascii() or not text.isprintable() or " " in text:
+    text = value.get_secret_value().strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("must be printable ASCII without spaces")
-    return value
+    return SecretStr(text)
 
 
 def _database_url(value: str) -> str:
@@ -87,6 +91,8 @@ def _workflows(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""Files that secrets are kept in mostly end with a line break."""
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
 HeaderNames = Annotated[Names, AfterValidator(_header_names)]
 Origins = Annotated[Names, AfterValidator(_origins)]
@@ -94,13 +100,14 @@ Proxies = Annotated[Names, AfterValidator(_proxies)]
 Workflows = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_workflows)]
 SigningKey = Annotated[SecretStr, AfterValidator(_long_enough)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+DatabaseUrl = Annotated[Trimmed, AfterValidator(_database_url)]
+RedisUrl = Annotated[Trimmed, AfterValidator(_redis_url)]
 KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[Trimmed, AfterValidator(_http_url)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
 ]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Hours = Annotated[float, Field(ge=0, le=876_000, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=HOURS * 3600, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, Field(gt=0, le=HOURS * 3600)]
+Hours = Annotated[float, Field(ge=0, le=HOURS, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0, le=MOST)]

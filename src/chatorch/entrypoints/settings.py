@@ -4,7 +4,7 @@ import difflib
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
@@ -32,11 +32,14 @@ from chatorch.entrypoints.setting_types import (
     RedisUrl,
     Seconds,
     SigningKey,
+    WholeSeconds,
     Workflows,
 )
 
 PREFIX = "CHATORCH_"
 ENV_FILE = Path(".env")
+ENV_ENCODING = "utf-8-sig"
+"""Some editors put a BOM before it; else it would become a part of the first name."""
 CHATKIT_INSTALLED = find_spec("chatkit") is not None
 
 
@@ -91,7 +94,7 @@ class Settings(BaseSettings):
     lease_s: Seconds = 5
     checkpoint_s: Seconds = 1
 
-    access_token_life_s: Count = 1800
+    access_token_life_s: WholeSeconds = 1800
     wrong_passwords_per_user: Count = 10
     wrong_passwords_per_address: Count = 20
     wrong_passwords_window_s: Seconds = 600
@@ -108,8 +111,8 @@ class Settings(BaseSettings):
     ws_deflate: bool = False
 
     chatkit_workflows: Workflows = ()
-    chatkit_session_life_s: Count = 600
-    chatkit_refresh_window_s: Count = 600
+    chatkit_session_life_s: WholeSeconds = 600
+    chatkit_refresh_window_s: WholeSeconds = 600
     chatkit_sessions_per_user: Count = 20
     chatkit_requests_per_minute: Count = 10
     chatkit_file_upload: bool = False
@@ -185,7 +188,7 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     try:
         _require_whole(env_file)
         values = {
-            **DotEnvSettingsSource(Settings, env_file, dotenv_filtering="only_existing", env_ignore_empty=True)(),
+            **_source(env_file, dotenv_filtering="only_existing", env_ignore_empty=True)(),
             **EnvSettingsSource(Settings, env_ignore_empty=True)(),
         }
     except OSError as error:
@@ -198,11 +201,18 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
         raise SettingsError(_lines(error)) from None
 
 
+def _source(env_file: Path | None, **options: Any) -> DotEnvSettingsSource:
+    return DotEnvSettingsSource(Settings, env_file, env_file_encoding=ENV_ENCODING, **options)
+
+
 def _require_whole(env_file: Path | None) -> None:
-    """Raises `SettingsError` for lines that are no assignment: left out, they would be settings that nobody misses."""
-    if env_file is None or not env_file.is_file():
+    """Raises `SettingsError` for lines that are no assignment: left out, they would be settings that nobody misses.
+
+    And `IsADirectoryError`, where Docker made a folder of a file to mount that was not there.
+    """
+    if env_file is None or not (env_file.is_file() or env_file.is_dir()):
         return
-    with env_file.open(encoding="utf-8") as file:
+    with env_file.open(encoding=ENV_ENCODING) as file:
         broken = [
             binding.original.line
             for binding in parse_stream(file)
@@ -215,7 +225,7 @@ def _require_whole(env_file: Path | None) -> None:
 def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
     """One line for each ``CHATORCH_`` name in the environment or `env_file` that is no setting, with the closest."""
     known = {_env_name(field).removeprefix(PREFIX): _env_name(field) for field in Settings.model_fields}
-    from_file = DotEnvSettingsSource(Settings, env_file).env_vars if env_file else {}
+    from_file = _source(env_file).env_vars if env_file else {}
     given = {name.upper() for name in (*os.environ, *from_file)}
     lines = []
     for name in sorted(name for name in given - set(known.values()) if name.startswith(PREFIX)):

@@ -57,6 +57,7 @@ def test_a_missing_secret_key_is_named_with_the_way_out():
         ("CHATORCH_CORS_ORIGINS", "https://a.example,null", "must not be null"),
         ("CHATORCH_CORS_HEADERS", "X-Tenant X-Other", "names of headers such as X-Tenant"),
         ("CHATORCH_METRICS_TOKEN", "ein wört", "must be printable ASCII without spaces"),
+        ("OPENAI_API_KEY", "   ", "must be printable ASCII without spaces"),
         ("OPENAI_API_KEY", "sk-one\ntwo", "must be printable ASCII without spaces"),
         ("OPENAI_BASE_URL", "api.example.com", "must be an http:// or https:// address"),
         ("DATABASE_URL", "mysql://db", "must begin with sqlite:// or postgresql://"),
@@ -121,6 +122,39 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
     (tmp_path / ".env").write_bytes(b"SECRET_KEY=\xff\xfe")
     with pytest.raises(SettingsError, match=r"^\.env: is not UTF-8 text$"):
         load_settings()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
+    (tmp_path / ".env").write_bytes(f"\ufeffSECRET_KEY={SECRET}\r\nCHATORCH_LEASE_S=9\r\n".encode())
+    assert load_settings().lease_s == 9
+    assert unknown_settings() == []
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path):
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(SettingsError, match=r"^\.env: cannot be read \(Is a directory\)$"):
+        load_settings()
+
+
+def test_a_line_break_at_the_end_of_a_secret_is_none_of_it(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    given = {"DATABASE_URL": "postgresql://me@db/chat", "REDIS_URL": "redis://cache", "OPENAI_API_KEY": "sk-x"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, f" {value}\n")
+    settings = load_settings()
+    assert settings.openai_api_key is not None
+    found = (settings.database_url, settings.redis_url, settings.openai_api_key.get_secret_value())
+    assert found == tuple(given.values())
+
+
+def test_no_number_is_so_large_that_something_fails_later(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    numbers = [name for name, field in Settings.model_fields.items() if field.annotation in {int, float}]
+    assert len(numbers) > 30
+    for name in numbers:
+        (line,) = problems_with(monkeypatch, **{PREFIX + name.upper(): "9" * 18})
+        assert line.startswith(f"{PREFIX}{name.upper()}: must be "), line
+        monkeypatch.delenv(PREFIX + name.upper())
 
 
 def test_a_line_of_the_file_that_sets_nothing_is_named(tmp_path):
