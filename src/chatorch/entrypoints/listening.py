@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chatorch.entrypoints.stopping import at_the_end
 
@@ -59,16 +60,27 @@ def told(listener: socket.socket) -> dict[str, object]:
 
 
 def _on_port(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family, address = _resolved(host, port)
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        # All addresses are those of IPv4 too.
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=address[0] == "::")
     except OSError as error:
         why = {
             errno.EADDRINUSE: "is in use already; choose another --port",
             errno.EACCES: "needs more rights; choose a --port above 1023",
             errno.EADDRNOTAVAIL: "is no address of this machine; choose another --host",
-        }.get(error.errno or 0, "cannot be listened on")
-        raise ServeRefused(f"{host}:{port} {why}") from None
+        }.get(error.errno or 0, f"cannot be listened on ({os.strerror(error.errno or 0)})")
+        raise ServeRefused(f"{f'[{host}]' if ':' in host else host}:{port} {why}") from None
+
+
+def _resolved(host: str, port: int) -> tuple[int, Any]:
+    """Family and address: of a name that has both kinds, IPv4. No name is all addresses of IPv4."""
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104
+    except (socket.gaierror, UnicodeError):
+        raise ServeRefused("--host: must be an address such as 0.0.0.0 or ::, or a name that can be resolved") from None
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, address
 
 
 def _on_file(path: Path, mode: int) -> socket.socket:
@@ -129,7 +141,7 @@ def _adopted(number: int) -> socket.socket:
     """As systemd and others hand it over (sd_listen_fds(3): the first one is 3)."""
     try:
         is_socket = stat.S_ISSOCK(os.fstat(number).st_mode)
-    except OSError:
+    except (OSError, OverflowError):
         raise ServeRefused(f"--fd: {number} is not open; it must be the number of a listening socket") from None
     if not is_socket:
         raise ServeRefused(f"--fd: {number} is no socket")

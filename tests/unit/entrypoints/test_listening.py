@@ -75,8 +75,28 @@ def test_what_cannot_be_served_is_refused(path: Path):
         assert "no stream socket" in refusal(Endpoint(fd=datagrams.fileno()))
         assert "cannot be listened on" in refusal(Endpoint(fd=one.fileno()))
         assert one.send(b"still open") == 10
-    assert "is not open" in refusal(Endpoint(fd=999_999))
+    for number in (999_999, 10**20):
+        assert "is not open" in refusal(Endpoint(fd=number))
     assert "exclude each other" in refusal(Endpoint(fd=3, uds=path))
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "a..b", "x" * 70, "[::1]", "127.0.0.1:80", "http://x", "a\udcff"])
+def test_a_host_that_is_none_is_refused_in_words(host: str):
+    assert refusal(Endpoint(host=host, port=0)).startswith(
+        "--host: must be an address such as 0.0.0.0 or ::, or a name"
+    )
+
+
+def test_an_address_is_told_as_it_is_written_in_a_url():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        assert refusal(Endpoint(host="::1", port=port)).startswith(f"[::1]:{port} is in use already")
+
+
+def test_all_addresses_are_those_of_ipv4_too():
+    with Endpoint(host="::", port=0).open() as listener:
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, listener.getsockname()[1]), timeout=5).close()
 
 
 @pytest.mark.parametrize(("text", "prefix"), [("", ""), ("/", ""), ("/chat", "/chat"), ("/a/b/", "/a/b")])

@@ -1,7 +1,6 @@
 """The outermost layer: every request gets an id, one log line and its place in the metrics."""
 
 from functools import lru_cache
-from ipaddress import ip_address
 from time import perf_counter
 
 import structlog
@@ -14,6 +13,7 @@ from chatorch.entrypoints.http.problems import REFUSAL_KEY
 from chatorch.entrypoints.http.request_id import HEADER, begin_request
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.origins import AllowedOrigins
+from chatorch.entrypoints.proxies import plain_address
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ def route_template(scope: Scope) -> str:
 
 
 def client_address(scope: Scope) -> str | None:
-    """The client's IP address, without a zone. None for anything else: behind a proxy it comes from a header."""
+    """The client's IP address, as whoever has it is known. None for anything else."""
     client = scope.get("client")
     if not client:
         return None
@@ -90,12 +90,8 @@ def client_address(scope: Scope) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _address(given: str) -> str | None:
-    host = given.partition("%")[0]
-    try:
-        ip_address(host)
-    except ValueError:
-        return None
-    return host
+    address = plain_address(given)
+    return None if address is None else str(address)
 
 
 def _offered_id(scope: Scope) -> bytes | None:
