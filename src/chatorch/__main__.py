@@ -1,6 +1,8 @@
 """``chatorch``, and ``python -m chatorch``. Obeys signals before it imports what takes time."""
 
 import os
+import signal
+import sys
 
 from chatorch.entrypoints.init import be_init
 from chatorch.entrypoints.stopping import interrupt_as_usual, stop_at_once
@@ -12,8 +14,11 @@ def main() -> None:
         be_init()
     from chatorch.entrypoints.cli import main as run_command  # noqa: PLC0415  # takes most of a start
 
-    interrupt_as_usual()
-    run_command()
+    try:
+        interrupt_as_usual()
+        run_command()
+    except KeyboardInterrupt:  # before there was a command that takes it
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

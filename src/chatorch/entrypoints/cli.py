@@ -5,8 +5,13 @@ What is slow to import is imported by the commands that need it: ``--help`` show
 
 import gc
 import os
+import re
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from getpass import GetPassWarning
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -15,6 +20,13 @@ import typer
 from chatorch import __version__
 from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, Scope, User, canonical_password
+from chatorch.entrypoints.standard_streams import (
+    InputRefused,
+    give_up_output,
+    open_closed_streams,
+    read_input,
+    show_all_text,
+)
 from chatorch.entrypoints.stopping import stop_at_once
 from chatorch.entrypoints.store_commands import add_store_commands
 
@@ -46,10 +58,15 @@ FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the pass
 
 def main() -> None:
     gc.disable()  # importing makes much that stays and no garbage: a sixth of the time of a start
+    open_closed_streams()
+    show_all_text()
     try:
         app()
-    except OSError as error:  # such as what it tells that nobody takes: a full disk
-        sys.exit(f"chatorch: {error.strerror or type(error).__name__}")
+    except OSError as error:  # a standard output that is full; others are told where they happen
+        give_up_output()
+        with suppress(OSError):
+            typer.echo(f"chatorch: {error.strerror or 'the system refuses it'}", err=True)
+        sys.exit(REFUSED)
 
 
 def _show_version(wanted: bool) -> None:
@@ -73,8 +90,9 @@ def init() -> None:
     from chatorch.entrypoints.env_file import Written, write_env_file  # noqa: PLC0415
     from chatorch.entrypoints.settings import ENV_FILE  # noqa: PLC0415
 
-    path = Path.cwd() / ENV_FILE
+    path = ENV_FILE
     try:
+        path = Path.cwd() / ENV_FILE
         written = write_env_file(ENV_FILE)
     except (OSError, UnicodeDecodeError) as error:
         _refuse(f"{path}: cannot be written ({getattr(error, 'strerror', None) or 'it is not UTF-8 text'})")
@@ -105,10 +123,9 @@ def serve(
     from chatorch.entrypoints.listening import Endpoint, ServeRefused  # noqa: PLC0415  # slow to import
     from chatorch.entrypoints.server import run_server  # noqa: PLC0415
 
-    try:
-        mode = int(uds_mode, 8) & 0o777
-    except ValueError:
+    if not re.fullmatch("0?[0-7]{3}", uds_mode):
         _refuse("--uds-mode: must be octal, such as 660")
+    mode = int(uds_mode, 8)
     settings = _settings()
     _open_container(settings)
     try:
@@ -125,7 +142,7 @@ def doctor(
     """Look at all that the service needs: a line each, ok or what to do. Exit status 1 where something is not."""
     from chatorch.entrypoints.doctor.report import TOKEN, report  # noqa: PLC0415
 
-    token = sys.stdin.readline().strip() if token_stdin else os.environ.get(TOKEN)
+    token = _input(lambda stdin: stdin.readline()).strip() if token_stdin else os.environ.get(TOKEN)
     raise typer.Exit(report(url, token or None))
 
 
@@ -197,13 +214,29 @@ def show_run(run_id: Annotated[str, typer.Argument(metavar="RUN_ID")]) -> None:
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        password = sys.stdin.read(MAX_PASSWORD_CHARS + 2).removesuffix("\n").removesuffix("\r")
+        given = _input(lambda stdin: stdin.read(MAX_PASSWORD_CHARS + 2))
+        password = given.removesuffix("\n").removesuffix("\r")
     else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = _asked_for()
     try:
         return canonical_password(password)
     except InvalidField as error:
         _refuse(f"{error.field}: {error.problem}")
+
+
+def _asked_for() -> str:
+    with warnings.catch_warnings(action="error", category=GetPassWarning):
+        try:
+            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        except GetPassWarning:
+            _refuse("there is no terminal to ask for the password; use --password-stdin")
+
+
+def _input(read: Callable[[TextIOWrapper], str]) -> str:
+    try:
+        return read_input(read)
+    except InputRefused as error:
+        _refuse(str(error))
 
 
 def _scopes(user: User) -> str:

@@ -4,6 +4,8 @@ import os
 import re
 import socket
 import stat
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -12,6 +14,7 @@ from typer.testing import CliRunner, Result
 from chatorch import __version__
 from chatorch.entrypoints.cli import app
 from chatorch.entrypoints.settings import PREFIX, load_settings
+from tests.support.server import BINARY
 
 SECRET = "s" * 32
 PASSWORD = "correct horse"
@@ -78,6 +81,22 @@ def test_init_says_what_keeps_it_from_writing(tmp_path):
     assert refusal("init").endswith("/.env: cannot be written (it is not UTF-8 text)")
 
 
+def test_init_makes_a_file_that_a_link_leads_to_its_owners_only(monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET_KEY")
+    (tmp_path / ".env").symlink_to(tmp_path / "kept")
+    assert chatorch("init").exit_code == 0
+    assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("command", ["init", "migrate", "serve"])
+def test_a_folder_that_was_removed_is_one_line(monkeypatch, tmp_path, command):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    line = refusal(command)
+    assert "cannot be written" in line or "does not exist" in line
+
+
 def test_two_inits_make_two_secrets(tmp_path):
     secrets = set()
     for _ in range(2):
@@ -131,6 +150,33 @@ def test_a_password_that_will_not_do_is_refused(password):
     assert line == "chatorch: password: must be 8 to 1024 characters"
 
 
+def test_a_password_that_is_no_text_is_refused():
+    result = CliRunner().invoke(app, ["users", "add", "ada", "--password-stdin"], input=b"\xff\xfe canary")
+    assert (result.exit_code, result.stderr) == (2, "chatorch: standard input must be UTF-8 text\n")
+
+
+def test_a_standard_output_that_is_full_is_one_line():
+    done = subprocess.run(["sh", "-c", f"{BINARY} --version >/dev/full"], check=False, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, b"chatorch: No space left on device\n")
+
+
+def test_where_standard_streams_are_closed_nothing_else_takes_their_place():
+    script = (
+        "import os, sys; from chatorch.entrypoints.standard_streams import open_closed_streams as o; o();"
+        "sys.exit(os.open('/', os.O_RDONLY) != 3 or None in (sys.stdin, sys.stdout, sys.stderr))"
+    )
+    command = 'exec "$0" -c "$1" 0<&- 1>&- 2>&-'
+    subprocess.run(["sh", "-c", command, sys.executable, script], check=True, timeout=60)
+
+
+def test_without_a_terminal_it_says_how_else_to_give_a_password():
+    command = [BINARY, "users", "add", "ada"]
+    given = {"stdin": subprocess.DEVNULL, "capture_output": True, "start_new_session": True, "timeout": 60}
+    done = subprocess.run(command, check=False, **given)
+    line = b"chatorch: there is no terminal to ask for the password; use --password-stdin\n"
+    assert (done.returncode, done.stderr) == (2, line)
+
+
 def test_a_name_that_is_taken_is_refused():
     chatorch("users", "add", "ada", "--password-stdin", stdin=PASSWORD)
     assert refusal("users", "add", "Ada", "--password-stdin", stdin=PASSWORD).startswith(
@@ -159,6 +205,11 @@ def test_a_database_that_is_away_is_one_line(monkeypatch):
 def test_an_address_that_is_no_database_is_one_line(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/at/all/chat.db")
     assert refusal("serve").startswith("chatorch: DATABASE_URL")
+
+
+@pytest.mark.parametrize("mode", ["-1", "7777", "999", "0", "0o660", "rw"])
+def test_a_mode_of_a_socket_is_three_digits(mode):
+    assert refusal("serve", "--uds", "s", "--uds-mode", mode) == "chatorch: --uds-mode: must be octal, such as 660"
 
 
 def test_several_workers_need_redis():
