@@ -67,9 +67,10 @@ def first_line(message: str) -> tuple[str, dict[str, Any]]:
 
     Where the traceback ends in an error of our own, such as `StoreLocked`, its text is for the operator, and stays.
     """
-    head, _, rest = message.strip().partition("\n")
-    if head != _TRACEBACK:
-        return head[:MAX_FOREIGN_CHARS], {}
+    lines = message.strip().splitlines()
+    if _TRACEBACK not in lines:  # a cause that has none of its own stands before it
+        return (lines or [""])[0][:MAX_FOREIGN_CHARS], {}
+    rest = "\n".join(lines)
     kind, text = (_RAISED.findall(rest) or [("unknown", "")])[-1]
     if kind.startswith("chatorch.") and text:
         return text[:MAX_FOREIGN_CHARS], {"error": [{"type": kind}]}

@@ -145,8 +145,12 @@ def test_a_traceback_that_comes_as_text_loses_its_message():
     assert CANARY not in out.text
 
 
-def test_a_traceback_of_our_own_error_is_told_in_its_own_words():
-    text = (
+@pytest.mark.parametrize(
+    "before", ["", "ConnectionResetError: [Errno 104]\n\nThe above exception was the direct cause:\n\n"]
+)
+def test_a_traceback_of_our_own_error_is_told_in_its_own_words(before: str):
+    """Whatever it was raised from; that may have no traceback of its own."""
+    text = before + (
         "Traceback (most recent call last):\n"
         '  File "/x/lock.py", line 5, in acquire\n    raise StoreLocked(...)\n'
         "chatorch.adapters.sql.lock.StoreLocked: Another chatorch process uses the database: stop it.\n"
