@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chatorch.adapters.sql import migrate, open_database
+from chatorch.adapters.sql import migrate, open_database, open_lock
 from chatorch.adapters.sql.causes import cause_of
 from chatorch.domain.model.errors import StoreUnavailable
 from tests.support.postgres import Databases
@@ -41,6 +41,30 @@ async def test_what_a_role_lacks_is_named_with_its_sqlstate(postgres: Databases)
     assert "is read-only" in await reason(url)
     assert "is read-only" in await reason(empty, migrating=True)
     await admin.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "state"), [("-cnosuch=hunter2", "42704"), ("-cwork_mem=hunter2", "22023"), ("hunter2", "42601")]
+)
+async def test_a_parameter_that_the_server_does_not_take_is_one_line(
+    postgres: Databases, options: str, state: str
+) -> None:
+    url = f"{await postgres.fresh(migrated=False)}?options={options}"
+    for migrating in (False, True):
+        told = await reason(url, migrating=migrating)
+        assert "see options in DATABASE_URL" in told
+        assert state in told
+        assert "hunter2" not in told
+    with pytest.raises(StoreUnavailable, match="see options in DATABASE_URL"):
+        await open_lock(url).acquire()
+
+
+async def test_a_database_that_takes_no_connections_is_one_line(postgres: Databases) -> None:
+    url, other = await postgres.fresh(migrated=False), await postgres.fresh(migrated=False)
+    admin = await asyncpg.connect(other)
+    await admin.execute(f'ALTER DATABASE "{url.rsplit("/", 1)[1]}" ALLOW_CONNECTIONS false')
+    await admin.close()
+    assert "takes no connections" in await reason(url, migrating=True)
 
 
 async def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:

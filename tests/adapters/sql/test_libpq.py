@@ -69,6 +69,9 @@ def test_a_service_and_then_the_environment_say_what_the_url_does_not(
     ("query", "problem"),
     [
         ("connect_timeout=hunter2", "'connect_timeout' must be a whole number"),
+        ("connect_timeout=99999999999", "'connect_timeout' must be at most 2147483647"),
+        ("tcp_user_timeout=99999999999", "'tcp_user_timeout' must be at most 2147483647"),
+        ("keepalives_idle=99999", "'keepalives_idle' must be at most 32767"),
         ("port=hunter2", "'port' must be a number from 1 to 65535"),
         ("host=a,b&port=1,2,3", "'port' must have one entry, or as many as host"),
         ("host=a,b&hostaddr=127.0.0.1", "'hostaddr' must have as many entries as host"),
@@ -86,6 +89,18 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(query: str, probl
         read_address(f"postgresql://me@/chat?{query}")
     assert problem in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_file_of_passwords_that_others_may_read_does_not_count_and_that_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "passwords"
+    file.write_text("*:*:*:*:hunter2\n")
+    url = f"postgresql://me@/chat?passfile={file}"
+    file.chmod(0o600)
+    assert read_address(url).passfile == str(file)
+    file.chmod(0o640)
+    for given in (url, f"postgresql://me@/chat?passfile={tmp_path}"):
+        with pytest.raises(ValueError, match="'passfile' names what is no file, or one that others may read"):
+            read_address(given)
 
 
 async def test_the_first_host_that_is_fit_is_taken_and_the_parameters_hold(

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -52,6 +53,44 @@ async def test_it_goes_up_down_and_up_again(new_url: str) -> None:
     await migrate(database)
     assert await database.read(tables) == TABLES
     await database.start()
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("there", "problem"),
+    [
+        ("CREATE TABLE users (a int)", "did not make"),
+        ("CREATE TABLE alembic_version (a int)", "another application's"),
+        (f"CREATE TABLE alembic_version AS SELECT '{'d' * 12}' AS version_num", "another application's"),
+    ],
+)
+async def test_in_a_database_of_another_application_nothing_is_made(new_url: str, there: str, problem: str) -> None:
+    database = open_database(new_url)
+    await database.alter(lambda connection: connection.execute(text(there)))
+    with pytest.raises(SchemaMismatch, match=problem) as refused:
+        await migrate(database)
+    assert "database of its own" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert len(await database.read(lambda connection: inspect(connection).get_table_names())) == 1
+    await database.close()
+
+
+async def test_without_a_schema_to_put_tables_into_the_search_path_is_named(postgres: Databases) -> None:
+    database = open_database(f"{await postgres.fresh(migrated=False)}?options=-csearch_path%3Dnosuch")
+    with pytest.raises(SchemaMismatch, match=r"see search_path \(SQLSTATE 3F000\)"):
+        await migrate(database)
+    await database.close()
+
+
+async def test_an_encoding_that_lacks_characters_is_refused(postgres: Databases) -> None:
+    url = await postgres.fresh(migrated=False)
+    admin, name = await asyncpg.connect(url), f"{url.rsplit('/', 1)[1]}_latin"
+    await admin.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    await admin.close()
+    database = open_database(f"{url.rsplit('/', 1)[0]}/{name}")
+    for attempt in (database.start, lambda: migrate(database)):
+        with pytest.raises(SchemaMismatch, match="is LATIN1, which lacks characters"):
+            await attempt()
     await database.close()
 
 

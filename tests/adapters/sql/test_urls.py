@@ -70,6 +70,13 @@ async def test_a_unix_socket_is_named_by_host(postgres_server: PostgresServer, o
         ("sqlite://chat.db", "three slashes"),
         ("sqlite:////no/such/folder/chat.db", "/no/such/folder does not exist"),
         ("sqlite:////", "folder"),
+        ("sqlite:////dev/null", "device"),
+        ("postgresql://me:hunter2@a..b/chat", "'host' must be a name"),
+        (f"postgresql://me:hunter2@{'a' * 70}/chat", "'host' must be a name"),
+        (f"postgresql://me:hunter2@/chat?host=/{'x' * 100}", "'host' must be a name"),
+        ("postgresql://me:hunter2@db/ch%00at", "'dbname' must be UTF-8 text without NUL"),
+        ("postgresql://me:hunter2%00@db/chat", "'password' must be UTF-8 text without NUL"),
+        ("postgresql://me:hunter2@db\udcff/chat", "'host' must be UTF-8 text without NUL"),
         ("postgresql://me:hunter2@db", "names no database"),
         ("postgresql://me:hunter2@db:port/chat", "not a database URL"),
         ("postgresql://me:hunter2@db/chat?pasword=hunter2", "'pasword'"),
@@ -86,6 +93,19 @@ async def test_anything_else_is_refused_with_one_line_that_names_the_setting(url
         assert "\n" not in text
         assert "hunter2" not in text
         assert refused.value.__cause__ is None
+
+
+def test_a_path_that_cannot_be_looked_at_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for path in (tmp_path / "one", tmp_path / "one" / "x.db", tmp_path / ("x" * 300), Path("/dev/null")):
+        with pytest.raises(ValueError, match=r"^DATABASE_URL: [^\n]+$"):
+            parse_url(f"sqlite:///{path}")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ValueError, match="does not exist"):
+        parse_url("sqlite:///x.db")
 
 
 def test_a_file_has_one_lock_by_whichever_name_it_is_called(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _SQLSTATES = {
     "40": "PostgreSQL undid it for the sake of another transaction",
     "42501": "PostgreSQL refuses it: the user lacks a right",
     "42P01": "a table is not there: a backup is being restored, or `chatorch migrate` is due; see search_path too",
+    "42P07": "there are tables of the same names that chatorch did not make; give it a database of its own",
     "53": "PostgreSQL lacks resources",
     "53100": "the disk of PostgreSQL is full",
     "53200": "PostgreSQL has no memory left",
@@ -91,7 +92,20 @@ _NETWORK = {
     errno.ENFILE: "this machine has too many files open",
     errno.EISDIR: "the database's file is a folder",
 }
+_AT_CONNECTING = {
+    "55000": "the database takes no connections; see ALLOW_CONNECTIONS",
+    "42501": "the user may not connect to the database; grant it CONNECT",
+}
+_PARAMETERS = (
+    "PostgreSQL does not take a parameter of the connection; see options in DATABASE_URL, and what is set by ALTER "
+    "ROLE and ALTER DATABASE"
+)
+"""As for every other code that a server gives in place of a connection."""
 _TLS_REFUSED = "the server, or a pooler in front of it, does not speak TLS; see sslmode"
+
+
+class NotConnected(ConnectionError):
+    """A server's refusal of a connection, by a code that means something else once there is one. Raised from it."""
 
 
 def cause_of(error: object) -> str | None:
@@ -114,6 +128,9 @@ def _words(error: object) -> str | None:
     if state:
         return _of_state(state, str(error))
     match error:
+        case NotConnected():
+            state = getattr(error.__cause__, "sqlstate", "")
+            return f"{_AT_CONNECTING.get(state, _PARAMETERS)} (SQLSTATE {state})"
         case sqlite3.Error():
             return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         case asyncpg.TargetServerAttributeNotMatched():

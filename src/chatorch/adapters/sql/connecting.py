@@ -1,18 +1,24 @@
 """One connection to PostgreSQL, to the first host of its address that is fit; for the pool, for the lock, for all."""
 
+import os
 import random
 import socket
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
+from chatorch.adapters.sql.causes import NotConnected
+from chatorch.adapters.sql.errors import is_outage
 from chatorch.adapters.sql.libpq import Parameters, name_of_this_user
 from chatorch.adapters.sql.tls import Tls, read_tls
 
 CONNECT_TIMEOUT = 5.0
 NAME = "chatorch"
 _SOCKETS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108  # where servers put them
+MAX_FOLDER_BYTES = 107 - len("/.s.PGSQL.65535")
 _SESSIONS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 
 
@@ -48,7 +54,7 @@ class Probes:
             (socket.TCP_KEEPCNT, self.count),
             (socket.TCP_USER_TIMEOUT, self.user_timeout),
         ):
-            if value:
+            if value and value > 0:
                 found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
@@ -74,7 +80,7 @@ class PostgresAddress:
         """An asyncpg connection. `suffix` is added to the name that the server knows us by.
 
         As libpq: the next host is tried where one is not reached, is starting, or is not in the wanted state; who is
-        refused there is refused. Raises what asyncpg raises, `OSError` among it.
+        refused there is refused. Raises what asyncpg raises, `OSError` among it, and `NotConnected`.
         """
         hosts = random.sample(self.hosts, len(self.hosts)) if self.random_host else self.hosts
         failure: Exception = ConnectionError()
@@ -84,6 +90,10 @@ class PostgresAddress:
                     return await self._to(host, session, suffix, options)
                 except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
                     failure = error
+                except asyncpg.PostgresError as error:
+                    if is_outage(error):
+                        raise
+                    raise NotConnected from error
         raise failure
 
     async def _to(self, host: Host, session: str, suffix: str, options: dict[str, Any]) -> Any:
@@ -129,7 +139,7 @@ def read_address(url: str) -> PostgresAddress:
         database=database,
         user=user,
         password=given.text("password"),
-        passfile=given.text("passfile"),
+        passfile=_passfile(given),
         connect_timeout=CONNECT_TIMEOUT if seconds is None else (seconds if seconds > 0 else None),
         name=given.text("application_name") or given.text("fallback_application_name") or NAME,
         options=given.text("options"),
@@ -137,9 +147,9 @@ def read_address(url: str) -> PostgresAddress:
         random_host=given.word("load_balance_hosts", "disable", "random") == "random",
         probes=Probes(
             on=given.flag("keepalives") is not False,
-            idle=given.number("keepalives_idle"),
-            interval=given.number("keepalives_interval"),
-            count=given.number("keepalives_count"),
+            idle=given.number("keepalives_idle", 32_767),
+            interval=given.number("keepalives_interval", 32_767),
+            count=given.number("keepalives_count", 127),
             user_timeout=given.number("tcp_user_timeout"),
         ),
         kerberos={name: value for name in ("krbsrvname", "gsslib") if (value := given.text(name))},
@@ -151,6 +161,8 @@ def _hosts(given: Parameters) -> tuple[Host, ...]:
     names, addresses = _list(given, "host"), _list(given, "hostaddr")
     if names and addresses and len(names) != len(addresses):
         raise given.refuse("hostaddr", "must have as many entries as host")
+    if not all(map(_is_host, names)):
+        raise given.refuse("host", "must be a name, an address, or the folder of a socket")
     ports = [_port(given, port) for port in _list(given, "port")] or [5432]
     count = max(len(names), len(addresses)) or len(_SOCKETS)
     if len(ports) == 1:
@@ -169,6 +181,29 @@ def _hosts(given: Parameters) -> tuple[Host, ...]:
 def _list(given: Parameters, name: str) -> list[str]:
     text = given.text(name)
     return [part.strip() for part in text.split(",")] if text else []
+
+
+def _passfile(given: Parameters) -> str | None:
+    """Raises `ValueError` for one that would not count, since others may read it."""
+    name = given.text("passfile")
+    try:
+        mode = Path(name).stat().st_mode if name else None
+    except OSError:
+        return name  # as libpq: it may come later
+    if mode is not None and (not stat.S_ISREG(mode) or mode & (stat.S_IRWXG | stat.S_IRWXO)):
+        raise given.refuse("passfile", "names what is no file, or one that others may read; chmod 600")
+    return name
+
+
+def _is_host(name: str) -> bool:
+    """What the DNS, or the address of a socket (unix(7)), can have."""
+    if name.startswith("/"):
+        return len(os.fsencode(name)) <= MAX_FOLDER_BYTES
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _port(given: Parameters, port: str) -> int:

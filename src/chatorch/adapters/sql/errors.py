@@ -66,15 +66,19 @@ _said_at: dict[str, float] = {}
 
 
 @contextmanager
-def outages_translated() -> Iterator[None]:
-    """Raises `StoreUnavailable` for an outage. Mistakes of ours and broken constraints come out as they are."""
+def outages_translated(*, logged: bool = True) -> Iterator[None]:
+    """Raises `StoreUnavailable` for an outage. Mistakes of ours and broken constraints come out as they are.
+
+    Not `logged` is what happens at the start only, which says itself why it fails.
+    """
     try:
         yield
     except (DBAPIError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeout, OSError) as error:
         if not is_outage(error):
             raise
         cause = _cause(error)
-        say(cause)
+        if logged:
+            say(cause)
         raise StoreUnavailable(cause) from error
 
 

@@ -15,6 +15,9 @@ from urllib.parse import unquote
 
 T = TypeVar("T")
 
+MAX_INT = 2**31 - 1
+"""libpq's numbers are C's."""
+
 _URI = (
     r"[\w+]+://(?:(?P<user>[^:/@]*)(?::(?P<password>%s))?@)?"
     r"(?P<hosts>[^/?@]*)(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?"
@@ -97,8 +100,11 @@ class Parameters:
             raise self.refuse(name, f"must be {' or '.join(words)}")
         return value
 
-    def number(self, name: str) -> int | None:
-        return self._read(name, int, "must be a whole number")
+    def number(self, name: str, most: int = MAX_INT) -> int | None:
+        value = self._read(name, int, "must be a whole number")
+        if value is not None and not -MAX_INT <= value <= most:
+            raise self.refuse(name, f"must be at most {most}")
+        return value
 
     def flag(self, name: str) -> bool | None:
         return self._read(name, {"1": True, "true": True, "0": False, "false": False}.__getitem__, "must be 1 or 0")
@@ -118,11 +124,13 @@ class Parameters:
             raise self.refuse(name, problem) from None
 
     def _add(self, values: Mapping[str, str], place: str) -> None:
-        """What was given before stays."""
+        """What was given before stays. Raises `ValueError` for what no message to a server can hold."""
         for name, value in values.items():
             if value and name not in self._values:
                 self._values[name] = value
                 self._places[name] = place or _ENVIRONMENT[name]
+                if "\0" in value or not _is_unicode(value):
+                    raise self.refuse(name, "must be UTF-8 text without NUL")
 
 
 def _of_uri(url: str) -> dict[str, str]:
@@ -173,6 +181,14 @@ def _of_service(name: str, file: str | None) -> dict[str, str]:
         if key not in _KNOWN - {"service", "servicefile"}:
             raise ValueError(f"the service that DATABASE_URL names: {key!r} is not a parameter for PostgreSQL here")
     return given
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _home() -> Path:

@@ -39,7 +39,7 @@ class SqliteLock(StoreLock):
         return not os.path.exists(self._path)  # noqa: PTH110  # a folder that may not be searched is told later
 
     async def acquire(self) -> None:
-        with outages_translated():
+        with outages_translated(logged=False):
             new = self.is_new()
             self._take()
         try:

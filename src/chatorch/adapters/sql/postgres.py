@@ -75,11 +75,11 @@ class PostgresDatabase(Database):
         self._finding_out = asyncio.Lock()
 
     async def start(self) -> None:
-        await self.read(schema.check)
+        await self.look()
         await self.ping()
 
     async def look(self) -> None:
-        await self.read(schema.check)
+        await self._run((self._engines or await self._open()).reads, schema.check, logged=False)
 
     async def read(self, work: Work[T]) -> T:
         return await self._run((self._engines or await self._open()).reads, work)
@@ -119,7 +119,9 @@ class PostgresDatabase(Database):
             await self._engines.whole.dispose()
             await self._engines.kept_free.dispose()
 
-    async def _run(self, engine: Engine, work: Work[T], then: Callable[[], None] | None = None) -> T:
+    async def _run(
+        self, engine: Engine, work: Work[T], then: Callable[[], None] | None = None, *, logged: bool = True
+    ) -> T:
         """`then` is called when the transaction is over, however, and whether or not the caller still waits."""
         if self._closed:
             if then is not None:
@@ -131,7 +133,7 @@ class PostgresDatabase(Database):
         task.add_done_callback(self._over)
         if then is not None:
             task.add_done_callback(lambda _: then())
-        with outages_translated():
+        with outages_translated(logged=logged):
             return await asyncio.shield(task)
 
     def _over(self, task: asyncio.Task[Any]) -> None:
@@ -144,7 +146,7 @@ class PostgresDatabase(Database):
             if self._closed:
                 raise StoreUnavailable
             if self._engines is None:
-                with outages_translated():
+                with outages_translated(logged=False):
                     pooled = await goes_through_a_pooler(self._address, self._statement_timeout)
                 self._engines = self._make(pooled)
         return self._engines

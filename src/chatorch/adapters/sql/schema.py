@@ -1,5 +1,6 @@
 """Which revision of the schema a database has, and how it gets to ours. The steps are in `migrations`."""
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import BigInteger, Connection, func, literal, select
+from sqlalchemy.exc import DBAPIError
+
+from chatorch.adapters.sql.causes import cause_of
+from chatorch.adapters.sql.errors import is_outage
 
 if TYPE_CHECKING:
     from chatorch.adapters.sql.database import Database
@@ -16,6 +21,9 @@ if TYPE_CHECKING:
 _MIGRATING = 0x63686174_6D696772
 """The key of the advisory lock that two processes migrating at once queue for: "chatmigr"."""
 
+ANOTHERS = "The table alembic_version is another application's."
+OWN_DATABASE = "Give chatorch a database of its own."
+_OURS = re.compile("[0-9]{4}")
 NO_TABLES = "The database has no tables yet: run `chatorch migrate`."
 
 
@@ -29,10 +37,17 @@ async def migrate(database: "Database") -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Runs all steps that are missing, in the connection's transaction."""
+    """Runs all steps that are missing, in the connection's transaction. Raises `SchemaMismatch` where they do not fit
+    what is there."""
     _queue(connection)
+    _require_encoding(connection)
     if known_revision(connection) != head():
-        command.upgrade(_config(connection), "head")
+        try:
+            command.upgrade(_config(connection), "head")
+        except DBAPIError as error:
+            if is_outage(error):
+                raise
+            raise SchemaMismatch(f"The tables of chatorch cannot be made here. {_why(error)}") from error
 
 
 def downgrade(connection: Connection, revision: str) -> None:
@@ -43,6 +58,7 @@ def downgrade(connection: Connection, revision: str) -> None:
 
 def check(connection: Connection) -> None:
     """Raises `SchemaMismatch` unless the schema is exactly this version's."""
+    _require_encoding(connection)
     if problem := mismatch(known_revision(connection), head()):
         raise SchemaMismatch(problem)
 
@@ -69,16 +85,41 @@ def head() -> str:
 
 def known_revision(connection: Connection) -> str | None:
     """The database's, None without tables. Raises `SchemaMismatch` for one of a later version."""
-    revision = MigrationContext.configure(connection).get_current_revision()
+    try:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    except (DBAPIError, CommandError) as error:
+        if isinstance(error, DBAPIError) and is_outage(error):
+            raise
+        raise SchemaMismatch(f"{ANOTHERS} {OWN_DATABASE}") from error
     try:
         if revision is not None:
             script().get_revision(revision)
     except CommandError:
+        if not _OURS.fullmatch(revision or ""):
+            raise SchemaMismatch(f"{ANOTHERS} {OWN_DATABASE}") from None
         raise SchemaMismatch(
             f"The database is at revision {revision}, which this chatorch does not know: upgrade chatorch, or go back "
             f"with the later one's `chatorch migrate --down --to {head()}`."
         ) from None
     return revision
+
+
+def _require_encoding(connection: Connection) -> None:
+    """Others than UTF-8 lack characters; in SQL_ASCII any bytes are text."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.execute(select(func.current_setting("server_encoding"))).scalar_one()
+        if encoding not in {"UTF8", "SQL_ASCII"}:
+            raise SchemaMismatch(
+                f"The encoding of the database is {encoding}, which lacks characters: make one by CREATE DATABASE ... "
+                "TEMPLATE template0 ENCODING 'UTF8'."
+            )
+
+
+def _why(error: DBAPIError) -> str:
+    """SQLite has one code for all of it, and names what it is about."""
+    if found := re.search(r"table \w+ already exists", str(error.orig)):
+        return f"There is a {found[0].removesuffix(' already exists')} that it did not make. {OWN_DATABASE}"
+    return cause_of(error.driver_exception) or "The database refuses it."
 
 
 def _queue(connection: Connection) -> None:

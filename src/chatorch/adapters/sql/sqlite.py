@@ -72,7 +72,7 @@ class SqliteDatabase(Database):
     async def alter(self, work: Work[T]) -> T:
         # Without foreign keys: SQLite changes a table by making it anew, and dropping the old one would cascade.
         engine = _engine(self._path, "BEGIN IMMEDIATE", self._busy_timeout, foreign_keys=False)
-        with outages_translated():
+        with outages_translated(logged=False):
             await asyncio.to_thread(_create, self._path)
             return await asyncio.to_thread(_transact, engine, work)
 

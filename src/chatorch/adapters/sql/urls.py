@@ -1,5 +1,7 @@
 """What `DATABASE_URL` may say, and the database that it names."""
 
+import os
+import stat
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -64,13 +66,16 @@ def _sqlite_path(url: URL) -> Path:
         raise ValueError(f"DATABASE_URL: {next(iter(url.query))!r} is not a parameter for SQLite here")
     if not url.database or url.database.startswith((":memory:", "file:")):
         raise ValueError("DATABASE_URL: SQLite needs a file, because an in-memory database keeps nothing")
+    path = Path(url.database)
     try:
-        path = Path(url.database).resolve()
-        if not path.parent.is_dir():
-            raise ValueError(f"DATABASE_URL: the folder {path.parent} does not exist")
-        if path.is_dir():
-            raise ValueError(f"DATABASE_URL: {path} is a folder, not a file")
-    except (OSError, RuntimeError) as error:  # a loop of links is the latter before Python 3.13
-        why = getattr(error, "strerror", None) or "a loop of links"
-        raise ValueError(f"DATABASE_URL: the file cannot be looked at ({why})") from None
+        path = path.resolve()
+        os.stat(f"{path.parent}/.")  # noqa: PTH116  # a path of pathlib's has no dot at its end
+        kind = path.stat().st_mode if path.exists() else stat.S_IFREG
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"DATABASE_URL: the folder {path.parent} does not exist") from None
+    except (OSError, RuntimeError) as error:  # links that lead in a circle are a RuntimeError up to Python 3.12
+        why = getattr(error, "strerror", None) or "its links lead in a circle"
+        raise ValueError(f"DATABASE_URL: its file cannot be looked at ({why})") from None
+    if not stat.S_ISREG(kind):
+        raise ValueError(f"DATABASE_URL: {path} is a folder or a device, not a file")
     return path
