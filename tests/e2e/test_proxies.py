@@ -98,6 +98,59 @@ async def test_websockets_413_addresses_and_the_prefix(kind: str, behind: Server
 
 
 @pytest.mark.proxies
+@pytest.mark.parametrize("kind", PROXIES)
+async def test_a_post_that_arrived_and_was_not_answered_is_not_repeated(kind: str, tmp_path: Path):
+    arrived = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"GET "):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            arrived.append(head)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        with proxy(kind, server.sockets[0].getsockname()[1], tmp_path / kind) as port:
+            for number in range(6):
+                headers = {"Idempotency-Key": f"k{number}"} if number % 2 else {}
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+                    async def is_up(client: httpx.AsyncClient = client) -> bool:
+                        with contextlib.suppress(httpx.TransportError):
+                            return (await client.get("/health/ready")).status_code == 200
+                        return False
+
+                    await eventually(is_up, within=10, every=0.1)  # and the next one goes over a kept connection
+                    with contextlib.suppress(httpx.RemoteProtocolError):  # haproxy says nothing, as nobody did to it
+                        assert (await client.post("/api/chat", json={}, headers=headers)).status_code == 502
+                assert len(arrived) == number + 1
+
+
+@pytest.mark.proxies
+async def test_nginx_asks_over_a_unix_socket(server_in: ServerIn, tmp_path: Path):
+    (tmp_path / "s").mkdir()
+    server = server_in(tmp_path / "s", trusted_proxies="unix")
+    socket_file = tmp_path / "s" / "socket"
+    server.arguments = ("--uds", str(socket_file), "--uds-mode", "666")
+    server.launch()
+    try:
+        with proxy("nginx", f"unix:{socket_file}", tmp_path / "nginx") as port:
+            async with httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(local_address="127.0.0.9"), base_url=f"http://127.0.0.1:{port}"
+            ) as client:
+
+                async def is_up() -> bool:
+                    with contextlib.suppress(httpx.TransportError):
+                        return (await client.get("/api/me")).status_code == 401
+                    return False
+
+                await eventually(is_up, within=20, every=0.1)
+    finally:
+        await server.stop()
+    assert {line["client"] for line in server.records if line["event"] == "request"} == {"127.0.0.9"}
+
+
+@pytest.mark.proxies
 def test_proxies_wait_longer_than_answers_and_pings_take_and_close_first():
     waits = {
         "nginx": r"proxy_read_timeout (\d+)s",

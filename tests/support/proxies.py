@@ -23,9 +23,9 @@ def changed(text: str, *changes: tuple[str, str]) -> str:
     return text
 
 
-def nginx(port: int, below: int | None, folder: Path) -> list[str]:
+def nginx(port: int, below: bool, folder: Path) -> list[str]:
     whole, prefixed = blocks("nginx")
-    if below is not None:
+    if below:
         whole = changed(whole, (r"    location / \{[^}]*\}\n", lambda _: prefixed))  # type: ignore[arg-type]
     server = changed(whole, ("listen 443 ssl", f"listen 127.0.0.1:{port}"), (r"^ *ssl_certificate.*\n", ""))
     paths = " ".join(
@@ -38,34 +38,35 @@ def nginx(port: int, below: int | None, folder: Path) -> list[str]:
     return ["nginx", "-c", str(folder / "conf"), "-p", str(folder), "-e", str(folder / "log")]
 
 
-def haproxy(port: int, below: int | None, folder: Path) -> list[str]:
+def haproxy(port: int, below: bool, folder: Path) -> list[str]:
     whole, prefixed = blocks("haproxy")
-    if below is not None:
+    if below:
         whole = changed(whole, ("    default_backend chatorch\n", prefixed))
     (folder / "conf").write_text(changed(whole, (r"bind :443 ssl crt \S+", f"bind 127.0.0.1:{port}")))
     return ["haproxy", "-db", "-f", str(folder / "conf")]
 
 
-def caddy(port: int, below: int | None, folder: Path) -> list[str]:
+def caddy(port: int, below: bool, folder: Path) -> list[str]:
     whole, prefixed = blocks("caddy")
-    if below is not None:
+    if below:
         whole = f"chat.example.com {{\n{prefixed}}}\n"
     site = changed(whole, (r"^chat\.example\.com", f"http://:{port}"))
     (folder / "conf").write_text(f"{{\n    admin off\n    auto_https off\n}}\n{site}")
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "conf")]
 
 
-PROXIES: dict[str, Callable[[int, int | None, Path], list[str]]] = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy}
+PROXIES: dict[str, Callable[[int, bool, Path], list[str]]] = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy}
 
 
 @contextmanager
-def proxy(kind: str, upstream: int, folder: Path, *, prefixed: bool = False) -> Iterator[int]:
-    """Gives the port at which it listens, or will in a moment."""
+def proxy(kind: str, upstream: int | str, folder: Path, *, prefixed: bool = False) -> Iterator[int]:
+    """Before a port of loopback, or what the proxy calls otherwise. Gives the port at which it listens, or will in a
+    moment."""
     folder.mkdir()
     port = free_port()
-    command = PROXIES[kind](port, upstream if prefixed else None, folder)
-    conf = folder / "conf"
-    conf.write_text(changed(conf.read_text(), (re.escape(UPSTREAM), f"127.0.0.1:{upstream}")))
+    command = PROXIES[kind](port, prefixed, folder)
+    conf, before = folder / "conf", f"127.0.0.1:{upstream}" if isinstance(upstream, int) else upstream
+    conf.write_text(changed(conf.read_text(), (re.escape(UPSTREAM), before)))
     with (folder / "out").open("wb") as out:
         environment = {"HOME": str(folder), "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=folder)
