@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import NewOfTwo, OfTwo, Record, ServerIn
@@ -170,12 +171,35 @@ async def test_workers_are_renewed_on_sighup_without_a_gap(of_two: OfTwo, upstre
 
         async def renewed() -> bool:
             assert (await both.alice.get("/health/live")).status == 200
+            asked = await both.alice.say("Hi", model="mock-1-0")
+            assert (await asked.ended()).status == 200, "who comes now goes to a worker that stays"
             return len(now := pids(both.server)) == 2 and now.isdisjoint(before)
 
-        await eventually(renewed, within=3 * START_S, every=0.2)
+        await eventually(renewed, within=3 * START_S, every=0.05)
         await all_ended(streams)
         assert ends(streams) == {("run.completed", None): count}
         assert both.server.errors == []
+
+
+async def test_on_a_unix_socket_they_are_renewed_as_on_a_port(new_of_two: NewOfTwo, tmp_path: Path):
+    for _ in range(size(0, 1)):  # several starts of two processes
+        server = new_of_two(f"sqlite:///{tmp_path}/chat.db")
+        server.arguments += ("--uds", str(tmp_path / "s"))
+        server.launch()
+        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://chat") as client:
+            for serving in (2, 4):
+
+                async def serve(server: Server = server, count: int = serving) -> bool:
+                    return server.logged("serving") == count
+
+                await eventually(serve, within=3 * START_S)
+                for _ in range(20):
+                    assert (await client.get("/health", headers={"Connection": "close"})).status_code == 200
+                server.send_signal(signal.SIGHUP if serving == 2 else signal.SIGTERM)
+        assert await server.exited() == 0
+        assert not (tmp_path / "s").exists()
+        assert server.errors == []
 
 
 async def test_a_start_without_its_store_is_refused_in_one_line(new_of_two: NewOfTwo):

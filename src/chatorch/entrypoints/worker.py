@@ -20,6 +20,8 @@ from chatorch.entrypoints.stoppable import StoppableServer
 TICKS_A_BEAT = 10
 """uvicorn ticks ten times a second."""
 LOOK_S = 5.0
+BEGIN_S = 0.3
+"""For a request to come over a connection that was just taken."""
 
 log = structlog.get_logger(__name__)
 spawn = multiprocessing.get_context("spawn")
@@ -66,8 +68,11 @@ class Worker:
         return False
 
     def ask_to_end(self, number: signal.Signals) -> None:
-        """With SIGTERM or SIGINT. One that does not serve yet knows SIGTERM only; to others a second one is nothing."""
-        for each in dict.fromkeys((number, signal.SIGTERM)):
+        """With SIGTERM or SIGINT, or SIGHUP where others serve on.
+
+        One that does not serve yet knows no SIGINT; to others a second signal is nothing.
+        """
+        for each in dict.fromkeys((number, signal.SIGTERM)) if number == signal.SIGINT else (number,):
             if self._process.exitcode is None and self.pid is not None:
                 os.kill(self.pid, each)
 
@@ -88,11 +93,21 @@ class Worker:
 
 
 class _Server(StoppableServer):
-    """Shows the parent that its loop turns."""
+    """Shows the parent that its loop turns. On SIGHUP it takes no more connections, which come to the others then, and
+    stops as on SIGTERM when those have begun that it has taken already."""
 
     def __init__(self, config: uvicorn.Config, parent: Connection) -> None:
         super().__init__(config)
         self._parent = parent
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._leave_to_others)
+
+    def _leave_to_others(self) -> None:
+        for server in self.servers:
+            server.close()
+        asyncio.get_running_loop().call_later(BEGIN_S, signal.raise_signal, signal.SIGTERM)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_A_BEAT == 0:
@@ -105,6 +120,7 @@ def _serve(config: uvicorn.Config, listener: socket.socket, parent: Connection) 
     """What the process does. Ctrl-C is for the parent, so it leaves the terminal's group."""
     gc.disable()  # while it imports; the application enables it
     os.setpgrp()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came meanwhile is dropped
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     os.set_blocking(parent.fileno(), False)

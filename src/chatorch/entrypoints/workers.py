@@ -19,7 +19,7 @@ START_S = 600.0
 HANG_S = 30.0
 PAUSE_S = 0.5
 MAX_PAUSE_S = 10.0
-AFTER_DRAIN_S = 1.3
+AFTER_DRAIN_S = 1.6
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ class Workers:
                     pass
             status = await worker.ended()
         except asyncio.CancelledError:
-            worker.ask_to_end(self._asked or signal.SIGTERM)
+            worker.ask_to_end(self._asked or signal.SIGHUP)
             await worker.ended(self._end_s)
             raise
         finally:
