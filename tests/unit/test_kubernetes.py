@@ -2,6 +2,8 @@
 
 import copy
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,16 @@ def test_probes_ask_what_is_meant_for_them():
         "readinessProbe": "/health/ready",
     }
     assert {get["port"] for get in asked.values()} == {"http"}
+
+
+def test_the_way_back_of_the_page_is_the_same_job_with_other_arguments():
+    page = (ROOT / "docs" / "operation.md").read_text("utf-8")
+    [command] = re.findall(r"^sed .*(?= \| kubectl apply -f -$)", page, re.MULTILINE)
+    changed = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    [job] = [one for one in yaml.safe_load_all(changed) if one]
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["chatorch", "migrate", "--down", "--to", "REVISION", "--yes"]
+    assert violations({}, job["spec"]["template"]["spec"]) == []
 
 
 def test_two_of_them_stand_apart_and_one_stays():

@@ -1,6 +1,7 @@
 """A copy of a database that is in use."""
 
 import os
+import resource
 import sqlite3
 import stat
 import threading
@@ -151,6 +152,19 @@ def test_a_damaged_database_is_noticed_and_gives_no_copy(migrated_sqlite: Path, 
     with pytest.raises(BackupRefused, match="damaged"):
         back_up(url_of(source), tmp_path / "copy")
     assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == []
+
+
+def test_a_disk_that_takes_no_more_is_named_and_leaves_nothing_behind(in_use: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        with pytest.raises(BackupRefused, match=f"or {folder} takes no more"):
+            back_up(url_of(in_use), folder / "copy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(folder.iterdir()) == []
 
 
 def test_for_postgresql_it_says_what_does_it() -> None:
