@@ -116,3 +116,10 @@ def test_a_file_has_one_lock_by_whichever_name_it_is_called(tmp_path: Path) -> N
     names = ("real/a.db", "link/a.db", "file.db")
 
     assert len({parse_url(f"sqlite:///{tmp_path}/{name}") for name in names}) == 1
+
+
+def test_a_file_that_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "loop", tmp_path / "loop" / "chat.db"):
+        with pytest.raises(ValueError, match=r"^DATABASE_URL: .*(cannot be looked at|does not exist)"):
+            parse_url(f"sqlite:///{path}")

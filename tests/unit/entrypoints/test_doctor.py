@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from chatorch.entrypoints.doctor.piecewise import Arrivals
 from chatorch.entrypoints.settings import Settings
 from tests.support.api import running_api, sqlite_copy
 from tests.support.certificates import Authority
+from tests.support.logged import logged
 from tests.support.ways import NOWHERE, answering, closed_port, tls_context
 from tests.support.ws import served, token_of
 from tests.unit.entrypoints.test_cli import _own_folder_and_settings as _own_folder_and_settings  # noqa: PLC0414  # used by pytest
@@ -27,6 +28,13 @@ MOVED = b"HTTP/1.1 308 Moved\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n"
 TOPICS = [
     *("address", "/health", "request id", "WebSocket", "own Origin", "foreign Origin", "body cap", "event stream"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """The command sets up its own."""
+    with logged():
+        yield
 
 
 def test_a_line_each_and_status_0_where_all_is_well(
@@ -58,7 +66,10 @@ def test_what_is_amiss_is_said_in_one_line_each_with_status_1(monkeypatch: pytes
         monkeypatch.setenv("REDIS_URL", f"redis://:{SECRET}@127.0.0.1:{port}/0")
         result = chatorch("doctor", "--url", f"http://127.0.0.1:{port}")
     lines = dict(line.split(": ", 1) for line in result.stdout.splitlines())
-    assert result.exit_code == 1
+    assert list(lines) == [
+        "settings", "store", "lock", "Redis", "provider's models", "provider's answer", "clock", "public address",
+    ]  # fmt: skip
+    assert (result.exit_code, result.stderr) == (1, "")
     assert "chatorch migrate" in lines["store"]
     assert "nothing listens" in lines["Redis"]
     assert "connection refused" in lines["provider's models"]

@@ -1,5 +1,6 @@
 """What this machine can see: the store, its lock, Redis, the provider, the clock."""
 
+import asyncio
 from contextlib import aclosing
 from urllib.parse import urlsplit
 
@@ -18,17 +19,24 @@ NO_LIST = frozenset({404, 405, 501})
 
 
 async def look_inside(container: Container) -> list[Finding]:
-    found = [await looked("store", lambda: _store(container)), await looked("lock", lambda: _lock(container))]
-    found.append(await looked("Redis", lambda: _redis(container)))
+    """At all at once, since where one has no answer the others may have none either."""
+    looks = [
+        looked("store", lambda: _store(container)),
+        looked("lock", lambda: _lock(container)),
+        looked("Redis", lambda: _redis(container)),
+    ]
     settings = container.settings()
     if settings.offline:
-        found.append(Finding("provider", True, "no OPENAI_API_KEY and no OPENAI_BASE_URL: the offline model answers"))
+        looks.append(looked("provider", _offline))
     else:
         patience_s = settings.first_piece_timeout_s + WITHIN_S
-        found.append(await looked("provider's models", lambda: _models(container), within_s=PROVIDER_S))
-        found.append(await looked("provider's answer", lambda: _token(container), within_s=patience_s))
-    found.append(await looked("clock", lambda: _clock(container)))
-    return found
+        looks.append(looked("provider's models", lambda: _models(container), within_s=PROVIDER_S))
+        looks.append(looked("provider's answer", lambda: _token(container), within_s=patience_s))
+    return await asyncio.gather(*looks, looked("clock", lambda: _clock(container)))
+
+
+async def _offline() -> str:
+    return "no OPENAI_API_KEY and no OPENAI_BASE_URL: the offline model answers"
 
 
 async def _store(container: Container) -> str:

@@ -1,6 +1,7 @@
 """All looks, one after the other, as lines."""
 
 import asyncio
+import sys
 
 import typer
 
@@ -8,6 +9,7 @@ from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.doctor.finding import Finding
 from chatorch.entrypoints.doctor.inside import look_inside
 from chatorch.entrypoints.doctor.outside import look_outside
+from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import SettingsError, load_settings, unknown_settings
 
 TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be, and no setting
@@ -15,6 +17,7 @@ TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be, and no settin
 
 def report(url: str | None, token: str | None) -> int:
     """Prints a line for each finding. Returns the exit status: 1 where something is not well."""
+    configure_logs(level="error", stream=sys.stderr)  # what is found has its line already
     try:
         container = Container(settings=load_settings())
         container.database()
