@@ -9,7 +9,9 @@ import pytest
 from chatorch.adapters.sql import migrate, open_database, open_lock
 from chatorch.adapters.sql.causes import cause_of
 from chatorch.domain.model.errors import StoreUnavailable
+from tests.support.certificates import Authority
 from tests.support.postgres import Databases
+from tests.support.ways import NOWHERE, answering, closed_port, silent_port, tls_context
 
 
 async def reason(url: str, *, migrating: bool = False) -> str:
@@ -65,6 +67,32 @@ async def test_a_database_that_takes_no_connections_is_one_line(postgres: Databa
     await admin.execute(f'ALTER DATABASE "{url.rsplit("/", 1)[1]}" ALLOW_CONNECTIONS false')
     await admin.close()
     assert "takes no connections" in await reason(url, migrating=True)
+
+
+async def test_a_way_that_leads_nowhere_is_named_for_pool_and_lock(tmp_path: Path) -> None:
+    async def why(host: str, query: str = "connect_timeout=1") -> set[str]:
+        url = f"postgresql://mallory:canary@{host}/chat?{query}"
+        with pytest.raises(StoreUnavailable) as of_lock:
+            await open_lock(url).acquire()
+        return {await reason(url), str(of_lock.value)}
+
+    authority = Authority(tmp_path)
+    trusting = f"sslmode=verify-full&sslnegotiation=direct&sslrootcert={authority.root}"
+    with closed_port() as closed, silent_port() as silent:
+        for host, words in (
+            (f"127.0.0.1:{closed}", "Nothing listens at the address of the database"),
+            (f"127.0.0.1:{silent}", "The database does not answer in time."),
+            (NOWHERE, "The name of the database's host cannot be resolved"),
+        ):
+            [told] = await why(host)
+            assert words in told
+            assert "canary" not in told
+    async with answering(b"", tls_context(authority.issue("127.0.0.1", expired=True))) as port:
+        [told] = await why(f"127.0.0.1:{port}", trusting)
+        assert "is not trusted (certificate has expired)" in told
+    async with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        [told] = await why(f"127.0.0.1:{port}", "sslmode=require")
+        assert "refuses the connection before TLS" in told or "does not speak TLS" in told
 
 
 async def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:
