@@ -206,7 +206,7 @@ async def test_why_the_address_is_not_reached_is_told(tmp_path: Path) -> None:
     with closed_port() as port:
         assert "nothing listens" in await why(f"http://mallory:{SECRET}@127.0.0.1:{port}")
     assert "cannot be resolved" in await why(f"http://{NOWHERE}")
-    for url in ("chat.example.com", "", "ws://x", f"https://{SECRET}:port", "http://[::1"):
+    for url in ("chat.example.com", "", "ws://x", "http://x/?a", f"https://{SECRET}:port", "http://[::1"):
         assert "is no address of the web" in await why(url)
 
 

@@ -105,10 +105,10 @@ async def test_a_provider_that_is_well(models: bytes, words: str, database_url: 
 @pytest.mark.parametrize(
     ("models", "chat", "of_models_says", "of_answer_says"),
     [
-        (refusal(401, "invalid_api_key"), refusal(401), "see OPENAI_API_KEY. Status 401.", "see OPENAI_API_KEY."),
+        (refusal(401, "invalid_api_key"), refusal(401), "see OPENAI_API_KEY (status 401)", "see OPENAI_API_KEY"),
         (listed(MODEL), refusal(404, "model_not_found"), "it lists 1", "Is the model's name right"),
         (listed(MODEL), refusal(429, "insufficient_quota"), "it lists 1", "no quota or credit left"),
-        (listed(MODEL), refusal(429, "rate_limit_exceeded"), "it lists 1", "limits the rate of requests. Status 429."),
+        (listed(MODEL), refusal(429, "rate_limit_exceeded"), "it lists 1", "limits the rate of requests (status 429)"),
         (listed(MODEL), refusal(402), "it lists 1", "and the account"),
         (PAGE, PAGE, "not a complete answer", "neither events nor JSON"),
         (answer(200, []), answer(200, {}), "not a complete answer", "without saying that it was complete"),

@@ -33,9 +33,15 @@ async def looked(topic: str, look: Look, *, within_s: float = WITHIN_S) -> Findi
     except TimeoutError:
         return Finding(topic, False, f"no answer within {within_s:g} s")
     except UpstreamError as error:
-        told = [error.detail, f"Status {error.status}." if error.status else "", error.cause or ""]
-        return Finding(topic, False, " ".join(filter(None, told)))
+        return Finding(topic, False, _words_of(error))
     except Exception as error:
         own = type(error).__module__.startswith("chatorch.")
         # A library's text may hold addresses and passwords.
         return Finding(topic, False, str(error) if own else f"it fails unexpectedly ({type(error).__name__})")
+
+
+def _words_of(error: UpstreamError) -> str:
+    told = error.detail.rstrip(".")
+    if error.status and f"status {error.status}" not in told:
+        told += f" (status {error.status})"
+    return f"{told}: {error.cause}" if error.cause else told

@@ -90,7 +90,7 @@ async def _token(container: Container) -> str:
     except UpstreamError as error:
         path = urlsplit(settings.openai_base_url or "/v1").path.rstrip("/")
         if (isinstance(error, UpstreamInvalid) or error.status in NO_LIST) and not path.endswith("/v1"):
-            error.cause = "OPENAI_BASE_URL of most servers ends in /v1, and this one does not."
+            error.cause = "OPENAI_BASE_URL of most servers ends in /v1, and this one does not"
         raise
     return "the model begins to answer"
 

@@ -61,7 +61,7 @@ async def look_outside(url: str, settings: Settings, token: str | None) -> list[
 
 
 async def _address(session: Session, base: str) -> str:
-    if URL(base).scheme not in PORTS:
+    if URL(base).scheme not in PORTS or "?" in base or "#" in base:
         raise InvalidURL(base)
     async with session.get(f"{base}/health", allow_redirects=False) as answer:
         if not 300 <= answer.status < 400:
