@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
@@ -9,7 +10,9 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.upstream_errors import UpstreamTimeout, UpstreamUnavailable
 from tests.support.api import Api, Apis, credentials, live_run, said
 from tests.support.canaries import Canaries
+from tests.support.eventually import eventually
 from tests.support.logged import Logged, logged
+from tests.support.postgres import Databases
 
 CHAT = "/api/chat/protected"
 
@@ -114,3 +117,43 @@ async def test_the_line_of_a_failed_run_says_why(
     assert line["status"] == status
     assert ended.items() >= ({"code": line["code"], "detail": line["detail"], "model": "a-model"} | told).items()
     assert ended["run_id"] == line["run_id"]
+
+
+async def test_the_line_of_a_fault_of_ours_has_its_code_and_no_more(apis: Apis) -> None:
+    canaries = Canaries()
+
+    class Broken:
+        async def list_threads(self, *_: object) -> None:
+            raise RuntimeError(canaries["error"])
+
+    api = await apis.start(swapped={"threads": Broken()})
+    alice = await api.user("alice")
+    with logged() as out:
+        answer = await alice.get("/api/threads")
+    line = the_line(out, canaries, answer)
+    assert (line["status"], line["code"], line["detail"]) == (500, "internal_error", "An error occurred")
+    [fault] = out.named("request_failed")
+    assert (fault["request_id"], fault["error"][0]["type"]) == (line["request_id"], "RuntimeError")
+
+
+async def test_the_line_while_postgresql_takes_no_writes_has_the_sqlstate(apis: Apis, postgres: Databases) -> None:
+    url = await postgres.fresh()
+    api = await apis.start(database_url=url)
+    alice = await api.user("alice")
+    admin = await asyncpg.connect(url)
+    await admin.execute(f'ALTER DATABASE "{url.rsplit("/", 1)[1]}" SET default_transaction_read_only = on')
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await admin.close()
+
+    async def refused() -> dict[str, Any]:
+        with logged() as out:
+            answer = await alice.post(CHAT, json=said())
+        line = the_line(out, Canaries(), answer)
+        return line if "25006" in line.get("cause", "") else {}
+
+    line = await eventually(refused)
+    assert (line["status"], line["code"]) == (503, "store_unavailable")
+    assert line["cause"].startswith("PostgreSQL is read-only: ")

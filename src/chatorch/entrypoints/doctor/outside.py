@@ -130,7 +130,7 @@ async def _own_origin(session: Session, base: str) -> str:
     if status != 403:
         raise Amiss(f"a page of {own} is answered with status {status} in place of the upgrade; {PROXIES}")
     raise Amiss(
-        f"a page of {own} is taken for a foreign one: let the proxy pass on Host, or X-Forwarded-Host with "
+        f"a page of {own} is taken for a foreign one: let the proxy pass on Host, or X-Forwarded-Host and -Proto with "
         f"CHATORCH_TRUSTED_PROXIES, or name it in CHATORCH_CORS_ORIGINS; {PROXIES}"
     )
 
