@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.entrypoints.http.connection import HttpConnection
 from tests.support.api import Api
 from tests.support.canaries import Canaries
@@ -110,3 +111,29 @@ async def test_a_handshake_that_is_refused_has_a_line_that_says_why(door: Door) 
         assert (line["detail"], line["request_id"]) == (problem["detail"], problem["request_id"])
         assert line["client"] == "127.0.0.1"
         assert "canary" not in out.text
+
+
+async def test_a_frame_that_is_refused_has_a_line_that_says_why(
+    memory_api: Api, store: MemoryStore, canaries: Canaries
+) -> None:
+    alice = await memory_api.user("alice")
+    text = canaries["text"]
+    async with served(memory_api) as door:
+        phone = await door.connect("phone", token_of(alice))
+        with logged(level="debug") as out:
+            told = [
+                await phone.ask("run.cancel", run_id=text),
+                await phone.ask("chat.send", content=text, model=text),
+                await phone.ask("chat.send", **{text: text}),
+            ]
+            store.available = False
+            told.append(await phone.ask("chat.send", content=text))
+        store.available = True
+    lines = out.named("frame_refused")
+    assert [(line["code"], line["detail"]) for line in lines] == [(one["code"], one["detail"]) for one in told]
+    assert [line["code"] for line in lines] == [
+        "not_found", "model_not_allowed", "invalid_request", "store_unavailable",
+    ]  # fmt: skip
+    assert [line.get("frame") for line in lines] == ["run.cancel", "chat.send", None, "chat.send"]
+    assert all(line["user_id"] and line["request_id"] for line in lines)
+    assert canaries.found_in(out.text) == []

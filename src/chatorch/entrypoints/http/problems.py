@@ -133,7 +133,7 @@ def domain_problem(error: e.ChatorchError) -> Response:
         error="invalid_grant" if isinstance(error, e.InvalidGrant) else None,
         errors=_field_errors(error) if isinstance(error, e.InvalidRequest) else None,
         run_id=getattr(error, "run_id", None),
-        logged=_for_operators(error),
+        logged=for_operators(error),
     )
 
 
@@ -177,7 +177,7 @@ def invalid(errors: list[dict[str, str]], *, total: int | None = None) -> Respon
     )
 
 
-def _for_operators(error: e.ChatorchError) -> dict[str, object]:
+def for_operators(error: e.ChatorchError) -> dict[str, object]:
     """What an outage was, or a provider's failure, in words that only the log gets."""
     match error:
         case e.StoreUnavailable():

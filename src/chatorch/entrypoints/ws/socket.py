@@ -18,7 +18,7 @@ from chatorch.domain.services.authentication import Authentication, Verified
 from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.live import Live
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.http.problems import INTERNAL_DETAIL
+from chatorch.entrypoints.http.problems import INTERNAL_DETAIL, for_operators
 from chatorch.entrypoints.http.sse import EventFrames
 from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
 from chatorch.entrypoints.ws.flood import Flood
@@ -150,12 +150,12 @@ class Socket(Mailbox):
         try:
             frame = read_frame(text)
         except FrameRefused as refused:
-            self._wire.put(error_frame(refused.id, refused.error))
+            self._refuse(refused.id, refused.error)
             return
         if isinstance(frame, Ping):
             self._wire.put(pong(frame.id))
         elif len(self._tasks) >= MAX_AT_ONCE:
-            self._wire.put(error_frame(frame.id, Overloaded()))
+            self._refuse(frame.id, Overloaded(), frame.type)
         else:
             task = asyncio.ensure_future(self._answer(frame))
             self._tasks.add(task)
@@ -165,10 +165,16 @@ class Socket(Mailbox):
         try:
             await self._carry_out(frame)
         except ChatorchError as error:
-            self._wire.put(error_frame(frame.id, error))
+            self._refuse(frame.id, error, frame.type)
         except Exception:
             log.exception("frame_failed")
             self._wire.put(refused_frame(frame.id, ChatorchError.code, INTERNAL_DETAIL))
+
+    def _refuse(self, frame_id: str | None, error: ChatorchError, kind: str | None = None) -> None:
+        """Says why, and so in the log, as of a request: the connection's own line comes when it ends."""
+        told = {"frame": kind, "code": error.code, "detail": error.detail, **for_operators(error)}
+        log.info("frame_refused", user_id=self.principal.user_id, **{k: v for k, v in told.items() if v is not None})
+        self._wire.put(error_frame(frame_id, error))
 
     async def _carry_out(self, frame: ClientFrame) -> None:
         match frame:
