@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from chatorch.adapters.offline_model import OfflineChatModel
@@ -13,7 +14,7 @@ from chatorch.adapters.system import SystemClock
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.entrypoints.doctor.finding import Amiss, Finding, looked
 from chatorch.entrypoints.doctor.outside import look_outside
-from chatorch.entrypoints.doctor.piecewise import Arrivals
+from chatorch.entrypoints.doctor.piecewise import Arrivals, answer_piece_by_piece
 from chatorch.entrypoints.settings import Settings
 from tests.support.api import running_api, sqlite_copy
 from tests.support.certificates import Authority
@@ -96,13 +97,16 @@ async def test_every_look_through_the_address_of_a_real_server(migrated_sqlite: 
         assert [one for one in found if not one.well] == []
         assert [one.topic.removeprefix("public ") for one in found] == TOPICS
         assert "left out" in found[-1].words
-        [*_, burst] = await look_outside(url, settings, token_of(alice))
-        assert "came all at once" in burst.words
-        api.model.then(UpstreamUnavailable())
-        [*_, failed] = await look_outside(url, settings, token_of(alice))
-        assert "the run failed" in failed.words
-        [*_, refused] = await look_outside(url, settings, SECRET)
-        assert "is the token good?" in refused.words
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(Amiss, match="came all at once"):
+                await answer_piece_by_piece(session, url, token=token_of(alice))
+            api.model.then(UpstreamUnavailable())
+            with pytest.raises(Amiss, match="the run failed"):
+                await answer_piece_by_piece(session, url, token=token_of(alice))
+            with pytest.raises(Amiss, match="is the token good"):
+                await answer_piece_by_piece(session, url, token=SECRET)
+            with pytest.raises(Amiss, match="CHATORCH_ANONYMOUS_CHAT"):
+                await answer_piece_by_piece(session, url, token=None)
         assert (await alice.get("/api/threads")).json()["data"] == []
 
 
