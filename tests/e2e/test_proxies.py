@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chatorch.entrypoints.doctor.outside import look_outside
+from chatorch.entrypoints.settings import Settings
 from tests.e2e.conftest import ServerIn
 from tests.support.accounts import sign_up
 from tests.support.eventually import eventually
@@ -28,7 +30,7 @@ KEEP_ALIVE_S = 75
 def behind(
     request: pytest.FixtureRequest, server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    server = server_in(tmp_path_factory.mktemp("behind"), trusted_proxies="127.0.0.1")
+    server = server_in(tmp_path_factory.mktemp("behind"), trusted_proxies="127.0.0.1", model="mock-30-30")
     server.arguments = ("--root-path", request.param)
     asyncio.run(sign_up(server, "alice"))
     asyncio.run(server.start())
@@ -148,6 +150,17 @@ async def test_nginx_asks_over_a_unix_socket(server_in: ServerIn, tmp_path: Path
     finally:
         await server.stop()
     assert {line["client"] for line in server.records if line["event"] == "request"} == {"127.0.0.9"}
+
+
+@pytest.mark.proxies
+@pytest.mark.parametrize("kind", PROXIES)
+async def test_the_doctor_finds_nothing_amiss_through_it(kind: str, behind: Server, tmp_path: Path):
+    async with through(kind, behind, tmp_path) as (alice, port, prefix):
+        settings = Settings(secret_key=behind.settings["SECRET_KEY"])
+        found = await look_outside(f"http://127.0.0.1:{port}{prefix}/", settings, behind.tokens["alice"])
+        assert [str(one) for one in found if not one.well] == []
+        titles = [thread["title"] for thread in (await alice.get(f"{prefix}/api/threads")).json["data"]]
+        assert [title for title in titles if title.startswith("Count")] == []
 
 
 @pytest.mark.proxies
