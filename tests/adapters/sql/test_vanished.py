@@ -35,7 +35,7 @@ async def over_a_wire(url: str, **measures: float):
     async with wire_to(port) as wire:
         database = PostgresDatabase(_address(url.replace(f":{port}/", f":{wire.port}/")), **measures)
         yield database, wire
-        wire.mend()
+        wire.cut()  # else closing would wait for those that vanished
         await database.close()
 
 
@@ -125,3 +125,19 @@ async def test_who_waited_for_a_lock_sees_what_was_written_meanwhile_whatever_th
         return
     async with Pooler(url, servers=4) as pooler:
         await ask_at_once(pooler.url)
+
+
+async def test_a_host_that_does_not_answer_holds_up_one_connection_and_not_the_next(url: str) -> None:
+    async def never(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    address = _address(url.replace("127.0.0.1:", f"127.0.0.1:{port},127.0.0.1:") + "?connect_timeout=1")
+    for bound in (5.0, 0.9):
+        async with asyncio.timeout(bound):
+            await (await address.connect()).close()
+    silent.close()
+    for writer in writers:
+        writer.close()

@@ -4,7 +4,8 @@ import os
 import random
 import socket
 import stat
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from chatorch.adapters.sql.libpq import Parameters, name_of_this_user
 from chatorch.adapters.sql.tls import Tls, read_tls
 
 CONNECT_TIMEOUT = 5.0
+SILENT_FOR = 60.0
 NAME = "chatorch"
 _SOCKETS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108  # where servers put them
 MAX_FOLDER_BYTES = 107 - len("/.s.PGSQL.65535")
@@ -75,14 +77,19 @@ class PostgresAddress:
     probes: Probes
     kerberos: dict[str, str]
     pooled: bool | None
+    silent: dict[Host, float] = field(default_factory=dict, compare=False)
+    """Hosts that let the last attempt run out of time, and when that was."""
 
     async def connect(self, suffix: str = "", **options: Any) -> Any:
         """An asyncpg connection. `suffix` is added to the name that the server knows us by.
 
         As libpq: the next host is tried where one is not reached, is starting, or is not in the wanted state; who is
-        refused there is refused. Raises what asyncpg raises, `OSError` among it, and `NotConnected`.
+        refused there is refused. But one that did not answer in time comes last for `SILENT_FOR` seconds: a heartbeat
+        cannot wait for it each time. Raises what asyncpg raises, `OSError` among it, and `NotConnected`.
         """
         hosts = random.sample(self.hosts, len(self.hosts)) if self.random_host else self.hosts
+        lately = time.monotonic() - SILENT_FOR
+        hosts = sorted(hosts, key=lambda host: self.silent.get(host, lately) > lately)
         failure: Exception = ConnectionError()
         for session in ("standby", "any") if self.session == "prefer-standby" else (self.session,):
             for host in hosts:
@@ -90,6 +97,8 @@ class PostgresAddress:
                     return await self._to(host, session, suffix, options)
                 except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
                     failure = error
+                    if isinstance(error, TimeoutError):
+                        self.silent[host] = time.monotonic()
                 except asyncpg.PostgresError as error:
                     if is_outage(error):
                         raise

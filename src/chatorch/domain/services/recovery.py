@@ -21,6 +21,7 @@ from chatorch.ports.telemetry import RunTelemetry
 SWEEPS_A_LEASE = 5
 END_ALL_TRIES = 25
 END_ALL_EVERY_S = 0.2
+OURS_FAIL = "The heartbeats of this process do not get through either."
 GONE = "the process that executed them is gone"
 GAVE_NO_SIGN = "the process that executed them gave no sign of life for a whole lease"
 
@@ -132,7 +133,7 @@ class Recovery:
             self._forget()
             return []
         if self._heartbeats_fail():
-            raise StoreUnavailable
+            raise StoreUnavailable(OURS_FAIL)
         asked_at = self._clock.monotonic()
         live = self._others(await self._progress.witness(self._quiet()))
         awake_for = self._time_since_last_look(asked_at)

@@ -87,7 +87,7 @@ async def test_a_process_whose_own_heartbeats_do_not_get_through_takes_nobody_fo
     for _ in range(20):
         with pytest.raises(StoreUnavailable):
             await chat.executions.checkpoint()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match="heartbeats"):
             await chat.recovery.sweep()
         await chat.clock.advance(1)
     progress.full = False
