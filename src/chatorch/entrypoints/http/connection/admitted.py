@@ -65,7 +65,7 @@ class AdmittedConnection(Sending, Guest):
 
     def wait(self) -> None:
         """It is the client that is waited for: where it is full, others are let in in its place."""
-        if self._here and not self._full:
+        if self._here and not self._full and not self.transport.is_closing():
             self._ledger.wait(self, self._source)
 
     def body_awaited(self) -> None:

@@ -19,7 +19,7 @@ class Sending(Reading, ABC):
 
     __slots__ = ("_running", "_unread")
 
-    unread_s = 30.0
+    unread_s = 60.0
     last_s = 0.5
 
     _running: RequestResponseCycle | None
