@@ -8,6 +8,7 @@ import httpx
 
 from chatorch.entrypoints.http.unread import Unread
 from tests.support.api import Api, ask
+from tests.support.logged import logged
 from tests.support.raw_http import Line, dialled, head
 from tests.support.ws import served
 
@@ -23,7 +24,12 @@ async def test_of_one_users_unread_answers_the_oldest_ends_and_the_newest_come_w
     for client in (alice, bob):
         api.model.then("x" * LENGTH)
         runs[client] = (await ask(client))["run_id"]
-    async with served(api, kernel_bytes=KERNEL_BYTES) as door, AsyncExitStack() as stack, asyncio.timeout(10):
+    async with (
+        served(api, kernel_bytes=KERNEL_BYTES) as door,
+        AsyncExitStack() as stack,
+        asyncio.timeout(10),
+    ):
+        out = stack.enter_context(logged())
 
         async def asked(client: httpx.AsyncClient) -> Line:
             line = await stack.enter_async_context(dialled(door.port))
@@ -40,6 +46,7 @@ async def test_of_one_users_unread_answers_the_oldest_ends_and_the_newest_come_w
             line.writer.transport.resume_reading()
         whole = [await received(line) for line in lines]
     assert whole == [False, True, True, True]
+    assert [line["level"] for line in out.named("response_cut_short")] == ["info"]
 
 
 async def received(line: Line) -> bool:

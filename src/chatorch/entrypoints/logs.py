@@ -95,6 +95,9 @@ WITH_ADDRESS = '%s - "WebSocket %s"'
 START_FAILED = "Application startup failed. Exiting."
 """uvicorn's line after the one that says why."""
 
+CUT_SHORT = "ASGI callable returned without completing response."
+"""uvicorn's error where we end a response before its time, because its client takes nothing, or may have no more."""
+
 
 class _IntoStructlog(logging.Handler):
     """Hands a library's record on, its first line only: what follows is a traceback or an object's repr."""
@@ -105,6 +108,9 @@ class _IntoStructlog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "uvicorn.error" and str(record.msg).startswith((WITH_ADDRESS, START_FAILED)):
+            return
+        if record.msg == CUT_SHORT:
+            self._log.info("response_cut_short", logger=record.name)
             return
         try:
             message = record.getMessage()

@@ -110,6 +110,12 @@ def test_libraries_are_heard_from_warning_on_in_the_same_shape():
     ]
 
 
+def test_a_response_that_is_ended_before_its_time_is_no_error_of_ours():
+    with logged() as out:
+        logging.getLogger("uvicorn.error").error("ASGI callable returned without completing response.")
+    assert [(line["event"], line["level"]) for line in out.lines] == [("response_cut_short", "info")]
+
+
 async def test_a_forgotten_failure_of_a_task_does_not_tell_its_message():
     async def fails() -> None:
         raise ValueError(CANARY)

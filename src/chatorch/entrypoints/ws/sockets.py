@@ -104,7 +104,7 @@ class Sockets:
             while wait_s > 0 and wire.is_open:
                 await self._clock.sleep(min(wait_s, CHECK_S))
                 wait_s -= CHECK_S
-            entry = await self._entry(frame.token)
+            entry = await self._entry(frame.token) if wire.is_open else BROKEN
         if isinstance(entry, Verified):
             wire.put(ack(frame.id))
         return entry
