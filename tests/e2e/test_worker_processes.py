@@ -173,6 +173,8 @@ async def test_workers_are_renewed_on_sighup_without_a_gap(of_two: OfTwo, upstre
             assert (await both.alice.get("/health/live")).status == 200
             asked = await both.alice.say("Hi", model="mock-1-0")
             assert (await asked.ended()).status == 200, "who comes now goes to a worker that stays"
+            ready = await asyncio.gather(*(both.alice.get("/health/ready") for _ in range(8)))
+            assert {answer.status for answer in ready} == {200}, "who comes now goes to a worker that stays"
             return len(now := pids(both.server)) == 2 and now.isdisjoint(before)
 
         await eventually(renewed, within=3 * START_S, every=0.05)
