@@ -11,6 +11,7 @@ from sqlalchemy import Connection, inspect, text
 
 from chatorch.adapters.sql import Database, SchemaMismatch, migrate, open_database, schema
 from chatorch.adapters.sql.tables import metadata
+from chatorch.domain.model.errors import StoreUnavailable
 from tests.support.postgres import Databases
 from tests.support.stores import new_run, sql_stores, turn
 
@@ -77,7 +78,7 @@ async def test_in_a_database_of_another_application_nothing_is_made(new_url: str
 
 async def test_without_a_schema_to_put_tables_into_the_search_path_is_named(postgres: Databases) -> None:
     database = open_database(f"{await postgres.fresh(migrated=False)}?options=-csearch_path%3Dnosuch")
-    with pytest.raises(SchemaMismatch, match=r"see search_path \(SQLSTATE 3F000\)"):
+    with pytest.raises(StoreUnavailable, match=r"see search_path \(SQLSTATE 3F000\)"):
         await migrate(database)
     await database.close()
 
