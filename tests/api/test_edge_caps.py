@@ -2,13 +2,18 @@
 
 from contextlib import AsyncExitStack
 
+import httpx
 from prometheus_client import CollectorRegistry
 
-from chatorch.entrypoints.http.connection.admission import Caps
+from chatorch.entrypoints.http.connection.admission import GRACE_S, Caps
 from chatorch.entrypoints.metrics import Metrics
+from tests.support.api import Api
+from tests.support.eventually import eventually
 from tests.support.logged import logged
 from tests.support.plumbed_app import plumbed_app, serving
 from tests.support.raw_http import Line, dialled, head
+from tests.support.raw_ws import RawDevice
+from tests.support.ws import served, token_of
 
 LIST = head("GET", "/api/list")
 HALF = b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
@@ -78,3 +83,21 @@ async def test_places_are_given_back() -> None:
                 await line.send(head("GET", "/api/list", ("Connection", "close")))
                 assert (await line.answer()).status == 200
                 assert await line.ended()
+
+
+async def test_a_socket_keeps_its_place_once_it_is_known_whose_it_is(api: Api, alice: httpx.AsyncClient) -> None:
+    async with served(api, caps=Caps(connections=3)) as door, AsyncExitStack() as stack:
+        known = await door.connect("known", token_of(alice))
+        later = await door.connect("later")
+        assert (await later.ask("auth", token=token_of(alice)))["type"] == "ack"
+        nobody = await stack.enter_async_context(RawDevice.connecting(door.port, ""))
+
+        async def let_in() -> bool:
+            async with dialled(door.port) as line:
+                await line.send(head("GET", "/api/me"))
+                return (await line.answer()).status == 401
+
+        await eventually(let_in, within=GRACE_S + 4)
+        assert await nobody.reader.read() == b"", "closed, without a word: there is none for who has said none"
+        for device in (known, later):
+            assert (await device.ask("ping"))["type"] == "pong"

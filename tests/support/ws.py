@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from chatorch.entrypoints.http.connection import HTTP
+from chatorch.entrypoints.http.connection.admission import CappedConfig
 from chatorch.entrypoints.server import PING_S, websocket_options
 from tests.support.api import Api
 from tests.support.event_reader import Screen
@@ -147,7 +148,7 @@ async def served(
     listener = socket.create_server(("127.0.0.1", 0))
     if kernel_bytes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_bytes)
-    config = uvicorn.Config(
+    config = CappedConfig(
         api.app,
         access_log=False,
         log_config=None,
