@@ -36,7 +36,9 @@ async def look_outside(url: str, settings: Settings, token: str | None) -> list[
     Where nothing answers, or it answers from elsewhere, that is all that is found.
     """
     base = url.rstrip("/")
-    async with Session(timeout=aiohttp.ClientTimeout(total=None)) as session:
+    # A connection for each: one that a proxy closed behind an early answer would spoil the next look.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with Session(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
 
         async def found(topic: str, look: Look, within_s: float = WITHIN_S) -> Finding:
             return await looked(f"public {topic}", partial(reached, partial(look, session, base)), within_s=within_s)
