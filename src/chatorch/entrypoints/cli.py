@@ -140,9 +140,10 @@ def doctor(
     token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read a user's token from standard input")] = False,
 ) -> None:
     """Look at all that the service needs: a line each, ok or what to do. Exit status 1 where something is not."""
-    from chatorch.entrypoints.doctor.report import TOKEN, report  # noqa: PLC0415
+    from chatorch.entrypoints.doctor.report import report  # noqa: PLC0415
+    from chatorch.entrypoints.settings import DOCTOR_TOKEN  # noqa: PLC0415
 
-    token = _input(lambda stdin: stdin.readline()).strip() if token_stdin else os.environ.get(TOKEN)
+    token = _input(lambda stdin: stdin.readline()).strip() if token_stdin else os.environ.get(DOCTOR_TOKEN)
     raise typer.Exit(report(url, token or None))
 
 

@@ -37,6 +37,8 @@ from chatorch.entrypoints.setting_types import (
 )
 
 PREFIX = "CHATORCH_"
+DOCTOR_TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be
+"""Of a command, and no setting."""
 ENV_FILE = Path(".env")
 ENV_ENCODING = "utf-8-sig"
 """Some editors put a BOM before it; else it would become a part of the first name."""
@@ -228,7 +230,7 @@ def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
     from_file = _source(env_file).env_vars if env_file else {}
     given = {name.upper() for name in (*os.environ, *from_file)}
     lines = []
-    for name in sorted(name for name in given - set(known.values()) if name.startswith(PREFIX)):
+    for name in sorted(name for name in given - set(known.values()) - {DOCTOR_TOKEN} if name.startswith(PREFIX)):
         closest = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
         lines.append(f"{name}: is no setting" + (f"; did you mean {known[closest[0]]}?" if closest else ""))
     return lines

@@ -185,6 +185,7 @@ def test_settings_are_made_from_arguments_alone(monkeypatch):
 
 def test_an_unknown_setting_is_told_with_the_closest_one(monkeypatch, tmp_path):
     monkeypatch.setenv("CHATORCH_DETACH_GRACE", "3")
+    monkeypatch.setenv("CHATORCH_DOCTOR_TOKEN", "of a command")
     (tmp_path / ".env").write_text("CHATORCH_SECRET_KEY=x\nCHATORCH_XYZZY=1\n")
     assert unknown_settings() == [
         "CHATORCH_DETACH_GRACE: is no setting; did you mean CHATORCH_DETACH_GRACE_S?",

@@ -47,7 +47,7 @@ PING_EVERY = 0.5
 """More often than any time-out for what is idle that a server or a pooler can have: theirs are in whole seconds."""
 PING_TIMEOUT = 3.0
 LEASE = 15.0
-_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PostgresLock(StoreLock):

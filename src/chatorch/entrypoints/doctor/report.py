@@ -12,8 +12,6 @@ from chatorch.entrypoints.doctor.outside import look_outside
 from chatorch.entrypoints.logs import configure_logs
 from chatorch.entrypoints.settings import SettingsError, load_settings, unknown_settings
 
-TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be, and no setting
-
 
 def report(url: str | None, token: str | None) -> int:
     """Prints a line for each finding. Returns the exit status: 1 where something is not well."""
@@ -49,4 +47,4 @@ async def findings(container: Container, url: str | None, token: str | None) -> 
 
 def _unknown() -> list[Finding]:
     """What was misspelt is a setting that nobody has, and nobody misses."""
-    return [Finding("settings", False, line) for line in unknown_settings() if not line.startswith(f"{TOKEN}:")]
+    return [Finding("settings", False, line) for line in unknown_settings()]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chatorch.entrypoints.http.connection.flow import Unread
+from chatorch.entrypoints.http.connection.flow import StallWatch
 
 EVERY_S = 30.0
 
@@ -44,21 +44,21 @@ def gone() -> list[bool]:
 
 
 @pytest.fixture
-def unread(timers: Timers, gone: list[bool]) -> Unread:
-    return Unread(timers, timers, EVERY_S, lambda: gone.append(True))
+def stall(timers: Timers, gone: list[bool]) -> StallWatch:
+    return StallWatch(timers, timers, EVERY_S, lambda: gone.append(True))
 
 
-def test_who_takes_in_nothing_between_two_looks_is_gone(timers: Timers, unread: Unread, gone: list[bool]):
+def test_who_takes_in_nothing_between_two_looks_is_gone(timers: Timers, stall: StallWatch, gone: list[bool]):
     timers.size = 100
-    unread.watch()
+    stall.watch()
     timers.passes()
     assert not gone
     timers.passes()
     assert (gone, timers.called) == ([True], [])
 
 
-def test_who_takes_in_a_byte_each_time_is_waited_for_as_long_as_it_lasts(timers, unread, gone):
-    unread.watch()
+def test_who_takes_in_a_byte_each_time_is_waited_for_as_long_as_it_lasts(timers, stall, gone):
+    stall.watch()
     for timers.size in range(50, 0, -1):
         timers.passes()
     timers.size = 0
@@ -66,19 +66,19 @@ def test_who_takes_in_a_byte_each_time_is_waited_for_as_long_as_it_lasts(timers,
     assert (gone, timers.called) == ([], [])
 
 
-def test_what_is_new_begins_anew(timers: Timers, unread: Unread, gone: list[bool]):
+def test_what_is_new_begins_anew(timers: Timers, stall: StallWatch, gone: list[bool]):
     timers.size = 100
-    unread.watch()
+    stall.watch()
     for _ in range(9):
         timers.passes()
-        unread.watch()
+        stall.watch()
     assert not gone
 
 
-def test_one_timer_serves_all_that_is_sent(timers: Timers, unread: Unread):
+def test_one_timer_serves_all_that_is_sent(timers: Timers, stall: StallWatch):
     for _ in range(9):
-        unread.watch()
+        stall.watch()
     assert len(timers.called) == 1
-    unread.end()
-    unread.end()
+    stall.end()
+    stall.end()
     assert (timers.called, timers.cancelled) == ([], 1)

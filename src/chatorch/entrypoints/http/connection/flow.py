@@ -20,7 +20,7 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Unread:
+class StallWatch:
     """Whether what was sent is taken in. `late` is called where two looks in a row find the same, and nothing new.
 
     Closing such a connection does not end it: the transport first waits until all is taken in. One timer serves as
