@@ -184,19 +184,19 @@ async def let_the_provider_fail(probe: Prober, canaries: Canaries, upstream: Ups
 
 
 async def let_the_store_fail(probe: Prober, canaries: Canaries, thread_id: str, execute: Execute) -> None:
-    """In a way that nobody foresees: a table is gone, and the error comes up with the statement in it."""
-    await execute("ALTER TABLE messages RENAME TO hidden_messages")
+    """In a way that nobody foresees: a column is gone, and the error comes up with the statement in it."""
+    await execute("ALTER TABLE messages RENAME COLUMN content TO hidden")
     try:
         assert (await probe.chat(canaries["message that cannot be stored"])).status == 500
         assert (await probe.send("GET", f"/api/threads/{thread_id}/messages")).status == 500
     finally:
-        await execute("ALTER TABLE hidden_messages RENAME TO messages")
-    await execute("ALTER TABLE threads RENAME TO hidden_threads")
+        await execute("ALTER TABLE messages RENAME COLUMN hidden TO content")
+    await execute("ALTER TABLE threads RENAME COLUMN title TO hidden")
     try:
         title = {"title": canaries["title that cannot be stored"]}
         assert (await probe.send("PATCH", f"/api/threads/{thread_id}", title)).status == 500
     finally:
-        await execute("ALTER TABLE hidden_threads RENAME TO threads")
+        await execute("ALTER TABLE threads RENAME COLUMN hidden TO title")
 
 
 async def let_the_end_of_a_run_fail(
