@@ -13,6 +13,8 @@ BIN := .venv/bin
 # Several files of tests beside each other (tests/conftest.py): they mostly wait, for processes and for sockets
 SPREAD := --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 STAMP := .venv/.installed
+# Each process of the tests would compile everything anew
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
