@@ -58,10 +58,12 @@ test: install  ## Run the tests (ARGS="-k resume" for some of them)
 	@timeout --foreground --signal=INT --kill-after=30 $(TEST_LIMIT) $(BIN)/pytest -q $(SPREAD) $(ARGS) || \
 	{ code=$$?; [ $$code -ne 124 ] || echo "The tests took longer than $(TEST_LIMIT) seconds." >&2; exit $$code; }
 
-lint: install  ## Check format, style, types and imports
+# Beside mypy, which uses one processor, all tests are loaded once; that also leaves them compiled for those who run them
+lint: install  ## Check format, style, types and imports, and that all tests can be loaded
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
+	$(BIN)/pytest --collect-only -q >.venv/collected 2>&1 & loading=$$!; \
+	$(BIN)/mypy; checked=$$?; wait $$loading || { cat .venv/collected; exit 1; }; exit $$checked
 	$(BIN)/lint-imports
 
 check: TEST_LIMIT := 300

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine
 from chatorch.adapters.sql import schema
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.redis_server import RedisServer
+from tests.support.sizes import SOAK
 from tests.support.upstream import Upstream
 
 SLOWEST = ("test_worker_processes", "test_workers", "test_websocket", "test_worker_metrics", "test_store_outages")
@@ -33,8 +34,12 @@ def pytest_configure() -> None:
         sys.addaudithook(refuse_the_world)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each file is one worker's (`--dist=loadfile`), in this order: what a module starts, it starts once."""
+    if not SOAK:
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in set(long)]
+        config.hook.pytest_deselected(items=long)
     items.sort(key=lambda item: (item.path.stem not in SLOWEST, "e2e" not in item.path.parts))
 
 

@@ -64,6 +64,7 @@ async def crowd(server: Server) -> Logins:
     return Logins(server.port, "streamer")
 
 
+@pytest.mark.long
 async def test_a_live_stream_is_hardly_slowed_by_fifty_logins_at_once(server: Server, crowd: Logins) -> None:
     async with calling(server, "streamer") as caller:
         await p99_gap(caller, crowd)

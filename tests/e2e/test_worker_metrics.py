@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 from tests.e2e.conftest import OfTwo
 from tests.support.eventually import eventually
 from tests.support.server import START_S
@@ -34,6 +36,7 @@ async def test_workers_of_one_server_answer_as_one(of_two: OfTwo, upstream: Upst
         assert both.server.errors == []
 
 
+@pytest.mark.long
 async def test_what_workers_counted_stays_when_they_die_or_are_renewed_and_what_they_held_does_not(
     of_two: OfTwo, upstream: Upstream
 ):

@@ -23,7 +23,7 @@ AT_ONCE_S = 0.3
 NOBODY_LISTENS = "Nothing listens at the address of the database; is it running, and is the port right?"
 
 
-@pytest.mark.parametrize("one_hangs", [False, True])
+@pytest.mark.parametrize("one_hangs", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_sigterm_is_heard_at_once_and_obeyed_within_the_limit_also_when_a_worker_hangs(
     of_two: OfTwo, upstream: Upstream, record_property: Record, one_hangs: bool
 ):
@@ -52,6 +52,7 @@ async def test_sigterm_is_heard_at_once_and_obeyed_within_the_limit_also_when_a_
         assert both.server.errors == []
 
 
+@pytest.mark.long
 async def test_ctrl_c_ends_all_runs_without_waiting_and_they_hear_it(of_two: OfTwo, upstream: Upstream):
     endless = upstream.model(text("half "), hang())
     count = size(20, 100)
@@ -66,6 +67,7 @@ async def test_ctrl_c_ends_all_runs_without_waiting_and_they_hear_it(of_two: OfT
         assert both.server.errors == []
 
 
+@pytest.mark.long
 async def test_a_second_ctrl_c_ends_even_what_hangs(of_two: OfTwo):
     async with of_two(drain_limit_s=60) as both:
         first, second = pids(both.server)
@@ -117,21 +119,22 @@ async def test_a_worker_that_is_killed_is_replaced_at_once(of_two: OfTwo, record
         assert slowest <= AT_ONCE_S
 
 
+@pytest.mark.long
 async def test_a_worker_that_hangs_for_long_is_replaced(of_two: OfTwo):
-    for _ in range(size(0, 1)):  # it takes half a minute
-        async with of_two() as both:
-            hanging, other = pids(both.server)
-            with stopped(hanging):
+    async with of_two() as both:
+        hanging, other = pids(both.server)
+        with stopped(hanging):
 
-                async def replaced(hanging: int = hanging) -> bool:
-                    assert (await both.alice.get("/health/ready")).status == 200
-                    return hanging not in pids(both.server)
+            async def replaced(hanging: int = hanging) -> bool:
+                assert (await both.alice.get("/health/ready")).status == 200
+                return hanging not in pids(both.server)
 
-                await eventually(replaced, within=35, every=0.5)
-            await have_served(both.server, 3)
-            assert other in pids(both.server)
+            await eventually(replaced, within=35, every=0.5)
+        await have_served(both.server, 3)
+        assert other in pids(both.server)
 
 
+@pytest.mark.long
 async def test_a_worker_that_dies_while_the_store_is_away_is_replaced_when_it_is_back(
     of_two: OfTwo, postgres_server: PostgresServer
 ):
@@ -183,25 +186,25 @@ async def test_workers_are_renewed_on_sighup_without_a_gap(of_two: OfTwo, upstre
         assert both.server.errors == []
 
 
+@pytest.mark.long
 async def test_on_a_unix_socket_they_are_renewed_as_on_a_port(new_of_two: NewOfTwo, tmp_path: Path):
-    for _ in range(size(0, 1)):  # several starts of two processes
-        server = new_of_two(f"sqlite:///{tmp_path}/chat.db")
-        server.arguments += ("--uds", str(tmp_path / "s"))
-        server.launch()
-        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s"))
-        async with httpx.AsyncClient(transport=transport, base_url="http://chat") as client:
-            for serving in (2, 4):
+    server = new_of_two(f"sqlite:///{tmp_path}/chat.db")
+    server.arguments += ("--uds", str(tmp_path / "s"))
+    server.launch()
+    transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://chat") as client:
+        for serving in (2, 4):
 
-                async def serve(server: Server = server, count: int = serving) -> bool:
-                    return server.logged("serving") == count
+            async def serve(server: Server = server, count: int = serving) -> bool:
+                return server.logged("serving") == count
 
-                await eventually(serve, within=3 * START_S)
-                for _ in range(20):
-                    assert (await client.get("/health", headers={"Connection": "close"})).status_code == 200
-                server.send_signal(signal.SIGHUP if serving == 2 else signal.SIGTERM)
-        assert await server.exited() == 0
-        assert not (tmp_path / "s").exists()
-        assert server.errors == []
+            await eventually(serve, within=3 * START_S)
+            for _ in range(20):
+                assert (await client.get("/health", headers={"Connection": "close"})).status_code == 200
+            server.send_signal(signal.SIGHUP if serving == 2 else signal.SIGTERM)
+    assert await server.exited() == 0
+    assert not (tmp_path / "s").exists()
+    assert server.errors == []
 
 
 async def test_a_start_without_its_store_is_refused_in_one_line(new_of_two: NewOfTwo):
@@ -230,6 +233,7 @@ async def test_without_redis_more_than_one_worker_is_refused(server_in: ServerIn
     assert "REDIS_URL" in refused.stderr
 
 
+@pytest.mark.long
 async def test_workers_whose_parent_is_killed_drain_and_leave(of_two: OfTwo, upstream: Upstream):
     model = upstream.model(tokens(20, every=0.1), finish(), usage(), done())
     async with of_two() as both:

@@ -317,6 +317,7 @@ async def test_one_that_only_follows_does_not_cut_its_followers_off_when_it_stop
         await two.server.exited()
 
 
+@pytest.mark.long
 async def test_who_followed_while_redis_was_away_counts_as_a_watcher_when_it_is_back(
     two_workers: TwoWorkers, upstream: Upstream, own_redis: RedisServer
 ):
