@@ -163,7 +163,7 @@ def test_whoever_leaves_at_any_byte_and_comes_back_sees_the_stored_text_and_one_
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=size(50, 1000), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=size(25, 1000), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 
@@ -176,7 +176,7 @@ async def test_over_sockets_cut_by_fin_or_rst_at_any_byte_the_text_is_whole(serv
     model = upstream.model(text(*pieces, every=0.005), finish(), usage(), done())
     chance = random.Random(1)
     async with calling(server) as alice:
-        histories = [History(alice, model, random.Random(chance.random())) for _ in range(size(40, 400))]
+        histories = [History(alice, model, random.Random(chance.random())) for _ in range(size(20, 400))]
         for some in batches(histories, 40):
             await asyncio.gather(*(history.live_through() for history in some))
     assert {history.screen.text for history in histories} == {"".join(pieces)}

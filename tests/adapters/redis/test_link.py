@@ -175,6 +175,6 @@ async def test_nothing_of_it_is_left_when_it_is_closed(redis_server: RedisServer
     process = RedisProcess(redis_server.url, fresh_prefix())
     await process.start()
     await process.aclose()
-    gc.collect()
+    gc.collect(1)
 
     assert asyncio.all_tasks() == before
