@@ -88,7 +88,7 @@ async def test_every_idle_connection_survives_a_restart_unnoticed(
     await asyncio.gather(*(database.write(sleep(0.05)) for _ in range(3)))
 
     await asyncio.to_thread(crashing_postgres.crash)
-    crashing_postgres.start()
+    await asyncio.to_thread(crashing_postgres.start)  # meanwhile it is heard that they are closed
 
     await asyncio.gather(*(database.write(sleep(0.05)) for _ in range(6)))
     await database.close()
