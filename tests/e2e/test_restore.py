@@ -80,14 +80,14 @@ async def test_a_backup_under_load_has_all_that_was_acknowledged_and_is_restored
     hanging = upstream.model(text("half "), hang())
     async with serving(server):
         async with calling(server) as alice:
-            live = await alice.say("Begin", model=hanging)
-            await live.until(lambda exchange: exchange.text)
             said = await acknowledged(alice, 10)
             shutil.copy(server.folder / "chat.db", server.folder / "plain.db")
             assert questions(server.folder / "plain.db") == 0  # why there is a command
             stopped = asyncio.Event()
             writers = [asyncio.create_task(write_on(alice, stopped)) for _ in range(size(4, 20))]
             said |= await acknowledged(alice, size(10, 300))
+            live = await alice.say("Begin", model=hanging)
+            await live.until(lambda exchange: exchange.text)
             told = await carry_out(server, steps("chatorch backup"))
             stopped.set()
             await asyncio.gather(*writers)

@@ -129,7 +129,7 @@ async def test_a_worker_that_hangs_for_long_is_replaced(of_two: OfTwo):
                 assert (await both.alice.get("/health/ready")).status == 200
                 return hanging not in pids(both.server)
 
-            await eventually(replaced, within=35, every=0.5)
+            await eventually(replaced, within=60, every=0.5)
         await have_served(both.server, 3)
         assert other in pids(both.server)
 

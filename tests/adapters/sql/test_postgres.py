@@ -11,6 +11,7 @@ from chatorch.adapters.sql.postgres import PostgresDatabase
 from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.ports.runs import Checkpoint, Standing
+from tests.support.fakes import settle
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.stores import ANN, ending, new_run, sql_stores, turn
 
@@ -88,7 +89,8 @@ async def test_every_idle_connection_survives_a_restart_unnoticed(
     await asyncio.gather(*(database.write(sleep(0.05)) for _ in range(3)))
 
     await asyncio.to_thread(crashing_postgres.crash)
-    await asyncio.to_thread(crashing_postgres.start)  # meanwhile it is heard that they are closed
+    crashing_postgres.start()
+    await settle()  # it is heard that they are closed
 
     await asyncio.gather(*(database.write(sleep(0.05)) for _ in range(6)))
     await database.close()
