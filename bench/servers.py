@@ -136,6 +136,7 @@ def chatorch(folder: str, origin: str, *, users: int = 1, **more: str) -> Iterat
         "DATABASE_URL": database,
         "CHATORCH_ALLOWED_MODELS": "*",
         "CHATORCH_MAX_LIVE_RUNS_PER_USER": "1000000",
+        "CHATORCH_MAX_FOLLOWERS_PER_USER": "1000000",
         "CHATORCH_CHATKIT_SERVER": "false",
         **more,
     }
