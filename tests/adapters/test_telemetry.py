@@ -7,7 +7,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.telemetry import PrometheusTelemetry
-from chatorch.domain.model.client_session import SessionId, SessionStatus, opening
+from chatorch.domain.model.chatkit_hosted.session import SessionId, SessionStatus, opening
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId

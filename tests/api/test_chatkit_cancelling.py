@@ -10,7 +10,7 @@ from dependency_injector import providers
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import SystemClock
 from chatorch.domain.model.upstream_errors import UpstreamTimeout, UpstreamUnavailable
-from chatorch.domain.services import sessions as sessions_module
+from chatorch.domain.services.chatkit_hosted import sessions as sessions_module
 from tests.support.api import Api, Apis, in_memory, problem_of
 from tests.support.chatkit import SESSION, SETTINGS, FakeChatKit, opened, refreshed, until_cancelled
 from tests.support.fakes import FakeClock, Pause

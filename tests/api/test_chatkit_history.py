@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from chatorch.adapters.system import SystemClock
-from chatorch.domain.model.hosted import HostedThread
+from chatorch.domain.model.chatkit_hosted.history import HostedThread
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
 from chatorch.domain.model.upstream_errors import UpstreamRejected, UpstreamUnavailable

@@ -13,8 +13,8 @@ from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal, Scope, UserId
+from chatorch.domain.services.annotations import Items
 from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.items import Items
 from chatorch.entrypoints.chatkit.store import ThreadItems
 from chatorch.ports.runs import OpenTurn
 from tests.support.app import Chat

@@ -9,7 +9,7 @@ import pytest
 from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
 from chatorch.domain.model.run import RunStarted
 from chatorch.ports.connections import Connections
 from tests.support.eventually import eventually

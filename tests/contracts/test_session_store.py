@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from chatorch.domain.model.client_session import (
+from chatorch.domain.model.chatkit_hosted.session import (
     CLAIM,
     KEPT,
     OPENING_LIMIT,
@@ -19,7 +19,7 @@ from chatorch.domain.model.client_session import (
 )
 from chatorch.domain.model.errors import NotFound, SessionGone, TooManySessions
 from chatorch.domain.model.identity import Scope, User, UserId
-from chatorch.ports.sessions import Activation, Begun
+from chatorch.ports.chatkit_hosted.session_store import Activation, Begun
 from tests.support.stores import ANN, BOB, NOW, Stores, at
 
 LIFE = timedelta(seconds=600)

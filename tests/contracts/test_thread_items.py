@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from chatorch.domain.model.annotations import NotedMessage, SideItem, ThreadItem, item_id
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -15,7 +16,6 @@ from chatorch.domain.model.conversation import (
 )
 from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.items import NotedMessage, SideItem, ThreadItem, item_id
 from chatorch.ports.runs import OpenTurn
 from tests.support.stores import ANN, BOB, NOW, Stores, at, ending, new_run, turn
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chatorch.domain.model.live import Notice
+from chatorch.domain.model.presence import Notice
 from chatorch.ports.connections import Mailbox
 
 

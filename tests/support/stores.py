@@ -25,10 +25,10 @@ from chatorch.adapters.sql.tables import answer_tails, interactions, metadata
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, RunStatus, position_after
+from chatorch.ports.chatkit_hosted.session_store import SessionStore
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.run_lives import RunLives
 from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn, RunProgress, RunStore
-from chatorch.ports.sessions import SessionStore
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.users import UserStore

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from chatorch.domain.model.client_session import ClientSession, SessionStatus
+from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionStatus
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamError

@@ -31,7 +31,7 @@ from chatorch.entrypoints.stopping import stop_at_once
 from chatorch.entrypoints.store_commands import add_store_commands
 
 if TYPE_CHECKING:
-    from chatorch.domain.services.accounts import Accounts
+    from chatorch.domain.services.identity.accounts import Accounts
     from chatorch.entrypoints.container import Container
     from chatorch.entrypoints.settings import Settings
     from chatorch.ports.run_lives import RunLife

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from chatorch.domain.services.executions import Executions
-from chatorch.domain.services.recovery import Recovery
+from chatorch.domain.services.execution.executor import Executions
+from chatorch.domain.services.execution.lease_reaper import Recovery
 from chatorch.entrypoints.metrics import Metrics
 from chatorch.entrypoints.signals import SignalDrain
 

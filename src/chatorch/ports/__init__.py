@@ -5,16 +5,16 @@ suite a port in `tests/contracts` runs over every adapter.
 """
 
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
-from chatorch.ports.chatkit import ChatKitSessions, HostedThreads
+from chatorch.ports.chatkit_hosted.provider import ChatKitSessions, HostedThreads
+from chatorch.ports.chatkit_hosted.session_store import SessionStore
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
+from chatorch.ports.run_control import RunRelay
 from chatorch.ports.run_lives import RunLives
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import RunProgress, RunStore
-from chatorch.ports.sessions import SessionStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore

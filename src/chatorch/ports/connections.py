@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import ClientId, Device, Notice
+from chatorch.domain.model.presence import ClientId, Device, Notice
 
 
 class Mailbox(Protocol):

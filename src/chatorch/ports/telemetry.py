@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Protocol
 
-from chatorch.domain.model.client_session import ClientSession, SessionStatus
+from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionStatus
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
 from chatorch.domain.model.upstream_errors import UpstreamError

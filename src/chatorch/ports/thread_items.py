@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from chatorch.domain.model.annotations import ItemPage, ThreadItem
 from chatorch.domain.model.conversation import JsonObject, ThreadId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.items import ItemPage, ThreadItem
 
 
 class ThreadItemStore(Protocol):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
+from chatorch.domain.model.annotations import SideItem
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, SideItemId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope, User, UserId
-from chatorch.domain.model.items import SideItem
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunStatus
 from chatorch.ports.runs import Checkpoint, Ending, LiveRun, NewRun, OpenTurn

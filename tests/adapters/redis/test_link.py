@@ -8,7 +8,7 @@ import pytest
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import ClientId, Device, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, Presence, PresenceChanged
 from tests.support.eventually import eventually
 from tests.support.logged import logged
 from tests.support.mailbox import KeptMailbox

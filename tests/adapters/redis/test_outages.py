@@ -10,10 +10,10 @@ from chatorch.adapters.redis.shipping import MOST_KEPT, MOST_KEPT_CHARS
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import Announcement, ClientId, Device, RunBegan
+from chatorch.domain.model.presence import Announcement, ClientId, Device, RunBegan
 from chatorch.domain.model.run import SILENCE, MessageDelta, MessageSnapshot, RunInterrupted, RunStarted
+from chatorch.ports.run_control import CancelCall
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.run_relay import CancelCall
 from tests.support.eventually import eventually
 from tests.support.fakes import START
 from tests.support.logged import logged

@@ -9,9 +9,9 @@ from chatorch.adapters.redis.link import key_prefix
 from chatorch.adapters.redis.noticeboard import RedisNoticeboard
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import Announcement, ClientId, Device, RunBegan
+from chatorch.domain.model.presence import Announcement, ClientId, Device, RunBegan
 from chatorch.domain.model.run import RunInterrupted, RunStarted
-from chatorch.ports.run_relay import CancelCall
+from chatorch.ports.run_control import CancelCall
 from tests.adapters.redis.test_failover import text_of
 from tests.support.fakes import START
 from tests.support.mailbox import KeptMailbox

@@ -8,7 +8,7 @@ import pytest
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
 from chatorch.domain.model.run import RunStarted
 from tests.support.eventually import eventually
 from tests.support.fakes import START

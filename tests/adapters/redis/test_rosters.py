@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatorch.adapters.redis.rosters import Roster
-from chatorch.domain.model.live import ClientId, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Presence, PresenceChanged
 
 PHONE, TABLET = ClientId("phone"), ClientId("tablet")
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import ClientId, Device
+from chatorch.domain.model.presence import ClientId, Device
 from tests.support.eventually import eventually
 from tests.support.mailbox import KeptMailbox
 from tests.support.redis_process import RedisProcess, fresh_prefix, processes

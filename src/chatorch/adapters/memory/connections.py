@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, Notice, Presence, PresenceChanged
 from chatorch.ports.connections import Connections, Mailbox
 
 MOST = 20

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.ports.run_relay import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunRelay
 
 
 class MemoryRunRelay(RunRelay):

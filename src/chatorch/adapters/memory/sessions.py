@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chatorch.adapters.memory.state import State
-from chatorch.domain.model.client_session import (
+from chatorch.domain.model.chatkit_hosted.session import (
     RATE_WINDOW,
     ClientSession,
     IssuedSession,
@@ -19,7 +19,7 @@ from chatorch.domain.model.client_session import (
 )
 from chatorch.domain.model.errors import NotFound, SessionGone
 from chatorch.domain.model.identity import UserId
-from chatorch.ports.sessions import Activation, Begun, SessionStore
+from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, SessionStore
 
 
 class MemorySessionStore(SessionStore):

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from chatorch.domain.model.client_session import ClientSession, SessionId
+from chatorch.domain.model.annotations import SideItem
+from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionId
 from chatorch.domain.model.conversation import JsonObject, Message, MessageId, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import User, UserId
-from chatorch.domain.model.items import SideItem
 from chatorch.domain.model.run import Interaction, Run, RunStatus
 
 

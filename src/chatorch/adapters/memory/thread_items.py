@@ -7,11 +7,11 @@ from datetime import datetime
 
 from chatorch.adapters.memory.runs import append
 from chatorch.adapters.memory.state import SideRecord, State, ThreadRecord
+from chatorch.domain.model.annotations import ItemPage, NotedMessage, SideItem, ThreadItem
+from chatorch.domain.model.annotations import item_id as id_of
 from chatorch.domain.model.conversation import JsonObject, NewMessage, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.items import ItemPage, NotedMessage, SideItem, ThreadItem
-from chatorch.domain.model.items import item_id as id_of
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 
 

@@ -19,9 +19,9 @@ from chatorch.adapters.openai.client import OPENAI_BASE_URL, http_client_for, pl
 from chatorch.adapters.openai.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.openai.hosted import to_issued, to_item, to_page, to_thread
 from chatorch.adapters.openai.transport import Attempt, current_attempt
-from chatorch.domain.model.client_session import IssuedSession
+from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
+from chatorch.domain.model.chatkit_hosted.session import IssuedSession
 from chatorch.domain.model.errors import ChatKitNotConfigured
-from chatorch.domain.model.hosted import HostedItem, HostedThread
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
 from chatorch.domain.model.upstream_errors import (
@@ -33,7 +33,7 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamRejected,
     WorkflowNotFound,
 )
-from chatorch.ports.chatkit import ChatKitSessions, HostedThreads
+from chatorch.ports.chatkit_hosted.provider import ChatKitSessions, HostedThreads
 
 if TYPE_CHECKING:  # it imports half of the SDK's types, for 0.3 s
     from openai.types.beta.chatkit.chat_session_chatkit_configuration_param import ChatSessionChatKitConfigurationParam

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from chatorch.domain.model.client_session import ClientSecret, IssuedSession
-from chatorch.domain.model.hosted import HostedItem, HostedThread, is_hosted_id
+from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread, is_hosted_id
+from chatorch.domain.model.chatkit_hosted.session import ClientSecret, IssuedSession
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page
 from chatorch.domain.model.upstream_errors import UpstreamInvalid

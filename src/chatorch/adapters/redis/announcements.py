@@ -8,7 +8,7 @@ from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.notices import decode_told, told_bytes
 from chatorch.adapters.redis.scripts import ANNOUNCE, ANNOUNCED, NOW
 from chatorch.domain.model.errors import Unavailable
-from chatorch.domain.model.live import Notice
+from chatorch.domain.model.presence import Notice
 
 ACCEPTED_S = 0.5
 KEPT_S = 600.0

@@ -11,7 +11,7 @@ from chatorch.adapters.redis.held import Held, HeldConnections, Present
 from chatorch.adapters.redis.link import RedisLink
 from chatorch.adapters.redis.scripts import ATTACH, CLAIM, Argument, Command
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import ClientId
+from chatorch.domain.model.presence import ClientId
 
 AT_ONCE = 500
 TAKEN, FULL = 0, -1

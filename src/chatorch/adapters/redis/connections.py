@@ -14,7 +14,7 @@ from chatorch.adapters.redis.notices import decode_told, told_bytes
 from chatorch.adapters.redis.scripts import COUNT, DETACH, DEVICES, SEND, SENT, SWEEP, Command
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, Notice, Presence, PresenceChanged
 from chatorch.ports.connections import Connections, Mailbox
 
 LIFE_S = 10.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chatorch.adapters.redis.rosters import Roster
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.live import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, Notice, Presence, PresenceChanged
 from chatorch.ports.connections import Mailbox
 
 MOST_HEARD = 100

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from chatorch.domain.model.live import Announcement, Notice, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, Notice, PresenceChanged, RunBegan
 
 _KINDS: dict[str, type[Notice]] = {kind.__name__: kind for kind in (RunBegan, PresenceChanged, Announcement)}
 

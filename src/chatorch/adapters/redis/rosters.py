@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from chatorch.domain.model.live import ClientId, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Presence, PresenceChanged
 
 
 class Roster:

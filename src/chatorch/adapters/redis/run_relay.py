@@ -9,7 +9,7 @@ from chatorch.adapters.redis.entries import LIVE_MS, disowning, reading, stored_
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import WATCHED
 from chatorch.domain.model.conversation import RunId
-from chatorch.ports.run_relay import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunRelay
 
 WATCHED_S = 0.5
 DISOWN_FOR_S = 600.0

@@ -7,7 +7,7 @@ from sqlalchemy import Row, select
 
 from chatorch.adapters.sql.tables import chatkit_sessions, messages, runs, threads, users
 from chatorch.adapters.sql.tails import CONTENT
-from chatorch.domain.model.client_session import ClientSession, SessionId, SessionStatus
+from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionId, SessionStatus
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,

@@ -11,7 +11,7 @@ from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.rows import SELECT_SESSION, session_values, to_session
 from chatorch.adapters.sql.tables import chatkit_sessions, users
-from chatorch.domain.model.client_session import (
+from chatorch.domain.model.chatkit_hosted.session import (
     KEPT,
     OPENING_LIMIT,
     OVER,
@@ -29,7 +29,7 @@ from chatorch.domain.model.client_session import (
 )
 from chatorch.domain.model.errors import NotFound, SessionGone
 from chatorch.domain.model.identity import UserId
-from chatorch.ports.sessions import Activation, Begun, SessionStore
+from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, SessionStore
 
 BATCH = 200
 """How many rows a sweep takes at once; the next one takes the rest."""

@@ -24,10 +24,10 @@ from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.history import last_position
 from chatorch.adapters.sql.rows import SELECT_MESSAGE, AnyRow, message_values, thread_values, to_message
 from chatorch.adapters.sql.tables import LIVE, message_notes, messages, runs, side_items, threads
+from chatorch.domain.model.annotations import ItemPage, NotedMessage, SideItem, ThreadItem
 from chatorch.domain.model.conversation import Message, SideItemId, ThreadId
 from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.items import ItemPage, NotedMessage, SideItem, ThreadItem
 from chatorch.ports.thread_items import ThreadItemStore
 
 Place = tuple[int, int]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from chatorch.domain.model.chatkit_hosted.history import is_hosted_id
 from chatorch.domain.model.errors import InvalidField
-from chatorch.domain.model.hosted import is_hosted_id
 
 T = TypeVar("T")
 

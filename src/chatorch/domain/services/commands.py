@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from chatorch.domain.model.conversation import MessageId, NewMessage, RunId, ThreadId
-from chatorch.domain.model.live import ClientId
+from chatorch.domain.model.presence import ClientId
 from chatorch.ports.runs import IdempotencyKey
 
 

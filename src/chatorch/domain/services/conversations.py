@@ -7,10 +7,10 @@ from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Th
 from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
-from chatorch.domain.services.executions import Executions
+from chatorch.domain.services.execution.executor import Executions
 from chatorch.domain.services.runs import Runs
+from chatorch.ports.run_control import CancelCall, RunRelay
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.run_relay import CancelCall, RunRelay
 from chatorch.ports.system import Clock
 from chatorch.ports.threads import ThreadChange, ThreadStore
 

@@ -9,8 +9,8 @@ from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import Draining, RunUnsettled, TooMany
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.live import ClientId, RunBegan
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
+from chatorch.domain.model.presence import ClientId, RunBegan
 from chatorch.domain.model.run import (
     STORE_AWAY,
     TERMINAL_EVENTS,
@@ -28,12 +28,12 @@ from chatorch.domain.model.run import (
 from chatorch.domain.model.text import title_from
 from chatorch.domain.services.admission import Admission
 from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
-from chatorch.domain.services.executions import Executions
-from chatorch.domain.services.following import Following
+from chatorch.domain.services.execution.executor import Executions
+from chatorch.domain.services.execution.subscription import Following
 from chatorch.ports.chat_model import Prompt
 from chatorch.ports.connections import Connections
+from chatorch.ports.run_control import CancelCall, RunRelay
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.run_relay import CancelCall, RunRelay
 from chatorch.ports.runs import IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
 from chatorch.ports.system import Clock, IdFactory
 

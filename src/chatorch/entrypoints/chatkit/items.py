@@ -17,6 +17,7 @@ from chatkit.types import ThreadItem as ChatKitItem
 from chatkit.widgets import BasicRoot, Card, DynamicWidgetRoot, ListView
 from pydantic import BaseModel, TypeAdapter
 
+from chatorch.domain.model.annotations import NotedMessage, SideItem, ThreadItem
 from chatorch.domain.model.conversation import (
     JsonObject,
     Message,
@@ -27,7 +28,6 @@ from chatorch.domain.model.conversation import (
     SideItemId,
     ThreadId,
 )
-from chatorch.domain.model.items import NotedMessage, SideItem, ThreadItem
 
 _PLACED = ("id", "thread_id", "created_at")
 _ROOTS = {kind.__name__: kind for kind in (Card, ListView, BasicRoot, DynamicWidgetRoot)}

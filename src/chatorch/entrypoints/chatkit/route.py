@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatorch.domain.services.revocation import Revocation
+from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.entrypoints.chatkit.requests import parsed
 from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
 from chatorch.entrypoints.chatkit.stream import ChatKitStream

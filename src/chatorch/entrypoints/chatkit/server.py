@@ -29,15 +29,15 @@ from chatkit.types import (
     WidgetItem,
 )
 
+from chatorch.domain.model.annotations import NotedMessage
 from chatorch.domain.model.conversation import Message, MessageId, ThreadId
 from chatorch.domain.model.errors import Conflict, InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.items import NotedMessage
 from chatorch.domain.model.paging import MAX_LIMIT
 from chatorch.domain.model.run import Run
+from chatorch.domain.services.annotations import Items
 from chatorch.domain.services.commands import AnswerAgain, StartChat
 from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.items import Items
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.chatkit.answer import answer_events
 from chatorch.entrypoints.chatkit.asking import INPUT, chat_of, model_of, title_of

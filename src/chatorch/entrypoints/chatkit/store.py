@@ -4,14 +4,14 @@ from chatkit.store import Store, StoreItemType
 from chatkit.types import Attachment, Page, ThreadMetadata
 from chatkit.types import ThreadItem as ChatKitItem
 
+from chatorch.domain.model.annotations import item_id
 from chatorch.domain.model.conversation import JsonObject, Thread, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.items import item_id
 from chatorch.domain.model.paging import MAX_LIMIT, PageRequest, ThreadCursor
 from chatorch.domain.model.text import title_from
+from chatorch.domain.services.annotations import Items
 from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.items import Items
 from chatorch.entrypoints.chatkit.items import from_chatkit, to_chatkit
 from chatorch.entrypoints.http.schemas import MAX_TITLE_CHARS
 from chatorch.ports.system import IdFactory

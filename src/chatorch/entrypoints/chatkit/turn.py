@@ -5,9 +5,9 @@ from chatkit.types import ThreadItem as ChatKitItem
 from chatkit.types import ThreadMetadata, UserMessageItem
 
 from chatorch.domain.model.identity import Principal
+from chatorch.domain.services.annotations import Items
 from chatorch.domain.services.commands import Allotted
 from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.items import Items
 from chatorch.entrypoints.chatkit.store import ThreadItems
 from chatorch.ports.system import IdFactory
 

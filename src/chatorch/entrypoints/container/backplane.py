@@ -18,8 +18,8 @@ from chatorch.entrypoints.lifetime import Part
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.connections import Connections
 from chatorch.ports.noticeboard import Noticeboard
+from chatorch.ports.run_control import RunRelay
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.run_relay import RunRelay
 
 
 @dataclass(frozen=True, slots=True)

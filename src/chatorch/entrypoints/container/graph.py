@@ -29,21 +29,21 @@ from chatorch.adapters.sql import (
 from chatorch.adapters.system import SystemClock, TaskSpawner, TimeOrderedIds
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.context import ContextWindow
-from chatorch.domain.services.accounts import Accounts
 from chatorch.domain.services.admission import Admission
-from chatorch.domain.services.attempts import Attempts
-from chatorch.domain.services.authentication import Authentication
+from chatorch.domain.services.annotations import Items
+from chatorch.domain.services.chatkit_hosted.history import HostedHistory
+from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, Sessions
 from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.executions import Executions, ExecutionSettings
-from chatorch.domain.services.forgetting import Forgetting
-from chatorch.domain.services.guests import GuestRetention
-from chatorch.domain.services.hosted import HostedHistory
-from chatorch.domain.services.items import Items
-from chatorch.domain.services.live import Live
-from chatorch.domain.services.recovery import Recovery
-from chatorch.domain.services.revocation import Revocation
+from chatorch.domain.services.execution.executor import Executions, ExecutionSettings
+from chatorch.domain.services.execution.lease_reaper import Recovery
+from chatorch.domain.services.guest_retention import GuestRetention
+from chatorch.domain.services.identity.accounts import Accounts
+from chatorch.domain.services.identity.attempts import Attempts
+from chatorch.domain.services.identity.revocation import Revocation
+from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.domain.services.key_expiry import Forgetting
+from chatorch.domain.services.presence import Live
 from chatorch.domain.services.runs import Runs
-from chatorch.domain.services.sessions import ChatKitOffer, Sessions
 from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.clock import ahead_of_store_s, choose_clock, keep_set
 from chatorch.entrypoints.container.identity import attempt_limits, guest_limits, token_signer

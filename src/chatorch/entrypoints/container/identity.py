@@ -3,7 +3,7 @@
 from chatorch.adapters.jwt_tokens import JwtTokenSigner
 from chatorch.domain.model.rates import Rate
 from chatorch.domain.services.admission import GuestLimits
-from chatorch.domain.services.attempts import AttemptLimits
+from chatorch.domain.services.identity.attempts import AttemptLimits
 from chatorch.entrypoints.settings import Settings
 
 

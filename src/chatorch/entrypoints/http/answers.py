@@ -16,7 +16,7 @@ from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import TooManyFollowers
 from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import Run, RunCompleted
-from chatorch.domain.services.revocation import Revocation
+from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.http.dependencies import provided
 from chatorch.entrypoints.http.disconnect import unless_client_leaves

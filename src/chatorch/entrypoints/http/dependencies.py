@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from chatorch.domain.model.errors import InvalidField, InvalidToken, NotAuthenticated
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
-from chatorch.domain.services.authentication import Authentication
+from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.entrypoints.http.middleware.access import client_address
 from chatorch.entrypoints.http.unread import ASKED_BY
 

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from chatorch.domain.model.errors import Overloaded
-from chatorch.domain.services.authentication import Authentication
+from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.entrypoints.http.dependencies import bearer_token
 from chatorch.entrypoints.http.middleware.body_cap import BodyTooLarge
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from chatorch.domain.model.conversation import MessageStatus, NewMessage, Role, UsageSource
 from chatorch.domain.model.run import RunStatus
-from chatorch.domain.services.live import MAX_ANNOUNCEMENT_CHARS
+from chatorch.domain.services.presence import MAX_ANNOUNCEMENT_CHARS
 from chatorch.entrypoints.http.field_paths import KNOWN_FIELDS
 
 MAX_METADATA_BYTES = 16 * 1024

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.responses import Response
 
+from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
 from chatorch.domain.model.conversation import Message, Thread, Usage
-from chatorch.domain.model.hosted import HostedItem, HostedThread
 from chatorch.domain.model.identity import Principal, Scope
-from chatorch.domain.model.live import Announcement
 from chatorch.domain.model.paging import Page
+from chatorch.domain.model.presence import Announcement
 from chatorch.domain.model.run import Run, RunCompleted
-from chatorch.domain.services.sessions import OpenedSession
+from chatorch.domain.services.chatkit_hosted.sessions import OpenedSession
 from chatorch.entrypoints.http.unread import WholeAnswer
 
 T = TypeVar("T")

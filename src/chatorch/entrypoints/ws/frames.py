@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from chatorch.domain.model.conversation import NewMessage, Role, RunId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidRequest
-from chatorch.domain.model.live import Announcement, Notice, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, Notice, PresenceChanged, RunBegan
 from chatorch.domain.model.run import Run
 from chatorch.entrypoints.envelope import envelope
 from chatorch.entrypoints.http.dependencies import MAX_KEY_CHARS, MAX_POSITION, PRINTABLE_ASCII

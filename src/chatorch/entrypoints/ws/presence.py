@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from chatorch.domain.model.live import ClientId, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Presence, PresenceChanged
 
 GATHER_S = 0.25
 

@@ -11,12 +11,12 @@ from starlette.types import Receive
 from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, Overloaded, UserMismatch
 from chatorch.domain.model.identity import Principal, Scope
-from chatorch.domain.model.live import ClientId, Notice, PresenceChanged
 from chatorch.domain.model.policy import require_scope
+from chatorch.domain.model.presence import ClientId, Notice, PresenceChanged
 from chatorch.domain.model.run import PIECE_CHARS, MessageDelta, MessageSnapshot, Run, RunEvent, Silence
-from chatorch.domain.services.authentication import Authentication, Verified
 from chatorch.domain.services.commands import StartChat
-from chatorch.domain.services.live import Live
+from chatorch.domain.services.identity.sign_in import Authentication, Verified
+from chatorch.domain.services.presence import Live
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.http.problems import INTERNAL_DETAIL, for_operators
 from chatorch.entrypoints.http.sse import EventFrames

@@ -6,8 +6,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, Unavailable
-from chatorch.domain.model.live import ClientId
-from chatorch.domain.services.authentication import Verified
+from chatorch.domain.model.presence import ClientId
+from chatorch.domain.services.identity.sign_in import Verified
 from chatorch.entrypoints.fair_turns import FairTurns
 from chatorch.entrypoints.http.problems import domain_problem
 from chatorch.entrypoints.http.sealing import sealed

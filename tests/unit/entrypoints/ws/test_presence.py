@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatorch.domain.model.live import ClientId, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Presence, PresenceChanged
 from chatorch.entrypoints.ws.presence import Gathered
 from tests.support.eventually import eventually
 

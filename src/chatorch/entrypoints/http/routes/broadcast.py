@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from chatorch.domain.services.live import Live
+from chatorch.domain.services.presence import Live
 from chatorch.entrypoints.http.dependencies import SignedIn, provided
 from chatorch.entrypoints.http.openapi import problems
 from chatorch.entrypoints.http.schemas import AnnouncementOut, BroadcastRequest

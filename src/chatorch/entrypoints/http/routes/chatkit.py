@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from chatorch.domain.model.client_session import ClientSecret, SessionId
+from chatorch.domain.model.chatkit_hosted.session import ClientSecret, SessionId
 from chatorch.domain.model.paging import HostedCursor, PageRequest
-from chatorch.domain.services.hosted import HostedHistory
-from chatorch.domain.services.sessions import Sessions
+from chatorch.domain.services.chatkit_hosted.history import HostedHistory
+from chatorch.domain.services.chatkit_hosted.sessions import Sessions
 from chatorch.entrypoints.http.chatkit_schemas import (
     HostedItemOut,
     HostedThreadOut,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatorch.domain.services.authentication import Authentication
+from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.entrypoints.http.dependencies import SignedIn, provided
 from chatorch.entrypoints.http.forms import TokenForm
 from chatorch.entrypoints.http.middleware.access import client_address

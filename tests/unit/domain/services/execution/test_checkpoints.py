@@ -13,7 +13,7 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
-from chatorch.domain.services.checkpoints import AT_ONCE_CHARS
+from chatorch.domain.services.execution.checkpoints import AT_ONCE_CHARS
 from chatorch.ports.runs import Checkpoint, Standing
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle

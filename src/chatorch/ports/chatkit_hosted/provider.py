@@ -3,8 +3,8 @@
 from abc import abstractmethod
 from typing import Protocol
 
-from chatorch.domain.model.client_session import IssuedSession
-from chatorch.domain.model.hosted import HostedItem, HostedThread
+from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
+from chatorch.domain.model.chatkit_hosted.session import IssuedSession
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from chatorch.domain.model.errors import InvalidToken, StoreUnavailable
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import CancelReason
-from chatorch.domain.services.authentication import Authentication
-from chatorch.domain.services.executions import Executions
+from chatorch.domain.services.execution.executor import Executions
+from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.ports.run_relay import RunRelay
+from chatorch.ports.run_control import RunRelay
 from chatorch.ports.runs import LiveRun, RunProgress
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from chatorch.domain.model.client_session import ClientSession, IssuedSession, SessionId, SessionStatus
+from chatorch.domain.model.chatkit_hosted.session import ClientSession, IssuedSession, SessionId, SessionStatus
 from chatorch.domain.model.identity import UserId
 
 
@@ -32,7 +32,7 @@ class Begun:
 class SessionStore(Protocol):
     """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
 
-    How a row changes is said by the functions of `chatorch.domain.model.client_session`. Of a user's rows one
+    How a row changes is said by the functions of `chatorch.domain.model.chatkit_hosted.session`. Of a user's rows one
     transaction at a time opens or revokes any: a session is either opened after a sign-out, or ended by it.
     """
 

@@ -10,11 +10,11 @@ from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import Draining
 from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import CancelReason, Run
-from chatorch.domain.services.checkpoints import Checkpoints
-from chatorch.domain.services.execution import Execution
+from chatorch.domain.services.execution.checkpoints import Checkpoints
+from chatorch.domain.services.execution.run_execution import Execution
 from chatorch.ports.chat_model import ChatModel, Prompt
+from chatorch.ports.run_control import RunRelay
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.run_relay import RunRelay
 from chatorch.ports.runs import RunProgress
 from chatorch.ports.system import Clock, Spawner
 from chatorch.ports.telemetry import RunTelemetry

@@ -20,7 +20,7 @@ from chatorch.domain.model.run import (
     Silence,
     replay,
 )
-from chatorch.domain.services.executions import Executions
+from chatorch.domain.services.execution.executor import Executions
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import RunStore
 from chatorch.ports.system import Clock

@@ -10,7 +10,7 @@ from chatorch.domain.model.errors import TooManyRequests, TooManyRuns
 from chatorch.domain.model.identity import Principal, Scope, UserId
 from chatorch.domain.model.rates import Rate
 from chatorch.domain.services.admission import Admission, GuestLimits
-from chatorch.domain.services.guests import BATCH, GuestRetention
+from chatorch.domain.services.guest_retention import BATCH, GuestRetention
 from chatorch.ports.guests import GuestThreadStore
 from tests.support.app import RecordingTelemetry
 from tests.support.fakes import FakeClock, settle

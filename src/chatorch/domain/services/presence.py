@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.identity import Principal, Scope
-from chatorch.domain.model.live import Announcement, ClientId, Device
 from chatorch.domain.model.policy import require_scope
+from chatorch.domain.model.presence import Announcement, ClientId, Device
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.system import Clock
 

@@ -13,8 +13,8 @@ from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
-from chatorch.domain.services.recovery import Recovery
-from chatorch.ports.run_relay import RunRelay
+from chatorch.domain.services.execution.lease_reaper import Recovery
+from chatorch.ports.run_control import RunRelay
 from chatorch.ports.runs import LiveRun, RunProgress
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle

@@ -14,7 +14,7 @@ from chatorch.domain.model.identity import (
     canonical_username,
     password_spellings,
 )
-from chatorch.domain.services.attempts import Attempts
+from chatorch.domain.services.identity.attempts import Attempts
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.system import Clock, IdFactory
 from chatorch.ports.tokens import Claims, TokenSigner

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from chatorch.domain.model.errors import ChatorchError, Overloaded, TooManyAttempts
-from chatorch.domain.services.attempts import REFUSED_IN_S, AttemptLimits, Attempts
+from chatorch.domain.services.identity.attempts import REFUSED_IN_S, AttemptLimits, Attempts
 from tests.support.fakes import FakeClock, settle
 
 LIMITS = AttemptLimits(of_name=10, of_address=20, of_stranger=3, window_s=600, at_once=2)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import CancelReason
-from chatorch.domain.services.execution import Execution
+from chatorch.domain.services.execution.run_execution import Execution
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import Checkpoint, RunProgress, Standing
 from chatorch.ports.system import Clock

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chatorch.domain.model.client_session import (
+from chatorch.domain.model.chatkit_hosted.session import (
     ClientSecret,
     ClientSession,
     IssuedSession,
@@ -35,9 +35,9 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamRateLimited,
     UpstreamRejected,
 )
-from chatorch.domain.services.flights import Flights
-from chatorch.ports.chatkit import ChatKitSessions
-from chatorch.ports.sessions import Activation, Begun, SessionStore
+from chatorch.domain.services.single_flight import Flights
+from chatorch.ports.chatkit_hosted.provider import ChatKitSessions
+from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, SessionStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import SessionTelemetry
 

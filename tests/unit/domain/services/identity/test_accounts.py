@@ -8,7 +8,7 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.errors import InvalidField, NotFound, UsernameTaken
 from chatorch.domain.model.identity import Scope
-from chatorch.domain.services.accounts import Accounts
+from chatorch.domain.services.identity.accounts import Accounts
 from tests.support.fakes import FakeClock, PlainPasswords
 
 PASSWORD = "correct horse"

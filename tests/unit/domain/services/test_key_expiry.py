@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from chatorch.domain.services.forgetting import BATCH, EVERY_S, PAUSE_S, Forgetting
+from chatorch.domain.services.key_expiry import BATCH, EVERY_S, PAUSE_S, Forgetting
 from tests.support.app import Chat
 
 

@@ -12,9 +12,9 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.errors import InvalidToken
 from chatorch.domain.model.identity import Scope, UserId
-from chatorch.domain.services.accounts import Accounts
-from chatorch.domain.services.attempts import AttemptLimits, Attempts
-from chatorch.domain.services.authentication import Authentication
+from chatorch.domain.services.identity.accounts import Accounts
+from chatorch.domain.services.identity.attempts import AttemptLimits, Attempts
+from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.ports.tokens import Claims, TokenSigner
 from tests.support.fakes import FakeClock, Pause, PlainPasswords
 

@@ -8,7 +8,7 @@ import pytest
 from chatorch.adapters.memory.run_relay import MemoryRunRelay
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import SILENCE, MessageDelta, RunStarted
-from chatorch.ports.run_relay import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunRelay
 from tests.support.eventually import eventually
 from tests.support.redis_process import RedisProcess, processes
 from tests.support.redis_server import RedisServer

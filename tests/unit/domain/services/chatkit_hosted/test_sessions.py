@@ -8,7 +8,13 @@ import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
-from chatorch.domain.model.client_session import ClientSecret, ClientSession, IssuedSession, SessionId, SessionStatus
+from chatorch.domain.model.chatkit_hosted.session import (
+    ClientSecret,
+    ClientSession,
+    IssuedSession,
+    SessionId,
+    SessionStatus,
+)
 from chatorch.domain.model.errors import Draining, SessionGone, StoreUnavailable, Unavailable, WorkflowNotAllowed
 from chatorch.domain.model.identity import Scope, User
 from chatorch.domain.model.upstream_errors import (
@@ -17,8 +23,8 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamUnavailable,
     WorkflowNotFound,
 )
-from chatorch.domain.services.sessions import ELSEWHERE_S, SWEEP_S, ChatKitOffer, OpenedSession, Sessions
-from chatorch.ports.sessions import Begun
+from chatorch.domain.services.chatkit_hosted.sessions import ELSEWHERE_S, SWEEP_S, ChatKitOffer, OpenedSession, Sessions
+from chatorch.ports.chatkit_hosted.session_store import Begun
 from chatorch.ports.telemetry import SessionTelemetry
 from tests.support.app import ALICE
 from tests.support.chatkit import FakeChatKit

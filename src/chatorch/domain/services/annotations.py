@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
+from chatorch.domain.model.annotations import ItemPage, NotedMessage, ThreadItem
 from chatorch.domain.model.conversation import JsonObject, ThreadId
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.items import ItemPage, NotedMessage, ThreadItem
 from chatorch.domain.services.conversations import ended_meanwhile, with_live_text
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock

@@ -1,0 +1,1 @@
+"""How a run is carried out, saved, followed, and ended where its worker is gone."""

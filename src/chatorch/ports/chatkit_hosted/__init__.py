@@ -1,0 +1,1 @@
+"""What ChatKit where OpenAI hosts it needs: the provider, and a ledger of its sessions."""
