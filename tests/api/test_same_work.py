@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
 from tests.support.api import Apis, credentials
 from tests.support.sizes import size
 

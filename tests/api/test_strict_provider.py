@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from chatorch.adapters.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from tests.support import upstream as play
 from tests.support.api import Apis, done, frames_of, newest_run, said
 from tests.support.sizes import size

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatorch.adapters.offline_model import OfflineChatModel
-from chatorch.adapters.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.models.offline import OfflineChatModel
+from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.ports.chat_model import ChatModel, Finish
 from tests.support.chat import listen, prompt
 from tests.support.fakes import FakeClock, ScriptedChatModel

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
 from chatorch.ports.passwords import PasswordHasher
 from tests.support.fakes import PlainPasswords
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatorch.adapters.memory.run_relay import MemoryRunRelay
+from chatorch.adapters.memory.run_control import MemoryRunRelay
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import SILENCE, MessageDelta, RunStarted
 from chatorch.ports.run_control import CancelCall, RunRelay

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
 from chatorch.domain.model.errors import InvalidToken
 from chatorch.domain.model.identity import Scope, UserId
 from chatorch.ports.tokens import Claims, TokenSigner

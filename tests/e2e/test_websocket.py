@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.domain.model.identity import User, UserId
 from chatorch.entrypoints.ws.wire import UNREAD_S

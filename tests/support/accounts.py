@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
-from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.identity import Scope, User, UserId

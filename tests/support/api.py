@@ -14,7 +14,7 @@ import httpx
 from dependency_injector import providers
 from fastapi import FastAPI
 
-from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.entrypoints.app import create_app

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chatorch.adapters.memory.connections import MemoryConnections
+from chatorch.adapters.memory.run_control import MemoryRunRelay
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.adapters.memory.run_relay import MemoryRunRelay
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
 from chatorch.domain.model.context import ContextWindow

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.adapters.redis.connections import RedisConnections
 from chatorch.adapters.redis.link import LOOK_S, RedisLink
+from chatorch.adapters.redis.log_publisher import REBASE_EVERY
+from chatorch.adapters.redis.run_control import RedisRunRelay
 from chatorch.adapters.redis.run_log import RedisRunLog
-from chatorch.adapters.redis.run_relay import RedisRunRelay
-from chatorch.adapters.redis.shipping import REBASE_EVERY
 from tests.support.eventually import eventually
 
 _numbers = itertools.count()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatorch.adapters.redis.shipping import MOST_KEPT, MOST_KEPT_CHARS
+from chatorch.adapters.redis.log_publisher import MOST_KEPT, MOST_KEPT_CHARS
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId

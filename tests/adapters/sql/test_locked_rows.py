@@ -9,8 +9,8 @@ from contextlib import suppress
 import asyncpg
 import pytest
 
+from chatorch.adapters.sql.fair_shares import Turns
 from chatorch.adapters.sql.postgres import PostgresDatabase
-from chatorch.adapters.sql.turns import Turns
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import StoreUnavailable, ThreadBusy
 from chatorch.domain.model.identity import UserId

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from chatorch.adapters.offline_model import OfflineChatModel
+from chatorch.adapters.models.offline import OfflineChatModel
 from chatorch.adapters.system import SystemClock
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.entrypoints.doctor.finding import Amiss, Finding, looked

@@ -1,10 +1,10 @@
 """All stores of one process, over one state."""
 
+from chatorch.adapters.memory.chatkit_sessions import MemorySessionStore
+from chatorch.adapters.memory.execution_store import MemoryRunProgress
 from chatorch.adapters.memory.guests import MemoryGuestThreadStore
-from chatorch.adapters.memory.progress import MemoryRunProgress
 from chatorch.adapters.memory.run_lives import MemoryRunLives
 from chatorch.adapters.memory.runs import MemoryRunStore
-from chatorch.adapters.memory.sessions import MemorySessionStore
 from chatorch.adapters.memory.state import State
 from chatorch.adapters.memory.thread_items import MemoryThreadItemStore, MemoryThreadNoteStore
 from chatorch.adapters.memory.threads import MemoryThreadStore

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatorch.adapters.redis.link import Away, RedisLink
-from chatorch.adapters.redis.notices import decode_told, told_bytes
+from chatorch.adapters.redis.presence_events import decode_told, told_bytes
 from chatorch.adapters.redis.scripts import ANNOUNCE, ANNOUNCED, NOW
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.presence import Notice

@@ -10,7 +10,7 @@ from chatorch.adapters.redis.announcements import Announcements
 from chatorch.adapters.redis.claims import Claims, Decided, client_ids, portions
 from chatorch.adapters.redis.held import MOST_HEARD, Held, HeldConnections, Present
 from chatorch.adapters.redis.link import Away, RedisLink
-from chatorch.adapters.redis.notices import decode_told, told_bytes
+from chatorch.adapters.redis.presence_events import decode_told, told_bytes
 from chatorch.adapters.redis.scripts import COUNT, DETACH, DEVICES, SEND, SENT, SWEEP, Command
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.identity import UserId

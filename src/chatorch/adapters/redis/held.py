@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from chatorch.adapters.redis.rosters import Roster
+from chatorch.adapters.redis.device_sets import Roster
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.presence import ClientId, Device, Notice, Presence, PresenceChanged
 from chatorch.ports.connections import Mailbox

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from chatorch.adapters.redis.link import Away, RedisLink
+from chatorch.adapters.redis.log_publisher import REBASE_EVERY, Shipper
 from chatorch.adapters.redis.replicas import Replicas
-from chatorch.adapters.redis.shipping import REBASE_EVERY, Shipper
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import RunEvent, RunStarted, Silence, TerminalEvent

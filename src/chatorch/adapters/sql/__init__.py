@@ -5,16 +5,16 @@ runs it, on a thread of its own for SQLite and over asyncpg for PostgreSQL.
 """
 
 from chatorch.adapters.sql.backup import Backup, back_up
+from chatorch.adapters.sql.chatkit_sessions import SqlSessionStore
 from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.execution_store import SqlRunProgress
 from chatorch.adapters.sql.guests import SqlGuestThreadStore
 from chatorch.adapters.sql.lock import StoreLock, StoreLocked
-from chatorch.adapters.sql.progress import SqlRunProgress
 from chatorch.adapters.sql.revisions import Downgrade, Standing, downgrade, standing
 from chatorch.adapters.sql.rights import lacking_rights
 from chatorch.adapters.sql.run_lives import SqlRunLives
 from chatorch.adapters.sql.runs import SqlRunStore
 from chatorch.adapters.sql.schema import SchemaMismatch, migrate
-from chatorch.adapters.sql.sessions import SqlSessionStore
 from chatorch.adapters.sql.thread_items import SqlThreadItemStore
 from chatorch.adapters.sql.thread_notes import SqlThreadNoteStore
 from chatorch.adapters.sql.threads import SqlThreadStore

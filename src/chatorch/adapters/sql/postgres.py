@@ -16,8 +16,8 @@ from chatorch.adapters.sql.columns import load_json
 from chatorch.adapters.sql.connecting import PostgresAddress
 from chatorch.adapters.sql.database import Database, T, Work
 from chatorch.adapters.sql.errors import outages_translated
+from chatorch.adapters.sql.fair_shares import Turns
 from chatorch.adapters.sql.pooler import goes_through_a_pooler, pooled_connection
-from chatorch.adapters.sql.turns import Turns
 from chatorch.domain.model.errors import StoreUnavailable
 
 POOL_SIZE = 5

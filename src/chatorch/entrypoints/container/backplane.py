@@ -6,13 +6,13 @@ from functools import partial
 
 from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
+from chatorch.adapters.memory.run_control import MemoryRunRelay
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.adapters.memory.run_relay import MemoryRunRelay
 from chatorch.adapters.redis.connections import RedisConnections
 from chatorch.adapters.redis.link import RedisLink
 from chatorch.adapters.redis.noticeboard import RedisNoticeboard
+from chatorch.adapters.redis.run_control import RedisRunRelay
 from chatorch.adapters.redis.run_log import RedisRunLog
-from chatorch.adapters.redis.run_relay import RedisRunRelay
 from chatorch.entrypoints.fleet import server_name
 from chatorch.entrypoints.lifetime import Part
 from chatorch.entrypoints.settings import Settings

@@ -8,7 +8,7 @@ from functools import partial
 from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
 
-from chatorch.adapters.argon2_passwords import Argon2PasswordHasher
+from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.sql import (
     SqlGuestThreadStore,
     SqlRunLives,

@@ -1,6 +1,6 @@
 """How tokens are signed, how often a password may be wrong, and how much guests may do."""
 
-from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
 from chatorch.domain.model.rates import Rate
 from chatorch.domain.services.admission import GuestLimits
 from chatorch.domain.services.identity.attempts import AttemptLimits

@@ -1,11 +1,11 @@
 """Who answers: the provider, or the offline model; and ChatKit at the provider."""
 
-from chatorch.adapters.offline_model import OFFLINE_MODEL, OfflineChatModel
-from chatorch.adapters.openai.chat_model import OpenAIChatModel
-from chatorch.adapters.openai.chatkit import OpenAIChatKit, SessionOptions
-from chatorch.adapters.openai.client import require_trust
-from chatorch.adapters.openai.deadlines import Deadlines
-from chatorch.adapters.openai.listing import list_models
+from chatorch.adapters.chatkit_hosted.provider import OpenAIChatKit, SessionOptions
+from chatorch.adapters.models.offline import OFFLINE_MODEL, OfflineChatModel
+from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.models.openai.listing import list_models
+from chatorch.adapters.models.upstream.client import require_trust
+from chatorch.adapters.models.upstream.deadlines import Deadlines
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.chat_model import ChatModel

@@ -2,7 +2,7 @@
 
 from chatorch.adapters.redis.scripts.board import BOARD, POST
 from chatorch.adapters.redis.scripts.devices import ATTACH, CLAIM, COUNT, DETACH, DEVICES, SWEEP
-from chatorch.adapters.redis.scripts.notices import ANNOUNCE, ANNOUNCED, NOW, SEND, SENT
+from chatorch.adapters.redis.scripts.presence_events import ANNOUNCE, ANNOUNCED, NOW, SEND, SENT
 from chatorch.adapters.redis.scripts.runs import DISOWN, SHIP, WATCH, WATCHED
 from chatorch.adapters.redis.scripts.script import Argument, Command, Script
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from chatorch.adapters.memory.progress import MemoryRunProgress
+from chatorch.adapters.memory.execution_store import MemoryRunProgress
 from chatorch.adapters.memory.state import State
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.conversation import RunId

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from chatorch.adapters.memory.progress import MemoryRunProgress
-from chatorch.adapters.memory.run_relay import MemoryRunRelay
+from chatorch.adapters.memory.execution_store import MemoryRunProgress
+from chatorch.adapters.memory.run_control import MemoryRunRelay
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable

@@ -7,7 +7,7 @@ from datetime import timedelta
 import jwt
 import pytest
 
-from chatorch.adapters.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.errors import InvalidToken

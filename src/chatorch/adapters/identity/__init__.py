@@ -1,0 +1,1 @@
+"""Tokens and passwords, by the libraries that know how."""

@@ -1,0 +1,1 @@
+"""Who answers: one room a kind of provider, and what they share under `upstream`."""

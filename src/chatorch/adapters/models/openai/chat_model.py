@@ -1,0 +1,159 @@
+"""The chat model behind any server that speaks OpenAI's chat-completions API."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Set
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+import openai
+import structlog
+
+from chatorch import __version__
+from chatorch.adapters.models.openai.client import RepeatingClient
+from chatorch.adapters.models.openai.completion import Completion
+from chatorch.adapters.models.openai.refusals import (
+    OPTIONAL,
+    STREAM,
+    STREAM_OPTIONS,
+    USER,
+    RefusedMembers,
+    refused_members,
+)
+from chatorch.adapters.models.upstream.client import OPENAI_BASE_URL, http_client_for, plain_address
+from chatorch.adapters.models.upstream.deadlines import Deadlines, Watch
+from chatorch.adapters.models.upstream.errors import LIBRARY_ERRORS, failure_of
+from chatorch.adapters.models.upstream.transport import Attempt, current_attempt
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamUnavailable
+from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.telemetry import ModelTelemetry
+
+NO_KEY = "none"
+"""Sent where there is no key: a server of one's own wants none, and the SDK refuses to go without."""
+
+REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
+TELLING_STATUSES = frozenset({400, 422, 429})
+"""Whose bodies say what the status does not: which member is refused, or that there is no quota left."""
+
+INTERRUPTIONS = (asyncio.CancelledError, *LIBRARY_ERRORS)
+
+log = structlog.get_logger(__name__)
+
+
+class OpenAIChatModel(ChatModel):
+    """Streams from ``{base_url}/chat/completions``. Refusals count as text; only the first choice is heard.
+
+    A server that ignores `stream` and answers with one JSON completion is understood as well. One that refuses
+    ``stream_options``, ``user`` or ``stream`` itself, with 400 or 422 and by name, is asked once more without it; where
+    that succeeds, it is remembered for the model, as long as this object lives.
+
+    `max_retries`: how often the SDK tries again after 408, 409, 429, 5xx or a failed connection, before the first
+    byte only; it obeys `Retry-After`, within our deadlines. `send_user`: whether `Prompt.user` goes along as
+    ``user``; by default only to OpenAI itself, for several other servers refuse members that they do not know.
+    `telemetry` counts what a provider sends for nothing. `http_client`: another way to send, for tests; the caller's
+    to configure, ours to close.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None,
+        base_url: str | None = None,
+        *,
+        deadlines: Deadlines | None = None,
+        max_retries: int = 2,
+        send_user: bool | None = None,
+        telemetry: ModelTelemetry | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        url = base_url or OPENAI_BASE_URL
+        self._deadlines = deadlines or Deadlines()
+        self._telemetry = telemetry
+        self._send_user = urlsplit(url).hostname == "api.openai.com" if send_user is None else send_user
+        self._client = RepeatingClient(
+            api_key=api_key or NO_KEY,
+            base_url=plain_address(url),
+            max_retries=max_retries,
+            timeout=None,
+            default_headers={"User-Agent": f"chatorch/{__version__}"},
+            http_client=http_client or http_client_for(url, error_bodies=TELLING_STATUSES),
+        )
+        self._refused = RefusedMembers()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+        if self._client.is_closed():
+            raise UpstreamUnavailable
+        attempt, watch = Attempt(), Watch(self._deadlines)
+        response: httpx2.Response | None = None
+        completion: Completion | None = None
+        failure: UpstreamError | None = None
+        finish: Finish | None = None
+        try:
+            response = await watch.wait(lambda: self._open(prompt, attempt, watch))
+            completion = Completion(response, watch)
+            while not completion.over:
+                try:
+                    watch.begin()
+                    data = await completion.read()
+                    watch.waiting = None
+                except INTERRUPTIONS as error:
+                    data = completion.rest(watch.cause_of(error))
+                if text := completion.feed(data):
+                    yield text
+            finish = await completion.finish()
+        except LIBRARY_ERRORS as error:
+            failure = attempt.failure if isinstance(error, TimeoutError) and attempt.failure else failure_of(error)
+        finally:
+            watch.stop()
+            if response is not None:
+                await response.aclose()
+            if completion is not None and completion.dropped and self._telemetry is not None:
+                self._telemetry.dropped(completion.dropped)
+        if failure is not None:
+            raise failure
+        if finish is not None:
+            yield finish
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _open(self, prompt: Prompt, attempt: Attempt, watch: Watch) -> httpx2.Response:
+        """The SDK sends, retries and raises; the body comes unread. Asked once more for each member that is refused.
+
+        `chat.completions.create` would walk every message of the history through its type hints: 140 µs each.
+        """
+        known = omitted = self._refused.of(prompt.model)
+        token = current_attempt.set(attempt)
+        try:
+            while True:
+                body = self._body_of(prompt, omitted)
+                if STREAM in omitted:
+                    watch.expect_whole()
+                try:
+                    response = await self._client.post_body(msgspec.json.encode(body))
+                except REFUSALS as error:
+                    named = refused_members(error.response.content, OPTIONAL & body.keys())
+                    if not named:
+                        raise
+                else:
+                    break
+                omitted |= named
+                if self._client.is_closed():
+                    raise UpstreamUnavailable
+        finally:
+            current_attempt.reset(token)
+        if omitted != known and self._refused.learn(prompt.model, omitted):
+            log.warning("provider_refuses_members", model=prompt.model, members=sorted(omitted))
+        return response
+
+    def _body_of(self, prompt: Prompt, omitted: Set[str]) -> dict[str, object]:
+        body: dict[str, object] = {
+            "model": prompt.model,
+            "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        }
+        if STREAM not in omitted:
+            body[STREAM] = True
+            if STREAM_OPTIONS not in omitted:
+                body[STREAM_OPTIONS] = {"include_usage": True}
+        if self._send_user and USER not in omitted:
+            body[USER] = prompt.user
+        return body
