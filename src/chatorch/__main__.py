@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 
-from chatorch.entrypoints.init import be_init
-from chatorch.entrypoints.stopping import interrupt_as_usual, stop_at_once
+from chatorch.entrypoints.process.process_one import be_init
+from chatorch.entrypoints.process.stopping import interrupt_as_usual, stop_at_once
 
 
 def main() -> None:

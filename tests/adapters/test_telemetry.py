@@ -13,7 +13,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
-from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.ports.runs import Ending
 from tests.support.logged import logged
 

@@ -62,8 +62,9 @@ def test_nothing_is_wired_or_injected_by_decorators() -> None:
 
 
 def routes_of(api: Api) -> Iterator[tuple[str, Callable[..., object], Dependant]]:
-    topics = ("broadcast", "chat", "chatkit", "identity", "health", "operation", "runs", "threads")
-    for module in (*(f"http.routes.{topic}" for topic in topics), "chatkit.route"):
+    topics = ("broadcast", "chat", "health", "identity", "runs", "threads")
+    doors = ("chatkit", "chatkit_hosted", "metrics")
+    for module in (*(f"api.routes.{topic}" for topic in topics), *(f"{door}.route" for door in doors)):
         router = __import__(f"chatorch.entrypoints.{module}", fromlist=["router"]).router
         for route in router.routes:
             assert isinstance(route, APIRoute)

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 import httpx
 from prometheus_client import CollectorRegistry
 
-from chatorch.entrypoints.http.connection.admission import GRACE_S, Caps
-from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.common.connection.ledger import GRACE_S, Caps
+from chatorch.entrypoints.metrics.metrics import Metrics
 from tests.support.api import Api
 from tests.support.eventually import eventually
 from tests.support.logged import logged

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from chatorch.entrypoints.http.connection import HttpConnection
+from chatorch.entrypoints.common.connection import HttpConnection
 from tests.support.api import Api, Apis, said
 from tests.support.fakes import Pause
 from tests.support.raw_http import JSON, Line, chunked, dialled, head

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from chatorch.entrypoints.http.connection import HttpConnection
+from chatorch.entrypoints.common.connection import HttpConnection
 from tests.support.api import Api, said
 from tests.support.fakes import Pause
 from tests.support.logged import logged

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatorch.entrypoints.fair_turns import AT_ONCE
+from chatorch.entrypoints.common.fair_turns import AT_ONCE
 from chatorch.entrypoints.ws.wire import WS
 from tests.support.plumbed_app import serving
 from tests.support.raw_http import dialled, head

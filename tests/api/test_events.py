@@ -8,7 +8,7 @@ import pytest
 
 from chatorch.adapters.memory.run_log import SILENCE_S, MemoryRunLog
 from chatorch.domain.model.upstream_errors import UpstreamTimeout
-from chatorch.entrypoints.http import sse
+from chatorch.entrypoints.common import sse
 from tests.support.api import MODEL, Api, Apis, Frame, ask, frames_of, live_run, problem_of, said
 from tests.support.eventually import eventually
 from tests.support.sizes import size

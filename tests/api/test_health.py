@@ -4,7 +4,7 @@ import pytest
 
 from chatorch import __version__
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.entrypoints.readiness import MISSED
+from chatorch.entrypoints.process.readiness import MISSED
 from tests.support.api import Api, Apis, is_time
 
 

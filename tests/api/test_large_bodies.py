@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from chatorch.entrypoints.http.middleware.body_cap import FREE_BYTES
+from chatorch.entrypoints.common.middleware.body_cap import FREE_BYTES
 from tests.support.api import Api, Apis, said
 
 CHAT = "/api/chat/protected"

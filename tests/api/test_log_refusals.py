@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.entrypoints.http.connection import HttpConnection
+from chatorch.entrypoints.common.connection import HttpConnection
 from tests.support.api import Api
 from tests.support.canaries import Canaries
 from tests.support.fakes import settle

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from chatorch.domain.model.conversation import MessageId, Usage, UsageSource
 from chatorch.domain.model.run import CancelReason, RunCancelled, RunCompleted, RunFailed, RunInterrupted
-from chatorch.entrypoints.http.errors import run_problem
-from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.common.error_responses import run_problem
+from chatorch.entrypoints.metrics.metrics import Metrics
 from tests.support.logged import logged
 from tests.support.plumbed_app import client_of, plumbed_app
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.websockets import WebSocket
 
-from chatorch.entrypoints.http.plumbing import install_plumbing
-from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.common.plumbing import install_plumbing
+from chatorch.entrypoints.metrics.metrics import Metrics
 from tests.support.logged import logged
 from tests.support.plumbed_app import CAP, client_of, plumbed_app, serving
 

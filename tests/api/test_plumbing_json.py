@@ -12,10 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatorch.entrypoints.http.errors import ErrorResponses
-from chatorch.entrypoints.http.field_paths import field_path
-from chatorch.entrypoints.http.schemas import ChatRequest
-from chatorch.entrypoints.http.strict_json import MAX_DEPTH, parse_json
+from chatorch.entrypoints.api.schemas import ChatRequest
+from chatorch.entrypoints.common.error_responses import ErrorResponses
+from chatorch.entrypoints.common.field_paths import field_path
+from chatorch.entrypoints.common.strict_json import MAX_DEPTH, parse_json
 from tests.support.plumbed_app import client_of, plumbed_app
 
 JSON = {"Content-Type": "application/json"}

@@ -11,12 +11,13 @@ from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
 from chatorch.adapters.system import SystemClock
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.entrypoints.fleet import Fleet
-from chatorch.entrypoints.http.plumbing import install_plumbing
-from chatorch.entrypoints.http.routes import health, operation
-from chatorch.entrypoints.http.schemas import HealthOut, MetricsOut, ReadyOut
-from chatorch.entrypoints.metrics import Metrics
-from chatorch.entrypoints.readiness import MISSED, Readiness
+from chatorch.entrypoints.api.routes import health
+from chatorch.entrypoints.api.schemas import HealthOut, MetricsOut, ReadyOut
+from chatorch.entrypoints.common.plumbing import install_plumbing
+from chatorch.entrypoints.metrics import route as operation
+from chatorch.entrypoints.metrics.fleet import Fleet
+from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.entrypoints.process.readiness import MISSED, Readiness
 from chatorch.entrypoints.settings import Settings
 from tests.support.logged import logged
 from tests.support.plumbed_app import client_of

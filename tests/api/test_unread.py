@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 
-from chatorch.entrypoints.http.unread import Unread
+from chatorch.entrypoints.common.unread import Unread
 from tests.support.api import Api, ask
 from tests.support.logged import logged
 from tests.support.raw_http import Line, dialled, head

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from chatorch.entrypoints.logs import HEARD_FROM, QUIET, configure_logs
+from chatorch.entrypoints.process.logs import HEARD_FROM, QUIET, configure_logs
 
 
 class Logged:

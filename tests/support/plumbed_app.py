@@ -20,14 +20,14 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from chatorch.entrypoints.http.connection import HTTP, HttpConnection
-from chatorch.entrypoints.http.connection.admission import CappedConfig, Caps
-from chatorch.entrypoints.http.forms import TokenForm
-from chatorch.entrypoints.http.openapi import install_openapi, problems
-from chatorch.entrypoints.http.plumbing import install_plumbing
-from chatorch.entrypoints.http.schemas import ChatRequest, RetryRequest, ThreadPatch
-from chatorch.entrypoints.http.strict_json import StrictRoute
-from chatorch.entrypoints.metrics import Metrics
+from chatorch.entrypoints.api.forms import TokenForm
+from chatorch.entrypoints.api.schemas import ChatRequest, RetryRequest, ThreadPatch
+from chatorch.entrypoints.common.connection import HTTP, HttpConnection
+from chatorch.entrypoints.common.connection.ledger import CappedConfig, Caps
+from chatorch.entrypoints.common.openapi import install_openapi, problems
+from chatorch.entrypoints.common.plumbing import install_plumbing
+from chatorch.entrypoints.common.strict_json import StrictRoute
+from chatorch.entrypoints.metrics.metrics import Metrics
 
 CAP = 100_000
 DOMAIN_ERRORS: dict[str, Exception] = {

@@ -18,7 +18,7 @@ _fork.set_forkserver_preload(
         "uvicorn.protocols.http.httptools_impl",
         "chatorch.entrypoints.app",
         "chatorch.entrypoints.cli",
-        "chatorch.entrypoints.server",
+        "chatorch.entrypoints.process.server",
         "tests.support.preloaded",
     ]
 )

@@ -13,9 +13,9 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from chatorch.entrypoints.http.connection import HTTP
-from chatorch.entrypoints.http.connection.admission import CappedConfig
-from chatorch.entrypoints.server import PING_S, websocket_options
+from chatorch.entrypoints.common.connection import HTTP
+from chatorch.entrypoints.common.connection.ledger import CappedConfig
+from chatorch.entrypoints.process.server import PING_S, websocket_options
 from tests.support.api import Api
 from tests.support.event_reader import Screen
 

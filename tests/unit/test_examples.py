@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from chatorch.entrypoints.app import create_app
+from chatorch.entrypoints.common.middleware.cors import REQUEST_HEADERS, RESPONSE_HEADERS
 from chatorch.entrypoints.container import Container
-from chatorch.entrypoints.http.middleware.cors import REQUEST_HEADERS, RESPONSE_HEADERS
 from chatorch.entrypoints.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

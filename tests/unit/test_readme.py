@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chatorch.entrypoints.http import problems
+from chatorch.entrypoints.common import problems
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,14 +8,16 @@ from dependency_injector.ext.starlette import Lifespan
 from fastapi import FastAPI
 
 from chatorch import __version__
+from chatorch.entrypoints.api.routes import broadcast, chat, health, home, identity, runs, threads
+from chatorch.entrypoints.chatkit_hosted import route as chatkit
+from chatorch.entrypoints.common.large_bodies import LargeBodies
+from chatorch.entrypoints.common.middleware.started import Started
+from chatorch.entrypoints.common.openapi import install_openapi
+from chatorch.entrypoints.common.plumbing import install_plumbing
+from chatorch.entrypoints.common.unread import Unread
 from chatorch.entrypoints.container import Container
-from chatorch.entrypoints.http.large_bodies import LargeBodies
-from chatorch.entrypoints.http.middleware.started import Started
-from chatorch.entrypoints.http.openapi import install_openapi
-from chatorch.entrypoints.http.plumbing import install_plumbing
-from chatorch.entrypoints.http.routes import broadcast, chat, chatkit, health, home, identity, operation, runs, threads
-from chatorch.entrypoints.http.unread import Unread
-from chatorch.entrypoints.logs import configure_logs
+from chatorch.entrypoints.metrics import route as operation
+from chatorch.entrypoints.process.logs import configure_logs
 from chatorch.entrypoints.settings import load_settings
 from chatorch.entrypoints.ws import route as chat_socket
 

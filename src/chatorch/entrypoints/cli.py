@@ -20,14 +20,14 @@ import typer
 from chatorch import __version__
 from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, Scope, User, canonical_password
-from chatorch.entrypoints.standard_streams import (
+from chatorch.entrypoints.process.standard_streams import (
     InputRefused,
     give_up_output,
     open_closed_streams,
     read_input,
     show_all_text,
 )
-from chatorch.entrypoints.stopping import stop_at_once
+from chatorch.entrypoints.process.stopping import stop_at_once
 from chatorch.entrypoints.store_commands import add_store_commands
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ def serve(
 ) -> None:
     """Answer requests until stopped."""
     stop_at_once(0)
-    from chatorch.entrypoints.listening import Endpoint, ServeRefused  # noqa: PLC0415  # slow to import
-    from chatorch.entrypoints.server import run_server  # noqa: PLC0415
+    from chatorch.entrypoints.process.listening import Endpoint, ServeRefused  # noqa: PLC0415  # slow to import
+    from chatorch.entrypoints.process.server import run_server  # noqa: PLC0415
 
     if not re.fullmatch("0?[0-7]{3}", uds_mode):
         _refuse("--uds-mode: must be octal, such as 660")

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import NoDecode
 
-from chatorch.entrypoints.origins import allowed_origin
-from chatorch.entrypoints.proxies import trusted_proxy
+from chatorch.entrypoints.common.origins import allowed_origin
+from chatorch.entrypoints.common.proxies import trusted_proxy
 
 MIN_SECRET_BYTES = 32
 HOURS = 876_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 import typer
 
-from chatorch.entrypoints.stopping import SIGNALS
+from chatorch.entrypoints.process.stopping import SIGNALS
 
 if TYPE_CHECKING:
     from chatorch.entrypoints.container import Container

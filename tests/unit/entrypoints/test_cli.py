@@ -162,7 +162,7 @@ def test_a_standard_output_that_is_full_is_one_line():
 
 def test_where_standard_streams_are_closed_nothing_else_takes_their_place():
     script = (
-        "import os, sys; from chatorch.entrypoints.standard_streams import open_closed_streams as o; o();"
+        "import os, sys; from chatorch.entrypoints.process.standard_streams import open_closed_streams as o; o();"
         "sys.exit(os.open('/', os.O_RDONLY) != 3 or None in (sys.stdin, sys.stdout, sys.stderr))"
     )
     command = 'exec "$0" -c "$1" 0<&- 1>&- 2>&-'

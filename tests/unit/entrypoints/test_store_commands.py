@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from chatorch.adapters.sql import open_lock, schema
 from chatorch.entrypoints.cli import app
-from chatorch.entrypoints.stopping import SIGNALS
+from chatorch.entrypoints.process.stopping import SIGNALS
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from chatorch.domain.model.errors import InvalidField
-from chatorch.entrypoints.http.field_paths import KNOWN_FIELDS, NOT_SUGGESTED
+from chatorch.entrypoints.common.field_paths import KNOWN_FIELDS, NOT_SUGGESTED
 
 _REQUESTS: tuple[type[BaseModel], ...] = (*get_args(kit.StreamingReq), *get_args(kit.NonStreamingReq))
 _KINDS = sorted(str(request.model_fields["type"].default) for request in _REQUESTS)

@@ -13,12 +13,12 @@ from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.entrypoints.chatkit.requests import parsed
 from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
 from chatorch.entrypoints.chatkit.stream import ChatKitStream
-from chatorch.entrypoints.http.answers import EVENT_STREAM
-from chatorch.entrypoints.http.dependencies import SignedIn, provided
-from chatorch.entrypoints.http.disconnect import unless_client_leaves
-from chatorch.entrypoints.http.openapi import problems
-from chatorch.entrypoints.http.strict_json import StrictRoute
-from chatorch.entrypoints.http.unread import WholeAnswer
+from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.disconnect import unless_client_leaves
+from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM
+from chatorch.entrypoints.common.strict_json import StrictRoute
+from chatorch.entrypoints.common.unread import WholeAnswer
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {"description": "What was asked for, or its events", "content": {EVENT_STREAM: {}}},

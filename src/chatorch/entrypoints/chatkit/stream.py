@@ -8,8 +8,8 @@ import structlog
 from starlette.types import Scope, Send
 
 from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
-from chatorch.entrypoints.http.answers import events_path
-from chatorch.entrypoints.http.pumped import PING, PING_AFTER_S, PumpedStream
+from chatorch.entrypoints.common.pumped import PING, PING_AFTER_S, PumpedStream
+from chatorch.entrypoints.common.run_responses import events_path
 
 SILENT_FRAME = b"data: \n\n"
 BROKEN_FRAME = b'data: {"type":"error","code":"stream.error","allow_retry":true}\n\n'

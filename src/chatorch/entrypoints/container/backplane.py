@@ -13,8 +13,8 @@ from chatorch.adapters.redis.link import RedisLink
 from chatorch.adapters.redis.noticeboard import RedisNoticeboard
 from chatorch.adapters.redis.run_control import RedisRunRelay
 from chatorch.adapters.redis.run_log import RedisRunLog
-from chatorch.entrypoints.fleet import server_name
-from chatorch.entrypoints.lifetime import Part
+from chatorch.entrypoints.metrics.fleet import server_name
+from chatorch.entrypoints.process.lifetime import Part
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.connections import Connections
 from chatorch.ports.noticeboard import Noticeboard

@@ -44,6 +44,9 @@ from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.domain.services.key_expiry import Forgetting
 from chatorch.domain.services.presence import Live
 from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.common.envelope import envelope
+from chatorch.entrypoints.common.run_responses import Answers
+from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.clock import ahead_of_store_s, choose_clock, keep_set
 from chatorch.entrypoints.container.identity import attempt_limits, guest_limits, token_signer
@@ -55,18 +58,15 @@ from chatorch.entrypoints.container.models import (
     require_readable_trust,
 )
 from chatorch.entrypoints.container.store import confirming, lock_state, store_lock_of
-from chatorch.entrypoints.envelope import envelope
-from chatorch.entrypoints.files import watch_files
-from chatorch.entrypoints.fleet import KEPT_S, Fleet
-from chatorch.entrypoints.free_memory import keep_giving_back, own_heap
-from chatorch.entrypoints.http.answers import Answers
-from chatorch.entrypoints.http.sse import EventFrames
-from chatorch.entrypoints.lifetime import lifetime
-from chatorch.entrypoints.loop_lag import sample_loop_lag
-from chatorch.entrypoints.metrics import Metrics
-from chatorch.entrypoints.readiness import Readiness
+from chatorch.entrypoints.metrics.fleet import KEPT_S, Fleet
+from chatorch.entrypoints.metrics.loop_lag import sample_loop_lag
+from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.entrypoints.process.free_memory import keep_giving_back, own_heap
+from chatorch.entrypoints.process.lifetime import lifetime
+from chatorch.entrypoints.process.open_files import watch_files
+from chatorch.entrypoints.process.readiness import Readiness
+from chatorch.entrypoints.process.signals import leave_with_parent
 from chatorch.entrypoints.settings import Settings
-from chatorch.entrypoints.signals import leave_with_parent
 from chatorch.entrypoints.ws.socket import Behind, NoticeFrames
 from chatorch.entrypoints.ws.sockets import Sockets
 

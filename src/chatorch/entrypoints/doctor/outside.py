@@ -11,12 +11,12 @@ import aiohttp
 from aiohttp import InvalidURL
 from yarl import URL
 
+from chatorch.entrypoints.api.routes.health import SERVICE
+from chatorch.entrypoints.common.origins import PORTS, AllowedOrigins
+from chatorch.entrypoints.common.problems import MEDIA_TYPE
 from chatorch.entrypoints.doctor.finding import WITHIN_S, Amiss, Finding, looked
 from chatorch.entrypoints.doctor.piecewise import answer_piece_by_piece
 from chatorch.entrypoints.doctor.reaching import PROXIES, reached
-from chatorch.entrypoints.http.problems import MEDIA_TYPE
-from chatorch.entrypoints.http.routes.health import SERVICE
-from chatorch.entrypoints.origins import PORTS, AllowedOrigins
 from chatorch.entrypoints.settings import Settings
 from chatorch.entrypoints.ws.closing import BAD_TOKEN
 

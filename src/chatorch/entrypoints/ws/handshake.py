@@ -12,13 +12,13 @@ from websockets import http11
 from websockets.datastructures import Headers as WireHeaders
 
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
-from chatorch.entrypoints.http.dependencies import bearer_token
-from chatorch.entrypoints.http.foreign_origin import foreign_origin
-from chatorch.entrypoints.http.middleware.access import UNMATCHED
-from chatorch.entrypoints.http.problems import http_problem, problem
-from chatorch.entrypoints.http.request_id import begin_request
-from chatorch.entrypoints.http.sealing import sealed
-from chatorch.entrypoints.origins import AllowedOrigins
+from chatorch.entrypoints.common.dependencies import bearer_token
+from chatorch.entrypoints.common.foreign_origin import foreign_origin
+from chatorch.entrypoints.common.middleware.access import UNMATCHED
+from chatorch.entrypoints.common.origins import AllowedOrigins
+from chatorch.entrypoints.common.problems import http_problem, problem
+from chatorch.entrypoints.common.request_id import begin_request
+from chatorch.entrypoints.common.response_headers import sealed
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
 SUBPROTOCOL = "chatorch.v1"

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from chatorch.entrypoints.http.middleware.access import UNMATCHED, client_address
-from chatorch.entrypoints.http.problems import REFUSAL_KEY
-from chatorch.entrypoints.http.request_id import HEADER, begin_request
+from chatorch.entrypoints.common.middleware.access import UNMATCHED, client_address
+from chatorch.entrypoints.common.problems import REFUSAL_KEY
+from chatorch.entrypoints.common.request_id import HEADER, begin_request
 from chatorch.entrypoints.ws.closing import BROKEN
 from chatorch.entrypoints.ws.handshake import upgrade_required
 from chatorch.entrypoints.ws.sockets import Sockets

@@ -18,10 +18,10 @@ from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.identity.sign_in import Authentication, Verified
 from chatorch.domain.services.presence import Live
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.http.problems import INTERNAL_DETAIL, for_operators
-from chatorch.entrypoints.http.sse import EventFrames
+from chatorch.entrypoints.common.problems import INTERNAL_DETAIL, for_operators
+from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
-from chatorch.entrypoints.ws.flood import Flood
+from chatorch.entrypoints.ws.frame_limiter import Flood
 from chatorch.entrypoints.ws.frames import (
     Auth,
     ChatSend,

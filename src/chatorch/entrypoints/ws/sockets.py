@@ -8,14 +8,14 @@ from starlette.types import Receive, Scope, Send
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, Unavailable
 from chatorch.domain.model.presence import ClientId
 from chatorch.domain.services.identity.sign_in import Verified
-from chatorch.entrypoints.fair_turns import FairTurns
-from chatorch.entrypoints.http.problems import domain_problem
-from chatorch.entrypoints.http.sealing import sealed
-from chatorch.entrypoints.metrics import Metrics
-from chatorch.entrypoints.origins import AllowedOrigins
+from chatorch.entrypoints.common.fair_turns import FairTurns
+from chatorch.entrypoints.common.origins import AllowedOrigins
+from chatorch.entrypoints.common.problems import domain_problem
+from chatorch.entrypoints.common.response_headers import sealed
+from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, BROKEN, NOT_TEXT
-from chatorch.entrypoints.ws.flood import Flood
+from chatorch.entrypoints.ws.frame_limiter import Flood
 from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
 from chatorch.entrypoints.ws.handshake import close_code, offered_token, refusal, subprotocol, unsupported
 from chatorch.entrypoints.ws.pace import Pace

@@ -19,8 +19,8 @@ from websockets.exceptions import SecurityError
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
-from chatorch.entrypoints.http.connection.flow import reset
-from chatorch.entrypoints.http.middleware.access import client_address
+from chatorch.entrypoints.common.connection.flow import reset
+from chatorch.entrypoints.common.middleware.access import client_address
 from chatorch.entrypoints.ws.bounded import BoundedProtocol
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
 from chatorch.entrypoints.ws.handshake import rejection

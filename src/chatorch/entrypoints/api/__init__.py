@@ -1,0 +1,1 @@
+"""Our own HTTP API, as the README tells it."""

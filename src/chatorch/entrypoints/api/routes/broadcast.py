@@ -1,0 +1,25 @@
+"""Telling everyone who is connected."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from chatorch.domain.services.presence import Live
+from chatorch.entrypoints.api.schemas import AnnouncementOut, BroadcastRequest
+from chatorch.entrypoints.api.views import announcement_view, json_response
+from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.strict_json import StrictRoute
+
+router = APIRouter(prefix="/api/broadcast", tags=["live"], route_class=StrictRoute)
+
+
+@router.post("", response_model=AnnouncementOut, responses=problems(401, 403, 503))
+async def broadcast(
+    body: BroadcastRequest,
+    principal: SignedIn,
+    live: Annotated[Live, Depends(provided(lambda c: c.live()))],
+) -> Response:
+    """Sends an announcement to every WebSocket of every process. Needs the scope `admin`."""
+    return json_response(announcement_view(await live.announce(principal, body.text)))

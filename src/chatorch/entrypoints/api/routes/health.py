@@ -1,0 +1,60 @@
+"""For who runs it: is it alive, and may it have traffic."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from chatorch import __version__
+from chatorch.entrypoints.api.schemas import HealthOut, ReadyOut
+from chatorch.entrypoints.api.views import json_response, rfc3339
+from chatorch.entrypoints.common.dependencies import provided
+from chatorch.entrypoints.settings import Settings
+
+SERVICE = "chat-orchestration-api"
+
+router = APIRouter(tags=["operation"])
+
+Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
+Executions = Annotated[Any, Depends(provided(lambda c: c.executions()))]
+Readiness = Annotated[Any, Depends(provided(lambda c: c.readiness()))]
+Backplane = Annotated[Any, Depends(provided(lambda c: c.backplane()))]
+
+
+@router.head("/health", include_in_schema=False)
+@router.get("/health", response_model=HealthOut, response_model_exclude_none=True)
+async def health(executions: Executions, settings: Operator, backplane: Backplane) -> Response:
+    """200 as long as the process answers, also while it drains, or Redis is away."""
+    body = {
+        "status": "draining" if executions.draining else "healthy",
+        "timestamp": rfc3339(datetime.now(UTC)),
+        "service": SERVICE,
+        "version": __version__,
+    }
+    if settings.offline:
+        body["model"] = "offline"
+    if backplane.redis_up is not None:
+        body["redis"] = "up" if backplane.redis_up() else "down"
+        if problem := backplane.redis_problem():
+            body["redis_problem"] = problem
+    return json_response(body)
+
+
+@router.head("/health/live", include_in_schema=False)
+@router.get("/health/live")
+async def live() -> dict[Literal["status"], Literal["alive"]]:
+    """200 as long as the event loop turns; nothing else is looked at."""
+    return {"status": "alive"}
+
+
+@router.head("/health/ready", include_in_schema=False)
+@router.get("/health/ready", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
+async def ready(executions: Executions, readiness: Readiness) -> Response:
+    """503 while draining, or where the database takes no writes, or has not answered for some seconds.
+
+    The database is looked at once a second, however often this is asked.
+    """
+    checks = {"database": readiness.store, "runs": "draining" if executions.draining else "ok"}
+    well = all(check == "ok" for check in checks.values())
+    return json_response({"status": "ready" if well else "unready", "checks": checks}, 200 if well else 503)

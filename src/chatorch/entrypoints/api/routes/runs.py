@@ -1,0 +1,70 @@
+"""Runs: how one stands, what it says, stopping it, and once more."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import terminal_event
+from chatorch.domain.services.commands import RetryChat
+from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.api.routes.chat import ANSWERED
+from chatorch.entrypoints.api.schemas import ChatResponse, RetryRequest, RunOut
+from chatorch.entrypoints.api.views import json_response, run_view
+from chatorch.entrypoints.common.dependencies import IdempotencyKey, Position, SignedIn, provided
+from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM, AnswersDep
+from chatorch.entrypoints.common.strict_json import StrictRoute
+
+RunsDep = Annotated[Runs, Depends(provided(lambda c: c.runs()))]
+
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The run's events", "content": {EVENT_STREAM: {}}},
+    204: {"description": "Nothing is left to say"},
+    **problems(401, 403, 404, 429, 503),
+}
+
+router = APIRouter(prefix="/api/runs/{run_id}", tags=["runs"], route_class=StrictRoute)
+
+
+@router.get("", response_model=RunOut, responses=problems(401, 403, 404, 503))
+async def read_run(run_id: str, principal: SignedIn, runs: RunsDep) -> Response:
+    """The run with its text so far."""
+    return json_response(run_view(await runs.read(principal, RunId(run_id))))
+
+
+@router.get("/events", response_class=Response, responses=EVENTS)
+async def follow_run(
+    request: Request, run_id: str, principal: SignedIn, after: Position, answers: AnswersDep
+) -> Response:
+    """What comes after `Last-Event-ID` or `?after=`: replay, then live. Works for ever; 204 after the end."""
+    run = await answers.runs.read(principal, RunId(run_id))
+    terminal = terminal_event(run)
+    if terminal is not None and after >= terminal.seq:
+        return Response(status_code=204)
+    return answers.follow(request, principal, run, after)
+
+
+@router.post("/cancel", status_code=202, response_class=Response, responses=problems(401, 403, 404, 503))
+async def cancel_run(run_id: str, principal: SignedIn, runs: RunsDep) -> Response:
+    """Stops the run, wherever it is executed. No effect on one that has ended."""
+    await runs.cancel(principal, RunId(run_id))
+    return Response(status_code=202)
+
+
+@router.post("/retry", response_model=ChatResponse, responses=ANSWERED)
+async def retry_run(
+    request: Request,
+    run_id: str,
+    principal: SignedIn,
+    answers: AnswersDep,
+    key: IdempotencyKey = None,
+    body: RetryRequest | None = None,
+) -> Response:
+    """Answers the same user message once more; the messages after it leave the history."""
+    wanted = body or RetryRequest()
+    stream = answers.streams(request, principal, wanted.stream)
+    run = await answers.runs.retry(principal, RetryChat(RunId(run_id), wanted.model, key))
+    return await answers.to(request, principal, run, stream=stream)

@@ -1,0 +1,67 @@
+"""Threads and their messages."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from chatorch.domain.model.conversation import ThreadId
+from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
+from chatorch.domain.services.conversations import Conversations
+from chatorch.entrypoints.api.schemas import MessageOut, PageOut, ThreadOut, ThreadPatch
+from chatorch.entrypoints.api.views import json_response, message_view, page_view, thread_view
+from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.pages import message_page, thread_page
+from chatorch.entrypoints.common.strict_json import StrictRoute
+from chatorch.ports.threads import ThreadChange
+
+ConversationsDep = Annotated[Conversations, Depends(provided(lambda c: c.conversations()))]
+
+LIST = problems(401, 403, 503)
+ONE = problems(401, 403, 404, 503)
+
+router = APIRouter(prefix="/api/threads", tags=["threads"], route_class=StrictRoute)
+
+
+@router.get("", response_model=PageOut[ThreadOut], responses=LIST)
+async def list_threads(
+    principal: SignedIn,
+    conversations: ConversationsDep,
+    page: Annotated[PageRequest[ThreadCursor], Depends(thread_page)],
+) -> Response:
+    """The caller's threads, the most recently used first."""
+    return json_response(page_view(await conversations.threads(principal, page), thread_view))
+
+
+@router.get("/{thread_id}", response_model=ThreadOut, responses=ONE)
+async def read_thread(thread_id: str, principal: SignedIn, conversations: ConversationsDep) -> Response:
+    return json_response(thread_view(await conversations.thread(principal, ThreadId(thread_id))))
+
+
+@router.patch("/{thread_id}", response_model=ThreadOut, responses=ONE)
+async def change_thread(
+    thread_id: str, body: ThreadPatch, principal: SignedIn, conversations: ConversationsDep
+) -> Response:
+    """Changes title, metadata, or both."""
+    change = ThreadChange(body.title, body.metadata)
+    return json_response(thread_view(await conversations.change(principal, ThreadId(thread_id), change)))
+
+
+@router.delete("/{thread_id}", status_code=204, response_class=Response, responses=ONE)
+async def delete_thread(thread_id: str, principal: SignedIn, conversations: ConversationsDep) -> Response:
+    """Cancels a live run and removes the thread with all its messages and runs."""
+    await conversations.delete(principal, ThreadId(thread_id))
+    return Response(status_code=204)
+
+
+@router.get("/{thread_id}/messages", response_model=PageOut[MessageOut], responses=ONE)
+async def list_messages(
+    thread_id: str,
+    principal: SignedIn,
+    conversations: ConversationsDep,
+    page: Annotated[PageRequest[MessageCursor], Depends(message_page)],
+) -> Response:
+    """A thread's messages, oldest first."""
+    found = await conversations.messages(principal, ThreadId(thread_id), page)
+    return json_response(page_view(found, message_view))

@@ -1,0 +1,97 @@
+"""Every error becomes a problem: one function for each way that a request can fail, installed in one place."""
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatorch.domain.model.errors import ChatorchError
+from chatorch.domain.model.run import RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent
+from chatorch.entrypoints.common.field_paths import field_error
+from chatorch.entrypoints.common.problems import (
+    INTERNAL_DETAIL,
+    MAX_ERRORS,
+    domain_problem,
+    http_problem,
+    invalid,
+    problem,
+    seconds,
+    status_of_code,
+)
+from chatorch.entrypoints.common.refused import RequestRefused
+
+log = structlog.get_logger(__name__)
+
+ASK_AGAIN = "This Idempotency-Key was used for that run; POST /api/runs/{run_id}/retry asks the model again."
+KEY_KEPT_S = str(24 * 60 * 60)
+"""For so long the same key gets the same answer."""
+BODILESS = frozenset({204, 304})
+
+
+class ErrorResponses:
+    """The answer to any exception. `debug` shows an unexpected one's own text in `detail`."""
+
+    def __init__(self, *, debug: bool = False) -> None:
+        self._debug = debug
+
+    def answer(self, error: Exception) -> Response:
+        """Logs what is unexpected, and only that."""
+        match error:
+            case ChatorchError():
+                response = domain_problem(error)
+                if response.status_code == 500:
+                    log.error("request_failed", exc_info=error)
+                return response
+            case RequestValidationError():
+                found = error.errors()
+                # A body can hold a hundred thousand mistakes: no more are described than are told.
+                return invalid([field_error(item) for item in found[:MAX_ERRORS]], total=len(found))
+            case RequestRefused():
+                return problem(error.status_code, error.code, error.detail, headers=error.headers)
+            case HTTPException():
+                if error.status_code in BODILESS:
+                    return Response(status_code=error.status_code, headers=error.headers)
+                return http_problem(error.status_code, error.headers)
+        log.error("request_failed", exc_info=error)
+        detail = (str(error) or type(error).__name__) if self._debug else INTERNAL_DETAIL
+        return problem(500, ChatorchError.code, detail, logged={"detail": INTERNAL_DETAIL})
+
+
+def install_error_handlers(app: FastAPI, *, debug: bool = False) -> ErrorResponses:
+    """For what is raised in a route or a dependency; the middleware answers what is raised elsewhere."""
+    responses = ErrorResponses(debug=debug)
+
+    async def handle(_request: Request, error: Exception) -> Response:
+        return responses.answer(error)
+
+    for kind in (ChatorchError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)
+    return responses
+
+
+def run_problem(run_id: str, terminal: TerminalEvent, *, repeated: bool = False) -> Response:
+    """The answer to a caller that wanted JSON when the run ended without an answer. Never for a completed run.
+
+    `repeated`: the run had ended before the caller came, who used an idempotency key once more. The same request
+    would be told the same again until the key is forgotten, and a 503 says when that is.
+    """
+    retry_after: dict[str, str] = {}
+    match terminal:
+        case RunFailed():
+            status, code = status_of_code(terminal.code), terminal.code
+            detail = terminal.detail if status != 500 else INTERNAL_DETAIL
+            if status == 503:
+                retry_after = {"Retry-After": seconds(terminal.retry_after or 1)}
+        case RunCancelled():
+            status, code, detail = 409, "run_cancelled", f"The run was cancelled ({terminal.reason})."
+        case RunInterrupted():
+            status, code, detail = 503, "run_interrupted", "The process that carried out the run is gone."
+            retry_after = {"Retry-After": "1"}
+        case RunCompleted():
+            raise ValueError(f"run {run_id} completed")
+    if repeated:
+        detail = f"{detail} {ASK_AGAIN}"
+        retry_after = {"Retry-After": KEY_KEPT_S} if retry_after else {}
+    return problem(status, code, detail, headers=retry_after, run_id=run_id)

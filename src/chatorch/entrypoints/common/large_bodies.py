@@ -1,0 +1,41 @@
+"""Who may send a large body: who holds a token. It is read before a route asks who it is, and must not cost much."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from chatorch.domain.model.errors import Overloaded
+from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.entrypoints.common.dependencies import bearer_token
+from chatorch.entrypoints.common.middleware.body_cap import BodyTooLarge
+
+MAX_GUESTS = 8
+"""Large bodies of guests, which are held at once: there is no token to ask for."""
+
+
+class LargeBodies:
+    def __init__(self, authentication: Callable[[], Authentication], *, guests: bool) -> None:
+        self._authentication = authentication
+        self._room = MAX_GUESTS if guests else 0
+        self._guests = guests
+
+    @asynccontextmanager
+    async def of(self, scope: Scope) -> AsyncIterator[None]:
+        """Held while such a body is. Raises `BodyTooLarge` for who brings no token, `Overloaded` for a guest too many,
+        and for a token what `Authentication.verify` does."""
+        given = Headers(scope=scope).get("authorization")
+        if given is not None:
+            await self._authentication().verify(bearer_token(given))
+            yield
+            return
+        if not self._guests:
+            raise BodyTooLarge
+        if not self._room:
+            raise Overloaded
+        self._room -= 1
+        try:
+            yield
+        finally:
+            self._room += 1

@@ -1,0 +1,42 @@
+"""Below a prefix: what a proxy shows as ``/chat/api/…`` is ``/api/…`` here, whether it strips the prefix or not."""
+
+import re
+
+from starlette.types import Scope
+
+from chatorch.entrypoints.process.listening import ServeRefused
+
+OWN = frozenset({"api", "ws", "token", "chatkit", "health", "metrics", "docs", "openapi.json"})
+"""How our own addresses begin."""
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+def checked_prefix(text: str) -> str:
+    """Without a ``/`` at the end. Raises `ServeRefused`."""
+    prefix = text.rstrip("/")
+    if prefix and (not _PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/"))):
+        raise ServeRefused("--root-path: must be a path such as /chat")
+    return prefix
+
+
+def leave_out_twice(scope: Scope) -> None:
+    """A server puts its root path before the path that came (ASGI), as if the proxy had always stripped it. Where one
+    has not, the path has it twice; one of them goes.
+
+    A prefix that begins as addresses of our own do (``/api``) must be stripped: there it cannot be told.
+    """
+    prefix: str = scope.get("root_path", "")
+    if not prefix or not scope["path"].startswith(prefix * 2) or prefix.split("/")[1] in OWN:
+        return
+    rest = scope["path"][len(prefix) :]
+    if rest == prefix or rest.startswith(prefix + "/"):
+        scope["path"] = rest if rest != prefix else prefix + "/"
+        if "raw_path" in scope:
+            scope["raw_path"] = scope["raw_path"][len(prefix) :]
+
+
+def public_path(scope: Scope, path: str) -> str:
+    """`path` of ours as clients have to ask for it."""
+    prefix: str = scope.get("root_path", "")
+    return prefix.rstrip("/") + path

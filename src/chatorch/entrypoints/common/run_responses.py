@@ -1,0 +1,118 @@
+"""Answering with a run, as JSON when it has ended or as events while it goes: the same for every route."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated
+
+import structlog
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.errors import TooManyFollowers
+from chatorch.domain.model.identity import Principal, UserId
+from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.domain.services.identity.revocation import Revocation
+from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.api.views import chat_view, json_response
+from chatorch.entrypoints.common.dependencies import provided
+from chatorch.entrypoints.common.disconnect import unless_client_leaves
+from chatorch.entrypoints.common.error_responses import run_problem
+from chatorch.entrypoints.common.negotiation import prefers
+from chatorch.entrypoints.common.prefix import public_path
+from chatorch.entrypoints.common.sse import EventFrames, EventStream
+from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.ports.system import Clock
+
+EVENT_STREAM = "text/event-stream"
+JSON = "application/json"
+COME_BACK_S = 5.0
+"""When one of many followers may have left."""
+
+
+class Answers:
+    """Turns a run that has been started by `runs` into a response, in the form that the client asked for."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        revocation: Revocation,
+        frames: EventFrames,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        max_followers: int,
+    ) -> None:
+        self.runs = runs
+        self._revocation = revocation
+        self._frames = frames
+        self._metrics = metrics
+        self._clock = clock
+        self._max_followers = max_followers
+        self._followers: Counter[UserId] = Counter()
+
+    def streams(self, request: Request, principal: Principal, stream: bool | None) -> bool:
+        """Whether the answer goes out as events: `stream` is what the client asks for; where it says nothing (None),
+        its `Accept` does, and else it is JSON.
+
+        To be asked before anything is stored. Raises `TooManyFollowers`: whoever repeats a request follows its run.
+        """
+        if stream is None:
+            stream = prefers(request.headers.getlist("accept"), EVENT_STREAM, over=JSON)
+        if stream:
+            self._require_room(principal.user_id)
+        return stream
+
+    async def to(self, request: Request, principal: Principal, run: Run, *, stream: bool) -> Response:
+        """`stream` is what `streams` said.
+
+        Raises `ClientLeft` when the client does, `RunUnsettled`, `InvalidToken` when the principal loses access, and
+        `TooManyFollowers` where others took the last place meanwhile: the run goes on.
+        """
+        # For the request's own log line; the run's task was given it where it began.
+        structlog.contextvars.bind_contextvars(run_id=run.id)
+        if stream:
+            return self.follow(request, principal, run)
+        async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
+            answer = await self.runs.answer(run)
+        if isinstance(answer.terminal, RunCompleted):
+            return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
+        return run_problem(run.id, answer.terminal, repeated=not run.status.live)
+
+    def follow(self, request: Request, principal: Principal, run: Run, after: int = 0) -> EventStream:
+        """It ends, without a word, when the principal loses access. Raises `TooManyFollowers`, of the run's owner."""
+        self._require_room(run.owner_id)
+        return EventStream(
+            run.id,
+            self.runs.events(run, after),
+            frames=self._frames,
+            counted=partial(self._counted, run.owner_id),
+            held=partial(self._revocation.ending, principal),
+            headers={"Content-Location": events_path(request.scope, run.id)},
+        )
+
+    def _require_room(self, owner_id: UserId) -> None:
+        if self._followers[owner_id] >= self._max_followers:
+            raise TooManyFollowers(retry_after=COME_BACK_S)
+
+    @contextmanager
+    def _counted(self, owner_id: UserId) -> Iterator[None]:
+        self._followers[owner_id] += 1
+        try:
+            with self._metrics.connection():
+                yield
+        finally:
+            self._followers[owner_id] -= 1
+            if not self._followers[owner_id]:
+                del self._followers[owner_id]
+
+
+def events_path(scope: Scope, run_id: RunId) -> str:
+    return public_path(scope, f"/api/runs/{run_id}/events")
+
+
+AnswersDep = Annotated[Answers, Depends(provided(lambda c: c.answers()))]

@@ -1,8 +1,0 @@
-"""uvicorn's HTTP/1 connection, mended where real clients trip over it, and bounded where hostile ones lean on it.
-
-uvicorn is asked for it by name (`HTTP`).
-"""
-
-from chatorch.entrypoints.http.connection.protocol import HttpConnection as HttpConnection
-
-HTTP = f"{__name__}:HttpConnection"

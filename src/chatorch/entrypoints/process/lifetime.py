@@ -1,0 +1,125 @@
+"""What happens around the requests: the store is claimed and made ready, dead runs are ended, live ones are kept."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import structlog
+
+from chatorch.domain.services.execution.executor import Executions
+from chatorch.domain.services.execution.lease_reaper import Recovery
+from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.entrypoints.process.signals import SignalDrain
+
+CLOSE_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Closing(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class Part(Protocol):
+    async def start(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+class Database(Protocol):
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    def in_use(self) -> int: ...
+    def size(self) -> int: ...
+
+
+class StoreLock(Protocol):
+    shared: bool
+
+    async def acquire(self) -> None: ...
+    async def confirm(self) -> None: ...
+    async def taken(self) -> None: ...
+    async def release(self) -> None: ...
+
+
+async def lifetime(
+    *,
+    store_lock: StoreLock | None,
+    database: Database,
+    recovery: Recovery,
+    executions: Executions,
+    metrics: Metrics,
+    loops: list[Callable[[], Coroutine[Any, Any, None]]],
+    parts: Sequence[Part],
+    closing: list[Closing],
+    drain_limit_s: float,
+) -> AsyncIterator[None]:
+    """Everything that lives as long as the process.
+
+    `loops` go on for ever beside the requests. Where the store is shared with other processes, only leases decide which
+    runs are dead. `closing` is closed in the order given, after the last run has ended, then `parts` from the last one
+    to the first, then the database.
+    """
+    async with _claimed(store_lock):
+        try:
+            for part in parts:
+                await part.start()
+            await database.start()
+            metrics.look_up(live_runs=lambda: executions.live, pool_in_use=database.in_use, pool_size=database.size)
+            if store_lock is not None and not store_lock.shared:
+                await recovery.end_all()
+            leaving = [] if store_lock is None else [_leave_when_taken(store_lock)]
+            async with _running([*leaving, *(loop() for loop in loops)]):
+                signals = SignalDrain(executions.drain, drain_limit_s)
+                signals.install()
+                try:
+                    log.info("serving", pid=os.getpid())
+                    yield
+                finally:
+                    await executions.drain(drain_limit_s)
+                    signals.uninstall()
+        finally:
+            for thing in (*closing, *reversed(parts)):
+                await thing.aclose()
+            await _within(CLOSE_S, database.close())
+
+
+async def _within(seconds: float, closing: Coroutine[Any, Any, None]) -> None:
+    """A store that hangs must not keep the process: what was acknowledged is in it already."""
+    try:
+        async with asyncio.timeout(seconds):
+            await closing
+    except TimeoutError:
+        log.warning("store_not_closed", reason="it did not answer in time")
+
+
+@asynccontextmanager
+async def _claimed(store_lock: StoreLock | None) -> AsyncIterator[None]:
+    if store_lock is None:
+        yield
+        return
+    await store_lock.acquire()
+    try:
+        yield
+    finally:
+        await store_lock.release()
+
+
+async def _leave_when_taken(store_lock: StoreLock) -> None:
+    """Asks this process to stop when another one works alone on the store, as this one did."""
+    await store_lock.taken()
+    log.error("store_taken", problem="another process uses the database alone, so this one stops")
+    signal.raise_signal(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def _running(loops: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
