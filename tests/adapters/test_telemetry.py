@@ -14,7 +14,7 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.entrypoints.metrics.metrics import Metrics
-from chatorch.ports.runs import Ending
+from chatorch.ports.runs import Outcome
 from tests.support.logged import logged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,8 +32,8 @@ RUN = Run(
 )
 
 
-def ending(status: RunStatus = RunStatus.COMPLETED, **more) -> Ending:
-    return Ending(RunId("run_1"), 1, status, CANARY, 9, NOW, **more)
+def ending(status: RunStatus = RunStatus.COMPLETED, **more) -> Outcome:
+    return Outcome(RunId("run_1"), 1, status, CANARY, 9, NOW, **more)
 
 
 @pytest.fixture

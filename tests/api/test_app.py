@@ -30,9 +30,9 @@ async def test_every_provider_of_the_container_resolves(tmp_path: Path, settings
         made = provider()
         resolved[name] = await made if inspect.isawaitable(made) else made
     assert resolved.keys() >= {
-        "settings", "database", "users", "threads", "run_store", "progress", "run_log", "chat_model", "passwords",
-        "tokens", "executions", "runs", "conversations", "recovery", "authentication", "accounts", "metrics",
-        "registry", "telemetry", "clock", "ids", "spawner", "lifetime",
+        "settings", "database", "users", "threads", "run_store", "execution_store", "run_log", "chat_model",
+        "passwords", "tokens", "executor", "runs", "conversations", "lease_reaper", "authentication", "accounts",
+        "metrics", "registry", "telemetry", "clock", "ids", "spawner", "lifetime",
     }  # fmt: skip
     assert resolved["store_lock"].shared is ("redis_url" in settings)
     await built.shutdown_resources()
@@ -40,7 +40,7 @@ async def test_every_provider_of_the_container_resolves(tmp_path: Path, settings
 
 def test_two_containers_share_nothing(tmp_path: Path) -> None:
     one, other = container(tmp_path), container(tmp_path)
-    for name in ("run_log", "executions", "runs", "registry", "metrics", "database", "authentication"):
+    for name in ("run_log", "executor", "runs", "registry", "metrics", "database", "authentication"):
         assert one.providers[name]() is not other.providers[name]()
         assert one.providers[name]() is one.providers[name]()
 

@@ -87,7 +87,7 @@ async def test_without_a_token_nothing_is_said(api: Api) -> None:
 
 
 async def test_a_process_that_is_stopping_starts_nothing_new(api: Api, alice: httpx.AsyncClient) -> None:
-    await api.container.executions().drain(0.01)
+    await api.container.executor().drain(0.01)
     answer = await alice.post(CHAT, json=said())
     problem_of(answer, 503, "draining")
     assert answer.headers["Retry-After"] == "1"

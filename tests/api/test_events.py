@@ -107,9 +107,9 @@ async def test_who_is_ahead_of_the_text_gets_all_of_it_to_replace_what_it_has(
     api.model.then("half", UpstreamTimeout())
     await alice.post(CHAT, json=said())
     async with live_run(api, alice, "short") as live:
-        progress, clock = api.container.progress(), api.container.clock()
-        await api.container.executions().checkpoint()
-        await progress.interrupt(await progress.live_runs(), clock.now())
+        execution_store, clock = api.container.execution_store(), api.container.clock()
+        await api.container.executor().checkpoint()
+        await execution_store.interrupt(await execution_store.live_runs(), clock.now())
         await live.end()
         frames = frames_of((await events(alice, live.id, **{"Last-Event-ID": "1000"})).text)
     assert [frame.event for frame in frames] == ["message.snapshot", "run.interrupted"]

@@ -139,7 +139,7 @@ async def test_too_many_of_everything(apis: Apis) -> None:
 async def test_while_it_drains(apis: Apis) -> None:
     api = await whole(apis)
     alice = await api.user("alice")
-    await api.container.executions().drain(0)
+    await api.container.executor().drain(0)
     assert complete(await alice.post(CHAT, json=said())).status_code == 503
     assert complete(await alice.get("/health/ready")).status_code == 503
 

@@ -32,7 +32,7 @@ async def test_alive_and_ready(api: Api) -> None:
 
 
 async def test_a_process_that_drains_is_alive_but_not_ready(api: Api) -> None:
-    await api.container.executions().drain(0.01)
+    await api.container.executor().drain(0.01)
     anybody = api.anonymous()
     health = await anybody.get("/health")
     assert (health.status_code, health.json()["status"]) == (200, "draining")

@@ -58,7 +58,7 @@ def operated_app(
         fleet=lambda: fleet,
         readiness=lambda: readiness,
         database=lambda: database,
-        executions=lambda: SimpleNamespace(draining=draining, live=3),
+        executor=lambda: SimpleNamespace(draining=draining, live=3),
         backplane=lambda: SimpleNamespace(redis_up=is_up, redis_problem=lambda: problem),
     )
     database = Database(fault)

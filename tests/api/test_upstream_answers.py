@@ -86,9 +86,9 @@ async def test_who_waits_for_json_hears_that_the_run_was_cancelled(api: Api, ali
 
 
 async def test_who_waits_for_json_hears_that_the_run_was_interrupted(api: Api, alice: httpx.AsyncClient) -> None:
-    progress, clock = api.container.progress(), api.container.clock()
+    execution_store, clock = api.container.execution_store(), api.container.clock()
     async with live_run(api, alice, "half") as run:
-        await progress.interrupt(await progress.live_runs(), clock.now())
+        await execution_store.interrupt(await execution_store.live_runs(), clock.now())
         answer = await run.end()
     body = problem_of(answer, 503, "run_interrupted", "run_id")
     assert (body["run_id"], answer.headers["Retry-After"]) == (run.id, "1")
@@ -100,7 +100,7 @@ async def test_a_process_that_stops_cancels_what_is_left_and_says_why(api: Api, 
     async with asking(alice, stream=True) as response:
         await pause.reached()
         run_id = await newest_run(alice)
-        await api.container.executions().drain(0.01)
+        await api.container.executor().drain(0.01)
         last = frames_of((await done(response)).text)[-1]
     assert (last.event, last.data["reason"], last.data["run_id"]) == ("run.cancelled", "shutdown", run_id)
 

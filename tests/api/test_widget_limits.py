@@ -22,7 +22,7 @@ async def left(api: Api, alice: httpx.AsyncClient) -> AsyncIterator[tuple[str, s
     async with asking(alice, thread_id=before.thread_id) as response:
         await pause.reached()
         run_id = await newest_run(alice)
-        execution = api.container.executions()._live[run_id]
+        execution = api.container.executor()._live[run_id]
         response.cancel()
         await asyncio.gather(response, return_exceptions=True)
         assert (execution.watchers, execution.was_watched) == (0, True)

@@ -81,7 +81,7 @@ async def test_upstream_trouble_is_how_the_run_ends(api: Api, phone: Device):
 
 
 async def test_while_the_process_drains_nothing_new_begins(api: Api, phone: Device):
-    await api.container.executions().drain(0)
+    await api.container.executor().drain(0)
     refused = await phone.ask("chat.send", content="Hi")
     assert (refused["type"], refused["code"]) == ("error", "draining")
 

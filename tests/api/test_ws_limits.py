@@ -91,7 +91,7 @@ async def test_who_never_reads_again_is_cut_off(apis: Apis):
 
         async def is_out() -> bool:
             await root.post("/api/broadcast", json={"text": "😀" * 4000})
-            return await api.container.live().count() == 0
+            return await api.container.presence().count() == 0
 
         async def is_cut_off() -> bool:
             return slow.reset
@@ -130,7 +130,7 @@ async def test_a_peer_that_is_gone_with_unread_bytes_is_closed_as_soon(api: Api)
             await root.post("/api/broadcast", json={"text": "😀" * 4000})
 
         async def is_out() -> bool:
-            return await api.container.live().count() == 0
+            return await api.container.presence().count() == 0
 
         async def is_cut_off() -> bool:
             return slow.reset
@@ -149,7 +149,7 @@ async def test_who_leaves_while_a_request_is_under_way_is_no_fault(api: Api, ali
                 device.leave()
 
             async def all_out() -> bool:
-                return await api.container.live().count() == 0
+                return await api.container.presence().count() == 0
 
             await eventually(all_out)
     assert [line for line in out.lines if line["level"] in {"error", "warning"}] == []

@@ -13,7 +13,7 @@ from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal, Scope, UserId
-from chatorch.domain.services.annotations import Items
+from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.chatkit.store import ThreadItems
 from chatorch.ports.runs import OpenTurn
@@ -32,12 +32,12 @@ def store_on(stores: Stores) -> ThreadItems:
     conversations = Conversations(
         store=stores.threads,
         log=chat.log,
-        relay=chat.relay,
+        run_control=chat.run_control,
         runs=chat.runs,
-        executions=chat.executions,
+        executor=chat.executor,
         clock=clock,
     )
-    items = Items(items=stores.thread_items, notes=stores.thread_notes, log=chat.log, clock=clock)
+    items = Annotations(items=stores.thread_items, notes=stores.thread_notes, log=chat.log, clock=clock)
     return ThreadItems(conversations, items, TimeOrderedIds())
 
 
@@ -263,7 +263,7 @@ async def test_a_message_of_a_run_is_the_runs(stores: Stores):
     await store.delete_thread_item(THREAD, "msg_r_answer", ALICE)
     with pytest.raises(ThreadBusy):
         await store.add_thread_item(THREAD, KINDS[0], ALICE)
-    await stores.progress.finish(ending("r", "The answer"))
+    await stores.execution_store.finish(ending("r", "The answer"))
     await store.save_item(THREAD, forged, ALICE)
 
     page = await store.load_thread_items(THREAD, None, 10, "asc", ALICE)

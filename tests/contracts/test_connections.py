@@ -9,7 +9,7 @@ import pytest
 from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, ClientId, Device, PresenceChanged, PresenceStatus, RunBegan
 from chatorch.domain.model.run import RunStarted
 from chatorch.ports.connections import Connections
 from tests.support.eventually import eventually
@@ -43,11 +43,11 @@ async def counted(connections: Connections, number: int) -> None:
 
 
 def joined(device: Device) -> PresenceChanged:
-    return PresenceChanged(device.client_id, Presence.JOINED)
+    return PresenceChanged(device.client_id, PresenceStatus.JOINED)
 
 
 def left(device: Device) -> PresenceChanged:
-    return PresenceChanged(device.client_id, Presence.LEFT)
+    return PresenceChanged(device.client_id, PresenceStatus.LEFT)
 
 
 async def attached(two: tuple[Connections, Connections], there: Connections, device: Device) -> KeptMailbox:

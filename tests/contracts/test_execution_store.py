@@ -1,4 +1,4 @@
-"""What every record of a run's progress keeps to: its row decides, once."""
+"""What every record of a run's execution_store keeps to: its row decides, once."""
 
 import asyncio
 from dataclasses import replace
@@ -18,7 +18,7 @@ from chatorch.domain.model.run import (
     replay,
     terminal_event,
 )
-from chatorch.ports.runs import Checkpoint, LiveRun, Standing
+from chatorch.ports.runs import Checkpoint, LiveRun, Ownership
 from tests.support.stores import ANN, NOW, Stores, at, ending, new_run, turn
 
 RUN = RunId("run_r")
@@ -37,7 +37,7 @@ async def answer_status(stores: Stores) -> MessageStatus:
 
 
 async def live(stores: Stores) -> dict[RunId, LiveRun]:
-    return {run.run_id: run for run in await stores.progress.live_runs()}
+    return {run.run_id: run for run in await stores.execution_store.live_runs()}
 
 
 # -- checkpoints -----------------------------------------------------------------------------------------------------
@@ -46,9 +46,9 @@ async def live(stores: Stores) -> dict[RunId, LiveRun]:
 async def test_a_checkpoint_saves_text_and_position_together(stores: Stores) -> None:
     await open_run(stores)
 
-    standings = await stores.progress.checkpoint([Checkpoint(RUN, 1, "héllo 🙂")])
+    ownerships = await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "héllo 🙂")])
 
-    assert standings == {RUN: Standing.MINE}
+    assert ownerships == {RUN: Ownership.MINE}
     run = await stores.runs.read_run(ANN, RUN)
     assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "héllo 🙂", position_after("héllo 🙂"))
     assert await answer_status(stores) is MessageStatus.STREAMING
@@ -58,7 +58,7 @@ async def test_a_checkpoint_without_text_only_moves_the_heartbeat(stores: Stores
     before = await open_run(stores)
     seen = (await live(stores))[RUN]
 
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, None)])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, None)])
 
     assert await stores.runs.read_run(ANN, RUN) == before
     assert (await live(stores))[RUN] == replace(seen, heartbeat=seen.heartbeat + 1)
@@ -66,9 +66,9 @@ async def test_a_checkpoint_without_text_only_moves_the_heartbeat(stores: Stores
 
 async def test_a_checkpoint_without_text_keeps_the_text_that_was_saved(stores: Stores) -> None:
     await open_run(stores)
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "so far")])
 
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, None)])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, None)])
 
     run = await stores.runs.read_run(ANN, RUN)
     assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "so far", position_after("so far"))
@@ -78,9 +78,9 @@ async def test_a_checkpoint_learns_that_the_user_wants_it_stopped(stores: Stores
     await open_run(stores)
     await stores.runs.request_cancel(ANN, RUN)
 
-    standings = await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
+    ownerships = await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "so far")])
 
-    assert standings == {RUN: Standing.CANCEL}
+    assert ownerships == {RUN: Ownership.CANCEL}
     assert (await stores.runs.read_run(ANN, RUN)).text == "so far", "it is still mine to write"
 
 
@@ -88,9 +88,9 @@ async def test_one_batch_answers_for_every_run_in_it(stores: Stores) -> None:
     for name in ("mine", "cancel", "silent", "ended", "taken"):
         await open_run(stores, name, name)
     await stores.runs.request_cancel(ANN, RunId("run_cancel"))
-    await stores.progress.finish(ending("ended", "the end"))
+    await stores.execution_store.finish(ending("ended", "the end"))
 
-    standings = await stores.progress.checkpoint(
+    ownerships = await stores.execution_store.checkpoint(
         [
             Checkpoint(RunId("run_taken"), 2, "zombie"),
             Checkpoint(RunId("run_silent"), 1, None),
@@ -101,7 +101,7 @@ async def test_one_batch_answers_for_every_run_in_it(stores: Stores) -> None:
         ]
     )
 
-    assert {run_id: standing.value for run_id, standing in standings.items()} == {
+    assert {run_id: standing.value for run_id, standing in ownerships.items()} == {
         "run_taken": "lost",
         "run_silent": "mine",
         "run_mine": "mine",
@@ -119,7 +119,7 @@ async def test_one_batch_answers_for_every_run_in_it(stores: Stores) -> None:
 
 
 async def test_an_empty_batch_is_answered_with_nothing(stores: Stores) -> None:
-    assert await stores.progress.checkpoint([]) == {}
+    assert await stores.execution_store.checkpoint([]) == {}
 
 
 async def test_a_batch_of_hundreds_is_saved_whole(stores: Stores) -> None:
@@ -127,10 +127,12 @@ async def test_a_batch_of_hundreds_is_saved_whole(stores: Stores) -> None:
     for name in names:
         await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
 
-    standings = await stores.progress.checkpoint([Checkpoint(RunId(f"run_{name}"), 1, name * 3) for name in names])
+    ownerships = await stores.execution_store.checkpoint(
+        [Checkpoint(RunId(f"run_{name}"), 1, name * 3) for name in names]
+    )
 
-    assert set(standings.values()) == {Standing.MINE}
-    assert len(standings) == 200
+    assert set(ownerships.values()) == {Ownership.MINE}
+    assert len(ownerships) == 200
     assert {run.heartbeat for run in (await live(stores)).values()} == {1}
     assert (await stores.runs.read_run(ANN, RunId("run_n123"))).text == "n123" * 3
 
@@ -143,7 +145,7 @@ async def grow(stores: Stores, *pieces: str) -> str:
     text = ""
     for piece in pieces:
         checkpoint = Checkpoint(RUN, 1, piece, len(text))
-        assert await stores.progress.checkpoint([checkpoint]) == {RUN: Standing.MINE}
+        assert await stores.execution_store.checkpoint([checkpoint]) == {RUN: Ownership.MINE}
         text += piece
     return text
 
@@ -182,8 +184,8 @@ async def test_a_tail_whose_commit_was_not_heard_of_comes_again_with_more(stores
     await open_run(stores)
     await grow(stores, "begin ", "and")
 
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "and more", 6)])
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, ", more", 14)])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "and more", 6)])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, ", more", 14)])
 
     assert await shown(stores) == {"begin and more, more"}
 
@@ -192,8 +194,8 @@ async def test_the_whole_text_replaces_all_tails(stores: Stores) -> None:
     await open_run(stores)
     text = await grow(stores, "begin ", "and ", "more ")
 
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, f"{text}now whole")])
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, ", and on", len(text) + 9)])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, f"{text}now whole")])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, ", and on", len(text) + 9)])
 
     assert await shown(stores) == {"begin and more now whole, and on"}
 
@@ -204,7 +206,7 @@ async def test_an_end_has_the_text_that_it_says_whatever_tails_there_were(stores
     text = await grow(stores, "begin ", "and ", "more ")
     done = replace(ending("r", f"{text}to the end", status=status), error=RunError("x", "y", retryable=True))
 
-    assert await stores.progress.finish(done)
+    assert await stores.execution_store.finish(done)
 
     assert await shown(stores) == {"begin and more to the end"}
     assert await stores.leftovers() == 0
@@ -215,7 +217,7 @@ async def test_an_interrupted_run_keeps_its_tails_or_the_longer_text(stores: Sto
     await open_run(stores)
     text = await grow(stores, "begin ", "and ", "more")
 
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90), {RUN: rescued})
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), {RUN: rescued})
 
     kept = max(text, rescued, key=len)
     assert await shown(stores) == {kept}
@@ -227,7 +229,7 @@ async def test_an_interrupted_run_keeps_its_tails_or_the_longer_text(stores: Sto
 async def test_a_retry_sees_what_an_interrupted_run_had_said_by_its_tails(stores: Stores) -> None:
     await open_run(stores)
     text = await grow(stores, "begin ", "and ", "more")
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
 
     opened = await stores.runs.open_run(new_run("next"), turn("next", "t", "go on"))
 
@@ -238,10 +240,10 @@ async def test_a_tail_of_another_epoch_or_an_ended_run_is_not_kept(stores: Store
     await open_run(stores)
     text = await grow(stores, "begin ", "and ")
 
-    assert await stores.progress.checkpoint([Checkpoint(RUN, 2, "zombie", len(text))]) == {RUN: Standing.LOST}
+    assert await stores.execution_store.checkpoint([Checkpoint(RUN, 2, "zombie", len(text))]) == {RUN: Ownership.LOST}
     assert await shown(stores) == {text}
-    await stores.progress.finish(ending("r", "the end"))
-    assert await stores.progress.checkpoint([Checkpoint(RUN, 1, "zombie", len(text))]) == {RUN: Standing.LOST}
+    await stores.execution_store.finish(ending("r", "the end"))
+    assert await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "zombie", len(text))]) == {RUN: Ownership.LOST}
 
     assert await shown(stores) == {"the end"}
     assert await stores.leftovers() == 0
@@ -254,15 +256,17 @@ async def test_a_thread_that_is_deleted_takes_its_tails_with_it(stores: Stores) 
     await stores.threads.delete_thread(ANN, THREAD, at(1))
 
     assert await stores.leftovers() == 0
-    assert await stores.progress.checkpoint([Checkpoint(RUN, 1, "zombie", 14)]) == {RUN: Standing.LOST}
+    assert await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "zombie", 14)]) == {RUN: Ownership.LOST}
 
 
 async def test_one_batch_holds_wholes_tails_and_bare_heartbeats(stores: Stores) -> None:
     for name in ("whole", "tail", "bare"):
         await open_run(stores, name, name)
-    await stores.progress.checkpoint([Checkpoint(RunId(f"run_{name}"), 1, "begin ") for name in ("tail", "bare")])
+    await stores.execution_store.checkpoint(
+        [Checkpoint(RunId(f"run_{name}"), 1, "begin ") for name in ("tail", "bare")]
+    )
 
-    standings = await stores.progress.checkpoint(
+    ownerships = await stores.execution_store.checkpoint(
         [
             Checkpoint(RunId("run_tail"), 1, "and more", 6),
             Checkpoint(RunId("run_bare"), 1, None),
@@ -270,10 +274,10 @@ async def test_one_batch_holds_wholes_tails_and_bare_heartbeats(stores: Stores) 
         ]
     )
 
-    assert set(standings.values()) == {Standing.MINE}
+    assert set(ownerships.values()) == {Ownership.MINE}
     texts = {name: (await stores.runs.read_run(ANN, RunId(f"run_{name}"))).text for name in ("whole", "tail", "bare")}
     assert texts == {"whole": "whole", "tail": "begin and more", "bare": "begin "}
-    assert {run.run_id: run.heartbeat for run in await stores.progress.witness()} == {
+    assert {run.run_id: run.heartbeat for run in await stores.execution_store.witness()} == {
         "run_tail": 2,
         "run_bare": 2,
         "run_whole": 1,
@@ -282,10 +286,10 @@ async def test_one_batch_holds_wholes_tails_and_bare_heartbeats(stores: Stores) 
 
 async def test_who_watches_sees_the_live_runs(stores: Stores) -> None:
     await open_run(stores)
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "text")])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "text")])
 
-    assert list(await stores.progress.witness()) == [LiveRun(RUN, 1, 1)]
-    assert list(await stores.progress.witness([RUN, RunId("run_never")])) == [LiveRun(RUN, 1, 1)]
+    assert list(await stores.execution_store.witness()) == [LiveRun(RUN, 1, 1)]
+    assert list(await stores.execution_store.witness([RUN, RunId("run_never")])) == [LiveRun(RUN, 1, 1)]
 
 
 # -- ends ------------------------------------------------------------------------------------------------------------
@@ -295,7 +299,7 @@ async def test_a_completed_run_is_written_with_message_thread_and_interaction(st
     opened = await open_run(stores)
     done = replace(ending("r", "answer"), finish_reason="stop", usage=USAGE, first_piece_ms=12, duration_ms=345)
 
-    assert await stores.progress.finish(done)
+    assert await stores.execution_store.finish(done)
 
     run = await stores.runs.read_run(ANN, RUN)
     assert run == replace(
@@ -319,7 +323,7 @@ async def test_a_failed_run_keeps_its_text_and_says_why(stores: Stores) -> None:
     await open_run(stores)
     error = RunError("upstream_timeout", "The model did not answer in time.", retryable=True)
 
-    assert await stores.progress.finish(replace(ending("r", "half", status=RunStatus.FAILED), error=error))
+    assert await stores.execution_store.finish(replace(ending("r", "half", status=RunStatus.FAILED), error=error))
 
     run = await stores.runs.read_run(ANN, RUN)
     assert (run.status, run.text, run.error, run.usage) == (RunStatus.FAILED, "half", error, None)
@@ -332,7 +336,7 @@ async def test_a_failed_run_keeps_its_text_and_says_why(stores: Stores) -> None:
 async def test_a_cancelled_run_keeps_its_text_and_says_who(stores: Stores, reason: CancelReason) -> None:
     await open_run(stores)
 
-    await stores.progress.finish(replace(ending("r", "half", status=RunStatus.CANCELLED), cancel_reason=reason))
+    await stores.execution_store.finish(replace(ending("r", "half", status=RunStatus.CANCELLED), cancel_reason=reason))
 
     run = await stores.runs.read_run(ANN, RUN)
     assert (run.status, run.text, run.cancel_reason) == (RunStatus.CANCELLED, "half", reason)
@@ -342,7 +346,7 @@ async def test_a_cancelled_run_keeps_its_text_and_says_who(stores: Stores, reaso
 async def test_an_interaction_carries_the_guests_label(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r", guest_label="kiosk 7"), turn("m", "t", opens=True))
 
-    await stores.progress.finish(ending("r"))
+    await stores.execution_store.finish(ending("r"))
 
     (interaction,) = await stores.interactions()
     assert interaction.guest_label == "kiosk 7"
@@ -351,9 +355,9 @@ async def test_an_interaction_carries_the_guests_label(stores: Stores) -> None:
 async def test_the_same_end_again_is_still_mine_and_recorded_once(stores: Stores) -> None:
     await open_run(stores)
 
-    assert await stores.progress.finish(ending("r"))
-    assert await stores.progress.finish(ending("r"))
-    assert await stores.progress.finish(replace(ending("r", "other"), finished_at=at(99)))
+    assert await stores.execution_store.finish(ending("r"))
+    assert await stores.execution_store.finish(ending("r"))
+    assert await stores.execution_store.finish(replace(ending("r", "other"), finished_at=at(99)))
 
     assert (await stores.runs.read_run(ANN, RUN)).text == "an answer"
     assert len(await stores.interactions()) == 1
@@ -362,23 +366,23 @@ async def test_the_same_end_again_is_still_mine_and_recorded_once(stores: Stores
 async def test_an_end_of_another_epoch_is_refused(stores: Stores) -> None:
     before = await open_run(stores)
 
-    assert not await stores.progress.finish(ending("r", epoch=2))
+    assert not await stores.execution_store.finish(ending("r", epoch=2))
 
     assert await stores.runs.read_run(ANN, RUN) == before
     assert await stores.interactions() == []
 
 
 async def test_an_unknown_run_cannot_be_ended(stores: Stores) -> None:
-    assert not await stores.progress.finish(ending("never"))
+    assert not await stores.execution_store.finish(ending("never"))
     assert await stores.interactions() == []
 
 
 async def test_ends_that_race_leave_one(stores: Stores) -> None:
     await open_run(stores)
-    (seen,) = await stores.progress.live_runs()
+    (seen,) = await stores.execution_store.live_runs()
 
     completed, interrupted = await asyncio.gather(
-        stores.progress.finish(ending("r")), stores.progress.interrupt([seen], at(60))
+        stores.execution_store.finish(ending("r")), stores.execution_store.interrupt([seen], at(60))
     )
 
     assert completed is not bool(interrupted)
@@ -394,17 +398,17 @@ async def test_ends_that_race_leave_one(stores: Stores) -> None:
 async def test_live_runs_are_those_of_all_owners_that_have_not_ended(stores: Stores) -> None:
     await open_run(stores)
     await open_run(stores, "ended", "ended")
-    await stores.progress.finish(ending("ended"))
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "text")])
+    await stores.execution_store.finish(ending("ended"))
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "text")])
 
-    assert list(await stores.progress.live_runs()) == [LiveRun(RUN, 1, 1)]
+    assert list(await stores.execution_store.live_runs()) == [LiveRun(RUN, 1, 1)]
 
 
 async def test_an_interrupted_run_ends_with_the_text_saved_and_a_higher_epoch(stores: Stores) -> None:
     opened = await open_run(stores)
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "so far")])
 
-    ended = await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    ended = await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
 
     assert list(ended) == [RUN]
     run = await stores.runs.read_run(ANN, RUN)
@@ -420,8 +424,8 @@ async def test_an_interrupted_run_ends_with_the_text_saved_and_a_higher_epoch(st
 
 async def test_a_client_ahead_of_the_saved_text_still_hears_of_the_interruption(stores: Stores) -> None:
     await open_run(stores)
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "so far")])
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "so far")])
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
 
     run = await stores.runs.read_run(ANN, RUN)
 
@@ -430,11 +434,11 @@ async def test_a_client_ahead_of_the_saved_text_still_hears_of_the_interruption(
 
 async def test_the_worker_that_was_taken_over_from_is_refused_everything(stores: Stores) -> None:
     await open_run(stores)
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
     before = await stores.runs.read_run(ANN, RUN)
 
-    assert await stores.progress.checkpoint([Checkpoint(RUN, 1, "zombie")]) == {RUN: Standing.LOST}
-    assert not await stores.progress.finish(ending("r", "zombie"))
+    assert await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "zombie")]) == {RUN: Ownership.LOST}
+    assert not await stores.execution_store.finish(ending("r", "zombie"))
 
     assert await stores.runs.read_run(ANN, RUN) == before
     assert len(await stores.interactions()) == 1
@@ -443,9 +447,9 @@ async def test_the_worker_that_was_taken_over_from_is_refused_everything(stores:
 @pytest.mark.parametrize("stale", [LiveRun(RUN, 1, 0), LiveRun(RUN, 2, 1), LiveRun(RunId("run_never"), 1, 0)])
 async def test_a_run_that_is_not_as_it_was_seen_is_left_alone(stores: Stores, stale: LiveRun) -> None:
     await open_run(stores)
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "alive")])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "alive")])
 
-    assert list(await stores.progress.interrupt([stale], at(90))) == []
+    assert list(await stores.execution_store.interrupt([stale], at(90))) == []
 
     assert (await stores.runs.read_run(ANN, RUN)).status is RunStatus.STREAMING
     assert await stores.interactions() == []
@@ -454,10 +458,10 @@ async def test_a_run_that_is_not_as_it_was_seen_is_left_alone(stores: Stores, st
 async def test_several_are_interrupted_at_once_and_only_those_told(stores: Stores) -> None:
     for name in ("a", "b", "c", "ended"):
         await open_run(stores, name, name)
-    seen = await stores.progress.live_runs()
-    await stores.progress.finish(ending("ended"))
+    seen = await stores.execution_store.live_runs()
+    await stores.execution_store.finish(ending("ended"))
 
-    ended = await stores.progress.interrupt([run for run in seen if run.run_id != "run_c"], at(90))
+    ended = await stores.execution_store.interrupt([run for run in seen if run.run_id != "run_c"], at(90))
 
     assert set(ended) == {"run_a", "run_b"}
     assert set(await live(stores)) == {"run_c"}
@@ -467,14 +471,14 @@ async def test_several_are_interrupted_at_once_and_only_those_told(stores: Store
 async def test_interrupting_nothing_ends_nothing(stores: Stores) -> None:
     await open_run(stores)
 
-    assert list(await stores.progress.interrupt([], at(90))) == []
+    assert list(await stores.execution_store.interrupt([], at(90))) == []
 
     assert set(await live(stores)) == {RUN}
 
 
 async def test_an_ended_run_frees_its_thread(stores: Stores) -> None:
     await open_run(stores)
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
 
     opened = await stores.runs.open_run(new_run("next"), turn("next", "t", "and now?"))
 

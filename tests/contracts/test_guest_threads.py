@@ -20,7 +20,7 @@ async def visit(stores: Stores, name: str, *, hours_ago: float, ends: bool = Tru
     then = at(-hours_ago * HOUR)
     await stores.runs.open_run(new_run(name, owner=guest, now=then, guest_label=ANN), turn(name, name, opens=True))
     if ends:
-        await stores.progress.finish(replace(ending(name), finished_at=then + timedelta(seconds=60)))
+        await stores.execution_store.finish(replace(ending(name), finished_at=then + timedelta(seconds=60)))
     return guest
 
 
@@ -60,7 +60,7 @@ async def test_a_live_run_is_left_alone_however_old(stores: Stores) -> None:
     guest = await visit(stores, "live", hours_ago=30, ends=False)
     assert await stores.guest_threads.forget(NOW, 100) == 0
     assert await is_there(stores, "live", guest)
-    await stores.progress.finish(ending("live"))
+    await stores.execution_store.finish(ending("live"))
     assert await stores.guest_threads.forget(at(61), 100) == 1
 
 

@@ -8,7 +8,7 @@ from chatorch.domain.model.conversation import MessageId, MessageStatus, NewMess
 from chatorch.domain.model.errors import ThreadBusy, TooManyRuns
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunError, RunStatus
-from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn
+from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn, Outcome
 from tests.support.stores import ANN, Stores, at, ending, new_run, turn
 
 THREAD = ThreadId("thr_t")
@@ -17,7 +17,7 @@ KEY = IdempotencyKey("a key", "digest of the request")
 
 async def open_and_finish(stores: Stores, name: str, new: NewRun, opening: OpenTurn) -> None:
     await stores.runs.open_run(new, opening)
-    assert await stores.progress.finish(ending(name))
+    assert await stores.execution_store.finish(ending(name))
 
 
 def system_then(name: str, thread: str, *contents: str) -> OpenTurn:
@@ -55,7 +55,7 @@ async def test_a_blank_or_empty_answer_takes_no_room_in_the_history(stores: Stor
     await open_and_finish(stores, "r0", new_run("r0"), turn("m0", "t", "one", opens=True))
     for name in ("r1", "r2"):
         await stores.runs.open_run(new_run(name), turn(f"m_{name}", "t", name))
-        await stores.progress.finish(ending(name, " \n" * 500, status=RunStatus.FAILED))
+        await stores.execution_store.finish(ending(name, " \n" * 500, status=RunStatus.FAILED))
 
     opened = await stores.runs.open_run(new_run("r3", history_chars=30), turn("m3", "t", "two"))
 
@@ -65,7 +65,7 @@ async def test_a_blank_or_empty_answer_takes_no_room_in_the_history(stores: Stor
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
-def refusal(name: str) -> Ending:
+def refusal(name: str) -> Outcome:
     error = RunError("upstream_rejected", "The model's provider refused the request.")
     return replace(ending(name, "", status=RunStatus.FAILED), error=error, refused=True)
 
@@ -77,7 +77,7 @@ async def statuses(stores: Stores) -> list[tuple[str, str]]:
 
 async def open_and_refuse(stores: Stores, name: str, opening: OpenTurn) -> None:
     await stores.runs.open_run(new_run(name), opening)
-    assert await stores.progress.finish(refusal(name))
+    assert await stores.execution_store.finish(refusal(name))
 
 
 async def test_a_refused_message_stays_in_its_thread_and_is_marked(stores: Stores) -> None:
@@ -99,9 +99,9 @@ async def test_any_other_end_marks_nothing(stores: Stores) -> None:
     for name, status in (("r1", RunStatus.FAILED), ("r2", RunStatus.CANCELLED), ("r3", RunStatus.INTERRUPTED)):
         await stores.runs.open_run(new_run(name), turn(f"m_{name}", "t", name))
         if status is RunStatus.INTERRUPTED:
-            await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+            await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
         else:
-            await stores.progress.finish(ending(name, "", status=status))
+            await stores.execution_store.finish(ending(name, "", status=status))
 
     assert [status for content, status in await statuses(stores) if content] == ["complete"] * 5
 
@@ -130,17 +130,17 @@ async def test_of_the_same_end_twice_the_first_marks_and_the_second_is_nothing(s
     await open_and_refuse(stores, "r0", turn("m0", "t", "one", opens=True))
     await stores.runs.reopen_run(new_run("r1"), RunId("run_r0"))
 
-    assert await stores.progress.finish(refusal("r0"))
+    assert await stores.execution_store.finish(refusal("r0"))
 
     assert await statuses(stores) == [("one", "complete"), ("", "streaming")]
 
 
 async def test_whose_end_comes_too_late_marks_nothing(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0"), turn("m0", "t", "one", opens=True))
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
 
-    assert not await stores.progress.finish(refusal("r0"))
-    assert not await stores.progress.finish(replace(refusal("r0"), epoch=3))
+    assert not await stores.execution_store.finish(refusal("r0"))
+    assert not await stores.execution_store.finish(replace(refusal("r0"), epoch=3))
 
     assert await statuses(stores) == [("one", "complete"), ("", "incomplete")]
 
@@ -149,7 +149,7 @@ async def test_a_deleted_thread_leaves_nothing_to_mark(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0"), turn("m0", "t", "one", opens=True))
     await stores.threads.delete_thread(ANN, THREAD, at(90))
 
-    assert not await stores.progress.finish(refusal("r0"))
+    assert not await stores.execution_store.finish(refusal("r0"))
 
 
 @pytest.mark.parametrize("by", ["run", "message"])
@@ -175,13 +175,13 @@ async def test_a_retry_takes_the_mark_away_and_another_refusal_sets_it_again(sto
         ("worse", "incomplete"), ("", "incomplete"), ("bad", "complete"), ("", "streaming")
     ]  # fmt: skip
 
-    assert await stores.progress.finish(refusal("r2"))
+    assert await stores.execution_store.finish(refusal("r2"))
     assert [status for content, status in await statuses(stores) if content] == ["incomplete", "incomplete"]
     assert await retry("r2b", key=KEY) == (), "the same key joins, and changes nothing"
     assert [status for content, status in await statuses(stores) if content] == ["incomplete", "incomplete"]
 
     assert (await retry("r4"))[-1] == "bad complete"
-    assert await stores.progress.finish(ending("r4"))
+    assert await stores.execution_store.finish(ending("r4"))
     opened = await stores.runs.open_run(new_run("r5"), turn("m5", "t", "next"))
     sent = [m.content for m in opened.history if m.status is MessageStatus.COMPLETE]
     assert sent == ["bad", "an answer", "next"]
@@ -190,7 +190,7 @@ async def test_a_retry_takes_the_mark_away_and_another_refusal_sets_it_again(sto
 async def test_what_failed_before_two_refusals_is_not_handed_out_any_more(stores: Stores) -> None:
     await open_and_finish(stores, "r0", new_run("r0"), turn("m0", "t", "one", opens=True))
     await stores.runs.open_run(new_run("r1"), turn("m1", "t", "x" * 40_000))
-    await stores.progress.finish(ending("r1", "", status=RunStatus.FAILED))
+    await stores.execution_store.finish(ending("r1", "", status=RunStatus.FAILED))
     for name in ("r2", "r3"):
         await open_and_refuse(stores, name, turn(f"m_{name}", "t", "innocent"))
 

@@ -1,14 +1,14 @@
-"""What every relay keeps to, and what it does where there are others to reach."""
+"""What every run_control keeps to, and what it does where there are others to reach."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from chatorch.adapters.memory.run_control import MemoryRunRelay
+from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import SILENCE, MessageDelta, RunStarted
-from chatorch.ports.run_control import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunControl
 from tests.support.eventually import eventually
 from tests.support.redis_process import RedisProcess, processes
 from tests.support.redis_server import RedisServer
@@ -18,12 +18,12 @@ STARTED = RunStarted(1, ThreadId("thr_1"), MessageId("msg_1"), "a-model")
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def relay(request: pytest.FixtureRequest) -> AsyncIterator[RunRelay]:
+async def run_control(request: pytest.FixtureRequest) -> AsyncIterator[RunControl]:
     if request.param == "memory":
-        yield MemoryRunRelay()
+        yield MemoryRunControl()
         return
     async with processes(request.getfixturevalue("redis_server").url, 1) as [process]:
-        yield process.relay
+        yield process.run_control
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ async def two(redis_server: RedisServer) -> AsyncIterator[list[RedisProcess]]:
         yield started
 
 
-async def test_a_process_that_is_alone_sees_no_watchers_and_rescues_nothing(relay: RunRelay):
-    assert await relay.watched([RUN, OTHER]) == frozenset()
-    assert await relay.watched([]) == frozenset()
-    assert await relay.rescue([RUN]) == {}
+async def test_a_process_that_is_alone_sees_no_watchers_and_rescues_nothing(run_control: RunControl):
+    assert await run_control.watched([RUN, OTHER]) == frozenset()
+    assert await run_control.watched([]) == frozenset()
+    assert await run_control.last_content([RUN]) == {}
 
 
-async def test_a_cancel_of_its_own_does_not_come_back(relay: RunRelay):
-    cancelled = relay.cancelled()
+async def test_a_cancel_of_its_own_does_not_come_back(run_control: RunControl):
+    cancelled = run_control.cancelled()
     waiting = asyncio.ensure_future(anext(cancelled))
-    relay.cancel(CancelCall(RUN))
-    relay.disown(RUN, 2)
+    run_control.cancel(CancelCall(RUN))
+    run_control.fence(RUN, 2)
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(waiting, 0.2)
@@ -51,11 +51,11 @@ async def test_a_cancel_of_its_own_does_not_come_back(relay: RunRelay):
 
 async def test_a_cancel_reaches_every_other_process(two: list[RedisProcess]):
     one, other = two
-    cancelled = other.relay.cancelled()
+    cancelled = other.run_control.cancelled()
     waiting = asyncio.ensure_future(anext(cancelled))
     await asyncio.sleep(0)
     assert await other.link.confirmed(f"{other.link.prefix}cancel")
-    one.relay.cancel(CancelCall(RUN, if_unfollowed=True))
+    one.run_control.cancel(CancelCall(RUN, if_unfollowed=True))
 
     assert await asyncio.wait_for(waiting, 5) == CancelCall(RUN, if_unfollowed=True)
     await cancelled.aclose()
@@ -68,11 +68,11 @@ async def test_a_run_is_watched_while_it_is_followed_elsewhere_and_not_for_long_
     async with asyncio.timeout(5):
         assert await anext(following) == STARTED
 
-    assert await executor.relay.watched([RUN, OTHER]) == {RUN}
+    assert await executor.run_control.watched([RUN, OTHER]) == {RUN}
     await following.aclose()
 
     async def unwatched() -> bool:
-        return await executor.relay.watched([RUN]) == frozenset()
+        return await executor.run_control.watched([RUN]) == frozenset()
 
     await eventually(unwatched)
 
@@ -83,7 +83,7 @@ async def test_followers_here_are_not_counted_as_watchers_elsewhere(two: list[Re
     following = executor.log.follow(RUN, 0)
     assert await anext(following) == STARTED
 
-    assert await executor.relay.watched([RUN]) == frozenset()
+    assert await executor.run_control.watched([RUN]) == frozenset()
     await following.aclose()
 
 
@@ -92,10 +92,10 @@ async def test_text_of_a_dead_process_is_rescued(two: list[RedisProcess]):
     executor.log.open(RUN, 1, STARTED)
     for piece in ("Hello", " ", "world 🌍"):
         executor.log.append(RUN, piece)
-        await executor.log._shipper.ship()
+        await executor.log._publisher.ship()
     await executor.die()
 
-    assert await other.relay.rescue([OTHER, RUN]) == {RUN: "Hello world 🌍"}
+    assert await other.run_control.last_content([OTHER, RUN]) == {RUN: "Hello world 🌍"}
 
 
 async def test_nobody_hears_a_disowned_run_any_more(two: list[RedisProcess]):
@@ -113,15 +113,15 @@ async def test_nobody_hears_a_disowned_run_any_more(two: list[RedisProcess]):
         return other.log.text(RUN) == "before"
 
     await eventually(followed)
-    other.relay.disown(RUN, 2)
+    other.run_control.fence(RUN, 2)
     await asyncio.wait_for(listening, 5)
     assert heard == [STARTED, MessageDelta(7, "before")]
 
     zombie.log.append(RUN, " too late")
-    await zombie.log._shipper.ship()
+    await zombie.log._publisher.ship()
     await other.link.ask(("PING",))
 
-    assert await other.relay.rescue([RUN]) == {}
+    assert await other.run_control.last_content([RUN]) == {}
     assert [event async for event in other.log.follow(RUN, 0)] == []
     [[(entry, _)]] = await other.link.ask(("XRANGE", f"{other.link.prefix}run:{RUN}:log", "-", "+"))
     assert entry.startswith(b"2-")

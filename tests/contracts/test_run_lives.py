@@ -11,7 +11,7 @@ from tests.support.stores import ANN, NOW, Stores, ending, new_run, turn
 
 async def test_a_live_run_shows_sizes_and_heartbeats_but_no_text(stores: Stores) -> None:
     opened = await stores.runs.open_run(new_run("a"), turn("a", "a", "four", opens=True))
-    await stores.progress.checkpoint([Checkpoint(opened.run.id, 1, "an answer")])
+    await stores.execution_store.checkpoint([Checkpoint(opened.run.id, 1, "an answer")])
     life = await stores.run_lives.read("run_a")
     assert life.row is not None
     assert (life.row.question_chars, life.row.answer_chars, life.row.run.text) == (4, 9, "")
@@ -21,7 +21,7 @@ async def test_a_live_run_shows_sizes_and_heartbeats_but_no_text(stores: Stores)
 
 async def test_an_ended_run_has_its_record_and_a_deleted_one_nothing_else(stores: Stores) -> None:
     await stores.runs.open_run(new_run("a"), turn("a", "a", opens=True))
-    await stores.progress.finish(ending("a"))
+    await stores.execution_store.finish(ending("a"))
     life = await stores.run_lives.read("run_a")
     assert life.row is not None
     assert life.row.run.status is RunStatus.COMPLETED

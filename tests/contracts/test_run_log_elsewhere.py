@@ -155,7 +155,7 @@ async def test_text_that_cannot_be_told_sends_followers_elsewhere_to_the_row_and
     assert here.log.text(RUN) == "abc\ud800"
 
     async def told() -> bool:
-        return await elsewhere.relay.rescue([RUN, RunId("run_2")]) == {"run_2": "fine"}
+        return await elsewhere.run_control.last_content([RUN, RunId("run_2")]) == {"run_2": "fine"}
 
     await eventually(told)
 
@@ -197,7 +197,7 @@ async def test_nothing_stays_of_a_run_that_nobody_follows_any_more(two: list[Red
     here.log.end(RUN, RunInterrupted(8))
 
     assert await heard(elsewhere.log, after=2) == [MessageDelta(7, "bcdef"), RunInterrupted(8)]
-    assert here.log._shipper._runs == {}
+    assert here.log._publisher._runs == {}
 
 
 async def test_a_late_follower_of_a_long_run_gets_all_text_though_its_log_is_short(redis_server: RedisServer):
@@ -206,7 +206,7 @@ async def test_a_late_follower_of_a_long_run_gets_all_text_though_its_log_is_sho
         pieces = [f"piece {number}; " for number in range(100)]
         for piece in pieces:
             here.log.append(RUN, piece)
-            await here.log._shipper.ship()
+            await here.log._publisher.ship()
         [entries] = await here.link.ask(("XRANGE", f"{here.link.prefix}run:{RUN}:log", "-", "+"))
         assert len(entries) <= 9
         here.log.end(RUN, RunInterrupted(9999))
@@ -214,7 +214,7 @@ async def test_a_late_follower_of_a_long_run_gets_all_text_though_its_log_is_sho
         events = await heard(elsewhere.log)
 
         assert "".join(event.text for event in events[1:-1]) == "".join(pieces)
-        assert await elsewhere.relay.rescue([RUN]) == {RUN: "".join(pieces)}
+        assert await elsewhere.run_control.last_content([RUN]) == {RUN: "".join(pieces)}
 
 
 async def come_and_go(log: RunLog, known: str, leave_after: int) -> tuple[str, int]:
@@ -268,7 +268,7 @@ def test_whatever_is_shipped_when_and_whoever_comes_and_goes_the_text_is_whole(
                 if piece:
                     here.log.append(RUN, piece)
                 if ship:
-                    await here.log._shipper.ship()
+                    await here.log._publisher.ship()
             here.log.end(RUN, RunInterrupted(len(whole) + 2))
             async with asyncio.timeout(10):
                 assert await asyncio.gather(*followers) == [(whole, len(whole) + 2)] * len(followers)

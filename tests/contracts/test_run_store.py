@@ -26,7 +26,7 @@ HOUR = 3600
 
 async def open_and_finish(stores: Stores, name: str, new: NewRun, opening: OpenTurn) -> None:
     await stores.runs.open_run(new, opening)
-    assert await stores.progress.finish(ending(name))
+    assert await stores.execution_store.finish(ending(name))
 
 
 async def contents(stores: Stores) -> list[str]:
@@ -107,7 +107,7 @@ async def test_history_counts_code_points_and_reaches_far_back(stores: Stores) -
 
 async def test_an_interrupted_answer_is_part_of_the_history(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0"), turn("m0", "t", "one", opens=True))
-    await stores.progress.finish(ending("r0", "half an", status=RunStatus.CANCELLED))
+    await stores.execution_store.finish(ending("r0", "half an", status=RunStatus.CANCELLED))
 
     opened = await stores.runs.open_run(new_run("r1"), turn("m1", "t", "two"))
 
@@ -148,7 +148,7 @@ async def test_live_runs_are_capped_for_each_owner(stores: Stores) -> None:
         await stores.threads.read_thread(ANN, ThreadId("thr_2"))
 
     await stores.runs.open_run(new_run("b", owner=BOB, max_live=2), turn("b", "b", opens=True))
-    await stores.progress.finish(ending("r0"))
+    await stores.execution_store.finish(ending("r0"))
     await stores.runs.open_run(new_run("r3", max_live=2), turn("m3", "3", opens=True))
 
 
@@ -157,7 +157,7 @@ async def test_live_runs_are_capped_for_each_owner(stores: Stores) -> None:
 
 async def test_the_same_key_joins_the_run_as_it_is_now(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0", key=KEY), turn("m0", "t", "one", opens=True))
-    await stores.progress.checkpoint([Checkpoint(RunId("run_r0"), 1, "so far")])
+    await stores.execution_store.checkpoint([Checkpoint(RunId("run_r0"), 1, "so far")])
 
     joined = await stores.runs.open_run(new_run("r1", key=KEY, now=at(5)), turn("m1", "other", "one", opens=True))
 
@@ -253,7 +253,7 @@ async def test_a_refused_request_leaves_its_key_unused(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0"), turn("m0", "t", opens=True))
     with pytest.raises(ThreadBusy):
         await stores.runs.open_run(new_run("r1", key=KEY), turn("m1", "t"))
-    await stores.progress.finish(ending("r0"))
+    await stores.execution_store.finish(ending("r0"))
 
     opened = await stores.runs.open_run(new_run("r2", key=KEY), turn("m2", "t"))
 
@@ -306,7 +306,7 @@ async def test_a_retry_answers_the_same_message_and_supersedes_what_came_after(s
 async def test_a_turn_after_a_retry_sees_only_what_was_not_superseded(stores: Stores) -> None:
     await open_and_finish(stores, "r0", new_run("r0"), turn("m0", "t", "one", opens=True))
     await stores.runs.reopen_run(new_run("r1"), RunId("run_r0"))
-    await stores.progress.finish(ending("r1", "better"))
+    await stores.execution_store.finish(ending("r1", "better"))
 
     opened = await stores.runs.open_run(new_run("r2"), turn("m2", "t", "two"))
 
@@ -318,9 +318,9 @@ async def test_a_turn_after_a_retry_sees_only_what_was_not_superseded(stores: St
 async def test_the_same_turn_can_be_retried_again_and_from_either_run(stores: Stores) -> None:
     await open_and_finish(stores, "r0", new_run("r0"), turn("m0", "t", "one", opens=True))
     await stores.runs.reopen_run(new_run("r1"), RunId("run_r0"))
-    await stores.progress.finish(ending("r1"))
+    await stores.execution_store.finish(ending("r1"))
     await stores.runs.reopen_run(new_run("r2"), RunId("run_r0"))
-    await stores.progress.finish(ending("r2"))
+    await stores.execution_store.finish(ending("r2"))
 
     opened = await stores.runs.reopen_run(new_run("r3"), RunId("run_r1"))
 
@@ -332,7 +332,7 @@ async def test_a_turn_that_left_the_history_cannot_be_retried(stores: Stores) ->
     await open_and_finish(stores, "r0", new_run("r0"), turn("m0", "t", "one", opens=True))
     await open_and_finish(stores, "r1", new_run("r1"), turn("m1", "t", "two"))
     await stores.runs.reopen_run(new_run("r2"), RunId("run_r0"))
-    await stores.progress.finish(ending("r2"))
+    await stores.execution_store.finish(ending("r2"))
 
     with pytest.raises(RunSuperseded):
         await stores.runs.reopen_run(new_run("r3"), RunId("run_r1"))
@@ -379,8 +379,8 @@ async def test_a_run_that_is_not_the_owners_cannot_be_read_cancelled_or_retried(
     with pytest.raises(NotFound):
         await stores.runs.reopen_run(new_run("r"), RunId(run))
 
-    standings = await stores.progress.checkpoint([Checkpoint(RunId("run_b"), 1, None)])
-    assert [standing.value for standing in standings.values()] == ["mine"]
+    ownerships = await stores.execution_store.checkpoint([Checkpoint(RunId("run_b"), 1, None)])
+    assert [standing.value for standing in ownerships.values()] == ["mine"]
 
 
 # -- cancelling ------------------------------------------------------------------------------------------------------

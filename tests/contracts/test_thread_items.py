@@ -36,7 +36,7 @@ def message(name: str, content: str = "said", role: Role = Role.USER, note: dict
 async def opened(stores: Stores) -> None:
     """A thread with a question and an answer."""
     await stores.runs.open_run(new_run("r"), turn("m", "t", opens=True))
-    await stores.progress.finish(ending("r"))
+    await stores.execution_store.finish(ending("r"))
 
 
 async def shown(stores: Stores, *, descending: bool = False) -> list[str]:
@@ -164,11 +164,11 @@ async def test_answering_again_takes_what_came_after_out(stores: Stores):
     assert [said.id for said in fresh.history] == ["msg_m_0", "msg_r_answer", "msg_unanswered"]
     assert await shown(stores) == ["msg_m_0", "msg_r_answer", "itm_1", "msg_unanswered", "msg_2_answer"]
 
-    await stores.progress.finish(ending("2"))
+    await stores.execution_store.finish(ending("2"))
     earlier = await stores.runs.answer_again(new_run("3"), THREAD, MessageId("msg_m_0"))
     assert [said.id for said in earlier.history] == ["msg_m_0"]
     assert await shown(stores) == ["msg_m_0", "msg_3_answer"]
-    await stores.progress.finish(ending("3"))
+    await stores.execution_store.finish(ending("3"))
     with pytest.raises(RunSuperseded):
         await stores.runs.answer_again(new_run("4"), THREAD, MessageId("msg_unanswered"))
     page = await stores.thread_items.list_items(ANN, THREAD, limit=5, after="msg_unanswered")
@@ -178,7 +178,7 @@ async def test_answering_again_takes_what_came_after_out(stores: Stores):
 async def test_only_a_message_of_the_user_in_this_thread_is_answered(stores: Stores):
     await opened(stores)
     await stores.runs.open_run(new_run("o"), turn("o", "other", opens=True))
-    await stores.progress.finish(ending("o"))
+    await stores.execution_store.finish(ending("o"))
     for owner, thread, asked in [
         (ANN, THREAD, "msg_r_answer"),
         (ANN, THREAD, "msg_o_0"),
@@ -217,7 +217,7 @@ async def test_an_id_of_another_thread_is_not_found_and_nothing_of_it_is_changed
     await stores.thread_items.put_item(ANN, THREAD, message("1"))
     bobs = ThreadId("thr_bob")
     await stores.runs.open_run(new_run("b", owner=BOB), turn("b", "bob", opens=True))
-    await stores.progress.finish(ending("b"))
+    await stores.execution_store.finish(ending("b"))
     for item in (side("1", {"forged": True}), message("1", "forged"), message("r_answer", "forged")):
         with pytest.raises(NotFound):
             await stores.thread_items.put_item(BOB, bobs, item)

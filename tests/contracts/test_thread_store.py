@@ -11,7 +11,7 @@ from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, OpenTurn, Standing
+from chatorch.ports.runs import Checkpoint, OpenTurn, Ownership
 from chatorch.ports.threads import ThreadChange
 from tests.support.stores import ANN, BOB, NOW, Stores, at, ending, new_run, turn
 
@@ -29,7 +29,7 @@ async def open_threads(stores: Stores, *updated: datetime) -> None:
     """Threads of Ann's, `thr_0` and so on, last changed then; their runs have ended."""
     for index, moment in enumerate(updated):
         await stores.runs.open_run(new_run(f"r{index}", now=moment), turn(f"m{index}", str(index), opens=True))
-        await stores.progress.finish(replace(ending(f"r{index}"), finished_at=moment))
+        await stores.execution_store.finish(replace(ending(f"r{index}"), finished_at=moment))
 
 
 async def all_threads(stores: Stores, owner: UserId, *, limit: int, descending: bool) -> list[list[str]]:
@@ -156,7 +156,7 @@ async def test_messages_read_as_they_were_written_oldest_first(stores: Stores) -
         ("msg_u", NewMessage(Role.USER, "' OR 1=1 -- %s :x $1", timestamp="yesterday")),
     )
     await stores.runs.open_run(new_run("r"), OpenTurn(THREAD, "A title", said))
-    await stores.progress.finish(ending("r", "answer"))
+    await stores.execution_store.finish(ending("r", "answer"))
 
     page = await stores.threads.list_messages(ANN, THREAD, PageRequest())
 
@@ -183,7 +183,7 @@ async def test_messages_page_by_position_in_both_directions(stores: Stores, limi
 
 async def test_a_page_keeps_its_place_while_messages_are_added(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0"), turn("m0", "t", "a", "b", opens=True))
-    await stores.progress.finish(ending("r0"))
+    await stores.execution_store.finish(ending("r0"))
     first = await stores.threads.list_messages(ANN, THREAD, PageRequest(2))
     await stores.runs.open_run(new_run("r1"), turn("m1", "t", "c"))
 
@@ -195,7 +195,7 @@ async def test_a_page_keeps_its_place_while_messages_are_added(stores: Stores) -
 
 async def test_superseded_messages_are_not_shown(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0"), turn("m0", "t", opens=True))
-    await stores.progress.finish(ending("r0"))
+    await stores.execution_store.finish(ending("r0"))
     await stores.runs.reopen_run(new_run("r1"), RunId("run_r0"))
 
     page = await stores.threads.list_messages(ANN, THREAD, PageRequest())
@@ -207,18 +207,18 @@ async def test_the_live_run_of_a_thread_is_told_while_it_lives(stores: Stores) -
     opened = await stores.runs.open_run(new_run("r"), turn("m", "t", opens=True))
     assert await stores.threads.live_run(ANN, THREAD) == opened.run
 
-    await stores.progress.checkpoint([Checkpoint(RunId("run_r"), 1, "so far")])
+    await stores.execution_store.checkpoint([Checkpoint(RunId("run_r"), 1, "so far")])
     streaming = await stores.threads.live_run(ANN, THREAD)
     assert streaming is not None
     assert (streaming.status, streaming.text) == (RunStatus.STREAMING, "so far")
 
-    await stores.progress.finish(ending("r"))
+    await stores.execution_store.finish(ending("r"))
     assert await stores.threads.live_run(ANN, THREAD) is None
 
 
 async def test_a_deleted_thread_is_gone_with_its_messages_and_runs_but_not_its_interactions(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r0"), turn("m0", "t", opens=True))
-    await stores.progress.finish(ending("r0"))
+    await stores.execution_store.finish(ending("r0"))
     await stores.runs.open_run(new_run("other"), turn("other", "other", opens=True))
     before = await stores.interactions()
 
@@ -241,16 +241,16 @@ async def test_deleting_a_thread_records_its_live_run_as_cancelled_and_its_execu
     stores: Stores,
 ) -> None:
     await stores.runs.open_run(new_run("r", guest_label="kiosk"), turn("m", "t", opens=True))
-    await stores.progress.checkpoint([Checkpoint(RunId("run_r"), 1, "so far")])
+    await stores.execution_store.checkpoint([Checkpoint(RunId("run_r"), 1, "so far")])
 
     await stores.threads.delete_thread(ANN, THREAD, at(5))
 
-    standings = await stores.progress.checkpoint([Checkpoint(RunId("run_r"), 1, "so far and on")])
-    assert standings == {RunId("run_r"): Standing.LOST}
-    assert not await stores.progress.finish(ending("r"))
+    ownerships = await stores.execution_store.checkpoint([Checkpoint(RunId("run_r"), 1, "so far and on")])
+    assert ownerships == {RunId("run_r"): Ownership.LOST}
+    assert not await stores.execution_store.finish(ending("r"))
     (interaction,) = await stores.interactions()
     assert (interaction.run_id, interaction.thread_id, interaction.user_id) == ("run_r", THREAD, ANN)
     assert (interaction.status, interaction.model) == (RunStatus.CANCELLED, "a-model")
     assert (interaction.first_piece_ms, interaction.duration_ms, interaction.usage) == (None, None, None)
     assert (interaction.guest_label, interaction.created_at) == ("kiosk", NOW)
-    assert list(await stores.progress.live_runs()) == []
+    assert list(await stores.execution_store.live_runs()) == []

@@ -102,7 +102,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def it_is_saved(self) -> None:
-        self.do(self.process.container.executions().checkpoint())
+        self.do(self.process.container.executor().checkpoint())
 
     @rule(how=st.sampled_from(["finish", "fail", "cancel"]))
     @precondition(lambda self: self.live)

@@ -125,7 +125,7 @@ def in_memory(store: MemoryStore) -> dict[str, object]:
         "users": store.users,
         "threads": store.threads,
         "run_store": store.runs,
-        "progress": store.progress,
+        "execution_store": store.execution_store,
         "session_store": store.sessions,
         "guest_threads": store.guest_threads,
     }

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chatorch.adapters.memory.connections import MemoryConnections
-from chatorch.adapters.memory.run_control import MemoryRunRelay
+from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
@@ -19,13 +19,13 @@ from chatorch.domain.model.run import TERMINAL_EVENTS, Run, RunEvent, Silence
 from chatorch.domain.services import (
     Admission,
     Conversations,
-    Executions,
-    ExecutionSettings,
-    Recovery,
+    Executor,
+    ExecutorSettings,
+    LeaseReaper,
     Runs,
     StartChat,
 )
-from chatorch.ports.runs import Ending
+from chatorch.ports.runs import Outcome
 from chatorch.ports.telemetry import RunTelemetry
 from tests.support.fakes import FakeClock, ScriptedChatModel
 
@@ -37,7 +37,7 @@ WINDOW = ContextWindow(10_000, "Be brief.")
 
 class RecordingTelemetry(RunTelemetry):
     def __init__(self) -> None:
-        self.endings: list[Ending] = []
+        self.endings: list[Outcome] = []
         self.lost_runs: list[Run] = []
         self.interruptions: list[int] = []
         self.failures: list[str] = []
@@ -45,7 +45,7 @@ class RecordingTelemetry(RunTelemetry):
 
     def started(self, run: Run) -> None: ...
 
-    def ended(self, run: Run, ending: Ending, pieces: int) -> None:
+    def ended(self, run: Run, ending: Outcome, pieces: int) -> None:
         self.endings.append(ending)
 
     def lost(self, run: Run) -> None:
@@ -78,24 +78,24 @@ class Chat:
         self.telemetry = RecordingTelemetry()
         self.spawner = TaskSpawner()
         self.log = MemoryRunLog(silence_s=0.02)
-        self.relay = MemoryRunRelay()
+        self.run_control = MemoryRunControl()
         self.connections = MemoryConnections(most=100)
-        self.executions = Executions(
+        self.executor = Executor(
             model=self.model,
             log=self.log,
-            progress=self.store.progress,
-            relay=self.relay,
+            execution_store=self.store.execution_store,
+            run_control=self.run_control,
             clock=self.clock,
             spawner=self.spawner,
             telemetry=self.telemetry,
-            settings=ExecutionSettings(1.0, self.grace_s, self.max_answer_chars),
+            settings=ExecutorSettings(1.0, self.grace_s, self.max_answer_chars),
         )
         self.runs = Runs(
             store=self.store.runs,
             log=self.log,
-            relay=self.relay,
+            run_control=self.run_control,
             connections=self.connections,
-            executions=self.executions,
+            executor=self.executor,
             clock=self.clock,
             ids=TimeOrderedIds(),
             policy=self.policy,
@@ -104,21 +104,21 @@ class Chat:
             admission=Admission(self.clock),
         )
         self.conversations = Conversations(
-            relay=self.relay,
+            run_control=self.run_control,
             store=self.store.threads,
             log=self.log,
             runs=self.runs,
-            executions=self.executions,
+            executor=self.executor,
             clock=self.clock,
         )
-        self.recovery = Recovery(
-            progress=self.store.progress,
-            relay=self.relay,
+        self.lease_reaper = LeaseReaper(
+            execution_store=self.store.execution_store,
+            run_control=self.run_control,
             clock=self.clock,
             telemetry=self.telemetry,
             lease_s=5.0,
-            executed_here=self.executions.executes,
-            heartbeats_fail=self.executions.heartbeats_fail,
+            executed_here=self.executor.executes,
+            heartbeats_fail=self.executor.heartbeats_fail,
         )
 
     async def start(self, text: str = "Hi", who: Principal = ALICE, **more: object) -> Run:

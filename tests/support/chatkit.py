@@ -12,7 +12,7 @@ from chatorch.domain.model.chatkit_hosted.session import ClientSecret, IssuedSes
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest, bad_cursor
 from chatorch.domain.model.upstream_errors import HostedNotFound
-from chatorch.ports.chatkit_hosted.provider import ChatKitSessions, HostedThreads
+from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
 from chatorch.ports.system import Clock
 from tests.support.eventually import eventually
 from tests.support.fakes import Pause, settle
@@ -34,7 +34,7 @@ class Created:
     cancelled: int = 0
 
 
-class FakeChatKit(ChatKitSessions, HostedThreads):
+class FakeChatKit(SessionProvider, HostedThreads):
     """`creating` and `cancelling` are played by the next calls, one step each: an exception is raised, a pause held."""
 
     def __init__(self, clock: Clock, *, life_s: int = 600) -> None:

@@ -107,7 +107,7 @@ class Process:
             users=providers.Object(store.users),
             threads=providers.Object(store.threads),
             run_store=providers.Object(store.runs),
-            progress=providers.Object(store.progress),
+            execution_store=providers.Object(store.execution_store),
             chat_model=providers.Object(self.model),
             store_lock=providers.Object(None),
         )
@@ -118,7 +118,7 @@ class Process:
 
     async def begin(self) -> None:
         """As a process does that is alone on its store."""
-        await self.container.recovery().end_all()
+        await self.container.lease_reaper().end_all()
 
     def connect(
         self, method: str, path: str, body: object = None, *, headers: dict[str, str], cut_after: int | None

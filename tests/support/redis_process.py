@@ -9,7 +9,7 @@ from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.adapters.redis.connections import RedisConnections
 from chatorch.adapters.redis.link import LOOK_S, RedisLink
 from chatorch.adapters.redis.log_publisher import REBASE_EVERY
-from chatorch.adapters.redis.run_control import RedisRunRelay
+from chatorch.adapters.redis.run_control import RedisRunControl
 from chatorch.adapters.redis.run_log import RedisRunLog
 from tests.support.eventually import eventually
 
@@ -38,7 +38,7 @@ class RedisProcess:
         self.link = RedisLink(url, prefix=prefix, look_s=look_s)
         self.local = MemoryRunLog(silence_s=silence_s)
         self.log = RedisRunLog(self.local, self.link, rebase_every=rebase_every)
-        self.relay = RedisRunRelay(self.link)
+        self.run_control = RedisRunControl(self.link)
         self.connections = RedisConnections(self.link, most, life_s=life_s, renew_s=renew_s, settled_s=settled_s)
 
     async def start(self) -> None:

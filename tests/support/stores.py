@@ -9,11 +9,11 @@ from sqlalchemy import Connection, delete, func, select
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.sql import (
     Database,
+    SqlChatKitSessionStore,
+    SqlExecutionStore,
     SqlGuestThreadStore,
     SqlRunLives,
-    SqlRunProgress,
     SqlRunStore,
-    SqlSessionStore,
     SqlThreadItemStore,
     SqlThreadNoteStore,
     SqlThreadStore,
@@ -25,10 +25,10 @@ from chatorch.adapters.sql.tables import answer_tails, interactions, metadata
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, RunStatus, position_after
-from chatorch.ports.chatkit_hosted.session_store import SessionStore
+from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.run_lives import RunLives
-from chatorch.ports.runs import Ending, IdempotencyKey, NewRun, OpenTurn, RunProgress, RunStore
+from chatorch.ports.runs import ExecutionStore, IdempotencyKey, NewRun, OpenTurn, Outcome, RunStore
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.users import UserStore
@@ -50,8 +50,8 @@ class Stores:
     thread_items: ThreadItemStore
     thread_notes: ThreadNoteStore
     runs: RunStore
-    progress: RunProgress
-    sessions: SessionStore
+    execution_store: ExecutionStore
+    sessions: ChatKitSessionStore
     guest_threads: GuestThreadStore
     run_lives: RunLives
     interactions: Callable[[], Awaitable[list[Interaction]]]
@@ -73,7 +73,7 @@ def memory_stores() -> Stores:
         store.thread_items,
         store.thread_notes,
         store.runs,
-        store.progress,
+        store.execution_store,
         store.sessions,
         store.guest_threads,
         store.run_lives,
@@ -96,8 +96,8 @@ def sql_stores(database: Database) -> Stores:
         SqlThreadItemStore(database),
         SqlThreadNoteStore(database),
         SqlRunStore(database),
-        SqlRunProgress(database),
-        SqlSessionStore(database),
+        SqlExecutionStore(database),
+        SqlChatKitSessionStore(database),
         SqlGuestThreadStore(database),
         SqlRunLives(database),
         read_interactions,
@@ -159,8 +159,8 @@ def turn(name: str, thread: str, *contents: str, opens: bool = False) -> OpenTur
     )
 
 
-def ending(name: str, text: str = "an answer", *, status: RunStatus = RunStatus.COMPLETED, epoch: int = 1) -> Ending:
-    return Ending(
+def ending(name: str, text: str = "an answer", *, status: RunStatus = RunStatus.COMPLETED, epoch: int = 1) -> Outcome:
+    return Outcome(
         run_id=RunId(f"run_{name}"),
         epoch=epoch,
         status=status,

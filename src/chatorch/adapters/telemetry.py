@@ -13,7 +13,7 @@ from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionS
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamError
-from chatorch.ports.runs import Ending
+from chatorch.ports.runs import Outcome
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
@@ -66,7 +66,7 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
         structlog.contextvars.bind_contextvars(run_id=run.id)
         log.debug("run_started", **_ids(run), model=run.model)
 
-    def ended(self, run: Run, ending: Ending, pieces: int) -> None:
+    def ended(self, run: Run, ending: Outcome, pieces: int) -> None:
         code = ending.error.code if ending.error else ""
         self._outcomes.labels(ending.status.value, code).inc()
         self._processed.inc()
@@ -115,7 +115,7 @@ def _ids(run: Run) -> dict[str, str]:
     return {"run_id": run.id, "thread_id": run.thread_id, "user_id": run.owner_id}
 
 
-def _outcome(ending: Ending) -> dict[str, object]:
+def _outcome(ending: Outcome) -> dict[str, object]:
     """What there is to say about an end; never the text. An error's detail is safe to show, and so to log."""
     said = {
         "status": ending.status.value,

@@ -5,16 +5,16 @@ suite a port in `tests/contracts` runs over every adapter.
 """
 
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
-from chatorch.ports.chatkit_hosted.provider import ChatKitSessions, HostedThreads
-from chatorch.ports.chatkit_hosted.session_store import SessionStore
+from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
+from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
-from chatorch.ports.run_control import RunRelay
+from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_lives import RunLives
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import RunProgress, RunStore
+from chatorch.ports.runs import ExecutionStore, RunStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
@@ -24,11 +24,12 @@ from chatorch.ports.users import UserStore
 
 __all__ = [
     "Board",
-    "ChatKitSessions",
+    "ChatKitSessionStore",
     "ChatModel",
     "Claims",
     "Clock",
     "Connections",
+    "ExecutionStore",
     "Finish",
     "GuestThreadStore",
     "HostedThreads",
@@ -38,13 +39,12 @@ __all__ = [
     "Noticeboard",
     "PasswordHasher",
     "Prompt",
+    "RunControl",
     "RunLives",
     "RunLog",
-    "RunProgress",
-    "RunRelay",
     "RunStore",
     "RunTelemetry",
-    "SessionStore",
+    "SessionProvider",
     "SessionTelemetry",
     "Spawner",
     "ThreadItemStore",

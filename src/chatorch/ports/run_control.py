@@ -16,7 +16,7 @@ class CancelCall:
     if_unfollowed: bool = False
 
 
-class RunRelay(Protocol):
+class RunControl(Protocol):
     """Makes quick what the store alone makes sure. Nothing here raises: others that cannot be reached are not told."""
 
     @abstractmethod
@@ -35,13 +35,13 @@ class RunRelay(Protocol):
         ...
 
     @abstractmethod
-    async def rescue(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:
         """All text that was last told of runs executed elsewhere; without those of which nothing is known."""
         ...
 
     @abstractmethod
-    def disown(self, run_id: RunId, epoch: int) -> None:
-        """The run was ended by recovery, under this (the raised) epoch.
+    def fence(self, run_id: RunId, epoch: int) -> None:
+        """The run was ended by lease_reaper, under this (the raised) epoch.
 
         What an executor of an earlier epoch still tells is refused everywhere, and its followers, who may have seen
         more than was stored, are sent to the run's row.

@@ -1,4 +1,4 @@
-"""Where runs are kept: what clients ask for (`RunStore`), and what their executors report (`RunProgress`)."""
+"""Where runs are kept: what clients ask for (`RunStore`), and what their executors report (`ExecutionStore`)."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -127,7 +127,7 @@ class Checkpoint:
     start: int = 0
 
 
-class Standing(Enum):
+class Ownership(Enum):
     """What a checkpoint learns of a run: go on, stop (its user asked), or somebody else ended it.
 
     `HELD`: another transaction held its rows at that moment, so it was not saved; the next checkpoint will.
@@ -140,7 +140,7 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Outcome:
     """How a run ended; `seq` is the terminal event's. `retry_after` is not kept. Durations in milliseconds.
 
     `refused`: the provider refused the user's message, without a word of text. `upstream_status` and `cause` are
@@ -173,14 +173,14 @@ class LiveRun:
     heartbeat: int
 
 
-class RunProgress(Protocol):
+class ExecutionStore(Protocol):
     """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
 
     The run's row decides: each write holds only where the run is live and of the writer's epoch.
     """
 
     @abstractmethod
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
         """Saves texts and positions and moves heartbeats; every run handed in is answered for.
 
         A run whose text is not None becomes `streaming`. Another's or an ended run is `LOST`, and left alone. It does
@@ -189,7 +189,7 @@ class RunProgress(Protocol):
         ...
 
     @abstractmethod
-    async def finish(self, ending: Ending) -> bool:
+    async def finish(self, ending: Outcome) -> bool:
         """Writes run, message (complete only where completed), thread time and interaction. True if the end is mine.
 
         A user's message that was refused becomes incomplete (`chatorch.domain.model.conversation.refused`).

@@ -7,7 +7,7 @@ from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionS
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
 from chatorch.domain.model.upstream_errors import UpstreamError
-from chatorch.ports.runs import Ending
+from chatorch.ports.runs import Outcome
 
 
 class RunTelemetry(Protocol):
@@ -15,7 +15,7 @@ class RunTelemetry(Protocol):
     def started(self, run: Run) -> None: ...
 
     @abstractmethod
-    def ended(self, run: Run, ending: Ending, pieces: int) -> None:
+    def ended(self, run: Run, ending: Outcome, pieces: int) -> None:
         """`run` is as it was opened. Called once a run that ended here, after the end was stored."""
         ...
 

@@ -13,7 +13,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, Ending, LiveRun, NewRun, OpenTurn
+from chatorch.ports.runs import Checkpoint, LiveRun, NewRun, OpenTurn, Outcome
 from chatorch.ports.threads import ThreadChange
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -50,11 +50,13 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "runs.read_run": lambda store: store.runs.read_run(ANN, RUN),
     "runs.request_cancel": lambda store: store.runs.request_cancel(ANN, RUN),
     "runs.forget_keys": lambda store: store.runs.forget_keys(NOW, 9),
-    "progress.checkpoint": lambda store: store.progress.checkpoint([Checkpoint(RUN, 1, "Hello")]),
-    "progress.finish": lambda store: store.progress.finish(Ending(RUN, 1, RunStatus.FAILED, "Hello", 7, NOW)),
-    "progress.live_runs": lambda store: store.progress.live_runs(),
-    "progress.witness": lambda store: store.progress.witness([RUN]),
-    "progress.interrupt": lambda store: store.progress.interrupt([LiveRun(RUN, 1, 0)], NOW),
+    "execution_store.checkpoint": lambda store: store.execution_store.checkpoint([Checkpoint(RUN, 1, "Hello")]),
+    "execution_store.finish": lambda store: store.execution_store.finish(
+        Outcome(RUN, 1, RunStatus.FAILED, "Hello", 7, NOW)
+    ),
+    "execution_store.live_runs": lambda store: store.execution_store.live_runs(),
+    "execution_store.witness": lambda store: store.execution_store.witness([RUN]),
+    "execution_store.interrupt": lambda store: store.execution_store.interrupt([LiveRun(RUN, 1, 0)], NOW),
 }
 
 
@@ -77,7 +79,7 @@ async def everything(store: MemoryStore) -> list[Any]:
         threads,
         messages,
         runs,
-        await store.progress.live_runs(),
+        await store.execution_store.live_runs(),
         store.interactions(),
     ]
 
@@ -93,7 +95,7 @@ async def store() -> MemoryStore:
 def test_every_method_of_every_store_is_among_the_operations(store: MemoryStore):
     methods = {
         f"{name}.{method}"
-        for name in ("users", "threads", "thread_items", "thread_notes", "runs", "progress")
+        for name in ("users", "threads", "thread_items", "thread_notes", "runs", "execution_store")
         for method in dir(getattr(store, name))
         if not method.startswith("_")
     }
@@ -115,7 +117,7 @@ async def test_it_works_again_once_it_is_switched_on(store: MemoryStore, name: s
     store.available = False
     store.available = True
     if name in {"runs.reopen_run", "runs.answer_again"}:
-        await store.progress.finish(Ending(RUN, 1, RunStatus.FAILED, "", 2, NOW))
+        await store.execution_store.finish(Outcome(RUN, 1, RunStatus.FAILED, "", 2, NOW))
     await OPERATIONS[name](store)
 
 
@@ -133,7 +135,7 @@ async def test_metadata_is_kept_as_it_was_whatever_its_sender_does_to_it(store: 
 async def test_interactions_come_in_the_order_of_their_ends(store: MemoryStore):
     await store.runs.open_run(*opening("2"))
     for number in ("2", "1"):
-        await store.progress.finish(Ending(RunId(f"run_{number}"), 1, RunStatus.FAILED, "", 2, NOW))
+        await store.execution_store.finish(Outcome(RunId(f"run_{number}"), 1, RunStatus.FAILED, "", 2, NOW))
     assert [interaction.run_id for interaction in store.interactions()] == ["run_2", "run_1"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, ClientId, Device, PresenceChanged, PresenceStatus, RunBegan
 from chatorch.domain.model.run import RunStarted
 from tests.support.eventually import eventually
 from tests.support.fakes import START
@@ -25,11 +25,11 @@ CLEARLY_S = 0.02
 
 
 def joined(device: Device) -> PresenceChanged:
-    return PresenceChanged(device.client_id, Presence.JOINED)
+    return PresenceChanged(device.client_id, PresenceStatus.JOINED)
 
 
 def left(device: Device) -> PresenceChanged:
-    return PresenceChanged(device.client_id, Presence.LEFT)
+    return PresenceChanged(device.client_id, PresenceStatus.LEFT)
 
 
 async def counted(process: RedisProcess, number: int) -> None:

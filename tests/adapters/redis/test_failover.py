@@ -164,7 +164,7 @@ async def test_one_that_refuses_writes_is_down_by_name_though_it_serves_readers(
             await process.link.ask(("CONFIG", "SET", setting, bad))
             await fault_is(process.link, name, NOTICED_S)
             assert process.link.up
-            assert await process.relay.rescue([RUN]) == {}
+            assert await process.run_control.last_content([RUN]) == {}
             await process.link.ask(("CONFIG", "SET", setting, good))
             await fault_is(process.link, None, NOTICED_S)
     assert [(line["event"], line["code"]) for line in lines.lines] == [("redis_refuses", name), ("redis_obeys", name)]

@@ -8,7 +8,7 @@ import pytest
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, PresenceChanged, PresenceStatus
 from tests.support.eventually import eventually
 from tests.support.logged import logged
 from tests.support.mailbox import KeptMailbox
@@ -61,8 +61,8 @@ async def test_scripts_that_redis_has_lost_are_given_to_it_again(redis_server: R
     await process.start()
     await process.link.ask(("SCRIPT", "FLUSH"))
 
-    assert await process.relay.watched([]) == frozenset()
-    await process.connections.broadcast(PresenceChanged(PHONE.client_id, Presence.LEFT))
+    assert await process.run_control.watched([]) == frozenset()
+    await process.connections.broadcast(PresenceChanged(PHONE.client_id, PresenceStatus.LEFT))
     await process.aclose()
 
 
@@ -99,7 +99,7 @@ async def test_a_full_redis_is_told_by_its_code_and_nothing_of_what_it_holds(own
         await process.link.ask(("CONFIG", "SET", "maxmemory", "1"))
         with logged() as lines:
             if scripted:
-                await process.relay.watched([RunId(SECRET)])
+                await process.run_control.watched([RunId(SECRET)])
             else:
                 with pytest.raises(Away):
                     await process.link.ask(("SET", SECRET, SECRET))
@@ -158,7 +158,7 @@ async def test_a_message_nobody_understands_is_ignored(redis_server: RedisServer
             await other.link.ask(("PUBLISH", f"{one.link.prefix}user:{ANN}", nonsense))
         await other.link.ask(("PUBLISH", f"{one.link.prefix}everyone", b"nonsense"))
         await one.link.ask(("PING",))
-        notice = PresenceChanged(TABLET.client_id, Presence.LEFT)
+        notice = PresenceChanged(TABLET.client_id, PresenceStatus.LEFT)
         await other.connections.broadcast(notice)
 
         async def given() -> bool:

@@ -136,8 +136,8 @@ async def test_stopped_in_its_tracks_it_holds_up_nobody(own_redis: RedisServer, 
     for _ in range(100):
         began = time.perf_counter()
         here.log.append(RUN, "x")
-        here.relay.cancel(CancelCall(RUN))
-        here.relay.disown(OTHER, 2)
+        here.run_control.cancel(CancelCall(RUN))
+        here.run_control.fence(OTHER, 2)
         here.connections.send(ANN, BEGAN)
         slowest = max(slowest, time.perf_counter() - began)
         await asyncio.sleep(0)
@@ -147,14 +147,14 @@ async def test_stopped_in_its_tracks_it_holds_up_nobody(own_redis: RedisServer, 
         async with asyncio.timeout(seconds):
             return await asked
 
-    assert await within(0.7, here.relay.watched([RUN, OTHER])) == {RUN, OTHER}
-    assert await within(1.3, here.relay.rescue([RUN])) == {}
+    assert await within(0.7, here.run_control.watched([RUN, OTHER])) == {RUN, OTHER}
+    assert await within(1.3, here.run_control.last_content([RUN])) == {}
     assert await within(1.3, here.connections.count()) == 0
     with pytest.raises(Unavailable):
         await within(2.5, here.connections.broadcast(NEWS))
     await here.until(up=False, within=2.5)
     await elsewhere.until(up=False, within=2.5)
-    assert await within(0.1, here.relay.watched([RUN])) == {RUN}
+    assert await within(0.1, here.run_control.watched([RUN])) == {RUN}
     assert await within(0.1, here.connections.count()) == 0
     assert await within(0.1, text_of(elsewhere.log, OTHER)) == "", "nobody waits for what cannot come"
     here.log.end(RUN, RunInterrupted(109))
@@ -192,15 +192,15 @@ async def test_what_waits_for_redis_is_bounded(own_redis: RedisServer):
             process.log.open(run_id, 1, STARTED)
             process.log.append(run_id, "text")
             process.log.end(run_id, RunInterrupted(6))
-        assert len(process.log._shipper._runs) == MOST_KEPT
+        assert len(process.log._publisher._runs) == MOST_KEPT
         own_redis.start()
 
         async def shipped() -> bool:
-            return not process.log._shipper._runs
+            return not process.log._publisher._runs
 
         await eventually(shipped)
         newest, oldest = RunId(f"run_{MOST_KEPT + 49}"), RunId("run_0")
-        assert await process.relay.rescue([newest, oldest]) == {newest: "text"}
+        assert await process.run_control.last_content([newest, oldest]) == {newest: "text"}
 
 
 async def test_the_text_that_waits_for_redis_is_bounded(own_redis: RedisServer):
@@ -212,7 +212,7 @@ async def test_the_text_that_waits_for_redis_is_bounded(own_redis: RedisServer):
             process.log.open(run_id, 1, STARTED)
             process.log.append(run_id, text)
             process.log.end(run_id, RunInterrupted(len(text) + 2))
-        assert list(process.log._shipper._runs) == [f"run_{number}" for number in range(15, 25)]
+        assert list(process.log._publisher._runs) == [f"run_{number}" for number in range(15, 25)]
 
 
 async def test_in_a_full_redis_nobody_is_taken_to_be_gone(own_redis: RedisServer, two: list[RedisProcess]):
@@ -225,7 +225,7 @@ async def test_in_a_full_redis_nobody_is_taken_to_be_gone(own_redis: RedisServer
     here.log.append(RUN, "meanwhile ")
     await here.link.ask(("DEL", f"{here.link.prefix}run:{RUN}:watch"))
 
-    assert await here.relay.watched([RUN, OTHER]) == {RUN, OTHER}
+    assert await here.run_control.watched([RUN, OTHER]) == {RUN, OTHER}
 
     await here.link.ask(("CONFIG", "SET", "maxmemory", "0"))
     here.log.append(RUN, "after")
@@ -237,7 +237,7 @@ async def test_a_disowned_run_is_disowned_as_soon_as_redis_is_back(own_redis: Re
     zombie, other = two
     own_redis.kill()
     await other.until(up=False)
-    other.relay.disown(RUN, 2)
+    other.run_control.fence(RUN, 2)
     own_redis.start()
     await other.until(up=True)
 
@@ -249,9 +249,9 @@ async def test_a_disowned_run_is_disowned_as_soon_as_redis_is_back(own_redis: Re
     await zombie.until(up=True)
     zombie.log.open(RUN, 1, STARTED)
     zombie.log.append(RUN, "late")
-    await zombie.log._shipper.ship()
-    assert await other.relay.rescue([RUN]) == {}
-    assert zombie.log._shipper._runs == {}
+    await zombie.log._publisher.ship()
+    assert await other.run_control.last_content([RUN]) == {}
+    assert zombie.log._publisher._runs == {}
 
 
 async def test_a_loss_and_a_return_are_logged_once_each(own_redis: RedisServer):

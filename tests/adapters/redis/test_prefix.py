@@ -35,16 +35,16 @@ async def test_nothing_crosses_and_every_key_and_channel_has_its_prefix(own_redi
         process.log.open(RUN, 1, STARTED)
         process.log.append(RUN, str(number))
         process.log.end(RUN, RunInterrupted(3))
-        await process.log._shipper.ship()
-        process.relay.cancel(CancelCall(RUN))
-        process.relay.disown(RunId("run_2"), 1)
+        await process.log._publisher.ship()
+        process.run_control.cancel(CancelCall(RUN))
+        process.run_control.fence(RunId("run_2"), 1)
         process.connections.send(PHONE.user_id, RunBegan(RUN, STARTED))
-        await process.relay.watched([RUN])
+        await process.run_control.watched([RUN])
         await process.connections.broadcast(news)
         await RedisNoticeboard(process.link, "a").post(b"figures", 1, {"count": 1.0})
         await mailboxes[number].until(RunBegan(RUN, STARTED), news)
         assert await text_of(process.log) == str(number)
-        assert await process.relay.rescue([RUN]) == {RUN: str(number)}
+        assert await process.run_control.last_content([RUN]) == {RUN: str(number)}
         assert await process.connections.count() == 1
     client = Redis(port=own_redis.port)
     names = [*await client.keys("*"), *await client.execute_command("PUBSUB", "CHANNELS")]

@@ -8,7 +8,7 @@ import pytest
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import Announcement, ClientId, Device, Presence, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, ClientId, Device, PresenceChanged, PresenceStatus, RunBegan
 from chatorch.domain.model.run import RunStarted
 from tests.support.eventually import eventually
 from tests.support.fakes import START
@@ -31,11 +31,11 @@ async def two(own_redis: RedisServer) -> AsyncIterator[list[RedisProcess]]:
 
 
 def joined(device: Device) -> PresenceChanged:
-    return PresenceChanged(device.client_id, Presence.JOINED)
+    return PresenceChanged(device.client_id, PresenceStatus.JOINED)
 
 
 def left(device: Device) -> PresenceChanged:
-    return PresenceChanged(device.client_id, Presence.LEFT)
+    return PresenceChanged(device.client_id, PresenceStatus.LEFT)
 
 
 async def counted(process: RedisProcess, number: int) -> None:
@@ -57,7 +57,7 @@ async def test_devices_of_a_process_that_dies_leave_by_themselves_and_one_word_i
         process.connections.attach(Device(ANN, ClientId(f"living {number}")), mailbox)
         assert await process.link.confirmed(f"{process.link.prefix}user:{ANN}")
     dying.connections.attach(PHONE, KeptMailbox())
-    expected = [PresenceChanged(PHONE.client_id, status) for status in (Presence.JOINED, Presence.LEFT)]
+    expected = [PresenceChanged(PHONE.client_id, status) for status in (PresenceStatus.JOINED, PresenceStatus.LEFT)]
 
     async def heard(what: list[PresenceChanged]) -> bool:
         about_phone = [[n for n in mailbox.notices if n.client_id == PHONE.client_id] for mailbox in mailboxes]
@@ -189,8 +189,8 @@ async def test_a_process_that_slept_before_it_told_of_a_connection_does_not_disp
     asleep, other = two
     older, newer = KeptMailbox(), KeptMailbox()
     awake = asyncio.Event()
-    await asleep.link._outbox.sent()
-    asleep.link._outbox._until_up = awake.wait
+    await asleep.link._pipeline.sent()
+    asleep.link._pipeline._until_up = awake.wait
     asleep.connections.attach(PHONE, older)
     other.connections.attach(PHONE, newer)
     await counted(other, 1)

@@ -182,6 +182,6 @@ async def test_one_of_an_earlier_version_is_migrated_at_the_start(in_use: Path, 
 
     restored = open_database(url_of(made.path))
     await restored.start()
-    assert len(await sql_stores(restored).progress.live_runs()) == 1
+    assert len(await sql_stores(restored).execution_store.live_runs()) == 1
     await restored.close()
     assert len(contents(made.path)) == 2

@@ -15,7 +15,7 @@ from chatorch.adapters.sql.tables import sweeps
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, Standing
+from chatorch.ports.runs import Checkpoint, Ownership
 from tests.support.outages import outage
 from tests.support.postgres import Databases
 from tests.support.stores import ANN, Stores, at, new_run, sql_stores, turn
@@ -57,9 +57,9 @@ async def test_who_watches_leaves_nothing_behind(database: Database) -> None:
     stores = sql_stores(database)
     await open_all(stores)
 
-    seen = await stores.progress.witness()
+    seen = await stores.execution_store.witness()
 
-    assert list(seen) == list(await stores.progress.live_runs())
+    assert list(seen) == list(await stores.execution_store.live_runs())
     assert await database.read(lambda c: c.execute(select(func.count()).select_from(sweeps)).scalar_one()) == 0
 
 
@@ -67,7 +67,7 @@ async def test_many_that_watch_at_once_are_in_nobodys_way(url: str) -> None:
     databases = [open_database(url) for _ in range(6)]
     await open_all(sql_stores(databases[0]))
 
-    seen = await asyncio.gather(*(sql_stores(database).progress.witness(RUNS) for database in databases))
+    seen = await asyncio.gather(*(sql_stores(database).execution_store.witness(RUNS) for database in databases))
 
     assert [len(runs) for runs in seen] == [3] * 6
     await asyncio.gather(*(database.close() for database in databases))
@@ -77,43 +77,43 @@ async def test_many_that_watch_at_once_are_in_nobodys_way(url: str) -> None:
 async def test_where_a_table_is_locked_who_watches_is_told_at_once(
     on_postgres: Database, postgres_url: str, lock: str
 ) -> None:
-    progress = sql_stores(on_postgres).progress
-    seen = await progress.witness()
+    execution_store = sql_stores(on_postgres).execution_store
+    seen = await execution_store.witness()
 
     async with held(postgres_url, f"LOCK TABLE {lock} MODE"):
         began_at = time.monotonic()
-        for attempt in (progress.witness(), progress.interrupt(seen, at(1))):
+        for attempt in (execution_store.witness(), execution_store.interrupt(seen, at(1))):
             with pytest.raises(StoreUnavailable):
                 await attempt
         assert time.monotonic() - began_at < AT_ONCE_S
 
-    assert len(await progress.witness()) == 3
+    assert len(await execution_store.witness()) == 3
 
 
 async def test_a_server_that_takes_no_writes_is_not_witnessed(on_postgres: Database, postgres_url: str) -> None:
-    progress = sql_stores(on_postgres).progress
+    execution_store = sql_stores(on_postgres).execution_store
     async with outage("read-only", postgres_url):
         with pytest.raises(StoreUnavailable):
-            await progress.witness()
-        assert len(await progress.live_runs()) == 3
+            await execution_store.witness()
+        assert len(await execution_store.live_runs()) == 3
 
 
 async def test_a_row_that_is_held_holds_up_no_heartbeat_but_its_own_and_nobody_takes_it_for_dead(
     on_postgres: Database, postgres_url: str
 ) -> None:
     stores = sql_stores(on_postgres)
-    before = await stores.progress.witness()
+    before = await stores.execution_store.witness()
 
     async with held(postgres_url, "SELECT 1 FROM runs WHERE id = 'run_b' FOR UPDATE"):
-        standings = await stores.progress.checkpoint([Checkpoint(run, 1, "text") for run in RUNS])
-        assert [standings[run] for run in RUNS] == [Standing.MINE, Standing.HELD, Standing.MINE]
-        assert {run.run_id for run in await stores.progress.witness(RUNS)} == {RUNS[0], RUNS[2]}
-        assert await stores.progress.interrupt(before, at(1)) == []
-        zombie = await stores.progress.checkpoint([Checkpoint(RUNS[1], 7, "zombie")])
-        assert zombie == {RUNS[1]: Standing.LOST}
+        ownerships = await stores.execution_store.checkpoint([Checkpoint(run, 1, "text") for run in RUNS])
+        assert [ownerships[run] for run in RUNS] == [Ownership.MINE, Ownership.HELD, Ownership.MINE]
+        assert {run.run_id for run in await stores.execution_store.witness(RUNS)} == {RUNS[0], RUNS[2]}
+        assert await stores.execution_store.interrupt(before, at(1)) == []
+        zombie = await stores.execution_store.checkpoint([Checkpoint(RUNS[1], 7, "zombie")])
+        assert zombie == {RUNS[1]: Ownership.LOST}
 
-    assert len(await stores.progress.witness(RUNS)) == 3
-    assert (await stores.progress.checkpoint([Checkpoint(RUNS[1], 1, "text")])) == {RUNS[1]: Standing.MINE}
+    assert len(await stores.execution_store.witness(RUNS)) == 3
+    assert (await stores.execution_store.checkpoint([Checkpoint(RUNS[1], 1, "text")])) == {RUNS[1]: Ownership.MINE}
 
 
 async def test_a_message_that_is_held_is_not_saved_and_the_heartbeat_moves(
@@ -122,10 +122,10 @@ async def test_a_message_that_is_held_is_not_saved_and_the_heartbeat_moves(
     stores = sql_stores(on_postgres)
 
     async with held(postgres_url, "SELECT 1 FROM messages WHERE id = 'msg_b_answer' FOR UPDATE"):
-        standings = await stores.progress.checkpoint([Checkpoint(run, 1, "text") for run in RUNS])
+        ownerships = await stores.execution_store.checkpoint([Checkpoint(run, 1, "text") for run in RUNS])
 
-    assert [standings[run] for run in RUNS] == [Standing.MINE, Standing.HELD, Standing.MINE]
-    assert {run.heartbeat for run in await stores.progress.live_runs()} == {1}
+    assert [ownerships[run] for run in RUNS] == [Ownership.MINE, Ownership.HELD, Ownership.MINE]
+    assert {run.heartbeat for run in await stores.execution_store.live_runs()} == {1}
     texts = [(await stores.runs.read_run(ANN, run)).text for run in RUNS]
     assert texts == ["text", "", "text"]
 
@@ -134,14 +134,14 @@ async def test_a_message_that_is_held_is_not_saved_and_the_heartbeat_moves(
 async def test_who_ends_abandoned_runs_waits_for_no_row_and_ends_the_others(
     on_postgres: Database, postgres_url: str, table: str
 ) -> None:
-    progress = sql_stores(on_postgres).progress
-    seen = await progress.witness()
+    execution_store = sql_stores(on_postgres).execution_store
+    seen = await execution_store.witness()
     where = table.replace("messages", "messages WHERE id = 'msg_b_answer'")
 
     async with held(postgres_url, f"SELECT 1 FROM {where} FOR UPDATE"):
-        assert set(await progress.interrupt(seen, at(1))) == {RUNS[0], RUNS[2]}
+        assert set(await execution_store.interrupt(seen, at(1))) == {RUNS[0], RUNS[2]}
 
-    assert list(await progress.interrupt(seen, at(2))) == [RUNS[1]]
+    assert list(await execution_store.interrupt(seen, at(2))) == [RUNS[1]]
 
 
 async def test_a_heartbeat_gets_through_while_all_other_connections_are_taken(postgres_url: str) -> None:
@@ -154,9 +154,9 @@ async def test_a_heartbeat_gets_through_while_all_other_connections_are_taken(po
             while database.in_use() < 2:  # the pool tells nobody
                 await asyncio.sleep(0)
         async with asyncio.timeout(AT_ONCE_S):
-            standings = await stores.progress.checkpoint([Checkpoint(RUNS[0], 1, "text")])
-            assert len(await stores.progress.witness()) == 3
-    assert standings == {RUNS[0]: Standing.MINE}
+            ownerships = await stores.execution_store.checkpoint([Checkpoint(RUNS[0], 1, "text")])
+            assert len(await stores.execution_store.witness()) == 3
+    assert ownerships == {RUNS[0]: Ownership.MINE}
     await asyncio.gather(*stuck)
     await database.close()
 
@@ -169,7 +169,7 @@ def _users(connection: Connection) -> int:
 async def test_where_heartbeats_are_refused_and_a_small_write_is_not_who_watches_is_told(
     on_postgres: Database, postgres_url: str, state: str
 ) -> None:
-    progress = sql_stores(on_postgres).progress
+    execution_store = sql_stores(on_postgres).execution_store
     admin = await asyncpg.connect(postgres_url)
     await admin.execute(
         f"""
@@ -178,13 +178,13 @@ async def test_where_heartbeats_are_refused_and_a_small_write_is_not_who_watches
         CREATE TRIGGER refused BEFORE UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION refuse()
         """
     )
-    assert len(await progress.witness()) == 3, "nobody is quiet"
+    assert len(await execution_store.witness()) == 3, "nobody is quiet"
     with pytest.raises(StoreUnavailable):
-        await progress.witness(RUNS)
+        await execution_store.witness(RUNS)
 
     await admin.execute("DROP TRIGGER refused ON runs")
-    before = await progress.live_runs()
-    assert list(await progress.witness(RUNS)) == list(before), "nothing was moved"
+    before = await execution_store.live_runs()
+    assert list(await execution_store.witness(RUNS)) == list(before), "nothing was moved"
     await admin.close()
 
 
@@ -195,19 +195,19 @@ async def test_a_file_that_is_busy_is_told_to_who_watches_while_an_executor_wait
     database = open_database(f"sqlite:///{sqlite_path}")
     stores = sql_stores(database)
     await open_all(stores)
-    seen = await stores.progress.witness()
+    seen = await stores.execution_store.witness()
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(stores.progress.checkpoint([Checkpoint(RUNS[0], 1, "text")]))
+        waiting = asyncio.ensure_future(stores.execution_store.checkpoint([Checkpoint(RUNS[0], 1, "text")]))
         began_at = time.monotonic()
-        for attempt in (stores.progress.witness(), stores.progress.interrupt(seen, at(1))):
+        for attempt in (stores.execution_store.witness(), stores.execution_store.interrupt(seen, at(1))):
             with pytest.raises(StoreUnavailable):
                 await attempt
         assert time.monotonic() - began_at < AT_ONCE_S
         assert not waiting.done()
         other.execute("ROLLBACK")
 
-    assert await waiting == {RUNS[0]: Standing.MINE}
+    assert await waiting == {RUNS[0]: Ownership.MINE}
     assert (await stores.runs.read_run(ANN, RUNS[0])).status is RunStatus.STREAMING
     await database.close()
 
@@ -224,7 +224,7 @@ async def test_a_heartbeat_goes_before_all_that_waits_to_be_written(sqlite_path:
 
     await asyncio.gather(
         *(wait_for("other", database.write(lambda c: None)) for _ in range(500)),
-        wait_for("heartbeat", stores.progress.checkpoint([Checkpoint(RUNS[0], 1, None)])),
+        wait_for("heartbeat", stores.execution_store.checkpoint([Checkpoint(RUNS[0], 1, None)])),
     )
 
     assert order.index("heartbeat") < 70

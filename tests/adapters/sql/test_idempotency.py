@@ -39,7 +39,7 @@ async def ask(stores: Stores, name: str, owner: UserId, seconds: float = 0, key:
     began = time.perf_counter()
     await stores.runs.open_run(new, turn(name, name, opens=True))
     took = time.perf_counter() - began
-    await stores.progress.finish(ending(name))
+    await stores.execution_store.finish(ending(name))
     return took
 
 

@@ -53,7 +53,7 @@ async def _served(database: PostgresDatabase, rounds: int, prefix: str) -> list[
             for doing in (
                 stores.runs.open_run(new, turn(name, name, opens=True)),
                 stores.threads.update_thread(who, ThreadId(f"thr_{name}"), change, new.now),
-                stores.progress.finish(ending(name)),
+                stores.execution_store.finish(ending(name)),
                 stores.runs.read_run(who, new.run_id),
             ):
                 began = time.perf_counter()

@@ -38,9 +38,9 @@ async def test_many_transactions_of_two_processes_meet_nothing_of_each_other(poo
 
     async def one(stores: Stores, name: str, number: int) -> None:
         await stores.runs.open_run(new_run(name, max_live=100_000), turn(name, name, opens=True))
-        await stores.progress.checkpoint([Checkpoint(ending(name).run_id, 1, "x" * number)])
+        await stores.execution_store.checkpoint([Checkpoint(ending(name).run_id, 1, "x" * number)])
         assert (await stores.runs.read_run(ANN, ending(name).run_id)).text == "x" * number
-        assert await stores.progress.finish(ending(name))
+        assert await stores.execution_store.finish(ending(name))
 
     await asyncio.gather(*(live(database, number) for database in range(2) for number in range(count)))
 

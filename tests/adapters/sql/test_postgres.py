@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from chatorch.adapters.sql.postgres import PostgresDatabase
 from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.ports.runs import Checkpoint, Standing
+from chatorch.ports.runs import Checkpoint, Ownership
 from tests.support.fakes import settle
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.stores import ANN, ending, new_run, sql_stores, turn
@@ -76,7 +76,7 @@ async def test_after_a_crash_what_was_in_flight_is_unavailable_and_the_next_is_f
     await asyncio.gather(*writers)
 
     assert unavailable
-    live = {run.run_id for run in await stores.progress.live_runs()}
+    live = {run.run_id for run in await stores.execution_store.live_runs()}
     assert {f"run_{name}" for name in acknowledged} <= live
     assert database.in_use() == 0
     await database.close()
@@ -107,12 +107,12 @@ async def test_a_server_that_hangs_is_given_up_on_and_used_again_when_it_is_back
     try:
         with pytest.raises(StoreUnavailable):
             async with asyncio.timeout(10):
-                await stores.progress.finish(ending("r"))
+                await stores.execution_store.finish(ending("r"))
     finally:
         postgres_server.thaw()
 
     assert database.in_use() == 0
-    assert await stores.progress.finish(ending("r"))
+    assert await stores.execution_store.finish(ending("r"))
     assert (await stores.runs.read_run(ANN, ending("r").run_id)).text == "an answer"
     assert len(await stores.interactions()) == 1
     await database.close()
@@ -202,7 +202,7 @@ async def test_a_cancelled_callers_transaction_runs_to_its_end(own_postgres: Dat
     blocker = asyncio.create_task(database.write(_hold_runs_for_half_a_second))
     await until_in_use(database, 1)
 
-    calling = asyncio.create_task(stores.progress.finish(ending("r")))
+    calling = asyncio.create_task(stores.execution_store.finish(ending("r")))
     await until_in_use(database, 2)
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -242,8 +242,8 @@ async def test_no_connection_is_held_between_transactions(own_postgres: Database
     )
 
     assert database.in_use() == 0
-    standings = await stores.progress.checkpoint([Checkpoint(ending(name).run_id, 1, "x") for name in names])
-    assert set(standings.values()) == {Standing.MINE}
+    ownerships = await stores.execution_store.checkpoint([Checkpoint(ending(name).run_id, 1, "x") for name in names])
+    assert set(ownerships.values()) == {Ownership.MINE}
     await database.close()
 
 

@@ -80,7 +80,7 @@ async def test_down_up_and_down_again_from_any_revision_keeps_what_was_said(
         await migrate(database)
         await database.start()
         assert await database.read(messages) == said
-    assert len(await sql_stores(database).progress.live_runs()) == 1
+    assert len(await sql_stores(database).execution_store.live_runs()) == 1
 
 
 async def test_what_would_go_is_named_with_its_rows(database: Database, url: str, said: object) -> None:
@@ -116,7 +116,7 @@ async def test_whatever_later_versions_keep_no_text_and_no_user_is_lost(
     """A live answer whose text lies in tails, of characters of several bytes; a user of the third generation."""
     stores, start = sql_stores(database), 0
     for piece in PIECES:
-        await stores.progress.checkpoint([Checkpoint(RunId("run_r"), 1, piece, start)])
+        await stores.execution_store.checkpoint([Checkpoint(RunId("run_r"), 1, piece, start)])
         start += len(piece)
     await database.write(write_what_is_later)
 
@@ -128,9 +128,9 @@ async def test_whatever_later_versions_keep_no_text_and_no_user_is_lost(
     await migrate(database)
     await database.start()
 
-    [live] = await stores.progress.live_runs()
+    [live] = await stores.execution_store.live_runs()
     assert (await stores.runs.read_run(ANN, RunId("run_r"))).text == "".join(PIECES)
-    assert list(await stores.progress.interrupt([live], NOW)) == ["run_r"]
+    assert list(await stores.execution_store.interrupt([live], NOW)) == ["run_r"]
     assert (await stores.runs.read_run(ANN, RunId("run_r"))).text == "".join(PIECES)
     user = await stores.users.by_username("x")
     assert user is not None

@@ -100,7 +100,7 @@ async def test_migrating_what_is_migrated_changes_nothing(database: Database) ->
 
     await migrate(database)
 
-    assert len(await sql_stores(database).progress.live_runs()) == 1
+    assert len(await sql_stores(database).execution_store.live_runs()) == 1
 
 
 async def test_the_migrated_schema_is_the_one_in_the_tables(database: Database) -> None:

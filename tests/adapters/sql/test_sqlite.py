@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from chatorch.adapters.sql.sqlite import SqliteDatabase
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, Standing
+from chatorch.ports.runs import Checkpoint, Ownership
 from tests.support.stores import ANN, ending, new_run, sql_stores, turn
 
 WRITE_IN_ANOTHER_PROCESS = """
@@ -27,7 +27,7 @@ async def main(url, prefix, count):
     stores = sql_stores(database)
     async def one(name):
         await stores.runs.open_run(new_run(name, max_live=10_000), turn(name, name, opens=True))
-        assert await stores.progress.finish(ending(name))
+        assert await stores.execution_store.finish(ending(name))
     await asyncio.gather(*(one(f"{prefix}{index}") for index in range(count)))
     await database.close()
 
@@ -53,10 +53,10 @@ async def test_fifty_writers_at_once_queue_and_all_get_through(sqlite_path: Path
         for step in range(4):
             name = f"w{number}_{step}"
             await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
-            assert await stores.progress.checkpoint([Checkpoint(ending(name).run_id, 1, "so")]) == {
-                ending(name).run_id: Standing.MINE
+            assert await stores.execution_store.checkpoint([Checkpoint(ending(name).run_id, 1, "so")]) == {
+                ending(name).run_id: Ownership.MINE
             }
-            assert await stores.progress.finish(ending(name))
+            assert await stores.execution_store.finish(ending(name))
             assert (await stores.runs.read_run(ANN, ending(name).run_id)).status is RunStatus.COMPLETED
 
     await asyncio.gather(*(writer(number) for number in range(50)))

@@ -41,13 +41,13 @@ async def test_what_would_be_lost_is_not_acknowledged_and_health_says_so_until_t
     database = open_database(f"sqlite:///{sqlite_path}")
     stores = sql_stores(database)
     await stores.runs.open_run(new_run("a"), turn("a", "a", opens=True))
-    await stores.progress.witness()
+    await stores.execution_store.witness()
 
     WAYS[way](sqlite_path)
 
     beat = [Checkpoint(RUN, 1, "text")]
     for _ in range(2):
-        for attempt in (stores.progress.checkpoint(beat), stores.progress.witness(), database.ping()):
+        for attempt in (stores.execution_store.checkpoint(beat), stores.execution_store.witness(), database.ping()):
             with pytest.raises(NotWritable, match="moved") as refused:
                 await attempt
             assert refused.value.kind == "file_moved"
@@ -55,7 +55,7 @@ async def test_what_would_be_lost_is_not_acknowledged_and_health_says_so_until_t
     lost = sqlite_path.with_name("chat.db-wal") if way == "without its log" else sqlite_path
     sqlite_path.with_name(AWAY).rename(lost)
     await database.ping()
-    await stores.progress.checkpoint(beat)
+    await stores.execution_store.checkpoint(beat)
     await database.close()
     again = open_database(f"sqlite:///{sqlite_path}")
     assert (await sql_stores(again).runs.read_run(ANN, RUN)).text == "text"

@@ -26,7 +26,7 @@ async def stores(database: Database) -> Stores:
     stores = sql_stores(database)
     await stores.runs.open_run(new_run("r"), turn("m", "t", opens=True))
     for start, end in ((0, 12), (12, 17), (17, len(WHOLE))):
-        await stores.progress.checkpoint([Checkpoint(RUN, 1, WHOLE[start:end], start)])
+        await stores.execution_store.checkpoint([Checkpoint(RUN, 1, WHOLE[start:end], start)])
     return stores
 
 
@@ -68,7 +68,7 @@ async def test_what_the_version_before_interrupts_has_lost_nothing(database: Dat
     opened = await stores.runs.open_run(new_run("next"), turn("next", "t", "go on"))
     assert opened.history[1].content == WHOLE
 
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
     assert await stores.leftovers() == 0
     assert await shown(stores) == {WHOLE, ""}
     assert (await stores.runs.read_run(ANN, RUN)).text == WHOLE
@@ -81,7 +81,7 @@ async def test_the_longer_text_that_the_version_before_rescues_is_not_said_twice
 
     assert await shown(stores) == {f"{WHOLE}, and the rest"}
     await stores.runs.open_run(new_run("next"), turn("next", "u", opens=True))
-    await stores.progress.interrupt(await stores.progress.live_runs(), at(90))
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90))
     assert await shown(stores) == {f"{WHOLE}, and the rest"}
     assert await stores.leftovers() == 0
 
@@ -90,8 +90,8 @@ async def test_a_run_that_the_version_before_cancels_or_whose_thread_it_deletes_
     database: Database, stores: Stores
 ) -> None:
     await database.write(run_sql("UPDATE runs SET cancel_requested = true WHERE id = 'run_r'"))
-    assert (await stores.progress.checkpoint([Checkpoint(RUN, 1, "!", len(WHOLE))]))[RUN].value == "cancel"
-    await stores.progress.finish(ending("r", f"{WHOLE}!", status=RunStatus.CANCELLED))
+    assert (await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "!", len(WHOLE))]))[RUN].value == "cancel"
+    await stores.execution_store.finish(ending("r", f"{WHOLE}!", status=RunStatus.CANCELLED))
     assert await shown(stores) == {f"{WHOLE}!"}
 
     await database.write(run_sql("DELETE FROM threads"))
@@ -112,14 +112,14 @@ async def test_checkpoints_and_ends_that_cross_leave_no_tails(database: Database
         name = f"x{round_}"
         run = RunId(f"run_{name}")
         await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
-        await stores.progress.checkpoint([Checkpoint(run, 1, "begin ")])
+        await stores.execution_store.checkpoint([Checkpoint(run, 1, "begin ")])
         await asyncio.gather(
-            *(stores.progress.checkpoint([Checkpoint(run, 1, "more", 6)]) for _ in range(3)),
-            stores.progress.finish(ending(name, "begin more")),
-            stores.progress.checkpoint([Checkpoint(run, 1, "begin more")]),
+            *(stores.execution_store.checkpoint([Checkpoint(run, 1, "more", 6)]) for _ in range(3)),
+            stores.execution_store.finish(ending(name, "begin more")),
+            stores.execution_store.checkpoint([Checkpoint(run, 1, "begin more")]),
         )
         assert (await stores.runs.read_run(ANN, run)).text == "begin more"
-    await stores.progress.finish(ending("r", WHOLE))
+    await stores.execution_store.finish(ending("r", WHOLE))
     assert await stores.leftovers() == 0
 
 
@@ -140,10 +140,10 @@ async def test_a_long_text_is_not_written_again_with_each_checkpoint(postgres: D
     runs = [RunId(f"run_{index}") for index in range(LIVE)]
     for index in range(LIVE):
         await stores.runs.open_run(new_run(f"{index}", max_live=1000), turn(f"{index}", f"{index}", opens=True))
-    await stores.progress.checkpoint([Checkpoint(run, 1, LONG) for run in runs])
+    await stores.execution_store.checkpoint([Checkpoint(run, 1, LONG) for run in runs])
     before = await written()
     for round_ in range(20):
-        await stores.progress.checkpoint([Checkpoint(run, 1, "x" * 40, len(LONG) + 40 * round_) for run in runs])
+        await stores.execution_store.checkpoint([Checkpoint(run, 1, "x" * 40, len(LONG) + 40 * round_) for run in runs])
 
     assert await written() - before < 20 * LIVE * 2000
     assert (await stores.runs.read_run(ANN, runs[0])).text == LONG + "x" * 800
@@ -156,7 +156,7 @@ async def test_a_short_answer_writes_no_tail(sqlite_path: Path) -> None:
     stores = sql_stores(database)
     await stores.runs.open_run(new_run("r"), turn("m", "t", opens=True))
 
-    await stores.progress.checkpoint([Checkpoint(RUN, 1, "short")])
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "short")])
 
     assert await stores.leftovers() == 0
     await database.close()

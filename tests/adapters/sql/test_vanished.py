@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from chatorch.adapters.sql.postgres import PostgresDatabase
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.ports.runs import Checkpoint, IdempotencyKey, Standing
+from chatorch.ports.runs import Checkpoint, IdempotencyKey, Ownership
 from tests.adapters.sql.test_lock import _address
 from tests.support.eventually import eventually
 from tests.support.pooler import Pooler
@@ -50,13 +50,13 @@ async def test_a_heartbeat_whose_connection_is_dead_gets_through_on_another_one_
         stores = sql_stores(database)
         await stores.runs.open_run(new_run("a"), turn("a", "a", opens=True))
         beat = [Checkpoint(RUN, 1, None)]
-        await stores.progress.checkpoint(beat)
+        await stores.execution_store.checkpoint(beat)
         vanish(wire)
 
         began_at = time.monotonic()
         with pytest.raises(StoreUnavailable, match="in time"):
-            await stores.progress.checkpoint(beat)
-        assert await stores.progress.checkpoint(beat) == {RUN: Standing.MINE}
+            await stores.execution_store.checkpoint(beat)
+        assert await stores.execution_store.checkpoint(beat) == {RUN: Ownership.MINE}
         assert time.monotonic() - began_at < 2
 
 
@@ -91,7 +91,7 @@ async def test_what_a_machine_that_vanished_had_locked_is_free_soon_afterwards(u
             await database.write(lock)
 
         async def free() -> bool:
-            return await stores.progress.checkpoint([Checkpoint(RUN, 1, None)]) == {RUN: Standing.MINE}
+            return await stores.execution_store.checkpoint([Checkpoint(RUN, 1, None)]) == {RUN: Ownership.MINE}
 
         assert not await free()
         await eventually(free, within=5, every=0.05)

@@ -127,14 +127,14 @@ async def spoiling(there: int) -> AsyncIterator[int]:
             head = await reader.readuntil(b"\r\n\r\n")
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", there)
             server_writer.write(spoilt(head))
-            up = asyncio.create_task(relay(reader, server_writer, spoilt))
+            up = asyncio.create_task(run_control(reader, server_writer, spoilt))
             answer = await server_reader.readuntil(b"\r\n\r\n")
             if b"text/event-stream" in answer:
                 kept = await server_reader.readuntil(b"\r\n0\r\n\r\n")
                 writer.write(answer + kept)
             else:
                 writer.write(answer)
-                await relay(server_reader, writer)
+                await run_control(server_reader, writer)
             up.cancel()
             server_writer.close()
         writer.close()
@@ -152,7 +152,7 @@ def spoilt(head: bytes) -> bytes:
     return re.sub(rb"(?im)^host:.*\r", b"host: backend\r", head)
 
 
-async def relay(
+async def run_control(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, changed: Callable[[bytes], bytes] = bytes
 ) -> None:
     with suppress(OSError):

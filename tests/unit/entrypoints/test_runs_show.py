@@ -18,7 +18,7 @@ async def filled(url: str) -> None:
     database = open_database(url)
     stores = sql_stores(database)
     await stores.runs.open_run(new_run("a"), turn("a", "a", TEXT, opens=True))
-    await stores.progress.finish(ending("a", TEXT))
+    await stores.execution_store.finish(ending("a", TEXT))
     await database.close()
 
 

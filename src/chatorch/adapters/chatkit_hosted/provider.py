@@ -33,7 +33,7 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamRejected,
     WorkflowNotFound,
 )
-from chatorch.ports.chatkit_hosted.provider import ChatKitSessions, HostedThreads
+from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
 
 if TYPE_CHECKING:  # it imports half of the SDK's types, for 0.3 s
     from openai.types.beta.chatkit.chat_session_chatkit_configuration_param import ChatSessionChatKitConfigurationParam
@@ -69,7 +69,7 @@ class SessionOptions:
         return asked
 
 
-class OpenAIChatKit(ChatKitSessions, HostedThreads):
+class OpenAIChatKit(SessionProvider, HostedThreads):
     """Without `api_key` every method raises `ChatKitNotConfigured`.
 
     `deadline_s`: how long a call may take altogether. Creating is not repeated, since each try may leave a session

@@ -19,10 +19,10 @@ from chatorch.domain.model.chatkit_hosted.session import (
 )
 from chatorch.domain.model.errors import NotFound, SessionGone
 from chatorch.domain.model.identity import UserId
-from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, SessionStore
+from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, ChatKitSessionStore
 
 
-class MemorySessionStore(SessionStore):
+class MemoryChatKitSessionStore(ChatKitSessionStore):
     def __init__(self, state: State) -> None:
         self._state = state
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, Notice, PresenceChanged, PresenceStatus
 from chatorch.ports.connections import Connections, Mailbox
 
 MOST = 20
@@ -26,7 +26,7 @@ class MemoryConnections(Connections):
         if older is not None:
             older.replaced()
         else:
-            self._tell(device, Presence.JOINED)
+            self._tell(device, PresenceStatus.JOINED)
 
     def detach(self, device: Device, mailbox: Mailbox) -> None:
         devices = self._by_user.get(device.user_id, {})
@@ -35,7 +35,7 @@ class MemoryConnections(Connections):
         del devices[device.client_id]
         if not devices:
             del self._by_user[device.user_id]
-        self._tell(device, Presence.LEFT)
+        self._tell(device, PresenceStatus.LEFT)
 
     def send(self, user_id: UserId, notice: Notice, *, besides: ClientId | None = None) -> None:
         for client_id, mailbox in list(self._by_user.get(user_id, {}).items()):
@@ -53,5 +53,5 @@ class MemoryConnections(Connections):
         for devices in self._by_user.values():
             yield from devices.values()
 
-    def _tell(self, device: Device, status: Presence) -> None:
+    def _tell(self, device: Device, status: PresenceStatus) -> None:
         self.send(device.user_id, PresenceChanged(device.client_id, status), besides=device.client_id)

@@ -8,29 +8,29 @@ from types import MappingProxyType
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import MessageStatus, RunId
 from chatorch.domain.model.run import TAKEOVER_GAP, Run, RunStatus, position_after
-from chatorch.ports.runs import Checkpoint, Ending, LiveRun, RunProgress, Standing
+from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Outcome, Ownership
 
 
-class MemoryRunProgress(RunProgress):
+class MemoryExecutionStore(ExecutionStore):
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
         self._state.require_writable()
         return {checkpoint.run_id: self._save(checkpoint) for checkpoint in checkpoints}
 
-    def _save(self, checkpoint: Checkpoint) -> Standing:
+    def _save(self, checkpoint: Checkpoint) -> Ownership:
         record = self._state.live.get(checkpoint.run_id)
         if record is None or record.run.epoch != checkpoint.epoch:
-            return Standing.LOST
+            return Ownership.LOST
         record.heartbeat += 1
         if checkpoint.text is not None:
             text = record.run.text[: checkpoint.start] + checkpoint.text
             record.run = replace(record.run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
             record.answer.message = replace(record.answer.message, content=text)
-        return Standing.CANCEL if record.cancel_requested else Standing.MINE
+        return Ownership.CANCEL if record.cancel_requested else Ownership.MINE
 
-    async def finish(self, ending: Ending) -> bool:
+    async def finish(self, ending: Outcome) -> bool:
         self._state.require_writable()
         record = self._state.runs.get(ending.run_id)
         if record is None or record.run.epoch != ending.epoch:

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 
 from chatorch.domain.model.conversation import RunId
-from chatorch.ports.run_control import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunControl
 
 
-class MemoryRunRelay(RunRelay):
+class MemoryRunControl(RunControl):
     def cancel(self, call: CancelCall) -> None: ...
 
     async def cancelled(self) -> AsyncGenerator[CancelCall]:
@@ -17,7 +17,7 @@ class MemoryRunRelay(RunRelay):
     async def watched(self, run_ids: Collection[RunId]) -> frozenset[RunId]:  # noqa: ARG002
         return frozenset()
 
-    async def rescue(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:  # noqa: ARG002
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:  # noqa: ARG002
         return {}
 
-    def disown(self, run_id: RunId, epoch: int) -> None: ...
+    def fence(self, run_id: RunId, epoch: int) -> None: ...

@@ -1,7 +1,7 @@
 """All stores of one process, over one state."""
 
-from chatorch.adapters.memory.chatkit_sessions import MemorySessionStore
-from chatorch.adapters.memory.execution_store import MemoryRunProgress
+from chatorch.adapters.memory.chatkit_sessions import MemoryChatKitSessionStore
+from chatorch.adapters.memory.execution_store import MemoryExecutionStore
 from chatorch.adapters.memory.guests import MemoryGuestThreadStore
 from chatorch.adapters.memory.run_lives import MemoryRunLives
 from chatorch.adapters.memory.runs import MemoryRunStore
@@ -26,10 +26,10 @@ class MemoryStore:
         self.thread_items = MemoryThreadItemStore(self._state)
         self.thread_notes = MemoryThreadNoteStore(self._state)
         self.runs = MemoryRunStore(self._state)
-        self.progress = MemoryRunProgress(self._state)
+        self.execution_store = MemoryExecutionStore(self._state)
         self.run_lives = MemoryRunLives(self._state)
         self.guest_threads = MemoryGuestThreadStore(self._state)
-        self.sessions = MemorySessionStore(self._state)
+        self.sessions = MemoryChatKitSessionStore(self._state)
 
     @property
     def available(self) -> bool:

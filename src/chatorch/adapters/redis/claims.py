@@ -45,7 +45,7 @@ class Claims:
         if self._here.of(held.device) is not held or held.claiming:
             return
         present = self._here.users[held.device.user_id]
-        question = present.roster.asking() if present.roster.to_be_asked else None
+        question = present.device_set.asking() if present.device_set.to_be_asked else None
         script = CLAIM if question is None else ATTACH
         held.claiming = True
         self._link.post(
@@ -57,7 +57,7 @@ class Claims:
         """For all that are held here, whether Redis has them or not."""
         known: list[Held] = []
         for held in list(self._here.all()):
-            if self._here.users[held.device.user_id].roster.to_be_asked:
+            if self._here.users[held.device.user_id].device_set.to_be_asked:
                 self.make(held)
             elif not held.claiming:
                 held.claiming = True
@@ -75,7 +75,7 @@ class Claims:
         outcomes, there = (answer, None) if question is None or answer is None else answer
         if question is not None:
             clients = None if there is None else client_ids(there)
-            present.tell(present.roster.answered(question, clients))
+            present.tell(present.device_set.answered(question, clients))
         if outcomes is None:
             self._decided.alone(held)
         self._renewed([held], outcomes)

@@ -37,7 +37,7 @@ class _Posted:
         return self.command() if callable(self.command) else self.command
 
 
-class Outbox:
+class CommandPipeline:
     """Sends what is posted, in order, all that came together in one round trip.
 
     What cannot be sent, or is refused, is dropped, unless it was posted to be kept. What is refused holds up nothing:

@@ -14,7 +14,7 @@ from chatorch.adapters.redis.presence_events import decode_told, told_bytes
 from chatorch.adapters.redis.scripts import COUNT, DETACH, DEVICES, SEND, SENT, SWEEP, Command
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, Notice, PresenceChanged, PresenceStatus
 from chatorch.ports.connections import Connections, Mailbox
 
 LIFE_S = 10.0
@@ -29,9 +29,9 @@ SWEPT_AT_ONCE = 200
 class RedisConnections(Connections):
     """Devices expire in Redis after `life_s` seconds unless their process renews them, every `renew_s`.
 
-    Every process keeps a roster of those users that have devices here, so that a change is told once, however often it
-    is heard. While Redis is away, what happens here is told here; when it is back, the rosters are compared. Of two
-    connections that claim one device, the one that Redis ranked later stays; see `scripts.devices`.
+    Every process keeps the set of devices of those users that have some here, so that a change is told once, however
+    often it is heard. While Redis is away, what happens here is told here; when it is back, the sets are compared. Of
+    two connections that claim one device, the one that Redis ranked later stays; see `scripts.devices`.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class RedisConnections(Connections):
         if kind == b"replaced":
             self._replaced(user_id, rest.decode())
         elif kind in (b"joined", b"left"):
-            self._hear_change(user_id, PresenceChanged(ClientId(rest.decode()), Presence(kind.decode())))
+            self._hear_change(user_id, PresenceChanged(ClientId(rest.decode()), PresenceStatus(kind.decode())))
         else:
             self._hear_sent(user_id, data, math.inf)
 
@@ -132,9 +132,9 @@ class RedisConnections(Connections):
         present = self._here.users.get(user_id)
         if present is None:
             return
-        if change.status is Presence.LEFT and change.client_id in present.devices:
+        if change.status is PresenceStatus.LEFT and change.client_id in present.devices:
             return  # it is here; an earlier connection of it has left, or this process was asleep
-        present.tell(present.roster.hear(change))
+        present.tell(present.device_set.hear(change))
 
     def _hear_sent(self, user_id: UserId, data: bytes, latest: float) -> None:
         told, present = decode_told(data), self._here.users.get(user_id)
@@ -153,17 +153,17 @@ class RedisConnections(Connections):
 
     def _alone(self, held: Held) -> None:
         if self._here.of(held.device) is held:
-            self._decide(held.device, Presence.JOINED)
+            self._decide(held.device, PresenceStatus.JOINED)
 
     def _left(self, device: Device, leaving: Command) -> None:
         if self._here.of(device) is None:
-            self._decide(device, Presence.LEFT)
+            self._decide(device, PresenceStatus.LEFT)
         self._link.post(leaving, keep_s=KEPT_S)
 
-    def _decide(self, device: Device, status: Presence) -> None:
+    def _decide(self, device: Device, status: PresenceStatus) -> None:
         """Redis is away. The others hear of it when it is back."""
         if present := self._here.users.get(device.user_id):
-            present.tell(present.roster.decide(PresenceChanged(device.client_id, status)))
+            present.tell(present.device_set.decide(PresenceChanged(device.client_id, status)))
 
     # -- what Redis is told ----------------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class RedisConnections(Connections):
         if self._here.of(held.device) is held:
             self._remove(held)
             # Where it was alone with it, this process has told that it joined.
-            self._hear_change(held.device.user_id, PresenceChanged(held.device.client_id, Presence.LEFT))
+            self._hear_change(held.device.user_id, PresenceChanged(held.device.client_id, PresenceStatus.LEFT))
             held.mailbox.refused()
 
     def _catch_up(self, users: list[UserId], answer: Any) -> None:
@@ -205,14 +205,14 @@ class RedisConnections(Connections):
 
     def _settle(self) -> None:
         """Asks which devices there are: what was said meanwhile was not heard, and who died told nobody."""
-        for some in portions([user_id for user_id, present in self._here.users.items() if present.roster.known]):
-            asked = [(present := self._here.users[user_id], present.roster.asking()) for user_id in some]
+        for some in portions([user_id for user_id, present in self._here.users.items() if present.device_set.known]):
+            asked = [(present := self._here.users[user_id], present.device_set.asking()) for user_id in some]
             self._link.post(DEVICES([], self._users, *some), partial(self._settled, asked))
 
     def _settled(self, asked: list[tuple[Present, int]], answers: Any) -> None:
         for (present, question), there in zip(asked, answers or itertools.repeat(None), strict=False):
             clients = None if there is None else client_ids(there) | present.devices.keys()
-            present.tell(present.roster.answered(question, clients))
+            present.tell(present.device_set.answered(question, clients))
 
     def _remove(self, held: Held) -> None:
         self._here.remove(held)

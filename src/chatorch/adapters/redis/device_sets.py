@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from chatorch.domain.model.presence import ClientId, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, PresenceChanged, PresenceStatus
 
 
-class Roster:
+class DeviceSet:
     """Takes what is heard, which may come twice, late or not at all, and gives back what is news.
 
     Whoever has sent a question keeps the number that `asking` gave. Until `answered` with the same number, what is
@@ -57,12 +57,14 @@ class Roster:
         return news + [change for change in heard if self._is_news(change)]
 
     def _is_news(self, change: PresenceChanged) -> bool:
-        if (change.client_id in self._there) is (change.status is Presence.JOINED):
+        if (change.client_id in self._there) is (change.status is PresenceStatus.JOINED):
             return False
         self._there.symmetric_difference_update((change.client_id,))
         return True
 
     def _differences(self, there: Collection[ClientId]) -> list[PresenceChanged]:
-        joined = [PresenceChanged(client_id, Presence.JOINED) for client_id in there if client_id not in self._there]
-        left = [PresenceChanged(client_id, Presence.LEFT) for client_id in self._there if client_id not in there]
+        joined = [
+            PresenceChanged(client_id, PresenceStatus.JOINED) for client_id in there if client_id not in self._there
+        ]
+        left = [PresenceChanged(client_id, PresenceStatus.LEFT) for client_id in self._there if client_id not in there]
         return joined + left

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from chatorch.adapters.redis.device_sets import Roster
+from chatorch.adapters.redis.device_sets import DeviceSet
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Notice, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, Device, Notice, PresenceChanged, PresenceStatus
 from chatorch.ports.connections import Mailbox
 
 MOST_HEARD = 100
@@ -41,7 +41,7 @@ class Present:
     """A user who has devices here."""
 
     devices: dict[ClientId, Held] = field(default_factory=dict)
-    roster: Roster = field(default_factory=Roster)
+    device_set: DeviceSet = field(default_factory=DeviceSet)
     heard: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=MOST_HEARD))
 
     def is_new(self, process: str, number: int) -> bool:
@@ -54,7 +54,7 @@ class Present:
     def tell(self, news: Iterable[PresenceChanged]) -> None:
         """Of one that joined here, those hear that were here before it."""
         for change in news:
-            newcomer = self.devices.get(change.client_id) if change.status is Presence.JOINED else None
+            newcomer = self.devices.get(change.client_id) if change.status is PresenceStatus.JOINED else None
             for client_id, held in list(self.devices.items()):
                 if client_id != change.client_id and (newcomer is None or held.number < newcomer.number):
                     held.mailbox.deliver(change)

@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from chatorch.adapters.redis.address import COMMAND_S, way_to
 from chatorch.adapters.redis.channels import Channels, Hear
-from chatorch.adapters.redis.command_pipeline import Answered, Away, Outbox, Posted
+from chatorch.adapters.redis.command_pipeline import Answered, Away, CommandPipeline, Posted
 from chatorch.adapters.redis.faults import MISTAKE, PAUSED, Cure, Fault, fault_of
 from chatorch.adapters.redis.scripts import Command
 from chatorch.adapters.redis.state import REMIND_S, State
@@ -52,7 +52,7 @@ class RedisLink:
         self.up = False
         self._client = Redis(connection_pool=self._pool)
         self._channels = Channels(self._dial, self._came, self._went)
-        self._outbox = Outbox(self.each, self.until_up)
+        self._pipeline = CommandPipeline(self.each, self.until_up)
         self._returned: list[Callable[[], None]] = []
         self._is_up = asyncio.Event()
         self._tried = asyncio.Event()
@@ -69,7 +69,7 @@ class RedisLink:
         """Returns when it is connected, or the first attempt has failed. Raises `RedisRefused`."""
         self._starting = True
         self._tasks = [
-            asyncio.ensure_future(each) for each in (self._channels.keep(), self._outbox.keep(), self._look())
+            asyncio.ensure_future(each) for each in (self._channels.keep(), self._pipeline.keep(), self._look())
         ]
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
@@ -84,7 +84,7 @@ class RedisLink:
         if self.up:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
-                    await self._outbox.sent()
+                    await self._pipeline.sent()
         self.up = False
         self._is_up.clear()
         await ended(self._tasks)
@@ -117,9 +117,9 @@ class RedisLink:
         return answers
 
     def post(self, command: Posted, answered: Answered | None = None, *, keep_s: float = 0.0) -> None:
-        """Sends a command behind the scenes; see `Outbox.post`. While Redis is away, only what is to be kept waits."""
+        """Sends a command behind the scenes; see `CommandPipeline.post`. While Redis is away, what is kept waits."""
         if self.up or keep_s:
-            self._outbox.post(command, answered, keep_s=keep_s)
+            self._pipeline.post(command, answered, keep_s=keep_s)
         elif answered is not None:
             answered(None)
 
@@ -218,7 +218,7 @@ class RedisLink:
         self.up = False
         self._is_up.clear()
         self._tried.set()
-        self._outbox.drop()
+        self._pipeline.drop()
         if self._way.sentinels is not None:
             self._way.sentinels.doubt()
 

@@ -53,7 +53,7 @@ class _Outgoing:
     terminal: TerminalEvent | None = None
 
 
-class Shipper:
+class LogPublisher:
     """Ships what it is told of, and keeps what ended while Redis was away, within bounds: time, number and text.
 
     After anything that went wrong all text is shipped once more: Redis may have lost what it had.

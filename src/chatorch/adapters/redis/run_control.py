@@ -1,4 +1,4 @@
-"""Cancels, watchers, rescue and disowning over Redis."""
+"""Cancels, watchers, last_content and disowning over Redis."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
@@ -9,7 +9,7 @@ from chatorch.adapters.redis.entries import LIVE_MS, disowning, reading, stored_
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import WATCHED
 from chatorch.domain.model.conversation import RunId
-from chatorch.ports.run_control import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunControl
 
 WATCHED_S = 0.5
 DISOWN_FOR_S = 600.0
@@ -24,8 +24,8 @@ class _Cancel(msgspec.Struct, array_like=True):
 _decode = msgspec.msgpack.Decoder(_Cancel).decode
 
 
-class RedisRunRelay(RunRelay):
-    """`disown` is tried for ten minutes if it must be; everything else is worth something only at once."""
+class RedisRunControl(RunControl):
+    """`fence` is tried for ten minutes if it must be; everything else is worth something only at once."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
@@ -61,7 +61,7 @@ class RedisRunRelay(RunRelay):
             return frozenset(asked)
         return frozenset(run_id for run_id, count in zip(asked, followed, strict=True) if count)
 
-    async def rescue(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:
         asked, rescued = list(run_ids), dict[RunId, str]()
         for first in range(0, len(asked), RESCUED_AT_ONCE):
             some = asked[first : first + RESCUED_AT_ONCE]
@@ -74,7 +74,7 @@ class RedisRunRelay(RunRelay):
                     rescued[run_id] = text
         return rescued
 
-    def disown(self, run_id: RunId, epoch: int) -> None:
+    def fence(self, run_id: RunId, epoch: int) -> None:
         self._link.post(disowning(self._link, run_id, epoch, LIVE_MS), keep_s=DISOWN_FOR_S)
 
     def _hear(self, data: bytes) -> None:

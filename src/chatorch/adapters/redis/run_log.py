@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from chatorch.adapters.redis.link import Away, RedisLink
-from chatorch.adapters.redis.log_publisher import REBASE_EVERY, Shipper
+from chatorch.adapters.redis.log_publisher import REBASE_EVERY, LogPublisher
 from chatorch.adapters.redis.replicas import Replicas
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.conversation import RunId
@@ -27,7 +27,7 @@ class RedisRunLog(RunLog):
 
     def __init__(self, local: RunLog, link: RedisLink, *, rebase_every: int = REBASE_EVERY) -> None:
         self._local = local
-        self._shipper = Shipper(link, local, rebase_every=rebase_every)
+        self._publisher = LogPublisher(link, local, rebase_every=rebase_every)
         self._replicas = Replicas(link, local)
         self._link = link
         self._open: set[RunId] = set()
@@ -37,7 +37,7 @@ class RedisRunLog(RunLog):
     async def start(self) -> None:
         """Begins to ship. What was written before is shipped as well."""
         self._tasks = [
-            asyncio.ensure_future(self._shipper.keep()),
+            asyncio.ensure_future(self._publisher.keep()),
             asyncio.ensure_future(self._replicas.keep_watching()),
         ]
 
@@ -46,24 +46,24 @@ class RedisRunLog(RunLog):
         await ended(self._tasks)
         with suppress(TimeoutError, Away):
             async with asyncio.timeout(CLOSE_S):
-                await self._shipper.ship()
+                await self._publisher.ship()
         await self._replicas.aclose()
 
     def open(self, run_id: RunId, epoch: int, started: RunStarted) -> None:
         self._open.add(run_id)
         self._here.add(run_id)
         self._local.open(run_id, epoch, started)
-        self._shipper.open(run_id, epoch, started)
+        self._publisher.open(run_id, epoch, started)
 
     def append(self, run_id: RunId, text: str) -> None:
         if run_id in self._open:
             self._local.append(run_id, text)
-            self._shipper.append(run_id, text)
+            self._publisher.append(run_id, text)
 
     def end(self, run_id: RunId, terminal: TerminalEvent) -> None:
         if run_id in self._open:
             self._open.discard(run_id)
-            self._shipper.end(run_id, self._local.text(run_id) or "", terminal)
+            self._publisher.end(run_id, self._local.text(run_id) or "", terminal)
             self._local.end(run_id, terminal)
             asyncio.get_running_loop().call_later(LINGER_S, self._here.discard, run_id)
 
@@ -72,7 +72,7 @@ class RedisRunLog(RunLog):
             self._open.discard(run_id)
             self._here.discard(run_id)
             self._local.abandon(run_id)
-            self._shipper.abandon(run_id)
+            self._publisher.abandon(run_id)
 
     def text(self, run_id: RunId) -> str | None:
         return self._local.text(run_id)

@@ -1,4 +1,4 @@
-"""Ending what runs in the background."""
+"""Outcome what runs in the background."""
 
 import asyncio
 from collections.abc import Collection

@@ -5,9 +5,9 @@ runs it, on a thread of its own for SQLite and over asyncpg for PostgreSQL.
 """
 
 from chatorch.adapters.sql.backup import Backup, back_up
-from chatorch.adapters.sql.chatkit_sessions import SqlSessionStore
+from chatorch.adapters.sql.chatkit_sessions import SqlChatKitSessionStore
 from chatorch.adapters.sql.database import Database
-from chatorch.adapters.sql.execution_store import SqlRunProgress
+from chatorch.adapters.sql.execution_store import SqlExecutionStore
 from chatorch.adapters.sql.guests import SqlGuestThreadStore
 from chatorch.adapters.sql.lock import StoreLock, StoreLocked
 from chatorch.adapters.sql.revisions import Downgrade, Standing, downgrade, standing
@@ -26,11 +26,11 @@ __all__ = [
     "Database",
     "Downgrade",
     "SchemaMismatch",
+    "SqlChatKitSessionStore",
+    "SqlExecutionStore",
     "SqlGuestThreadStore",
     "SqlRunLives",
-    "SqlRunProgress",
     "SqlRunStore",
-    "SqlSessionStore",
     "SqlThreadItemStore",
     "SqlThreadNoteStore",
     "SqlThreadStore",

@@ -29,7 +29,7 @@ from chatorch.domain.model.chatkit_hosted.session import (
 )
 from chatorch.domain.model.errors import NotFound, SessionGone
 from chatorch.domain.model.identity import UserId
-from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, SessionStore
+from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, ChatKitSessionStore
 
 BATCH = 200
 """How many rows a sweep takes at once; the next one takes the rest."""
@@ -89,7 +89,7 @@ _CHANGE = update(chatkit_sessions).where(_COLUMNS.id == bindparam("session_id"))
 _FORGET = delete(chatkit_sessions).where(_COLUMNS.id == bindparam("session_id"))
 
 
-class SqlSessionStore(SessionStore):
+class SqlChatKitSessionStore(ChatKitSessionStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 

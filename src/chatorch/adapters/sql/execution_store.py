@@ -17,7 +17,7 @@ from chatorch.adapters.sql.tails import append, drop
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus, position_after
-from chatorch.ports.runs import Checkpoint, Ending, LiveRun, RunProgress, Standing
+from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Outcome, Ownership
 
 INTERRUPTED_AT_ONCE = 10
 """In one transaction: heartbeats go in between."""
@@ -70,16 +70,16 @@ _EPOCH_AND_STATUS = select(runs.c.epoch, runs.c.status).where(runs.c.id == bindp
 _ADD_INTERACTIONS = insert(interactions)
 
 
-class SqlRunProgress(RunProgress):
+class SqlExecutionStore(ExecutionStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Standing]:
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
         if not checkpoints:
             return {}
         return await self._database.write_first(lambda connection: _checkpoint(connection, checkpoints))
 
-    async def finish(self, ending: Ending) -> bool:
+    async def finish(self, ending: Outcome) -> bool:
         return await self._database.write(lambda connection: _finish(connection, ending))
 
     async def live_runs(self) -> Sequence[LiveRun]:
@@ -104,15 +104,15 @@ class SqlRunProgress(RunProgress):
         return ended
 
 
-def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> dict[RunId, Standing]:
+def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> dict[RunId, Ownership]:
     live = {row.id: row for row in connection.execute(_LOCK_LIVE, {"run_ids": [c.run_id for c in checkpoints]})}
     mine = [c for c in checkpoints if (row := live.get(c.run_id)) is not None and row.epoch == c.epoch]
-    standings = {c.run_id: Standing.LOST for c in checkpoints}
-    standings |= {c.run_id: Standing.CANCEL if live[c.run_id].cancel_requested else Standing.MINE for c in mine}
+    standings = {c.run_id: Ownership.LOST for c in checkpoints}
+    standings |= {c.run_id: Ownership.CANCEL if live[c.run_id].cancel_requested else Ownership.MINE for c in mine}
     standings |= _held(connection, [c for c in checkpoints if c.run_id not in live])
     tails = [c for c in mine if c.text and c.start]
     wholes = _save_whole(connection, live, [c for c in mine if c.text is not None and not c.start])
-    standings |= {run_id: Standing.HELD for run_id, saved in wholes.items() if not saved}
+    standings |= {run_id: Ownership.HELD for run_id, saved in wholes.items() if not saved}
     if tails:
         append(connection, [{"run_id": c.run_id, "start": c.start, "text": c.text} for c in tails])
     moved = [*tails, *(c for c in mine if wholes.get(c.run_id))]
@@ -138,16 +138,16 @@ def _save_whole(
     return {c.run_id: id_ in free for id_, c in texts.items()}
 
 
-def _held(connection: Connection, missing: Sequence[Checkpoint]) -> dict[RunId, Standing]:
+def _held(connection: Connection, missing: Sequence[Checkpoint]) -> dict[RunId, Ownership]:
     """Of those whose rows were not to be had, those that are the writer's still."""
     if not missing or connection.dialect.name != "postgresql":
         return {}
     rows = connection.execute(_HELD, {"run_ids": [c.run_id for c in missing]})
     epochs = {row.id: row.epoch for row in rows}
-    return {c.run_id: Standing.HELD for c in missing if epochs.get(c.run_id) == c.epoch}
+    return {c.run_id: Ownership.HELD for c in missing if epochs.get(c.run_id) == c.epoch}
 
 
-def _finish(connection: Connection, ending: Ending) -> bool:
+def _finish(connection: Connection, ending: Outcome) -> bool:
     row = connection.execute(_END, _ending_values(ending)).one_or_none()
     if row is None:
         # Either an earlier attempt of mine got through and only its answer was lost, or somebody else was quicker.
@@ -165,7 +165,7 @@ def _finish(connection: Connection, ending: Ending) -> bool:
     return True
 
 
-def _ending_values(ending: Ending) -> Values:
+def _ending_values(ending: Outcome) -> Values:
     """What `_END` sets, and which run it looks for."""
     error = ending.error
     return {

@@ -84,12 +84,12 @@ _ADD_INTERACTIONS = insert(interactions)
 
 
 def live_runs(connection: Connection) -> list[LiveRun]:
-    """See `chatorch.ports.runs.RunProgress.live_runs`."""
+    """See `chatorch.ports.runs.ExecutionStore.live_runs`."""
     return [LiveRun(RunId(row.id), row.epoch, row.heartbeat) for row in connection.execute(_LIVE_RUNS)]
 
 
 def witness(connection: Connection, quiet: Collection[RunId]) -> list[LiveRun]:
-    """See `chatorch.ports.runs.RunProgress.witness`."""
+    """See `chatorch.ports.runs.ExecutionStore.witness`."""
     _require_tables(connection)
     # A row that nobody else can mean, and that nobody ever sees.
     sweep = uuid4().hex
@@ -116,7 +116,7 @@ def _try_to_move(connection: Connection, quiet: Collection[RunId]) -> frozenset[
 def interrupt(
     connection: Connection, seen: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str]
 ) -> list[RunId]:
-    """See `chatorch.ports.runs.RunProgress.interrupt`."""
+    """See `chatorch.ports.runs.ExecutionStore.interrupt`."""
     _require_tables(connection)
     as_seen = {run.run_id: (run.epoch, run.heartbeat) for run in seen}
     locked = connection.execute(_LOCK, {"run_ids": list(as_seen)}).all()

@@ -21,7 +21,7 @@ from chatorch.domain.model.conversation import (
 )
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.run import CancelReason, Interaction, Run, RunError, RunStatus
-from chatorch.ports.runs import Ending
+from chatorch.ports.runs import Outcome
 
 AnyRow = Row[*tuple[Any, ...]]
 Values = dict[str, Any]
@@ -209,8 +209,8 @@ def interaction_values(record: Interaction) -> Values:
     }
 
 
-def interaction(row: AnyRow, ending: Ending | None = None) -> Interaction:
-    """The record of a run's end; without an `Ending`, of one that nobody was left to measure."""
+def interaction(row: AnyRow, ending: Outcome | None = None) -> Interaction:
+    """The record of a run's end; without an `Outcome`, of one that nobody was left to measure."""
     return Interaction(
         run_id=RunId(row.id),
         thread_id=ThreadId(row.thread_id),

@@ -20,7 +20,7 @@ class Device:
     client_id: ClientId
 
 
-class Presence(StrEnum):
+class PresenceStatus(StrEnum):
     JOINED = "joined"
     LEFT = "left"
 
@@ -36,7 +36,7 @@ class RunBegan:
 @dataclass(frozen=True, slots=True)
 class PresenceChanged:
     client_id: ClientId
-    status: Presence
+    status: PresenceStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from chatorch.domain.services.admission import Admission
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
-from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, OpenedSession, Sessions
+from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, ChatKitSessions, OpenedSession
 from chatorch.domain.services.commands import RetryChat, StartChat
 from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.execution.executor import Executions, ExecutionSettings
-from chatorch.domain.services.execution.lease_reaper import Recovery
+from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
+from chatorch.domain.services.execution.lease_reaper import LeaseReaper
 from chatorch.domain.services.identity.sign_in import Authentication, Grant
-from chatorch.domain.services.presence import Live
+from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Answer, Runs
 
 __all__ = [
@@ -16,16 +16,16 @@ __all__ = [
     "Answer",
     "Authentication",
     "ChatKitOffer",
+    "ChatKitSessions",
     "Conversations",
-    "ExecutionSettings",
-    "Executions",
+    "Executor",
+    "ExecutorSettings",
     "Grant",
     "HostedHistory",
-    "Live",
+    "LeaseReaper",
     "OpenedSession",
-    "Recovery",
+    "Presence",
     "RetryChat",
     "Runs",
-    "Sessions",
     "StartChat",
 ]

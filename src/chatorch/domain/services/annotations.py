@@ -13,7 +13,7 @@ from chatorch.ports.system import Clock
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 
 
-class Items:
+class Annotations:
     """Messages with their notes, side items, notes of threads, ratings. What belongs to somebody else is `NotFound`."""
 
     def __init__(self, *, items: ThreadItemStore, notes: ThreadNoteStore, log: RunLog, clock: Clock) -> None:

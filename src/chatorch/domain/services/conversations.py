@@ -7,9 +7,9 @@ from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Th
 from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
-from chatorch.domain.services.execution.executor import Executions
+from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.runs import Runs
-from chatorch.ports.run_control import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunControl
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
 from chatorch.ports.threads import ThreadChange, ThreadStore
@@ -26,16 +26,16 @@ class Conversations:
         *,
         store: ThreadStore,
         log: RunLog,
-        relay: RunRelay,
+        run_control: RunControl,
         runs: Runs,
-        executions: Executions,
+        executor: Executor,
         clock: Clock,
     ) -> None:
         self._store = store
         self._log = log
-        self._relay = relay
+        self._run_control = run_control
         self._runs = runs
-        self._executions = executions
+        self._executor = executor
         self._clock = clock
 
     async def threads(self, principal: Principal, page: PageRequest[ThreadCursor]) -> Page[Thread]:
@@ -54,7 +54,7 @@ class Conversations:
         live = await self._store.live_run(principal.user_id, thread_id)
         if live is not None:
             await self._runs.cancel(principal, live.id)
-            await self._executions.ended(live.id, CANCEL_S)
+            await self._executor.ended(live.id, CANCEL_S)
         await self._store.delete_thread(principal.user_id, thread_id, self._clock.now())
 
     async def make_way(self, principal: Principal, thread_id: ThreadId) -> None:
@@ -62,10 +62,10 @@ class Conversations:
         live = await self._store.live_run(principal.user_id, thread_id)
         if live is None:
             return
-        if self._executions.executes(live.id):
-            await self._executions.stop_unfollowed(live.id)
+        if self._executor.executes(live.id):
+            await self._executor.stop_unfollowed(live.id)
         else:
-            self._relay.cancel(CancelCall(live.id, if_unfollowed=True))
+            self._run_control.cancel(CancelCall(live.id, if_unfollowed=True))
         give_up_at = self._clock.monotonic() + CANCEL_S
         while await self._store.live_run(principal.user_id, thread_id) is not None:
             if self._clock.monotonic() >= give_up_at:

@@ -15,7 +15,7 @@ MARGIN = timedelta(hours=6)
 WHAT = "forgetting idempotency keys"
 
 
-class Forgetting:
+class KeyExpiry:
     """Every process does it; where several do at once, each takes other keys."""
 
     def __init__(self, *, store: RunStore, clock: Clock, telemetry: RunTelemetry) -> None:

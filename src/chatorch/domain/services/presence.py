@@ -13,7 +13,7 @@ from chatorch.ports.system import Clock
 MAX_ANNOUNCEMENT_CHARS = 4000
 
 
-class Live:
+class Presence:
     """The connections of users, whatever door they came through."""
 
     def __init__(self, *, connections: Connections, clock: Clock) -> None:

@@ -28,11 +28,11 @@ from chatorch.domain.model.run import (
 from chatorch.domain.model.text import title_from
 from chatorch.domain.services.admission import Admission
 from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
-from chatorch.domain.services.execution.executor import Executions
-from chatorch.domain.services.execution.subscription import Following
+from chatorch.domain.services.execution.executor import Executor
+from chatorch.domain.services.execution.subscription import Subscription
 from chatorch.ports.chat_model import Prompt
 from chatorch.ports.connections import Connections
-from chatorch.ports.run_control import CancelCall, RunRelay
+from chatorch.ports.run_control import CancelCall, RunControl
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
 from chatorch.ports.system import Clock, IdFactory
@@ -57,9 +57,9 @@ class Runs:
         *,
         store: RunStore,
         log: RunLog,
-        relay: RunRelay,
+        run_control: RunControl,
         connections: Connections,
-        executions: Executions,
+        executor: Executor,
         clock: Clock,
         ids: IdFactory,
         policy: ChatPolicy,
@@ -69,16 +69,16 @@ class Runs:
     ) -> None:
         self._store = store
         self._log = log
-        self._relay = relay
+        self._run_control = run_control
         self._connections = connections
-        self._executions = executions
+        self._executor = executor
         self._clock = clock
         self._ids = ids
         self._policy = policy
         self._context = context
         self._max_live_runs = max_live_runs
         self._admission = admission
-        self._following = Following(store=store, log=log, executions=executions, clock=clock)
+        self._subscription = Subscription(store=store, log=log, executor=executor, clock=clock)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Runs:
         """Raises what `start` would that does not depend on the store."""
         self._check(principal, chat)
         self._policy.model_for(chat.model)
-        if self._executions.draining:
+        if self._executor.draining:
             raise Draining
 
     def _check(self, principal: Principal, chat: StartChat) -> None:
@@ -159,7 +159,7 @@ class Runs:
         self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]], client_id: ClientId | None = None
     ) -> Run:
         """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
-        opening = self._executions.opening()
+        opening = self._executor.opening()
         try:
             place = self._admission.admit(principal)
         except TooMany:
@@ -180,7 +180,7 @@ class Runs:
             if not opened.joined:
                 run = opened.run
                 prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
-                self._executions.begin(run, prompt, principal, place=place.pop_all())
+                self._executor.begin(run, prompt, principal, place=place.pop_all())
                 self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=client_id)
         return opened.run
 
@@ -188,9 +188,9 @@ class Runs:
 
     async def read(self, principal: Principal, run_id: RunId) -> Run:
         """The run with its text so far. Raises `NotFound`, `StoreUnavailable`."""
-        executed_here = self._executions.executes(run_id)
+        executed_here = self._executor.executes(run_id)
         run = await self._store.read_run(principal.user_id, run_id)
-        if executed_here and run.status.live and not self._executions.executes(run_id):
+        if executed_here and run.status.live and not self._executor.executes(run_id):
             # It ended while its row was read.
             run = await self._store.read_run(principal.user_id, run_id)
         text = self._log.text(run_id) if run.status.live else None
@@ -203,13 +203,13 @@ class Runs:
 
         One that is executed here is stopped even while the store is away.
         """
-        if self._executions.executes(run_id, principal.user_id):
-            self._executions.stop(run_id, CancelReason.USER)
+        if self._executor.executes(run_id, principal.user_id):
+            self._executor.stop(run_id, CancelReason.USER)
             return
         run = await self._store.request_cancel(principal.user_id, run_id)
         if run.status.live:
-            self._executions.stop(run_id, CancelReason.USER)
-            self._relay.cancel(CancelCall(run_id))
+            self._executor.stop(run_id, CancelReason.USER)
+            self._run_control.cancel(CancelCall(run_id))
 
     async def answer(self, run: Run) -> Answer:
         """Waits for the end. Raises `RunUnsettled` when the store does not take it for 10 s."""
@@ -226,7 +226,7 @@ class Runs:
                     case Silence():
                         now = self._clock.monotonic()
                         away_since = (away_since or now) if event is STORE_AWAY else None
-                        unsettled = self._executions.unsettled_for(run.id)
+                        unsettled = self._executor.unsettled_for(run.id)
                         if max(unsettled, now - (away_since or now)) >= UNSETTLED_S:
                             raise RunUnsettled(run.id)
                     case _ if isinstance(event, TERMINAL_EVENTS):
@@ -241,7 +241,7 @@ class Runs:
         `run` is one that `start` or `read` returned, so the caller may see it. `SILENCE` stands for two seconds
         without an event. Raises nothing once it has begun: a store that is away is silence.
         """
-        return self._following.events(run, after)
+        return self._subscription.events(run, after)
 
 
 def _title(messages: tuple[NewMessage, ...]) -> str:

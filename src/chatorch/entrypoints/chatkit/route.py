@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.entrypoints.chatkit.requests import parsed
-from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
+from chatorch.entrypoints.chatkit.server import Services, ThreadServer
 from chatorch.entrypoints.chatkit.stream import ChatKitStream
 from chatorch.entrypoints.common.dependencies import SignedIn, provided
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
@@ -26,8 +26,8 @@ ANSWERED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _behind(container: Any) -> Behind:
-    return Behind(
+def _services(container: Any) -> Services:
+    return Services(
         runs=container.runs(),
         conversations=container.conversations(),
         items=container.items(),
@@ -44,12 +44,12 @@ async def chatkit(
     request: Request,
     body: Annotated[dict[str, Any], Body()],
     principal: SignedIn,
-    behind: Annotated[Behind, Depends(provided(_behind))],
+    services: Annotated[Services, Depends(provided(_services))],
     revocation: Annotated[Revocation, Depends(provided(lambda c: c.revocation()))],
 ) -> Response:
     """The self-hosted ChatKit protocol, over the caller's threads."""
     asked = parsed(body)
-    server = ThreadServer(behind, principal, asked)
+    server = ThreadServer(services, principal, asked)
     if not is_streaming_req(asked):
         return WholeAnswer(await server.answer(asked))
     # Who leaves before anything is stored has asked for nothing.
@@ -58,4 +58,4 @@ async def chatkit(
     await server.open()
     if server.run is not None:
         structlog.contextvars.bind_contextvars(run_id=server.run.id)
-    return ChatKitStream(behind, server, scope=request.scope, held=partial(revocation.ending, principal))
+    return ChatKitStream(services, server, scope=request.scope, held=partial(revocation.ending, principal))

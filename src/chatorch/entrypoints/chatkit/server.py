@@ -35,7 +35,7 @@ from chatorch.domain.model.errors import Conflict, InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT
 from chatorch.domain.model.run import Run
-from chatorch.domain.services.annotations import Items
+from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.commands import AnswerAgain, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.runs import Runs
@@ -49,12 +49,12 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class Services:
     """What stands behind this door."""
 
     runs: Runs
     conversations: Conversations
-    items: Items
+    items: Annotations
     ids: IdFactory
     counted: Callable[[], AbstractContextManager[object]]
 
@@ -62,14 +62,14 @@ class Behind:
 class ThreadServer(ChatKitServer[Principal]):
     """For one request of one user, who is the context."""
 
-    def __init__(self, behind: Behind, principal: Principal, request: StreamingReq | NonStreamingReq) -> None:
-        self._behind = behind
+    def __init__(self, services: Services, principal: Principal, request: StreamingReq | NonStreamingReq) -> None:
+        self._services = services
         self._principal = principal
-        self._allotted = behind.runs.allot()
+        self._allotted = services.runs.allot()
         self._turn = TurnItems(
-            behind.conversations,
-            behind.items,
-            behind.ids,
+            services.conversations,
+            services.items,
+            services.ids,
             allotted=self._allotted,
             retries=isinstance(request, ThreadsRetryAfterItemReq),
         )
@@ -100,7 +100,7 @@ class ThreadServer(ChatKitServer[Principal]):
             self.head = await self._loaded(request)
             self._asked = await self._what_is_asked(request)
             if self._asked is not None and self._asked.thread_id is not None:
-                await self._behind.conversations.make_way(self._principal, self._asked.thread_id)
+                await self._services.conversations.make_way(self._principal, self._asked.thread_id)
         except BaseException:
             await self.rest.aclose()
             raise
@@ -110,9 +110,9 @@ class ThreadServer(ChatKitServer[Principal]):
         try:
             match self._asked:
                 case StartChat():
-                    self.run = await self._behind.runs.start(self._principal, self._asked)
+                    self.run = await self._services.runs.start(self._principal, self._asked)
                 case AnswerAgain():
-                    self.run = await self._behind.runs.answer_again(self._principal, self._asked)
+                    self.run = await self._services.runs.answer_again(self._principal, self._asked)
                 case None:
                     return
         except BaseException:
@@ -149,7 +149,7 @@ class ThreadServer(ChatKitServer[Principal]):
             case ThreadsCreateReq() | ThreadsAddUserMessageReq():
                 chat = chat_of(cast("UserMessageItem", self._turn.message), _thread_of(request), self._allotted)
                 try:
-                    self._behind.runs.check(self._principal, chat)
+                    self._services.runs.check(self._principal, chat)
                 except InvalidField as error:
                     raise InvalidField(f"{INPUT}.content", error.problem) from None
                 return chat
@@ -158,11 +158,11 @@ class ThreadServer(ChatKitServer[Principal]):
     async def _again(self, thread_id: ThreadId, message_id: MessageId) -> AnswerAgain:
         """By the model that answered it before, if it may; else by the one that it asked for."""
         message = cast("UserMessageItem", await self._turn.load_item(thread_id, message_id, self._principal))
-        after = await self._behind.items.page(self._principal, thread_id, limit=1, after=message_id)
+        after = await self._services.items.page(self._principal, thread_id, limit=1, after=message_id)
         models = [model_of(message)]
         match after.items:
             case (NotedMessage(message=Message(run_id=str(run_id))),):
-                models.insert(0, (await self._behind.runs.read(self._principal, run_id)).model)
+                models.insert(0, (await self._services.runs.read(self._principal, run_id)).model)
         return AnswerAgain(thread_id, message_id, self._allotted, tuple(model for model in models if model))
 
     def _title(self) -> str:
@@ -176,7 +176,7 @@ class ThreadServer(ChatKitServer[Principal]):
         """Follows the run that is open by now."""
         if self.run is None:
             raise _unhandled()
-        self._answering = answer_events(self.run, self._behind.runs.events(self.run))
+        self._answering = answer_events(self.run, self._services.runs.events(self.run))
         try:
             async with aclosing(self._answering) as events:
                 async for event in events:
@@ -199,7 +199,7 @@ class ThreadServer(ChatKitServer[Principal]):
     ) -> None:
         if len(item_ids) > MAX_LIMIT:
             raise InvalidField("params.item_ids", f"must be at most {MAX_LIMIT}")
-        await self._behind.items.rate(context, ThreadId(thread_id), item_ids, feedback)
+        await self._services.items.rate(context, ThreadId(thread_id), item_ids, feedback)
 
     async def action(
         self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Principal

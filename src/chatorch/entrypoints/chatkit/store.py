@@ -10,7 +10,7 @@ from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT, PageRequest, ThreadCursor
 from chatorch.domain.model.text import title_from
-from chatorch.domain.services.annotations import Items
+from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.api.schemas import MAX_TITLE_CHARS
 from chatorch.entrypoints.chatkit.items import from_chatkit, to_chatkit
@@ -27,7 +27,7 @@ class ThreadItems(Store[Principal]):
     A new thread is held until it gets its first item: there are no empty threads.
     """
 
-    def __init__(self, conversations: Conversations, items: Items, ids: IdFactory) -> None:
+    def __init__(self, conversations: Conversations, items: Annotations, ids: IdFactory) -> None:
         self._conversations = conversations
         self._items = items
         self._ids = ids

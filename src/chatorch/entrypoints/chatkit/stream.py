@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import structlog
 from starlette.types import Scope, Send
 
-from chatorch.entrypoints.chatkit.server import Behind, ThreadServer
+from chatorch.entrypoints.chatkit.server import Services, ThreadServer
 from chatorch.entrypoints.common.pumped import PING, PING_AFTER_S, PumpedStream
 from chatorch.entrypoints.common.run_responses import events_path
 
@@ -22,7 +22,7 @@ class ChatKitStream(PumpedStream):
 
     def __init__(
         self,
-        behind: Behind,
+        services: Services,
         server: ThreadServer,
         *,
         scope: Scope | None = None,
@@ -30,7 +30,7 @@ class ChatKitStream(PumpedStream):
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
         location = {} if server.run is None else {"Content-Location": events_path(scope or {}, server.run.id)}
-        super().__init__(counted=behind.counted, held=held, headers=location)
+        super().__init__(counted=services.counted, held=held, headers=location)
         self._server = server
         self._ping_after_s = ping_after_s
 

@@ -5,7 +5,7 @@ from chatkit.types import ThreadItem as ChatKitItem
 from chatkit.types import ThreadMetadata, UserMessageItem
 
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.services.annotations import Items
+from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.commands import Allotted
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.chatkit.store import ThreadItems
@@ -21,7 +21,7 @@ class TurnItems(ThreadItems):
     def __init__(
         self,
         conversations: Conversations,
-        items: Items,
+        items: Annotations,
         ids: IdFactory,
         *,
         allotted: Allotted,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from chatorch.domain.model.chatkit_hosted.session import ClientSecret, SessionId
 from chatorch.domain.model.paging import HostedCursor, PageRequest
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
-from chatorch.domain.services.chatkit_hosted.sessions import Sessions
+from chatorch.domain.services.chatkit_hosted.sessions import ChatKitSessions
 from chatorch.entrypoints.api.schemas import PageOut
 from chatorch.entrypoints.api.views import (
     hosted_item_view,
@@ -29,7 +29,7 @@ from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import hosted_item_page, hosted_thread_page
 from chatorch.entrypoints.common.strict_json import StrictRoute
 
-SessionsDep = Annotated[Sessions, Depends(provided(lambda c: c.sessions()))]
+SessionsDep = Annotated[ChatKitSessions, Depends(provided(lambda c: c.sessions()))]
 HistoryDep = Annotated[HostedHistory, Depends(provided(lambda c: c.hosted_history()))]
 ThreadPage = Annotated[PageRequest[HostedCursor], Depends(hosted_thread_page)]
 ItemPage = Annotated[PageRequest[HostedCursor], Depends(hosted_item_page)]

@@ -34,7 +34,7 @@ COME_BACK_S = 5.0
 """When one of many followers may have left."""
 
 
-class Answers:
+class RunResponses:
     """Turns a run that has been started by `runs` into a response, in the form that the client asked for."""
 
     def __init__(
@@ -115,4 +115,4 @@ def events_path(scope: Scope, run_id: RunId) -> str:
     return public_path(scope, f"/api/runs/{run_id}/events")
 
 
-AnswersDep = Annotated[Answers, Depends(provided(lambda c: c.answers()))]
+Responses = Annotated[RunResponses, Depends(provided(lambda c: c.answers()))]

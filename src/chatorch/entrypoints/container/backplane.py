@@ -6,19 +6,19 @@ from functools import partial
 
 from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
-from chatorch.adapters.memory.run_control import MemoryRunRelay
+from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.adapters.redis.connections import RedisConnections
 from chatorch.adapters.redis.link import RedisLink
 from chatorch.adapters.redis.noticeboard import RedisNoticeboard
-from chatorch.adapters.redis.run_control import RedisRunRelay
+from chatorch.adapters.redis.run_control import RedisRunControl
 from chatorch.adapters.redis.run_log import RedisRunLog
 from chatorch.entrypoints.metrics.fleet import server_name
 from chatorch.entrypoints.process.lifetime import Part
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.connections import Connections
 from chatorch.ports.noticeboard import Noticeboard
-from chatorch.ports.run_control import RunRelay
+from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_log import RunLog
 
 
@@ -31,7 +31,7 @@ class Backplane:
     """
 
     run_log: RunLog
-    relay: RunRelay
+    run_control: RunControl
     connections: Connections
     noticeboard: Noticeboard
     parts: tuple[Part, ...] = ()
@@ -43,13 +43,13 @@ def choose_backplane(settings: Settings) -> Backplane:
     """Raises `ValueError` with one line that names `REDIS_URL`."""
     local, most = MemoryRunLog(), settings.max_connections_per_user
     if settings.redis_url is None:
-        return Backplane(local, MemoryRunRelay(), MemoryConnections(most), MemoryNoticeboard())
+        return Backplane(local, MemoryRunControl(), MemoryConnections(most), MemoryNoticeboard())
     link = RedisLink(settings.redis_url, prefix=settings.redis_prefix)
     log, connections = RedisRunLog(local, link), RedisConnections(link, most)
     parts = (link, log, connections)
     board = RedisNoticeboard(link, server_name())
     return Backplane(
-        log, RedisRunRelay(link), connections, board, parts, lambda: link.fault is None, partial(_problem, link)
+        log, RedisRunControl(link), connections, board, parts, lambda: link.fault is None, partial(_problem, link)
     )
 
 

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.sql import (
+    SqlChatKitSessionStore,
+    SqlExecutionStore,
     SqlGuestThreadStore,
     SqlRunLives,
-    SqlRunProgress,
     SqlRunStore,
-    SqlSessionStore,
     SqlThreadItemStore,
     SqlThreadNoteStore,
     SqlThreadStore,
@@ -30,22 +30,22 @@ from chatorch.adapters.system import SystemClock, TaskSpawner, TimeOrderedIds
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.services.admission import Admission
-from chatorch.domain.services.annotations import Items
+from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
-from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, Sessions
+from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, ChatKitSessions
 from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.execution.executor import Executions, ExecutionSettings
-from chatorch.domain.services.execution.lease_reaper import Recovery
+from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
+from chatorch.domain.services.execution.lease_reaper import LeaseReaper
 from chatorch.domain.services.guest_retention import GuestRetention
 from chatorch.domain.services.identity.accounts import Accounts
 from chatorch.domain.services.identity.attempts import Attempts
 from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.domain.services.identity.sign_in import Authentication
-from chatorch.domain.services.key_expiry import Forgetting
-from chatorch.domain.services.presence import Live
+from chatorch.domain.services.key_expiry import KeyExpiry
+from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.envelope import envelope
-from chatorch.entrypoints.common.run_responses import Answers
+from chatorch.entrypoints.common.run_responses import RunResponses
 from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.clock import ahead_of_store_s, choose_clock, keep_set
@@ -67,7 +67,7 @@ from chatorch.entrypoints.process.open_files import watch_files
 from chatorch.entrypoints.process.readiness import Readiness
 from chatorch.entrypoints.process.signals import leave_with_parent
 from chatorch.entrypoints.settings import Settings
-from chatorch.entrypoints.ws.socket import Behind, NoticeFrames
+from chatorch.entrypoints.ws.socket import NoticeFrames, Services
 from chatorch.entrypoints.ws.sockets import Sockets
 
 
@@ -98,11 +98,11 @@ class Container(containers.DeclarativeContainer):
     guest_threads = providers.Singleton(SqlGuestThreadStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
     run_lives = providers.Singleton(SqlRunLives, database)
-    progress = providers.Singleton(SqlRunProgress, database)
-    session_store = providers.Singleton(SqlSessionStore, database)
+    execution_store = providers.Singleton(SqlExecutionStore, database)
+    session_store = providers.Singleton(SqlChatKitSessionStore, database)
     backplane = providers.Singleton(choose_backplane, settings)
     run_log = backplane.provided.run_log
-    relay = backplane.provided.relay
+    run_control = backplane.provided.run_control
     connections = backplane.provided.connections
     noticeboard = backplane.provided.noticeboard
     metrics = providers.Singleton(Metrics, registry, backplane.provided.redis_up)
@@ -112,17 +112,17 @@ class Container(containers.DeclarativeContainer):
     tokens = providers.Singleton(token_signer, settings)
 
     # -- what chat does ----------------------------------------------------------------------------------------------
-    executions = providers.Singleton(
-        Executions,
+    executor = providers.Singleton(
+        Executor,
         model=chat_model,
         log=run_log,
-        progress=progress,
-        relay=relay,
+        execution_store=execution_store,
+        run_control=run_control,
         clock=clock,
         spawner=spawner,
         telemetry=telemetry,
         settings=providers.Factory(
-            ExecutionSettings,
+            ExecutorSettings,
             checkpoint_s=settings.provided.checkpoint_s,
             grace_s=settings.provided.detach_grace_s,
             max_answer_chars=settings.provided.max_answer_chars,
@@ -132,9 +132,9 @@ class Container(containers.DeclarativeContainer):
         Runs,
         store=run_store,
         log=run_log,
-        relay=relay,
+        run_control=run_control,
         connections=connections,
-        executions=executions,
+        executor=executor,
         clock=clock,
         ids=ids,
         policy=providers.Singleton(chat_policy, settings),
@@ -148,9 +148,9 @@ class Container(containers.DeclarativeContainer):
         admission=providers.Singleton(Admission, clock, providers.Callable(guest_limits, settings)),
     )
     conversations = providers.Singleton(
-        Conversations, store=threads, log=run_log, relay=relay, runs=runs, executions=executions, clock=clock
+        Conversations, store=threads, log=run_log, run_control=run_control, runs=runs, executor=executor, clock=clock
     )
-    items = providers.Singleton(Items, items=thread_items, notes=thread_notes, log=run_log, clock=clock)
+    items = providers.Singleton(Annotations, items=thread_items, notes=thread_notes, log=run_log, clock=clock)
     guest_retention = providers.Singleton(
         GuestRetention,
         store=guest_threads,
@@ -159,18 +159,18 @@ class Container(containers.DeclarativeContainer):
         hours=settings.provided.guest_retention_hours,
         most=settings.provided.max_guest_threads,
     )
-    recovery = providers.Singleton(
-        Recovery,
-        progress=progress,
-        relay=relay,
+    lease_reaper = providers.Singleton(
+        LeaseReaper,
+        execution_store=execution_store,
+        run_control=run_control,
         clock=clock,
         telemetry=telemetry,
         lease_s=settings.provided.lease_s,
-        executed_here=executions.provided.executes,
-        heartbeats_fail=executions.provided.heartbeats_fail,
+        executed_here=executor.provided.executes,
+        heartbeats_fail=executor.provided.heartbeats_fail,
         confirm_lock=providers.Callable(confirming, store_lock),
     )
-    forgetting = providers.Singleton(Forgetting, store=run_store, clock=clock, telemetry=telemetry)
+    key_expiry = providers.Singleton(KeyExpiry, store=run_store, clock=clock, telemetry=telemetry)
     authentication = providers.Singleton(
         Authentication,
         users=users,
@@ -182,7 +182,7 @@ class Container(containers.DeclarativeContainer):
         token_life_s=settings.provided.access_token_life_s,
     )
     revocation = providers.Singleton(
-        Revocation, authentication=authentication, executions=executions, clock=clock, telemetry=telemetry
+        Revocation, authentication=authentication, executor=executor, clock=clock, telemetry=telemetry
     )
     chatkit_offer = providers.Singleton(
         ChatKitOffer,
@@ -193,7 +193,7 @@ class Container(containers.DeclarativeContainer):
         max_sessions=settings.provided.chatkit_sessions_per_user,
     )
     sessions = providers.Singleton(
-        Sessions,
+        ChatKitSessions,
         chatkit=chatkit,
         store=session_store,
         clock=clock,
@@ -203,12 +203,12 @@ class Container(containers.DeclarativeContainer):
         offer=chatkit_offer,
     )
     hosted_history = providers.Singleton(HostedHistory, threads=chatkit, offer=chatkit_offer)
-    live = providers.Singleton(Live, connections=connections, clock=clock)
+    presence = providers.Singleton(Presence, connections=connections, clock=clock)
     accounts = providers.Singleton(Accounts, users=users, passwords=passwords, clock=clock, ids=ids)
 
     # -- the doors ---------------------------------------------------------------------------------------------------
     answers = providers.Singleton(
-        Answers,
+        RunResponses,
         runs,
         revocation,
         providers.Singleton(EventFrames),
@@ -221,10 +221,10 @@ class Container(containers.DeclarativeContainer):
     sockets = providers.Singleton(
         Sockets,
         providers.Factory(
-            Behind,
+            Services,
             authentication=authentication,
             runs=runs,
-            live=live,
+            presence=presence,
             events=providers.Singleton(EventFrames, envelope),
             notices=providers.Singleton(NoticeFrames),
         ),
@@ -245,17 +245,17 @@ class Container(containers.DeclarativeContainer):
         lifetime,
         store_lock=store_lock,
         database=database,
-        recovery=recovery,
-        executions=executions,
+        lease_reaper=lease_reaper,
+        executor=executor,
         metrics=metrics,
         loops=providers.List(
             providers.Factory(partial, keep_set, clock),
-            executions.provided.keep_saved,
-            executions.provided.keep_grace,
-            executions.provided.keep_cancelling,
-            recovery.provided.keep_watch,
+            executor.provided.keep_saved,
+            executor.provided.keep_grace,
+            executor.provided.keep_cancelling,
+            lease_reaper.provided.keep_watch,
             revocation.provided.keep_watch,
-            forgetting.provided.keep_forgetting,
+            key_expiry.provided.keep_forgetting,
             sessions.provided.keep_tidy,
             guest_retention.provided.keep_tidy,
             fleet.provided.keep_posted,

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from chatorch.domain.services.execution.executor import Executions
-from chatorch.domain.services.execution.lease_reaper import Recovery
+from chatorch.domain.services.execution.executor import Executor
+from chatorch.domain.services.execution.lease_reaper import LeaseReaper
 from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.entrypoints.process.signals import SignalDrain
 
@@ -48,8 +48,8 @@ async def lifetime(
     *,
     store_lock: StoreLock | None,
     database: Database,
-    recovery: Recovery,
-    executions: Executions,
+    lease_reaper: LeaseReaper,
+    executor: Executor,
     metrics: Metrics,
     loops: list[Callable[[], Coroutine[Any, Any, None]]],
     parts: Sequence[Part],
@@ -67,18 +67,18 @@ async def lifetime(
             for part in parts:
                 await part.start()
             await database.start()
-            metrics.look_up(live_runs=lambda: executions.live, pool_in_use=database.in_use, pool_size=database.size)
+            metrics.look_up(live_runs=lambda: executor.live, pool_in_use=database.in_use, pool_size=database.size)
             if store_lock is not None and not store_lock.shared:
-                await recovery.end_all()
+                await lease_reaper.end_all()
             leaving = [] if store_lock is None else [_leave_when_taken(store_lock)]
             async with _running([*leaving, *(loop() for loop in loops)]):
-                signals = SignalDrain(executions.drain, drain_limit_s)
+                signals = SignalDrain(executor.drain, drain_limit_s)
                 signals.install()
                 try:
                     log.info("serving", pid=os.getpid())
                     yield
                 finally:
-                    await executions.drain(drain_limit_s)
+                    await executor.drain(drain_limit_s)
                     signals.uninstall()
         finally:
             for thing in (*closing, *reversed(parts)):

@@ -7,7 +7,7 @@ MAX_REFUSED = 20
 """In one window. Whoever goes on against so many answers is not listening."""
 
 
-class Flood:
+class FrameLimiter:
     """Lets `limit` frames through in a window of 10 s, which begins with its first frame."""
 
     __slots__ = ("_began_at", "_clock", "_count", "_limit")

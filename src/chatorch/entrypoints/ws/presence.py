@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from chatorch.domain.model.presence import ClientId, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, PresenceChanged, PresenceStatus
 
 GATHER_S = 0.25
 
@@ -27,7 +27,7 @@ class Gathered:
         untold = self._untold.pop(change.client_id, None)
         if untold is not None and untold.status is not change.status:
             return
-        if self._timer is None and change.status is Presence.JOINED:
+        if self._timer is None and change.status is PresenceStatus.JOINED:
             self._tell(change)
         else:
             self._untold[change.client_id] = change

@@ -16,12 +16,12 @@ from chatorch.domain.model.presence import ClientId, Notice, PresenceChanged
 from chatorch.domain.model.run import PIECE_CHARS, MessageDelta, MessageSnapshot, Run, RunEvent, Silence
 from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.identity.sign_in import Authentication, Verified
-from chatorch.domain.services.presence import Live
+from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.problems import INTERNAL_DETAIL, for_operators
 from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
-from chatorch.entrypoints.ws.frame_limiter import Flood
+from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
 from chatorch.entrypoints.ws.frames import (
     Auth,
     ChatSend,
@@ -61,12 +61,12 @@ class NoticeFrames:
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class Services:
     """What all sockets have behind them."""
 
     authentication: Authentication
     runs: Runs
-    live: Live
+    presence: Presence
     events: EventFrames
     notices: NoticeFrames
 
@@ -81,9 +81,11 @@ async def admitted(authentication: Authentication, token: str) -> Verified:
 class Socket(Mailbox):
     """Leaving it is leaving its runs, not stopping them."""
 
-    def __init__(self, behind: Behind, wire: Wire, client_id: ClientId, verified: Verified, flood: Flood) -> None:
+    def __init__(
+        self, services: Services, wire: Wire, client_id: ClientId, verified: Verified, flood: FrameLimiter
+    ) -> None:
         self.verified = verified
-        self._behind = behind
+        self._services = services
         self._wire = wire
         self._client_id = client_id
         self._flood = flood
@@ -107,7 +109,7 @@ class Socket(Mailbox):
             self._tell_notice(notice)
 
     def _tell_notice(self, notice: Notice) -> None:
-        self._wire.put(self._behind.notices.frame(notice))
+        self._wire.put(self._services.notices.frame(notice))
 
     def replaced(self) -> None:
         self._wire.hang_up(REPLACED)
@@ -120,7 +122,7 @@ class Socket(Mailbox):
     async def listen(self, receive: Receive) -> int:
         """Until the connection ends, and what it asked for is carried out; returns its close code."""
         try:
-            with self._behind.live.connected(self.principal, self._client_id, self):
+            with self._services.presence.connected(self.principal, self._client_id, self):
                 while True:
                     message = await receive()
                     if message["type"] == "websocket.disconnect":
@@ -187,15 +189,15 @@ class Socket(Mailbox):
                     client_id=self._client_id,
                 )
                 try:
-                    run = await self._behind.runs.start(self.principal, chat)
+                    run = await self._services.runs.start(self.principal, chat)
                 except InvalidField as error:
                     raise InvalidField(frame.field(error.field), error.problem) from None
                 await self._follow(frame.id, run, 0)
             case RunFollow():
                 run_id = RunId(frame.run_id)
-                await self._follow(frame.id, await self._behind.runs.read(self.principal, run_id), frame.after)
+                await self._follow(frame.id, await self._services.runs.read(self.principal, run_id), frame.after)
             case RunCancel():
-                await self._behind.runs.cancel(self.principal, RunId(frame.run_id))
+                await self._services.runs.cancel(self.principal, RunId(frame.run_id))
                 self._wire.put(ack(frame.id, run_id=RunId(frame.run_id)))
             case Auth():
                 await self._extend(frame)
@@ -203,7 +205,7 @@ class Socket(Mailbox):
     async def _extend(self, frame: Auth) -> None:
         """Another token of the same user's. Where nobody can tell whether it is good, the one before still counts."""
         try:
-            verified = await admitted(self._behind.authentication, frame.token)
+            verified = await admitted(self._services.authentication, frame.token)
             if verified.principal.user_id != self.principal.user_id:
                 raise UserMismatch
         except ChatorchError as error:
@@ -226,17 +228,17 @@ class Socket(Mailbox):
         if this is not None:
             self._follows[run.id] = this
         self._wire.put(ack(frame_id, run))
-        run_id, events = run.id, self._behind.runs.events(run, after)
+        run_id, events = run.id, self._services.runs.events(run, after)
         del run  # its text may be long, and all who follow it share one
         try:
             await self._tell(run_id, events)
         finally:
-            self._behind.events.forget(run_id)
+            self._services.events.forget(run_id)
             if self._follows.get(run_id) is this:
                 del self._follows[run_id]
 
     async def _tell(self, run_id: RunId, told: AsyncGenerator[RunEvent | Silence]) -> None:
-        put, frame = self._wire.put, self._behind.events.frame
+        put, frame = self._wire.put, self._services.events.frame
         async with aclosing(told) as events:
             async for event in events:
                 if isinstance(event, Silence):

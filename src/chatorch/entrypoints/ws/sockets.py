@@ -15,11 +15,11 @@ from chatorch.entrypoints.common.response_headers import sealed
 from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, BROKEN, NOT_TEXT
-from chatorch.entrypoints.ws.frame_limiter import Flood
+from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
 from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
 from chatorch.entrypoints.ws.handshake import close_code, offered_token, refusal, subprotocol, unsupported
 from chatorch.entrypoints.ws.pace import Pace
-from chatorch.entrypoints.ws.socket import Behind, Socket, admitted
+from chatorch.entrypoints.ws.socket import Services, Socket, admitted
 from chatorch.entrypoints.ws.wire import Wire, wire_of
 from chatorch.ports.system import Clock
 
@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 
 class Sockets:
-    def __init__(self, behind: Behind, metrics: Metrics, clock: Clock, settings: Settings) -> None:
-        self._behind = behind
+    def __init__(self, services: Services, metrics: Metrics, clock: Clock, settings: Settings) -> None:
+        self._services = services
         self._metrics = metrics
         self._clock = clock
         self._settings = settings
@@ -57,7 +57,7 @@ class Sockets:
         if response is None:
             try:
                 token = offered_token(scope)
-                entry = None if token is None else await admitted(self._behind.authentication, token)
+                entry = None if token is None else await admitted(self._services.authentication, token)
             except Unavailable as error:
                 response = domain_problem(error)
             except ChatorchError as error:
@@ -112,7 +112,7 @@ class Sockets:
     async def _entry(self, token: str) -> Verified | int:
         """Who comes in with it now; else why to close. Asked again of who had to wait: that may have been for long."""
         try:
-            return await admitted(self._behind.authentication, token)
+            return await admitted(self._services.authentication, token)
         except ChatorchError as error:
             return close_code(error)
 
@@ -122,8 +122,8 @@ class Sockets:
 
     async def _connected(self, wire: Wire, client_id: ClientId, verified: Verified, receive: Receive) -> int:
         wire.admitted()
-        flood = Flood(self._settings.ws_flood_limit, self._clock.monotonic)
-        socket = Socket(self._behind, wire, client_id, verified, flood)
+        flood = FrameLimiter(self._settings.ws_flood_limit, self._clock.monotonic)
+        socket = Socket(self._services, wire, client_id, verified, flood)
         self._open.add(socket)
         try:
             return await socket.listen(receive)
@@ -153,7 +153,7 @@ class Sockets:
         if not self._open:
             return
         held = {socket.verified: socket for socket in self._open}
-        for verified in await self._behind.authentication.revoked(held):
+        for verified in await self._services.authentication.revoked(held):
             if held[verified].verified is verified:  # else it has brought another one meanwhile
                 held[verified].hang_up(BAD_TOKEN)
 

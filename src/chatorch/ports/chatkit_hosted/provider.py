@@ -9,7 +9,7 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
 
 
-class ChatKitSessions(Protocol):
+class SessionProvider(Protocol):
     """Raises `UpstreamError`s, none of which tells anything of the provider's body; never later than its deadline."""
 
     @abstractmethod

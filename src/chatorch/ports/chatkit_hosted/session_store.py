@@ -29,7 +29,7 @@ class Begun:
     ended: tuple[ClientSession, ...] = ()
 
 
-class SessionStore(Protocol):
+class ChatKitSessionStore(Protocol):
     """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
 
     How a row changes is said by the functions of `chatorch.domain.model.chatkit_hosted.session`. Of a user's rows one

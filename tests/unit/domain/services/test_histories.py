@@ -210,7 +210,7 @@ class Histories(RuleBasedStateMachine):
         if pause is not None:
             await pause.reached()
             await self._meanwhile(run, pause, course.then)
-        await self.chat.executions.ended(run.id, 5)
+        await self.chat.executor.ended(run.id, 5)
         stored = await self.chat.runs.read(ALICE, run.id)
         assert not stored.status.live
         history[-1].refused = course.comes_of_it == REFUSE
@@ -224,9 +224,9 @@ class Histories(RuleBasedStateMachine):
                 await self.chat.runs.cancel(ALICE, run.id)
             case "stopped elsewhere":
                 await self.elsewhere.runs.cancel(ALICE, run.id)
-                await self.chat.executions.checkpoint()
+                await self.chat.executor.checkpoint()
             case "taken over":
-                await store.progress.interrupt(await store.progress.live_runs(), self.chat.clock.now())
+                await store.execution_store.interrupt(await store.execution_store.live_runs(), self.chat.clock.now())
                 pause.go_on()
             case "store away":
                 store.available = False

@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from chatorch.domain.services.key_expiry import BATCH, EVERY_S, PAUSE_S, Forgetting
+from chatorch.domain.services.key_expiry import BATCH, EVERY_S, PAUSE_S, KeyExpiry
 from tests.support.app import Chat
 
 
 class Sweeping:
     def __init__(self) -> None:
         self.chat = Chat(max_live_runs=10_000)
-        self.forgetting = Forgetting(store=self.chat.store.runs, clock=self.chat.clock, telemetry=self.chat.telemetry)
+        self.key_expiry = KeyExpiry(store=self.chat.store.runs, clock=self.chat.clock, telemetry=self.chat.telemetry)
 
     @property
     def kept(self) -> int:
@@ -23,7 +23,7 @@ class Sweeping:
             await self.chat.start(f"Hi {number}", idempotency_key=f"key {number}")
 
     async def __aenter__(self) -> "Sweeping":
-        self.loop = asyncio.ensure_future(self.forgetting.keep_forgetting())
+        self.loop = asyncio.ensure_future(self.key_expiry.keep_forgetting())
         await self.chat.clock.until_asleep()
         return self
 

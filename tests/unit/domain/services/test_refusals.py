@@ -170,10 +170,10 @@ async def test_a_worker_that_lost_the_run_marks_nothing():
     chat = Chat(ScriptedChatModel(pause, UpstreamRejected()))
     run = await chat.start("bad")
     await pause.reached()
-    await chat.store.progress.interrupt(await chat.store.progress.live_runs(), chat.clock.now())
+    await chat.store.execution_store.interrupt(await chat.store.execution_store.live_runs(), chat.clock.now())
     pause.go_on()
 
-    await chat.executions.ended(run.id, 5)
+    await chat.executor.ended(run.id, 5)
 
     assert (await chat.runs.read(ALICE, RunId(run.id))).status is RunStatus.INTERRUPTED
     assert await marked(chat, run) == []

@@ -141,7 +141,7 @@ async def test_a_cancel_asked_of_another_worker_arrives_with_the_next_checkpoint
     await pause.reached()
 
     await elsewhere.runs.cancel(ALICE, run.id)
-    await chat.executions.checkpoint()
+    await chat.executor.checkpoint()
 
     assert (await chat.heard(run))[-1] == RunCancelled(5, CancelReason.USER)
 
@@ -150,7 +150,7 @@ async def test_leaving_is_not_stopping_until_the_grace_is_over():
     pause = Pause()
     chat = Chat(ScriptedChatModel("Hel", pause), grace_s=30)
     run = await chat.start()
-    keeping = asyncio.ensure_future(chat.executions.keep_grace())
+    keeping = asyncio.ensure_future(chat.executor.keep_grace())
     async with following(chat, run):
         await pause.reached()
         await chat.clock.advance(100)
@@ -168,7 +168,7 @@ async def test_coming_back_within_the_grace_keeps_the_run():
     pause = Pause()
     chat = Chat(ScriptedChatModel("Hel", pause, "lo"), grace_s=30)
     run = await chat.start()
-    keeping = asyncio.ensure_future(chat.executions.keep_grace())
+    keeping = asyncio.ensure_future(chat.executor.keep_grace())
     async with following(chat, run):
         await pause.reached()
     await settle()
@@ -194,7 +194,7 @@ async def test_a_guest_who_leaves_stops_the_run_at_once():
 async def test_a_run_that_nobody_ever_followed_is_not_kept_for_ever():
     chat = Chat(ScriptedChatModel("Hel", Pause()), grace_s=1)
     await chat.start()
-    keeping = asyncio.ensure_future(chat.executions.keep_grace())
+    keeping = asyncio.ensure_future(chat.executor.keep_grace())
 
     await chat.clock.advance(5.5)
 
@@ -385,7 +385,7 @@ async def test_drain_refuses_new_runs_lets_live_ones_finish_and_cancels_the_rest
     chat.model.then("two", slow)
     finishing, staying = await chat.start(), await chat.start()
     async with following(chat, finishing) as one, following(chat, staying) as two:
-        draining = asyncio.ensure_future(chat.executions.drain(0.1))
+        draining = asyncio.ensure_future(chat.executor.drain(0.1))
         await slow.reached()
         await settle()
         with pytest.raises(Draining):
@@ -394,16 +394,16 @@ async def test_drain_refuses_new_runs_lets_live_ones_finish_and_cancels_the_rest
         assert isinstance((await one)[-1], RunCompleted)
         assert (await two)[-1] == RunCancelled(5, CancelReason.SHUTDOWN)
         await draining
-    assert chat.executions.live == 0
+    assert chat.executor.live == 0
 
 
 async def test_drain_waits_for_a_run_that_is_being_stored():
     chat = Chat(ScriptedChatModel("Hello"))
     starting = asyncio.ensure_future(chat.start())
     await asyncio.sleep(0)  # it is under way, and nothing is live yet
-    assert chat.executions.live == 0
+    assert chat.executor.live == 0
 
-    await chat.executions.drain(5)
+    await chat.executor.drain(5)
 
     assert (await chat.ended(await starting)).status is RunStatus.COMPLETED
 
@@ -413,9 +413,9 @@ async def test_a_worker_that_was_declared_dead_publishes_nothing_and_its_followe
     chat = Chat(ScriptedChatModel("Hello", pause))
     run = await chat.start()
     await pause.reached()
-    await chat.executions.checkpoint()
+    await chat.executor.checkpoint()
     async with following(chat, run) as follower:
-        await chat.recovery.end_all()
+        await chat.lease_reaper.end_all()
         pause.go_on()
         events = await follower
     assert text_of(events) == "Hello"
@@ -430,9 +430,9 @@ async def test_a_lost_run_is_dropped_at_the_next_checkpoint():
     chat = Chat(ScriptedChatModel("Hello", pause))
     run = await chat.start()
     await pause.reached()
-    await chat.recovery.end_all()
+    await chat.lease_reaper.end_all()
 
-    await chat.executions.checkpoint()
+    await chat.executor.checkpoint()
 
     await (await chat.model.called()).until_closed()
     assert (await chat.ended(run)).status is RunStatus.INTERRUPTED
@@ -443,9 +443,9 @@ async def test_a_follower_ahead_of_what_a_dead_worker_had_saved_gets_a_snapshot_
     dead = Chat(ScriptedChatModel("Hel", pause, "lo"))
     run = await dead.start()
     await pause.reached()
-    await dead.executions.checkpoint()
+    await dead.executor.checkpoint()
     other = Chat(store=dead.store, clock=dead.clock)
-    await other.recovery.end_all()
+    await other.lease_reaper.end_all()
 
     events = await other.heard(await other.runs.read(ALICE, run.id), after=6)
 
@@ -458,7 +458,7 @@ async def test_a_run_executed_elsewhere_is_followed_through_its_row():
     other = Chat(store=executor.store, clock=executor.clock)
     run = await executor.start()
     await pause.reached()
-    await executor.executions.checkpoint()
+    await executor.executor.checkpoint()
     async with following(other, run) as follower:
         await other.clock.advance(1)
         pause.go_on()
@@ -493,7 +493,7 @@ async def test_deleting_a_thread_whose_run_is_elsewhere_ends_its_followers_too()
         await pause.reached()
         await other.conversations.delete(ALICE, run.thread_id)
         await executor.clock.advance(1)
-        await executor.executions.checkpoint()
+        await executor.executor.checkpoint()
         events = await follower
     assert isinstance(events[-1], RunCancelled)
 
@@ -504,7 +504,7 @@ async def test_a_failed_start_does_not_hold_the_thread():
     with pytest.raises(InvalidField):
         await chat.runs.start(ALICE, StartChat((NewMessage(Role.USER, ""),)))
 
-    assert chat.executions.live == 0
+    assert chat.executor.live == 0
 
 
 async def test_a_run_that_is_stopped_and_lost_at_once_is_given_up_quietly():
@@ -512,12 +512,12 @@ async def test_a_run_that_is_stopped_and_lost_at_once_is_given_up_quietly():
     chat = Chat(ScriptedChatModel("Hel", pause))
     run = await chat.start()
     await pause.reached()
-    await chat.recovery.end_all()
+    await chat.lease_reaper.end_all()
 
     await chat.runs.cancel(ALICE, run.id)
-    chat.executions.stop(run.id, CancelReason.DETACHED)
-    await chat.executions.checkpoint()
-    await chat.executions.checkpoint()
+    chat.executor.stop(run.id, CancelReason.DETACHED)
+    await chat.executor.checkpoint()
+    await chat.executor.checkpoint()
 
     assert (await chat.ended(run)).status is RunStatus.INTERRUPTED
 
@@ -541,7 +541,7 @@ async def test_a_retry_keeps_the_model_of_the_run_it_repeats_while_that_is_allow
 
     assert (await chat.runs.retry(ALICE, RetryChat(first.id))).model == "special"
     narrower = Chat(store=chat.store)
-    await chat.executions.drain(1)
+    await chat.executor.drain(1)
     assert (await narrower.runs.retry(ALICE, RetryChat(first.id))).model == "a-model"
 
 
@@ -579,7 +579,7 @@ async def test_tearing_down_repeats_the_end_that_was_decided():
 async def test_a_second_drain_takes_no_time():
     chat = Chat(ScriptedChatModel("Hello", Pause()))
     await chat.start()
-    await chat.executions.drain(0.05)
+    await chat.executor.drain(0.05)
 
     async with asyncio.timeout(0.5):
-        await chat.executions.drain(60)
+        await chat.executor.drain(60)

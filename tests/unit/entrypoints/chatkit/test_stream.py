@@ -31,7 +31,7 @@ class Server:
         self.left += 1
 
 
-class Behind:
+class Services:
     counted = staticmethod(nullcontext)
 
 
@@ -48,7 +48,7 @@ async def sent(*frames: bytes | Exception, ping_after_s: float) -> tuple[str, Se
         nonlocal body
         body += message.get("body", b"")
 
-    stream = ChatKitStream(Behind(), server, ping_after_s=ping_after_s)  # type: ignore[arg-type]
+    stream = ChatKitStream(Services(), server, ping_after_s=ping_after_s)  # type: ignore[arg-type]
     await stream.pump(send)
     return body.decode(), server
 

@@ -1,6 +1,6 @@
 """How much a client may send."""
 
-from chatorch.entrypoints.ws.frame_limiter import MAX_REFUSED, WINDOW_S, Flood
+from chatorch.entrypoints.ws.frame_limiter import MAX_REFUSED, WINDOW_S, FrameLimiter
 
 
 class Time:
@@ -12,7 +12,7 @@ class Time:
 
 
 def test_so_many_frames_are_let_through_and_so_many_more_are_answered():
-    flood = Flood(100, Time())
+    flood = FrameLimiter(100, Time())
     states = []
     for _ in range(100 + MAX_REFUSED + 1):
         flood.count()
@@ -22,7 +22,7 @@ def test_so_many_frames_are_let_through_and_so_many_more_are_answered():
 
 def test_a_window_begins_with_its_first_frame():
     time = Time()
-    flood = Flood(2, time)
+    flood = FrameLimiter(2, time)
     over = []
     for now in (7.0, 7.5, 7.0 + WINDOW_S - 0.1, 7.0 + WINDOW_S, 8.0 + WINDOW_S, 9.0 + WINDOW_S, 100.0):
         time.now = now

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatorch.domain.model.presence import ClientId, Presence, PresenceChanged
+from chatorch.domain.model.presence import ClientId, PresenceChanged, PresenceStatus
 from chatorch.entrypoints.ws.presence import Gathered
 from tests.support.eventually import eventually
 
@@ -14,11 +14,11 @@ SOON_S = 0.02
 
 
 def joined(name: str) -> PresenceChanged:
-    return PresenceChanged(ClientId(name), Presence.JOINED)
+    return PresenceChanged(ClientId(name), PresenceStatus.JOINED)
 
 
 def left(name: str) -> PresenceChanged:
-    return PresenceChanged(ClientId(name), Presence.LEFT)
+    return PresenceChanged(ClientId(name), PresenceStatus.LEFT)
 
 
 async def told_of(told: Sequence[PresenceChanged], expected: list[PresenceChanged]) -> None:
@@ -71,7 +71,7 @@ def test_each_change_that_is_told_is_one_and_the_last_word_is_true(steps: list[t
     there, known = set[str](), set[str]()
 
     def tell(change: PresenceChanged) -> None:
-        assert (change.client_id in known) is (change.status is Presence.LEFT)
+        assert (change.client_id in known) is (change.status is PresenceStatus.LEFT)
         known.symmetric_difference_update((change.client_id,))
 
     async def happen() -> None:

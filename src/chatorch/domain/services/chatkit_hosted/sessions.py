@@ -35,9 +35,9 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamRateLimited,
     UpstreamRejected,
 )
-from chatorch.domain.services.single_flight import Flights
-from chatorch.ports.chatkit_hosted.provider import ChatKitSessions
-from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, SessionStore
+from chatorch.domain.services.single_flight import SingleFlight
+from chatorch.ports.chatkit_hosted.provider import SessionProvider
+from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, ChatKitSessionStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import SessionTelemetry
 
@@ -88,14 +88,14 @@ class OpenedSession:
         return refresh_at(self.session)
 
 
-class Sessions:
+class ChatKitSessions:
     """The ChatKit user of a session is always the principal's own id. What belongs to somebody else is `NotFound`."""
 
     def __init__(
         self,
         *,
-        chatkit: ChatKitSessions,
-        store: SessionStore,
+        chatkit: SessionProvider,
+        store: ChatKitSessionStore,
         clock: Clock,
         ids: IdFactory,
         spawner: Spawner,
@@ -109,7 +109,7 @@ class Sessions:
         self._spawner = spawner
         self._telemetry = telemetry
         self._offer = offer
-        self._flights: Flights[OpenedSession] = Flights(spawner, self._give_up)
+        self._single_flight: SingleFlight[OpenedSession] = SingleFlight(spawner, self._give_up)
         self._unrecorded: set[SessionId] = set()
 
     async def open(self, principal: Principal, workflow_id: str | None = None) -> OpenedSession:
@@ -119,7 +119,7 @@ class Sessions:
         `SessionGone` where the user signs out meanwhile.
         """
         session = self._new(principal, self._offer.workflow_for(workflow_id))
-        return await self._flights.join(session.id, lambda: self._begin_and_issue(session))
+        return await self._single_flight.join(session.id, lambda: self._begin_and_issue(session))
 
     async def refresh(self, principal: Principal, secret: ClientSecret) -> OpenedSession:
         """A new session for the same user and workflow; the old one is cancelled.
@@ -136,7 +136,7 @@ class Sessions:
         if not old.refreshable or self._clock.now() >= until:
             raise SessionGone
         session = self._new(principal, self._offer.workflow_for(old.workflow_id))
-        return await self._flights.join(old.id, lambda: self._exchange(principal, secret, session, old.id))
+        return await self._single_flight.join(old.id, lambda: self._exchange(principal, secret, session, old.id))
 
     async def cancel(self, principal: Principal, session_id: SessionId) -> None:
         """No effect on one that is over. Raises `NotFound`, `StoreUnavailable`, and `UpstreamError`.

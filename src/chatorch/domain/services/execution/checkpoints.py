@@ -7,9 +7,9 @@ from dataclasses import replace
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import CancelReason
-from chatorch.domain.services.execution.run_execution import Execution
+from chatorch.domain.services.execution.run_execution import RunExecution
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import Checkpoint, RunProgress, Standing
+from chatorch.ports.runs import Checkpoint, ExecutionStore, Ownership
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -24,16 +24,16 @@ class Checkpoints:
 
     def __init__(
         self,
-        live: Mapping[RunId, Execution],
+        live: Mapping[RunId, RunExecution],
         *,
         log: RunLog,
-        progress: RunProgress,
+        execution_store: ExecutionStore,
         clock: Clock,
         telemetry: RunTelemetry,
     ) -> None:
         self._live = live
         self._log = log
-        self._progress = progress
+        self._execution_store = execution_store
         self._clock = clock
         self._telemetry = telemetry
         self.fail = False
@@ -62,15 +62,15 @@ class Checkpoints:
         checkpoints = [_checkpoint(self._live[run_id], text) for run_id, text in texts.items()]
         for portion in _portions(checkpoints):
             try:
-                standings = await self._progress.checkpoint(portion)
+                ownerships = await self._execution_store.checkpoint(portion)
             except Exception:
                 # A disk without room for all this text, or one text that is no good: heartbeats are not lost with it.
                 await self._beat(checkpoints)
                 raise
             self.fail = False
-            self._hear(standings)
+            self._hear(ownerships)
             for saved in portion:
-                if saved.text is not None and standings[saved.run_id] is Standing.MINE:
+                if saved.text is not None and ownerships[saved.run_id] is Ownership.MINE:
                     self._saved(saved.run_id, len(texts[saved.run_id]))
 
     def _saved(self, run_id: RunId, chars: int) -> None:
@@ -83,18 +83,18 @@ class Checkpoints:
         self.fail = True
         if any(checkpoint.text is not None for checkpoint in checkpoints):
             bare = [replace(checkpoint, text=None) for checkpoint in checkpoints]
-            standings = await self._progress.checkpoint(bare)
+            ownerships = await self._execution_store.checkpoint(bare)
             self.fail = False
-            self._hear(standings)
+            self._hear(ownerships)
 
-    def _hear(self, standings: Mapping[RunId, Standing]) -> None:
-        for run_id, standing in standings.items():
+    def _hear(self, ownerships: Mapping[RunId, Ownership]) -> None:
+        for run_id, ownership in ownerships.items():
             execution = self._live.get(run_id)
             if execution is None:
                 continue
-            if standing is Standing.LOST:
+            if ownership is Ownership.LOST:
                 execution.lose()
-            elif standing is Standing.CANCEL:
+            elif ownership is Ownership.CANCEL:
                 execution.stop(CancelReason.USER)
 
 
@@ -113,7 +113,7 @@ def _portions(checkpoints: Sequence[Checkpoint]) -> Iterator[Sequence[Checkpoint
             return
 
 
-def _checkpoint(execution: Execution, text: str) -> Checkpoint:
+def _checkpoint(execution: RunExecution, text: str) -> Checkpoint:
     """The tail, or the whole where that is short or has doubled: all that is saved is a few times as long as the text.
 
     Until a whole is known to be saved, nobody knows where a tail would begin.

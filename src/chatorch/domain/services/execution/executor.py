@@ -11,11 +11,11 @@ from chatorch.domain.model.errors import Draining
 from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution.checkpoints import Checkpoints
-from chatorch.domain.services.execution.run_execution import Execution
+from chatorch.domain.services.execution.run_execution import RunExecution
 from chatorch.ports.chat_model import ChatModel, Prompt
-from chatorch.ports.run_control import RunRelay
+from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import RunProgress
+from chatorch.ports.runs import ExecutionStore
 from chatorch.ports.system import Clock, Spawner
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -26,7 +26,7 @@ STOP_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class ExecutionSettings:
+class ExecutorSettings:
     """`checkpoint_s`: how old the saved text of a live run may be. `grace_s`: how long one goes on unwatched.
 
     `max_answer_chars`: a longer answer is cut off and fails, since all of it is in memory and saved every second.
@@ -37,7 +37,7 @@ class ExecutionSettings:
     max_answer_chars: int = 1_000_000
 
 
-class Executions:
+class Executor:
     """The live runs of this process. Leaving a run is not stopping it: that takes the grace, or an explicit stop."""
 
     def __init__(
@@ -45,23 +45,25 @@ class Executions:
         *,
         model: ChatModel,
         log: RunLog,
-        progress: RunProgress,
-        relay: RunRelay,
+        execution_store: ExecutionStore,
+        run_control: RunControl,
         clock: Clock,
         spawner: Spawner,
         telemetry: RunTelemetry,
-        settings: ExecutionSettings,
+        settings: ExecutorSettings,
     ) -> None:
         self._model = model
         self._log = log
-        self._progress = progress
-        self._relay = relay
+        self._execution_store = execution_store
+        self._run_control = run_control
         self._clock = clock
         self._spawner = spawner
         self._telemetry = telemetry
         self._settings = settings
-        self._live: dict[RunId, Execution] = {}
-        self._checkpoints = Checkpoints(self._live, log=log, progress=progress, clock=clock, telemetry=telemetry)
+        self._live: dict[RunId, RunExecution] = {}
+        self._checkpoints = Checkpoints(
+            self._live, log=log, execution_store=execution_store, clock=clock, telemetry=telemetry
+        )
         self._unwatched: dict[RunId, float] = {}
         self._opening = 0
         self._followed_elsewhere = 0
@@ -74,7 +76,7 @@ class Executions:
         """How many runs are in flight here."""
         return len(self._live)
 
-    def __iter__(self) -> Iterator[Execution]:
+    def __iter__(self) -> Iterator[RunExecution]:
         return iter(list(self._live.values()))
 
     def executes(self, run_id: RunId, owner_id: UserId | None = None) -> bool:
@@ -100,7 +102,7 @@ class Executions:
 
     def begin(self, run: Run, prompt: Prompt, principal: Principal, *, place: ExitStack | None = None) -> None:
         """Starts to carry out a run that has just been stored. `place` is closed when it is over here."""
-        execution = Execution(
+        execution = RunExecution(
             run,
             prompt,
             principal,
@@ -108,7 +110,7 @@ class Executions:
             max_chars=self._settings.max_answer_chars,
             model=self._model,
             log=self._log,
-            progress=self._progress,
+            execution_store=self._execution_store,
             clock=self._clock,
             telemetry=self._telemetry,
         )
@@ -119,7 +121,7 @@ class Executions:
             execution.stop(CancelReason.SHUTDOWN)
         self._spawner.spawn(self._carry_out(execution, place or ExitStack()), f"run {run.id}")
 
-    async def _carry_out(self, execution: Execution, place: ExitStack) -> None:
+    async def _carry_out(self, execution: RunExecution, place: ExitStack) -> None:
         try:
             with place:
                 await execution.carry_out()
@@ -178,7 +180,7 @@ class Executions:
             self._followed_elsewhere -= 1
             self._less.set()
 
-    def _leave(self, execution: Execution) -> None:
+    def _leave(self, execution: RunExecution) -> None:
         if execution.grace_s:
             self._unwatched[execution.run.id] = self._clock.monotonic() + execution.grace_s
         else:
@@ -190,7 +192,7 @@ class Executions:
             await self._clock.sleep(GRACE_CHECK_S)
             now = self._clock.monotonic()
             due = [run_id for run_id, deadline in self._unwatched.items() if deadline <= now]
-            watched = await self._relay.watched(due) if due else frozenset()
+            watched = await self._run_control.watched(due) if due else frozenset()
             for run_id in due:
                 # Meanwhile somebody may have come to watch it here, and left again.
                 if self._unwatched.get(run_id, math.inf) > now:
@@ -203,7 +205,7 @@ class Executions:
 
     async def stop_unfollowed(self, run_id: RunId) -> None:
         """Stops a run that is executed here, as `detached`, unless somebody follows it, here or in another process."""
-        if self._unfollowed(run_id) and not await self._relay.watched([run_id]) and self._unfollowed(run_id):
+        if self._unfollowed(run_id) and not await self._run_control.watched([run_id]) and self._unfollowed(run_id):
             self.stop(run_id, CancelReason.DETACHED)
 
     def _unfollowed(self, run_id: RunId) -> bool:
@@ -215,7 +217,7 @@ class Executions:
 
     async def keep_cancelling(self) -> None:
         """For ever: stops what other processes say is cancelled."""
-        async with aclosing(self._relay.cancelled()) as cancelled:
+        async with aclosing(self._run_control.cancelled()) as cancelled:
             async for call in cancelled:
                 if call.if_unfollowed:
                     await self.stop_unfollowed(call.run_id)

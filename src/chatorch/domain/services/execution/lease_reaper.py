@@ -1,4 +1,4 @@
-"""Ending what a dead worker left.
+"""Outcome what a dead worker left.
 
 A worker shows that it lives by moving the heartbeat of its runs, a counter. A run is abandoned when its heartbeat
 was seen to stand still for the whole lease. Only time counts that lies between two looks of which each committed a
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.ports.run_control import RunRelay
-from chatorch.ports.runs import LiveRun, RunProgress
+from chatorch.ports.run_control import RunControl
+from chatorch.ports.runs import ExecutionStore, LiveRun
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -32,7 +32,7 @@ class _Sighting:
     still_for: float = 0.0
 
 
-class Recovery:
+class LeaseReaper:
     """Ends abandoned runs as `interrupted`, with the freshest text that is to be had. `lease_s` is in seconds.
 
     `executed_here` tells which runs this process carries out, and `heartbeats_fail` whether their own heartbeats do not
@@ -44,8 +44,8 @@ class Recovery:
     def __init__(
         self,
         *,
-        progress: RunProgress,
-        relay: RunRelay,
+        execution_store: ExecutionStore,
+        run_control: RunControl,
         clock: Clock,
         telemetry: RunTelemetry,
         lease_s: float,
@@ -53,8 +53,8 @@ class Recovery:
         heartbeats_fail: Callable[[], bool] = lambda: False,
         confirm_lock: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._progress = progress
-        self._relay = relay
+        self._execution_store = execution_store
+        self._run_control = run_control
         self._clock = clock
         self._telemetry = telemetry
         self._lease_s = lease_s
@@ -75,8 +75,8 @@ class Recovery:
         for tries_left in reversed(range(END_ALL_TRIES)):
             await self._still_ours()
             try:
-                live = await self._progress.live_runs()
-                gone = await self._progress.interrupt(live, self._clock.now())
+                live = await self._execution_store.live_runs()
+                gone = await self._execution_store.interrupt(live, self._clock.now())
                 ended += len(gone)
                 if len(gone) == len(live):
                     break
@@ -114,28 +114,28 @@ class Recovery:
         expired = await self._look()
         if not expired:
             return 0
-        texts = await self._relay.rescue([run.run_id for run in expired])
+        texts = await self._run_control.last_content([run.run_id for run in expired])
         # That may have taken its time, so again: are they as still as before, and does the store take writes?
         still = set(await self._look())
         expired = [run for run in expired if run in still]
         await self._still_ours()
-        ended = set(await self._progress.interrupt(expired, self._clock.now(), texts)) if expired else set()
+        ended = set(await self._execution_store.interrupt(expired, self._clock.now(), texts)) if expired else set()
         if ended:
             self._telemetry.interrupted(len(ended), GAVE_NO_SIGN)
         for run in expired:
             if run.run_id in ended:
-                self._relay.disown(run.run_id, run.epoch + 1)
+                self._run_control.fence(run.run_id, run.epoch + 1)
         return len(ended)
 
     async def _look(self) -> Sequence[LiveRun]:
         """Those whose lease is over. Writes to the store only where there is somebody to watch."""
-        if not self._seen and not self._others(await self._progress.live_runs()):
+        if not self._seen and not self._others(await self._execution_store.live_runs()):
             self._forget()
             return []
         if self._heartbeats_fail():
             raise StoreUnavailable(OURS_FAIL)
         asked_at = self._clock.monotonic()
-        live = self._others(await self._progress.witness(self._quiet()))
+        live = self._others(await self._execution_store.witness(self._quiet()))
         awake_for = self._time_since_last_look(asked_at)
         self._seen = {run.run_id: self._sighting(run, awake_for) for run in live}
         return [sighting.run for sighting in self._seen.values() if sighting.still_for >= self._lease_s]

@@ -23,7 +23,7 @@ from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import Ending, RunProgress
+from chatorch.ports.runs import ExecutionStore, Outcome
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -33,7 +33,7 @@ FILTERED = "content_filter"
 """The finish reason of a provider that refuses a message, and does not call it an error."""
 
 
-class Execution:
+class RunExecution:
     """One run in flight. Exactly one of three things ends it: the model, a stop, or another worker's claim."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Execution:
         max_chars: int,
         model: ChatModel,
         log: RunLog,
-        progress: RunProgress,
+        execution_store: ExecutionStore,
         clock: Clock,
         telemetry: RunTelemetry,
     ) -> None:
@@ -54,7 +54,7 @@ class Execution:
         self.principal = principal
         self.grace_s = grace_s
         self._room = max_chars
-        self._decided: tuple[TerminalEvent, Ending] | None = None
+        self._decided: tuple[TerminalEvent, Outcome] | None = None
         self.watchers = 0
         self.was_watched = False
         self.begun_at = clock.monotonic()
@@ -65,7 +65,7 @@ class Execution:
         self._prompt = prompt
         self._model = model
         self._log = log
-        self._progress = progress
+        self._execution_store = execution_store
         self._clock = clock
         self._telemetry = telemetry
         self._stopped: CancelReason | None = None
@@ -158,7 +158,7 @@ class Execution:
         backoff, unexpected = 0.1, 0
         while unexpected < MAX_UNEXPECTED:
             try:
-                mine = await self._progress.finish(ending)
+                mine = await self._execution_store.finish(ending)
             except StoreUnavailable as error:
                 self._telemetry.store_unavailable("the end of a run", error)
             except Exception as error:
@@ -171,7 +171,7 @@ class Execution:
         # The row stays live and its heartbeat stops: whoever recovers runs will end it.
         return self._give_up()
 
-    def _publish(self, terminal: TerminalEvent, ending: Ending) -> None:
+    def _publish(self, terminal: TerminalEvent, ending: Outcome) -> None:
         self._log.end(self.run.id, terminal)
         self._telemetry.ended(self.run, ending, self._pieces)
 
@@ -188,7 +188,7 @@ class Execution:
             self._decided = stopped, self._ending(stopped)
         terminal, ending = self._decided
         try:
-            mine = await self._progress.finish(ending)
+            mine = await self._execution_store.finish(ending)
         except StoreUnavailable as error:
             self._telemetry.store_unavailable("the end of a run", error)
             mine = False
@@ -197,7 +197,7 @@ class Execution:
         else:
             self._give_up()
 
-    def _ending(self, terminal: TerminalEvent) -> Ending:
+    def _ending(self, terminal: TerminalEvent) -> Outcome:
         text = self._text()
         status, finish_reason, error, cancelled = RunStatus.COMPLETED, None, None, None
         usage = self._estimated_usage() if text else None
@@ -210,7 +210,7 @@ class Execution:
                 status, cancelled = RunStatus.CANCELLED, terminal.reason
             case RunInterrupted():
                 raise ValueError("an executor never interrupts its own run")
-        return Ending(
+        return Outcome(
             run_id=self.run.id,
             epoch=self.run.epoch,
             status=status,

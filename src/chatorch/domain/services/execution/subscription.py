@@ -20,7 +20,7 @@ from chatorch.domain.model.run import (
     Silence,
     replay,
 )
-from chatorch.domain.services.execution.executor import Executions
+from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import RunStore
 from chatorch.ports.system import Clock
@@ -28,11 +28,11 @@ from chatorch.ports.system import Clock
 POLL_S = 1.0
 
 
-class Following:
-    def __init__(self, *, store: RunStore, log: RunLog, executions: Executions, clock: Clock) -> None:
+class Subscription:
+    def __init__(self, *, store: RunStore, log: RunLog, executor: Executor, clock: Clock) -> None:
         self._store = store
         self._log = log
-        self._executions = executions
+        self._executor = executor
         self._clock = clock
         # Of one that has ended, all followers tell the same text: it may be long.
         self._ended: WeakValueDictionary[RunId, Run] = WeakValueDictionary()
@@ -47,7 +47,7 @@ class Following:
         return _stored_events(shared, after)
 
     async def _live_events(self, run_id: RunId, owner_id: UserId, position: int) -> AsyncGenerator[RunEvent | Silence]:
-        with self._executions.watching(run_id):
+        with self._executor.watching(run_id):
             while True:
                 async with aclosing(self._log.follow(run_id, position)) as live:
                     async for event in live:
@@ -87,7 +87,7 @@ class Following:
         return replay(row, position), not row.status.live
 
     async def _ended_elsewhere(self, owner_id: UserId, run_id: RunId) -> bool:
-        if self._executions.executes(run_id):
+        if self._executor.executes(run_id):
             return False  # if somebody else ended it, the checkpoints hear of that
         try:
             return not (await self._store.read_run(owner_id, run_id)).status.live

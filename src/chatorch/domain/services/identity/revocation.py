@@ -1,4 +1,4 @@
-"""Ending what goes on with a token that no longer counts: streams, requests that wait for an answer, and runs.
+"""Outcome what goes on with a token that no longer counts: streams, requests that wait for an answer, and runs.
 
 Each process looks at those that it has itself, so a run ends where it is executed and a stream where it is written.
 What the store says of their users decides; what it does not say, while it is away, ends nothing.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chatorch.domain.model.errors import InvalidToken, StoreUnavailable
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import CancelReason
-from chatorch.domain.services.execution.executor import Executions
+from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
@@ -31,10 +31,10 @@ class Revocation:
     """A look takes one query, however many streams and runs there are. A guest has no token that could be revoked."""
 
     def __init__(
-        self, *, authentication: Authentication, executions: Executions, clock: Clock, telemetry: RunTelemetry
+        self, *, authentication: Authentication, executor: Executor, clock: Clock, telemetry: RunTelemetry
     ) -> None:
         self._authentication = authentication
-        self._executions = executions
+        self._executor = executor
         self._clock = clock
         self._telemetry = telemetry
         self._stays: set[_Stay] = set()
@@ -82,7 +82,7 @@ class Revocation:
         Streams first: who is sent away need not hear how the run ended. Raises `StoreUnavailable`.
         """
         stays = list(self._stays)
-        runs = [(execution.run, execution.principal) for execution in self._executions if not execution.principal.guest]
+        runs = [(execution.run, execution.principal) for execution in self._executor if not execution.principal.guest]
         held = {stay.principal for stay in stays} | {principal for _, principal in runs}
         if not held:
             return
@@ -92,4 +92,4 @@ class Revocation:
                 stay.end()
         for run, principal in runs:
             if principal in out:
-                self._executions.stop(run.id, CancelReason.USER)
+                self._executor.stop(run.id, CancelReason.USER)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from chatorch.domain.services.presence import Live
+from chatorch.domain.services.presence import Presence
 from chatorch.entrypoints.api.schemas import AnnouncementOut, BroadcastRequest
 from chatorch.entrypoints.api.views import announcement_view, json_response
 from chatorch.entrypoints.common.dependencies import SignedIn, provided
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/broadcast", tags=["live"], route_class=StrictRou
 async def broadcast(
     body: BroadcastRequest,
     principal: SignedIn,
-    live: Annotated[Live, Depends(provided(lambda c: c.live()))],
+    presence: Annotated[Presence, Depends(provided(lambda c: c.presence()))],
 ) -> Response:
     """Sends an announcement to every WebSocket of every process. Needs the scope `admin`."""
-    return json_response(announcement_view(await live.announce(principal, body.text)))
+    return json_response(announcement_view(await presence.announce(principal, body.text)))

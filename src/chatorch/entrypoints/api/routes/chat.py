@@ -12,7 +12,7 @@ from chatorch.domain.services.commands import StartChat
 from chatorch.entrypoints.api.schemas import ChatRequest, ChatResponse
 from chatorch.entrypoints.common.dependencies import IdempotencyKey, SignedIn, SignedInOrGuest
 from chatorch.entrypoints.common.openapi import problems
-from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Answers, AnswersDep
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses, RunResponses
 from chatorch.entrypoints.common.strict_json import StrictRoute
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
@@ -28,7 +28,7 @@ async def chat_protected(
     request: Request,
     body: ChatRequest,
     principal: SignedIn,
-    answers: AnswersDep,
+    answers: Responses,
     key: IdempotencyKey = None,
 ) -> Response:
     """Stores the message and answers it, signed in."""
@@ -40,7 +40,7 @@ async def chat(
     request: Request,
     body: ChatRequest,
     principal: SignedInOrGuest,
-    answers: AnswersDep,
+    answers: Responses,
     key: IdempotencyKey = None,
 ) -> Response:
     """The same, also for a guest where `CHATORCH_ANONYMOUS_CHAT` allows one: a single turn, gone with its client."""
@@ -48,7 +48,7 @@ async def chat(
 
 
 async def _chat(
-    request: Request, body: ChatRequest, principal: Principal, key: str | None, answers: Answers
+    request: Request, body: ChatRequest, principal: Principal, key: str | None, answers: RunResponses
 ) -> Response:
     stream = answers.streams(request, principal, body.stream)
     run = await answers.runs.start(

@@ -17,17 +17,17 @@ SERVICE = "chat-orchestration-api"
 router = APIRouter(tags=["operation"])
 
 Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
-Executions = Annotated[Any, Depends(provided(lambda c: c.executions()))]
+Executor = Annotated[Any, Depends(provided(lambda c: c.executor()))]
 Readiness = Annotated[Any, Depends(provided(lambda c: c.readiness()))]
 Backplane = Annotated[Any, Depends(provided(lambda c: c.backplane()))]
 
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=HealthOut, response_model_exclude_none=True)
-async def health(executions: Executions, settings: Operator, backplane: Backplane) -> Response:
+async def health(executor: Executor, settings: Operator, backplane: Backplane) -> Response:
     """200 as long as the process answers, also while it drains, or Redis is away."""
     body = {
-        "status": "draining" if executions.draining else "healthy",
+        "status": "draining" if executor.draining else "healthy",
         "timestamp": rfc3339(datetime.now(UTC)),
         "service": SERVICE,
         "version": __version__,
@@ -50,11 +50,11 @@ async def live() -> dict[Literal["status"], Literal["alive"]]:
 
 @router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
-async def ready(executions: Executions, readiness: Readiness) -> Response:
+async def ready(executor: Executor, readiness: Readiness) -> Response:
     """503 while draining, or where the database takes no writes, or has not answered for some seconds.
 
     The database is looked at once a second, however often this is asked.
     """
-    checks = {"database": readiness.store, "runs": "draining" if executions.draining else "ok"}
+    checks = {"database": readiness.store, "runs": "draining" if executor.draining else "ok"}
     well = all(check == "ok" for check in checks.values())
     return json_response({"status": "ready" if well else "unready", "checks": checks}, 200 if well else 503)

@@ -15,7 +15,7 @@ from chatorch.entrypoints.api.schemas import ChatResponse, RetryRequest, RunOut
 from chatorch.entrypoints.api.views import json_response, run_view
 from chatorch.entrypoints.common.dependencies import IdempotencyKey, Position, SignedIn, provided
 from chatorch.entrypoints.common.openapi import problems
-from chatorch.entrypoints.common.run_responses import EVENT_STREAM, AnswersDep
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses
 from chatorch.entrypoints.common.strict_json import StrictRoute
 
 RunsDep = Annotated[Runs, Depends(provided(lambda c: c.runs()))]
@@ -37,7 +37,7 @@ async def read_run(run_id: str, principal: SignedIn, runs: RunsDep) -> Response:
 
 @router.get("/events", response_class=Response, responses=EVENTS)
 async def follow_run(
-    request: Request, run_id: str, principal: SignedIn, after: Position, answers: AnswersDep
+    request: Request, run_id: str, principal: SignedIn, after: Position, answers: Responses
 ) -> Response:
     """What comes after `Last-Event-ID` or `?after=`: replay, then live. Works for ever; 204 after the end."""
     run = await answers.runs.read(principal, RunId(run_id))
@@ -59,7 +59,7 @@ async def retry_run(
     request: Request,
     run_id: str,
     principal: SignedIn,
-    answers: AnswersDep,
+    answers: Responses,
     key: IdempotencyKey = None,
     body: RetryRequest | None = None,
 ) -> Response:

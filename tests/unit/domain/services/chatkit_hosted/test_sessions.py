@@ -23,7 +23,13 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamUnavailable,
     WorkflowNotFound,
 )
-from chatorch.domain.services.chatkit_hosted.sessions import ELSEWHERE_S, SWEEP_S, ChatKitOffer, OpenedSession, Sessions
+from chatorch.domain.services.chatkit_hosted.sessions import (
+    ELSEWHERE_S,
+    SWEEP_S,
+    ChatKitOffer,
+    ChatKitSessions,
+    OpenedSession,
+)
 from chatorch.ports.chatkit_hosted.session_store import Begun
 from chatorch.ports.telemetry import SessionTelemetry
 from tests.support.app import ALICE
@@ -58,7 +64,7 @@ class Worker:
         self.chatkit = other.chatkit if other else FakeChatKit(self.clock)
         self.spawner = TaskSpawner()
         self.telemetry = Telemetry()
-        self.sessions = Sessions(
+        self.sessions = ChatKitSessions(
             chatkit=self.chatkit,
             store=self.store.sessions,
             clock=self.clock,

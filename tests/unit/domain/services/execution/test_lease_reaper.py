@@ -7,15 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from chatorch.adapters.memory.execution_store import MemoryRunProgress
-from chatorch.adapters.memory.run_control import MemoryRunRelay
+from chatorch.adapters.memory.execution_store import MemoryExecutionStore
+from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
-from chatorch.domain.services.execution.lease_reaper import Recovery
-from chatorch.ports.run_control import RunRelay
-from chatorch.ports.runs import LiveRun, RunProgress
+from chatorch.domain.services.execution.lease_reaper import LeaseReaper
+from chatorch.ports.run_control import RunControl
+from chatorch.ports.runs import ExecutionStore, LiveRun
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.stores import new_run, turn
@@ -26,14 +26,14 @@ async def worker() -> Chat:
     """With one live run, saved once."""
     chat = Chat(ScriptedChatModel("Hello", Pause()))
     await chat.start()
-    await chat.executions.checkpoint()
+    await chat.executor.checkpoint()
     return chat
 
 
 async def sweeps(reaper: Chat, seconds: float) -> int:
     ended = 0
     for _ in range(round(seconds)):
-        ended += await reaper.recovery.sweep()
+        ended += await reaper.lease_reaper.sweep()
         await reaper.clock.advance(1)
     return ended
 
@@ -56,7 +56,7 @@ async def test_a_run_that_was_ended_for_a_process_that_lives_counts_as_interrupt
     reaper = reaper_of(worker)
     assert await sweeps(reaper, 7) == 1
 
-    await worker.executions.checkpoint()
+    await worker.executor.checkpoint()
     await settle()
 
     assert reaper.telemetry.interruptions == [1]
@@ -68,7 +68,7 @@ async def test_a_heartbeat_that_moves_keeps_the_run(worker: Chat):
 
     for _ in range(10):
         assert await sweeps(reaper, 2) == 0
-        await worker.executions.checkpoint()
+        await worker.executor.checkpoint()
 
 
 async def test_time_in_which_the_store_was_away_does_not_count(worker: Chat):
@@ -77,7 +77,7 @@ async def test_time_in_which_the_store_was_away_does_not_count(worker: Chat):
 
     worker.store.available = False
     with pytest.raises(StoreUnavailable):
-        await reaper.recovery.sweep()
+        await reaper.lease_reaper.sweep()
     worker.store.available = True
 
     assert await sweeps(reaper, 5) == 0
@@ -85,18 +85,18 @@ async def test_time_in_which_the_store_was_away_does_not_count(worker: Chat):
 
 async def test_time_in_which_the_reaper_itself_was_asleep_does_not_count(worker: Chat):
     reaper = reaper_of(worker)
-    await reaper.recovery.sweep()
+    await reaper.lease_reaper.sweep()
 
     await reaper.clock.advance(3600)
 
-    assert await reaper.recovery.sweep() == 0
+    assert await reaper.lease_reaper.sweep() == 0
 
 
 async def test_a_process_that_is_alone_ends_all_live_runs_at_once(worker: Chat):
     reaper = reaper_of(worker)
 
-    assert await reaper.recovery.end_all() == 1
-    assert await reaper.recovery.end_all() == 0
+    assert await reaper.lease_reaper.end_all() == 1
+    assert await reaper.lease_reaper.end_all() == 0
     assert reaper.telemetry.interruptions == [1]
     run_id = worker.store.interactions()[0].run_id
     run = await reaper.runs.read(ALICE, run_id)
@@ -118,10 +118,12 @@ async def test_a_run_that_was_stored_but_never_begun_is_ended_by_the_process_tha
 # -- a store that takes reads and no writes --------------------------------------------------------------------------
 
 
-def recovery_of(reaper: Chat, progress: RunProgress | None = None, relay: RunRelay | None = None) -> Recovery:
-    return Recovery(
-        progress=progress or reaper.store.progress,
-        relay=relay or reaper.relay,
+def lease_reaper_of(
+    reaper: Chat, execution_store: ExecutionStore | None = None, run_control: RunControl | None = None
+) -> LeaseReaper:
+    return LeaseReaper(
+        execution_store=execution_store or reaper.store.execution_store,
+        run_control=run_control or reaper.run_control,
         clock=reaper.clock,
         telemetry=reaper.telemetry,
         lease_s=5.0,
@@ -136,14 +138,14 @@ async def test_time_in_which_the_store_took_no_writes_does_not_count(worker: Cha
     worker.store.read_only = True
     for _ in range(seconds):
         with pytest.raises(StoreUnavailable):
-            await reaper.recovery.sweep()
+            await reaper.lease_reaper.sweep()
         with pytest.raises(StoreUnavailable):
-            await worker.executions.checkpoint()
+            await worker.executor.checkpoint()
         await reaper.clock.advance(1)
     worker.store.read_only = False
 
     assert await sweeps(reaper, 5) == 0
-    await worker.executions.checkpoint()
+    await worker.executor.checkpoint()
     assert await sweeps(reaper, 5) == 0
     assert worker.store.interactions() == []
 
@@ -153,7 +155,7 @@ async def test_who_died_while_the_store_took_no_writes_is_ended_within_ten_secon
     worker.store.read_only = True
     for _ in range(14):
         with suppress(StoreUnavailable):
-            await reaper.recovery.sweep()
+            await reaper.lease_reaper.sweep()
         await reaper.clock.advance(1)
     worker.store.read_only = False
 
@@ -175,12 +177,12 @@ async def test_a_wall_clock_that_jumps_changes_nothing(worker: Chat, hours: int)
         chat.clock.wall_offset += timedelta(hours=hours)
 
     assert await sweeps(reaper, 2) == 0
-    await worker.executions.checkpoint()
+    await worker.executor.checkpoint()
     assert await sweeps(reaper, 5) == 0
     assert await sweeps(reaper, 2) == 1
 
 
-class SlowProgress(MemoryRunProgress):
+class SlowExecutionStore(MemoryExecutionStore):
     """One that is looked at for as long as something else goes on."""
 
     def __init__(self, state: State, meanwhile: Callable[[], Awaitable[None]]) -> None:
@@ -194,31 +196,33 @@ class SlowProgress(MemoryRunProgress):
 
 async def test_the_time_that_a_look_itself_took_does_not_count(worker: Chat):
     reaper = reaper_of(worker)
-    recovery = recovery_of(reaper, SlowProgress(worker.store.progress._state, lambda: reaper.clock.advance(9)))
+    lease_reaper = lease_reaper_of(
+        reaper, SlowExecutionStore(worker.store.execution_store._state, lambda: reaper.clock.advance(9))
+    )
 
     for _ in range(4):
-        assert await recovery.sweep() == 0
+        assert await lease_reaper.sweep() == 0
         await reaper.clock.advance(1)
 
 
-class SlowRelay(MemoryRunRelay):
+class SlowRelay(MemoryRunControl):
     """One that is asked for texts for as long as something else goes on."""
 
     def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
         self._meanwhile = meanwhile
 
-    async def rescue(self, run_ids: Sequence[RunId]) -> Mapping[RunId, str]:
+    async def last_content(self, run_ids: Sequence[RunId]) -> Mapping[RunId, str]:
         await self._meanwhile()
         return {}
 
 
 async def test_before_it_ends_anything_it_looks_again(worker: Chat):
     reaper = reaper_of(worker)
-    recovery = recovery_of(reaper, relay=SlowRelay(worker.executions.checkpoint))
+    lease_reaper = lease_reaper_of(reaper, run_control=SlowRelay(worker.executor.checkpoint))
 
     for _ in range(6):
-        assert await recovery.sweep() == 0
+        assert await lease_reaper.sweep() == 0
         await reaper.clock.advance(1)
 
     assert worker.store.interactions() == []
@@ -230,23 +234,23 @@ async def test_before_it_ends_anything_the_store_must_take_writes_again(worker: 
     async def fail() -> None:
         worker.store.read_only = True
 
-    recovery = recovery_of(reaper, relay=SlowRelay(fail))
+    lease_reaper = lease_reaper_of(reaper, run_control=SlowRelay(fail))
     for _ in range(5):
-        await recovery.sweep()
+        await lease_reaper.sweep()
         await reaper.clock.advance(1)
     with pytest.raises(StoreUnavailable):
-        await recovery.sweep()
+        await lease_reaper.sweep()
     worker.store.read_only = False
 
     for _ in range(5):
-        assert await recovery.sweep() == 0
+        assert await lease_reaper.sweep() == 0
         await reaper.clock.advance(1)
 
 
 async def test_a_process_that_is_alone_and_finds_its_store_held_tries_for_a_while(worker: Chat):
     reaper = reaper_of(worker)
     worker.store.read_only = True
-    ending = asyncio.ensure_future(reaper.recovery.end_all())
+    ending = asyncio.ensure_future(reaper.lease_reaper.end_all())
     await reaper.clock.advance(4)
     worker.store.read_only = False
     await reaper.clock.advance(1)
@@ -257,7 +261,7 @@ async def test_a_process_that_is_alone_and_finds_its_store_held_tries_for_a_whil
 async def test_a_process_that_is_alone_does_not_try_for_ever(worker: Chat):
     reaper = reaper_of(worker)
     worker.store.read_only = True
-    ending = asyncio.ensure_future(reaper.recovery.end_all())
+    ending = asyncio.ensure_future(reaper.lease_reaper.end_all())
     await reaper.clock.advance(6)
 
     with pytest.raises(StoreUnavailable):
@@ -272,9 +276,9 @@ async def test_nothing_is_ended_by_a_process_that_has_lost_its_lock_on_the_store
             raise StoreUnavailable
 
     chat = reaper_of(worker)
-    reaper = Recovery(
-        progress=chat.store.progress,
-        relay=chat.relay,
+    reaper = LeaseReaper(
+        execution_store=chat.store.execution_store,
+        run_control=chat.run_control,
         clock=chat.clock,
         telemetry=chat.telemetry,
         lease_s=5,
@@ -286,7 +290,7 @@ async def test_nothing_is_ended_by_a_process_that_has_lost_its_lock_on_the_store
         with suppress(StoreUnavailable):
             await reaper.sweep()
         await chat.clock.advance(1)
-    assert [run.epoch for run in await worker.store.progress.live_runs()] == [1]
+    assert [run.epoch for run in await worker.store.execution_store.live_runs()] == [1]
 
     held = True
     assert await reaper.end_all() == 1
