@@ -88,7 +88,7 @@ async def test_a_cancel_that_fails_is_told_and_tried_again(apis: Apis) -> None:
     problem_of(await refreshed(alice, session["client_secret"]), 410, "session_gone")
     assert chatkit.cancels == [0]
     clock.wall_offset = timedelta(seconds=31)
-    await api.container.sessions().sweep()
+    await api.container.chatkit_sessions().sweep()
     await until_cancelled(chatkit, [1])
 
 
@@ -140,7 +140,7 @@ async def test_a_store_that_is_away_is_503_at_every_step_and_leaves_nothing_usab
 
 
 def test_every_provider_of_the_container_for_chatkit_resolves(api: Api) -> None:
-    for name in ("sessions", "hosted_history", "chatkit_offer", "session_store"):
+    for name in ("chatkit_sessions", "chatkit_history", "chatkit_offer", "chatkit_session_store"):
         provider = getattr(api.container, name)
         assert isinstance(provider, providers.Provider)
         assert provider() is not None

@@ -84,11 +84,11 @@ async def test_when_the_answer_is_lost_the_orphan_is_cancelled_or_expires_and_th
     assert upstream.live() == upstream.sessions.keys() - known, "what is known was cancelled, the others expire"
     clock.wall_offset += timedelta(seconds=661)
     while any(status == "lost" for status, _ in ledger(api)):
-        await api.container.sessions().sweep()
+        await api.container.chatkit_sessions().sweep()
     assert Counter(status for status, _ in ledger(api)) == Counter(expired=lost, cancelled=answered[200])
     clock.wall_offset += timedelta(days=2)
     while ledger(api):
-        await api.container.sessions().sweep()
+        await api.container.chatkit_sessions().sweep()
 
 
 @pytest.mark.parametrize("after", [0, 5, 200])

@@ -220,8 +220,8 @@ async def test_a_secret_is_taken_until_ten_minutes_after_its_end(apis: Apis, aft
     alice = await api.user("alice")
     old = await opened(alice)
     clock.wall_offset = timedelta(seconds=after_s)
-    await api.container.sessions().sweep()
-    await api.container.sessions().sweep()
+    await api.container.chatkit_sessions().sweep()
+    await api.container.chatkit_sessions().sweep()
     answer = await refreshed(alice, old["client_secret"])
     assert answer.status_code == status, answer.text
     if status == 410:

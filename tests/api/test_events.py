@@ -185,7 +185,7 @@ async def test_one_follower_too_many_of_a_user_is_refused_until_another_has_left
         first, second = (asyncio.ensure_future(events(alice, live.id)) for _ in range(2))
 
         async def both_follow() -> bool:
-            return api.container.answers()._followers.total() == 2
+            return api.container.run_responses()._followers.total() == 2
 
         await eventually(both_follow)
         refused = await events(alice, live.id)

@@ -126,7 +126,7 @@ def in_memory(store: MemoryStore) -> dict[str, object]:
         "threads": store.threads,
         "run_store": store.runs,
         "execution_store": store.execution_store,
-        "session_store": store.sessions,
+        "chatkit_session_store": store.sessions,
         "guest_threads": store.guest_threads,
     }
 

@@ -30,7 +30,7 @@ def _services(container: Any) -> Services:
     return Services(
         runs=container.runs(),
         conversations=container.conversations(),
-        items=container.items(),
+        items=container.annotations(),
         ids=container.ids(),
         counted=container.metrics().connection,
     )

@@ -29,8 +29,8 @@ from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import hosted_item_page, hosted_thread_page
 from chatorch.entrypoints.common.strict_json import StrictRoute
 
-SessionsDep = Annotated[ChatKitSessions, Depends(provided(lambda c: c.sessions()))]
-HistoryDep = Annotated[HostedHistory, Depends(provided(lambda c: c.hosted_history()))]
+SessionsDep = Annotated[ChatKitSessions, Depends(provided(lambda c: c.chatkit_sessions()))]
+HistoryDep = Annotated[HostedHistory, Depends(provided(lambda c: c.chatkit_history()))]
 ThreadPage = Annotated[PageRequest[HostedCursor], Depends(hosted_thread_page)]
 ItemPage = Annotated[PageRequest[HostedCursor], Depends(hosted_item_page)]
 

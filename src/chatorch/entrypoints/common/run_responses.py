@@ -115,4 +115,4 @@ def events_path(scope: Scope, run_id: RunId) -> str:
     return public_path(scope, f"/api/runs/{run_id}/events")
 
 
-Responses = Annotated[RunResponses, Depends(provided(lambda c: c.answers()))]
+Responses = Annotated[RunResponses, Depends(provided(lambda c: c.run_responses()))]

@@ -1,9 +1,15 @@
-"""How tokens are signed, how often a password may be wrong, and how much guests may do."""
+"""Who asks: how tokens are signed, how often a password may be wrong, and when access ends."""
 
+from dependency_injector import providers
+
+from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
 from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
-from chatorch.domain.model.rates import Rate
-from chatorch.domain.services.admission import GuestLimits
-from chatorch.domain.services.identity.attempts import AttemptLimits
+from chatorch.domain.services.identity.accounts import Accounts
+from chatorch.domain.services.identity.attempts import AttemptLimits, Attempts
+from chatorch.domain.services.identity.revocation import Revocation
+from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.entrypoints.container.runs import RunsTopic
+from chatorch.entrypoints.container.world import Parts
 from chatorch.entrypoints.settings import Settings
 
 
@@ -22,9 +28,29 @@ def attempt_limits(settings: Settings) -> AttemptLimits:
     )
 
 
-def guest_limits(settings: Settings) -> GuestLimits:
-    return GuestLimits(
-        rate=Rate(settings.guest_requests_per_minute, 60),
-        live=settings.max_live_guest_runs,
-        live_per_address=settings.max_live_guest_runs_per_address,
+class IdentityTopic(RunsTopic):
+    passwords = providers.Singleton(Argon2PasswordHasher, workers=RunsTopic.settings.provided.password_workers)
+    tokens = providers.Singleton(token_signer, RunsTopic.settings)
+    authentication = providers.Singleton(
+        Authentication,
+        users=RunsTopic.users,
+        passwords=passwords,
+        tokens=tokens,
+        clock=RunsTopic.clock,
+        ids=RunsTopic.ids,
+        attempts=providers.Singleton(Attempts, RunsTopic.clock, providers.Callable(attempt_limits, RunsTopic.settings)),
+        token_life_s=RunsTopic.settings.provided.access_token_life_s,
     )
+    accounts = providers.Singleton(
+        Accounts, users=RunsTopic.users, passwords=passwords, clock=RunsTopic.clock, ids=RunsTopic.ids
+    )
+    revocation = providers.Singleton(
+        Revocation,
+        authentication=authentication,
+        executor=RunsTopic.executor,
+        clock=RunsTopic.clock,
+        telemetry=RunsTopic.telemetry,
+    )
+
+    loops: Parts = (revocation.provided.keep_watch,)
+    closing: Parts = (passwords,)

@@ -1,12 +1,14 @@
-"""Who answers: the provider, or the offline model; and ChatKit at the provider."""
+"""Who answers: the provider, or the offline model."""
 
-from chatorch.adapters.chatkit_hosted.provider import OpenAIChatKit, SessionOptions
+from dependency_injector import providers
+
 from chatorch.adapters.models.offline import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.models.openai.listing import list_models
 from chatorch.adapters.models.upstream.client import require_trust
 from chatorch.adapters.models.upstream.deadlines import Deadlines
 from chatorch.domain.model.policy import ChatPolicy
+from chatorch.entrypoints.container.world import Parts, World
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.chat_model import ChatModel
 from chatorch.ports.system import Clock
@@ -33,25 +35,6 @@ async def listed_models(settings: Settings) -> tuple[str, ...]:
     return await list_models(key, settings.openai_base_url)
 
 
-def hosted_chatkit(settings: Settings) -> OpenAIChatKit:
-    key = settings.openai_api_key if settings.chatkit_missing is None else None
-    options = SessionOptions(
-        life_s=settings.chatkit_session_life_s,
-        requests_per_minute=settings.chatkit_requests_per_minute,
-        file_upload=settings.chatkit_file_upload,
-        max_files=settings.chatkit_max_files,
-        max_file_mb=settings.chatkit_max_file_mb,
-        history=settings.chatkit_history,
-        recent_threads=settings.chatkit_recent_threads,
-    )
-    return OpenAIChatKit(
-        key.get_secret_value() if key else None,
-        settings.openai_base_url,
-        options=options,
-        deadline_s=settings.chatkit_timeout_s,
-    )
-
-
 def chat_policy(settings: Settings) -> ChatPolicy:
     return ChatPolicy(
         default_model=OFFLINE_MODEL if settings.offline else settings.model,
@@ -59,3 +42,10 @@ def chat_policy(settings: Settings) -> ChatPolicy:
         client_system=settings.client_system,
         max_content_chars=settings.max_content_chars,
     )
+
+
+class ModelsTopic(World):
+    chat_model = providers.Singleton(choose_model, World.settings, World.clock, World.telemetry)
+
+    loops: Parts = ()
+    closing: Parts = (chat_model,)

@@ -1,0 +1,47 @@
+"""What the doors share, and what is theirs."""
+
+from dependency_injector import providers
+
+from chatorch.domain.services.presence import Presence
+from chatorch.entrypoints.common.envelope import envelope
+from chatorch.entrypoints.common.run_responses import RunResponses
+from chatorch.entrypoints.common.sse import EventFrames
+from chatorch.entrypoints.container.identity import IdentityTopic
+from chatorch.entrypoints.container.world import Parts
+from chatorch.entrypoints.metrics.fleet import KEPT_S, Fleet
+from chatorch.entrypoints.ws.socket import NoticeFrames, Services
+from chatorch.entrypoints.ws.sockets import Sockets
+
+
+class DoorsTopic(IdentityTopic):
+    presence = providers.Singleton(Presence, connections=IdentityTopic.connections, clock=IdentityTopic.clock)
+    run_responses = providers.Singleton(
+        RunResponses,
+        IdentityTopic.runs,
+        IdentityTopic.revocation,
+        providers.Singleton(EventFrames),
+        IdentityTopic.metrics,
+        IdentityTopic.clock,
+        max_followers=IdentityTopic.settings.provided.max_followers_per_user,
+    )
+    metrics_kept_s = providers.Object(KEPT_S)
+    fleet = providers.Singleton(
+        Fleet, IdentityTopic.metrics, IdentityTopic.noticeboard, IdentityTopic.clock, metrics_kept_s
+    )
+    sockets = providers.Singleton(
+        Sockets,
+        providers.Factory(
+            Services,
+            authentication=IdentityTopic.authentication,
+            runs=IdentityTopic.runs,
+            presence=presence,
+            events=providers.Singleton(EventFrames, envelope),
+            notices=providers.Singleton(NoticeFrames),
+        ),
+        IdentityTopic.metrics,
+        IdentityTopic.clock,
+        IdentityTopic.settings,
+    )
+
+    loops: Parts = (fleet.provided.keep_posted, sockets.provided.keep_checked)
+    closing: Parts = (fleet,)
