@@ -13,9 +13,10 @@ from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.entrypoints.chatkit.requests import parsed
 from chatorch.entrypoints.chatkit.server import Services, ThreadServer
 from chatorch.entrypoints.chatkit.stream import ChatKitStream
-from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
 from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM
 from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.entrypoints.common.unread import WholeAnswer

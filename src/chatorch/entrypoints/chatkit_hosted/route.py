@@ -24,9 +24,10 @@ from chatorch.entrypoints.chatkit_hosted.schemas import (
     SessionOut,
     SessionRequest,
 )
-from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import hosted_item_page, hosted_thread_page
+from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.strict_json import StrictRoute
 
 SessionsDep = Annotated[ChatKitSessions, Depends(provided(lambda c: c.chatkit_sessions()))]

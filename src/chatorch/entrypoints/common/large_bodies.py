@@ -8,8 +8,8 @@ from starlette.types import Scope
 
 from chatorch.domain.model.errors import Overloaded
 from chatorch.domain.services.identity.sign_in import Authentication
-from chatorch.entrypoints.common.dependencies import bearer_token
 from chatorch.entrypoints.common.middleware.body_cap import BodyTooLarge
+from chatorch.entrypoints.common.principal import bearer_token
 
 MAX_GUESTS = 8
 """Large bodies of guests, which are held at once: there is no token to ask for."""

@@ -12,10 +12,10 @@ from websockets import http11
 from websockets.datastructures import Headers as WireHeaders
 
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
-from chatorch.entrypoints.common.dependencies import bearer_token
 from chatorch.entrypoints.common.foreign_origin import foreign_origin
 from chatorch.entrypoints.common.middleware.access import UNMATCHED
 from chatorch.entrypoints.common.origins import AllowedOrigins
+from chatorch.entrypoints.common.principal import bearer_token
 from chatorch.entrypoints.common.problems import http_problem, problem
 from chatorch.entrypoints.common.request_id import begin_request
 from chatorch.entrypoints.common.response_headers import sealed

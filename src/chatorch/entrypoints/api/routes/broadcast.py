@@ -8,8 +8,9 @@ from starlette.responses import Response
 from chatorch.domain.services.presence import Presence
 from chatorch.entrypoints.api.schemas import AnnouncementOut, BroadcastRequest
 from chatorch.entrypoints.api.views import announcement_view, json_response
-from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/broadcast", tags=["live"], route_class=StrictRoute)

@@ -10,8 +10,9 @@ from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.services.commands import StartChat
 from chatorch.entrypoints.api.schemas import ChatRequest, ChatResponse
-from chatorch.entrypoints.common.dependencies import IdempotencyKey, SignedIn, SignedInOrGuest
+from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.principal import SignedIn, SignedInOrGuest
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses, RunResponses
 from chatorch.entrypoints.common.strict_json import StrictRoute
 

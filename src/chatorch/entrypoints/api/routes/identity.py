@@ -10,9 +10,10 @@ from chatorch.domain.services.identity.sign_in import Authentication
 from chatorch.entrypoints.api.forms import TokenForm
 from chatorch.entrypoints.api.schemas import MeOut, TokenResponse
 from chatorch.entrypoints.api.views import json_response, me_view, token_view
-from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.middleware.access import client_address
 from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.principal import SignedIn
 
 NOT_STORED = {"Cache-Control": "no-store"}
 """RFC 6749, 5.1."""

@@ -10,9 +10,10 @@ from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCurso
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.api.schemas import MessageOut, PageOut, ThreadOut, ThreadPatch
 from chatorch.entrypoints.api.views import json_response, message_view, page_view, thread_view
-from chatorch.entrypoints.common.dependencies import SignedIn, provided
+from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import message_page, thread_page
+from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.ports.threads import ThreadChange
 
