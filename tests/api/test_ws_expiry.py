@@ -35,7 +35,7 @@ class Timed:
     def token(self, user_id: str, seconds: float, scopes: frozenset[Scope] = frozenset({Scope.CHAT})) -> str:
         now = self.clock.now()
         claims = Claims(user_id, scopes, "tok_1", now, now + timedelta(seconds=seconds))
-        return self.api.container.tokens().sign(claims)
+        return self.api.container.tokens().issue(claims)
 
 
 async def id_of(client: httpx.AsyncClient) -> str:

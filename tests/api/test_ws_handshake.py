@@ -92,8 +92,8 @@ async def test_who_brings_no_token_in_time_is_told_4401(apis: Apis):
 async def test_a_token_without_the_scope_is_told_4403(memory_api: Api, store: MemoryStore):
     alice = await memory_api.user("alice")
     tokens = memory_api.container.tokens()
-    claims = tokens.verify(token_of(alice), memory_api.container.clock().now())
-    token = tokens.sign(replace(claims, scopes=frozenset({Scope.ADMIN})))
+    claims = tokens.claims_of(token_of(alice), memory_api.container.clock().now())
+    token = tokens.issue(replace(claims, scopes=frozenset({Scope.ADMIN})))
     async with served(memory_api) as door:
         assert await (await door.connect(token=token)).close_code() == 4403
         phone = await door.connect()

@@ -132,3 +132,18 @@ async def test_changing_somebody_who_is_not_there_does_nothing(stores: Stores) -
     await stores.users.set_password(BOB, "hash", NOW)
 
     assert list(await stores.users.list_all()) == [user()]
+
+
+async def test_a_user_without_a_password_has_none_until_one_is_set(stores: Stores) -> None:
+    without = replace(user(), password_hash=None)
+    await stores.users.add(without)
+    assert await stores.users.by_username("ann") == without
+    assert list(await stores.users.list_all()) == [without]
+
+    await stores.users.set_disabled(ANN, True)
+    assert (await stores.users.by_ids([ANN]))[ANN].password_hash is None
+    await stores.users.set_password(ANN, "$argon2id$another", at(1))
+
+    found = await stores.users.by_id(ANN)
+    assert found is not None
+    assert found.password_hash == "$argon2id$another"

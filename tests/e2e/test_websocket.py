@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.domain.model.identity import User, UserId
 from chatorch.entrypoints.ws.wire import UNREAD_S
@@ -128,7 +128,7 @@ async def gaps(door: Door, tokens: list[str], model: str, count: int) -> float:
 async def crowd(server: Server, count: int) -> list[str]:
     """The tokens of so many new users. Those of one user would all hear of each other's coming and going."""
     now = datetime.now(UTC)
-    signer = JwtTokenSigner(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
+    signer = JwtTokens(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
     database = open_database(server.settings["DATABASE_URL"])
     try:
         for number in range(count):
@@ -137,7 +137,7 @@ async def crowd(server: Server, count: int) -> list[str]:
     finally:
         await database.close()
     return [
-        signer.sign(Claims(UserId(f"usr_{number}"), SCOPES, "tok_1", now, now + timedelta(days=1)))
+        signer.issue(Claims(UserId(f"usr_{number}"), SCOPES, "tok_1", now, now + timedelta(days=1)))
         for number in range(count)
     ]
 
@@ -257,9 +257,9 @@ async def test_a_user_who_is_disabled_is_out_within_5_s(new_server: NewServer, r
 
 async def test_a_token_that_runs_out_and_one_that_never_comes_are_told_4401(new_server: NewServer):
     async with serving(await new_server(ws_auth_deadline_s=0.5)) as server, doors_of(server.port) as door:
-        signer = JwtTokenSigner(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
-        claims = signer.verify(server.tokens["alice"], datetime.now(UTC))
-        short = signer.sign(type(claims)(
+        signer = JwtTokens(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
+        claims = signer.claims_of(server.tokens["alice"], datetime.now(UTC))
+        short = signer.issue(type(claims)(
             claims.user_id, claims.scopes, "tok_2", claims.issued_at, datetime.now(UTC) + timedelta(seconds=1)
         ))  # fmt: skip
         began_at = time.monotonic()

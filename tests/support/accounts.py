@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
-from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.identity import Scope, User, UserId
@@ -29,6 +29,6 @@ async def sign_up(server: Server, username: str) -> None:
         await SqlUserStore(database).add(user)
     finally:
         await database.close()
-    signer = JwtTokenSigner(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
+    signer = JwtTokens(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
     claims = Claims(user.id, SCOPES, "tok_1", now, now + timedelta(days=1), user.generation)
-    server.tokens[username] = signer.sign(claims)
+    server.tokens[username] = signer.issue(claims)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,9 +64,16 @@ class Api:
 
 @asynccontextmanager
 async def running_api(
-    *, model: ScriptedChatModel | None = None, swapped: dict[str, object] | None = None, **settings: Any
+    *,
+    model: ScriptedChatModel | None = None,
+    swapped: dict[str, object] | None = None,
+    adapt: Callable[[Container], object] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Api]:
-    """`swapped` are objects to stand where the container would put its own, by the provider's name."""
+    """`swapped` are objects to stand where the container would put its own, by the provider's name.
+
+    `adapt` is what an embedder does to the container besides, before there is an application.
+    """
     model = model or ScriptedChatModel()
     usual = {
         "secret_key": SECRET_KEY,
@@ -77,6 +84,8 @@ async def running_api(
     given = Settings(**{**usual, **settings})
     objects = {"chat_model": model, "passwords": cheap_passwords(), "metrics_kept_s": 0.0, **(swapped or {})}
     container = Container(settings=given, **{name: providers.Object(thing) for name, thing in objects.items()})
+    if adapt is not None:
+        adapt(container)
     api = Api(create_app(container), container, model)
     async with api.app.router.lifespan_context(api.app):
         try:

@@ -114,7 +114,7 @@ class Process:
         self._app = create_app(self.container)
         self._app.state.started = True  # `begin` is all of its lifetime that is needed here
         claims = Claims(ALICE, frozenset({Scope.CHAT}), "tok_1", START, START + timedelta(days=1))
-        self._authorization = f"Bearer {self.container.tokens().sign(claims)}".encode()
+        self._authorization = f"Bearer {self.container.tokens().issue(claims)}".encode()
 
     async def begin(self) -> None:
         """As a process does that is alone on its store."""

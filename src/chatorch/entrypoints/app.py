@@ -57,7 +57,7 @@ def create_app(container: Container) -> FastAPI:
         cors_headers=settings.cors_headers,
         trusted_proxies=settings.trusted_proxies,
         debug=settings.debug,
-        large=LargeBodies(container.authentication, guests=settings.anonymous_chat).of,
+        large=LargeBodies(container.identify, guests=settings.anonymous_chat).of,
         inside=Started,
     )
     return app

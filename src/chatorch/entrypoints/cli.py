@@ -19,7 +19,7 @@ import typer
 
 from chatorch import __version__
 from chatorch.domain.model.errors import InvalidField, NotFound
-from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, Scope, User, canonical_password
+from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, canonical_password
 from chatorch.entrypoints.process.standard_streams import (
     InputRefused,
     give_up_output,
@@ -29,6 +29,7 @@ from chatorch.entrypoints.process.standard_streams import (
 )
 from chatorch.entrypoints.process.stopping import stop_at_once
 from chatorch.entrypoints.store_commands import add_store_commands
+from chatorch.entrypoints.user_columns import columns_of
 
 if TYPE_CHECKING:
     from chatorch.domain.services.identity.accounts import Accounts
@@ -152,19 +153,21 @@ def add_user(
     name: Name,
     admin: Annotated[bool, typer.Option("--admin", help="May announce to everyone")] = False,
     password_stdin: FromStdin = False,
+    no_password: Annotated[bool, typer.Option("--no-password", help="Without one, for who signs in otherwise")] = False,
 ) -> None:
     """Add an account."""
-    password = _password(password_stdin)
+    if no_password and password_stdin:
+        _refuse("--no-password goes without --password-stdin")
+    password = None if no_password else _password(password_stdin)
     user = _with_accounts(lambda accounts: accounts.add(name, password, admin))
     typer.echo(f"Added {user.username} ({user.id}).")
 
 
 @users.command("list")
 def list_users() -> None:
-    """List all accounts: name, id, scopes, state."""
+    """List all accounts: name, id, scopes, state, and `no password` for who has none."""
     for user in _with_accounts(lambda accounts: accounts.list_all()):
-        state = "disabled" if user.disabled else "enabled"
-        typer.echo(f"{user.username}\t{user.id}\t{_scopes(user)}\t{state}")
+        typer.echo("\t".join(columns_of(user)))
 
 
 @users.command("disable")
@@ -238,10 +241,6 @@ def _input(read: Callable[[TextIOWrapper], str]) -> str:
         return read_input(read)
     except InputRefused as error:
         _refuse(str(error))
-
-
-def _scopes(user: User) -> str:
-    return " ".join(scope.value for scope in Scope if scope in user.scopes)
 
 
 def _settings() -> "Settings":

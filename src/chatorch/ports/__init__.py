@@ -8,6 +8,7 @@ from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
 from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
 from chatorch.ports.connections import Connections, Mailbox
+from chatorch.ports.credentials import CredentialVerifier
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
@@ -19,7 +20,7 @@ from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
-from chatorch.ports.tokens import Claims, TokenSigner
+from chatorch.ports.tokens import Claims, TokenIssuer
 from chatorch.ports.users import UserStore
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Claims",
     "Clock",
     "Connections",
+    "CredentialVerifier",
     "ExecutionStore",
     "Finish",
     "GuestThreadStore",
@@ -50,6 +52,6 @@ __all__ = [
     "ThreadItemStore",
     "ThreadNoteStore",
     "ThreadStore",
-    "TokenSigner",
+    "TokenIssuer",
     "UserStore",
 ]

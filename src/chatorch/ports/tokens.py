@@ -1,4 +1,4 @@
-"""Access tokens."""
+"""Access tokens that this service gives out."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -23,12 +23,8 @@ class Claims:
     generation: int | None = None
 
 
-class TokenSigner(Protocol):
+class TokenIssuer(Protocol):
     @abstractmethod
-    def sign(self, claims: Claims) -> str: ...
-
-    @abstractmethod
-    def verify(self, token: str, now: datetime) -> Claims:
-        """Raises `InvalidToken` unless every claim is there and right, the type and the algorithm are ours, and the
-        token is valid at `now`, give or take 30 s of clock difference."""
+    def issue(self, claims: Claims) -> str:
+        """A token that says this, in printable ASCII. Some `CredentialVerifier` of the service takes it."""
         ...

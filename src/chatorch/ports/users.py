@@ -11,7 +11,8 @@ from chatorch.domain.model.identity import User, UserId
 class UserStore(Protocol):
     """Every method is one transaction and raises `StoreUnavailable` when the store does not answer.
 
-    User names are canonical (`canonical_username`) before they get here. No user is ever removed. What raises the
+    User names are canonical (`canonical_username`) before they get here. Who has no password is kept as without one. No
+    user is ever removed. What raises the
     generation does so by chance, by 1 to `GENERATION_STEP`.
     """
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.domain.model.errors import InvalidToken
 from chatorch.domain.model.identity import Scope, UserId
 from chatorch.ports.tokens import Claims
@@ -22,8 +22,8 @@ MUTANTS = 5000
 NOW = datetime(2026, 5, 4, 3, 2, 1, 654321, tzinfo=UTC)
 SECRET = "0123456789abcdef0123456789abcdef"
 CLAIMS = Claims(UserId("usr_1"), frozenset({Scope.CHAT}), "tok_1", NOW, NOW + timedelta(minutes=30))
-SIGNER = JwtTokenSigner(SECRET, issuer="chatorch", audience="chatorch-api")
-TOKEN = SIGNER.sign(CLAIMS)
+SIGNER = JwtTokens(SECRET, issuer="chatorch", audience="chatorch-api")
+TOKEN = SIGNER.issue(CLAIMS)
 HEADER = {"alg": "HS256", "typ": "at+jwt"}
 PAYLOAD = {
     "iss": "chatorch",
@@ -57,7 +57,7 @@ def forge(header: Any = HEADER, payload: Any = PAYLOAD, *, key: str = SECRET, di
 def is_in(token: str, now: datetime = NOW) -> bool:
     """Whether it is accepted; anything but an `InvalidToken` goes through and fails the test."""
     try:
-        SIGNER.verify(token, now)
+        SIGNER.claims_of(token, now)
     except InvalidToken:
         return False
     return True
@@ -187,7 +187,7 @@ def test_no_mutant_gets_in(mutation: Callable[[Dice], str]):
 
 def test_the_token_that_the_mutants_are_made_of_gets_in():
     assert is_in(TOKEN)
-    assert SIGNER.verify(forge(), NOW) == CLAIMS
+    assert SIGNER.claims_of(forge(), NOW) == CLAIMS
 
 
 @given(st.one_of(st.text(), st.text(BASE64URL + "."), st.binary().map(lambda raw: forge(payload=raw))))
@@ -211,7 +211,7 @@ def test_whole_seconds_are_times_too():
 
 
 def test_a_scope_that_this_release_does_not_know_gives_no_right():
-    claims = SIGNER.verify(forge(payload={**PAYLOAD, "scope": "root chat  CHAT admin2"}), NOW)
+    claims = SIGNER.claims_of(forge(payload={**PAYLOAD, "scope": "root chat  CHAT admin2"}), NOW)
     assert claims.scopes == {Scope.CHAT}
 
 
@@ -220,12 +220,12 @@ def test_a_scope_that_this_release_does_not_know_gives_no_right():
 )
 def test_a_service_with_the_same_secret_and_another_name_does_not_take_it(setting: dict[str, str]):
     with pytest.raises(InvalidToken):
-        JwtTokenSigner(SECRET, **setting).verify(TOKEN, NOW)
+        JwtTokens(SECRET, **setting).claims_of(TOKEN, NOW)
 
 
 def test_the_refusal_says_nothing_of_the_token_or_the_reason():
     with pytest.raises(InvalidToken) as refusal:
-        SIGNER.verify(forge(payload={**PAYLOAD, "sub": 1}), NOW)
+        SIGNER.claims_of(forge(payload={**PAYLOAD, "sub": 1}), NOW)
     assert str(refusal.value) == InvalidToken.default_detail
     assert refusal.value.__cause__ is None
 
@@ -236,10 +236,10 @@ def test_the_refusal_says_nothing_of_the_token_or_the_reason():
 @pytest.mark.parametrize("secret", ["", "x" * 31, PUBLIC_KEY, '{"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0"}'])
 def test_a_secret_that_is_short_or_a_key_of_another_kind_is_refused_without_repeating_it(secret: str):
     with pytest.raises(ValueError, match="the secret must") as refusal:
-        JwtTokenSigner(secret, issuer="chatorch", audience="chatorch")
+        JwtTokens(secret, issuer="chatorch", audience="chatorch")
     assert not secret or secret not in str(refusal.value)
 
 
 def test_32_bytes_are_enough_also_in_few_characters():
-    signer = JwtTokenSigner("🔑" * 8, issuer="chatorch", audience="chatorch")
-    assert signer.verify(signer.sign(CLAIMS), NOW) == CLAIMS
+    signer = JwtTokens("🔑" * 8, issuer="chatorch", audience="chatorch")
+    assert signer.claims_of(signer.issue(CLAIMS), NOW) == CLAIMS

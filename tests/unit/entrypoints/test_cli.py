@@ -130,6 +130,18 @@ def test_a_user_is_added_listed_disabled_enabled_and_given_a_password():
     assert chatorch("users", "set-password", "ada", "--password-stdin", stdin="another horse").exit_code == 0
 
 
+def test_a_user_may_be_without_a_password_until_one_is_set():
+    assert refusal("users", "add", "ada", "--no-password", "--password-stdin", stdin=PASSWORD).startswith(
+        "chatorch: --no-password"
+    )
+    assert chatorch("users", "add", "ada", "--no-password").stdout.startswith("Added ada (usr_")
+    assert chatorch("users", "list").stdout.rstrip("\n").split("\t")[2:] == ["chat", "enabled", "no password"]
+    chatorch("users", "disable", "ada")
+    assert chatorch("users", "list").stdout.rstrip("\n").split("\t")[2:] == ["chat", "disabled", "no password"]
+    chatorch("users", "set-password", "ada", "--password-stdin", stdin=PASSWORD)
+    assert chatorch("users", "list").stdout.rstrip("\n").split("\t")[2:] == ["chat", "disabled"]
+
+
 def test_a_password_is_asked_for_twice_and_not_shown():
     result = chatorch("users", "add", "ada", stdin=f"{PASSWORD}\n{PASSWORD}\n")
     assert result.exit_code == 0

@@ -30,6 +30,8 @@ _ROLES = {role.value: role for role in Role}
 _MESSAGE_STATUSES = {status.value: status for status in MessageStatus}
 
 SELECT_USER = select(users)
+NO_PASSWORD = ""
+"""In place of a hash. No NULL: the release before would hash that, and fail; this it takes for a wrong hash."""
 SELECT_SESSION = select(chatkit_sessions)
 SELECT_THREAD = select(threads)
 SELECT_MESSAGE = select(
@@ -51,7 +53,7 @@ def to_user(row: AnyRow) -> User:
     return User(
         id=UserId(row.id),
         username=row.username,
-        password_hash=row.password_hash,
+        password_hash=row.password_hash or None,
         scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
         disabled=row.disabled,
         created_at=row.created_at,
@@ -64,7 +66,7 @@ def user_values(user: User) -> Values:
     return {
         "id": user.id,
         "username": user.username,
-        "password_hash": user.password_hash,
+        "password_hash": user.password_hash or NO_PASSWORD,
         "scopes": " ".join(sorted(user.scopes)),
         "disabled": user.disabled,
         "created_at": user.created_at,

@@ -9,6 +9,7 @@ from typing import NewType
 from chatorch.domain.model.errors import InvalidField
 
 UserId = NewType("UserId", str)
+CredentialId = NewType("CredentialId", str)
 
 GUEST = "gst"
 """What the ids of guests begin with, and no user's."""
@@ -33,12 +34,13 @@ class Scope(StrEnum):
 class User:
     """A person with an account. `username` is canonical; `password_hash` is a PHC string.
 
-    `generation` rises with whatever ends the tokens that were given out so far.
+    Who has no password has no hash, and signs in by other means. `generation` rises with whatever ends the tokens that
+    were given out so far.
     """
 
     id: UserId
     username: str
-    password_hash: str
+    password_hash: str | None
     scopes: frozenset[Scope]
     disabled: bool
     created_at: datetime
@@ -47,10 +49,28 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """What is known of a credential that was verified: a token, a key, whatever a client brings for each request.
+
+    `scopes` are what it allows, of those that its user has. It counts until `expires_at`, or with None until something
+    ends it: its user is disabled; its verifier says that `id` is revoked; or, where `since` is there, its user gets
+    another password. `since` is the user's generation when it was given out, or, where nobody knows that any more, the
+    time. Times are aware UTC.
+    """
+
+    user_id: UserId
+    scopes: frozenset[Scope]
+    expires_at: datetime | None = None
+    since: int | datetime | None = None
+    id: CredentialId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """On whose behalf something is done. A guest has an id of its own for each request, so owns nothing later.
 
-    `generation` is the user's when the token was given out. `address` is the IP address that a guest came from, where
+    `generation` is the user's when the credential was given out, None where that outlives a password; `credential_id`
+    says which one it is, where it can be revoked by itself. `address` is the IP address that a guest came from, where
     it is known.
     """
 
@@ -58,8 +78,9 @@ class Principal:
     username: str
     scopes: frozenset[Scope]
     guest: bool = False
-    generation: int = 0
+    generation: int | None = 0
     address: str | None = None
+    credential_id: CredentialId | None = None
 
 
 def canonical_username(raw: str) -> str:

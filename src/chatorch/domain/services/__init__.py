@@ -7,14 +7,14 @@ from chatorch.domain.services.commands import RetryChat, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
-from chatorch.domain.services.identity.sign_in import Authentication, Grant
+from chatorch.domain.services.identity.identify import Identify
+from chatorch.domain.services.identity.sign_in import Grant, SignIn
 from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Answer, Runs
 
 __all__ = [
     "Admission",
     "Answer",
-    "Authentication",
     "ChatKitOffer",
     "ChatKitSessions",
     "Conversations",
@@ -22,10 +22,12 @@ __all__ = [
     "ExecutorSettings",
     "Grant",
     "HostedHistory",
+    "Identify",
     "LeaseReaper",
     "OpenedSession",
     "Presence",
     "RetryChat",
     "Runs",
+    "SignIn",
     "StartChat",
 ]

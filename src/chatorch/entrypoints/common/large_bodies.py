@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from chatorch.domain.model.errors import Overloaded
-from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.domain.services.identity.identify import Identify
 from chatorch.entrypoints.common.middleware.body_cap import BodyTooLarge
 from chatorch.entrypoints.common.principal import bearer_token
 
@@ -16,18 +16,18 @@ MAX_GUESTS = 8
 
 
 class LargeBodies:
-    def __init__(self, authentication: Callable[[], Authentication], *, guests: bool) -> None:
-        self._authentication = authentication
+    def __init__(self, identify: Callable[[], Identify], *, guests: bool) -> None:
+        self._identify = identify
         self._room = MAX_GUESTS if guests else 0
         self._guests = guests
 
     @asynccontextmanager
     async def of(self, scope: Scope) -> AsyncIterator[None]:
         """Held while such a body is. Raises `BodyTooLarge` for who brings no token, `Overloaded` for a guest too many,
-        and for a token what `Authentication.verify` does."""
+        and for a token what `Identify.principal` does."""
         given = Headers(scope=scope).get("authorization")
         if given is not None:
-            await self._authentication().verify(bearer_token(given))
+            await self._identify().principal(bearer_token(given))
             yield
             return
         if not self._guests:

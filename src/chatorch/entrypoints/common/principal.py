@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from chatorch.domain.model.errors import InvalidToken, NotAuthenticated
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
-from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.domain.services.identity.identify import Identify
 from chatorch.entrypoints.common.middleware.access import client_address
 from chatorch.entrypoints.common.unread import ASKED_BY
 
@@ -27,13 +27,13 @@ class TokenHolder(OAuth2PasswordBearer):
         self._or_guest = or_guest
 
     async def __call__(self, request: HTTPConnection) -> Principal:  # type: ignore[override]
-        authentication: Authentication = request.app.state.container.authentication()
+        identify: Identify = request.app.state.container.identify()
         given = request.headers.get("authorization")
         if given is None:
             if self._or_guest and request.app.state.container.settings().anonymous_chat:
-                return authentication.guest(client_address(request.scope))
+                return identify.guest(client_address(request.scope))
             raise NotAuthenticated
-        principal = await authentication.verify(bearer_token(given))
+        principal = await identify.principal(bearer_token(given))
         request.scope[ASKED_BY] = principal.user_id
         require_scope(principal, Scope.CHAT)
         return principal

@@ -32,7 +32,7 @@ class DoorsTopic(IdentityTopic):
         Sockets,
         providers.Factory(
             Services,
-            authentication=IdentityTopic.authentication,
+            identify=IdentityTopic.identify,
             runs=IdentityTopic.runs,
             presence=presence,
             events=providers.Singleton(EventFrames, envelope),

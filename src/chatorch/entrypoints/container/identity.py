@@ -1,21 +1,22 @@
-"""Who asks: how tokens are signed, how often a password may be wrong, and when access ends."""
+"""Who asks: whose credentials count, how tokens are signed, how often a password may be wrong, and when access ends."""
 
 from dependency_injector import providers
 
 from chatorch.adapters.identity.argon2_passwords import Argon2PasswordHasher
-from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.domain.services.identity.accounts import Accounts
 from chatorch.domain.services.identity.attempts import AttemptLimits, Attempts
+from chatorch.domain.services.identity.identify import Identify
 from chatorch.domain.services.identity.revocation import Revocation
-from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.domain.services.identity.sign_in import SignIn
 from chatorch.entrypoints.container.runs import RunsTopic
 from chatorch.entrypoints.container.world import Parts
 from chatorch.entrypoints.settings import Settings
 
 
-def token_signer(settings: Settings) -> JwtTokenSigner:
+def own_tokens(settings: Settings) -> JwtTokens:
     secret = settings.secret_key.get_secret_value()
-    return JwtTokenSigner(secret, issuer=settings.token_issuer, audience=settings.token_audience)
+    return JwtTokens(secret, issuer=settings.token_issuer, audience=settings.token_audience)
 
 
 def attempt_limits(settings: Settings) -> AttemptLimits:
@@ -30,9 +31,19 @@ def attempt_limits(settings: Settings) -> AttemptLimits:
 
 class IdentityTopic(RunsTopic):
     passwords = providers.Singleton(Argon2PasswordHasher, workers=RunsTopic.settings.provided.password_workers)
-    tokens = providers.Singleton(token_signer, RunsTopic.settings)
-    authentication = providers.Singleton(
-        Authentication,
+    tokens = providers.Singleton(own_tokens, RunsTopic.settings)
+    credential_verifiers = providers.List(tokens)
+    """Asked in this order. The one for our own tokens leaves alone what is none."""
+    identify = providers.Singleton(
+        Identify,
+        users=RunsTopic.users,
+        verifiers=credential_verifiers,
+        clock=RunsTopic.clock,
+        ids=RunsTopic.ids,
+        telemetry=RunsTopic.telemetry,
+    )
+    sign_in = providers.Singleton(
+        SignIn,
         users=RunsTopic.users,
         passwords=passwords,
         tokens=tokens,
@@ -46,7 +57,7 @@ class IdentityTopic(RunsTopic):
     )
     revocation = providers.Singleton(
         Revocation,
-        authentication=authentication,
+        identify=identify,
         executor=RunsTopic.executor,
         clock=RunsTopic.clock,
         telemetry=RunsTopic.telemetry,

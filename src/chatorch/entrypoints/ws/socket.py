@@ -15,7 +15,7 @@ from chatorch.domain.model.policy import require_scope
 from chatorch.domain.model.presence import ClientId, Notice, PresenceChanged
 from chatorch.domain.model.run import PIECE_CHARS, MessageDelta, MessageSnapshot, Run, RunEvent, Silence
 from chatorch.domain.services.commands import StartChat
-from chatorch.domain.services.identity.sign_in import Authentication, Verified
+from chatorch.domain.services.identity.identify import Identified, Identify
 from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.problems import INTERNAL_DETAIL, for_operators
@@ -64,27 +64,27 @@ class NoticeFrames:
 class Services:
     """What all sockets have behind them."""
 
-    authentication: Authentication
+    identify: Identify
     runs: Runs
     presence: Presence
     events: EventFrames
     notices: NoticeFrames
 
 
-async def admitted(authentication: Authentication, token: str) -> Verified:
+async def admitted(identify: Identify, token: str) -> Identified:
     """Raises `InvalidToken`, `InsufficientScope`, `StoreUnavailable`."""
-    verified = await authentication.verify_until(token)
-    require_scope(verified.principal, Scope.CHAT)
-    return verified
+    holder = await identify.holder(token)
+    require_scope(holder.principal, Scope.CHAT)
+    return holder
 
 
 class Socket(Mailbox):
     """Leaving it is leaving its runs, not stopping them."""
 
     def __init__(
-        self, services: Services, wire: Wire, client_id: ClientId, verified: Verified, flood: FrameLimiter
+        self, services: Services, wire: Wire, client_id: ClientId, holder: Identified, flood: FrameLimiter
     ) -> None:
-        self.verified = verified
+        self.holder = holder
         self._services = services
         self._wire = wire
         self._client_id = client_id
@@ -95,7 +95,7 @@ class Socket(Mailbox):
 
     @property
     def principal(self) -> Principal:
-        return self.verified.principal
+        return self.holder.principal
 
     def hang_up(self, code: int) -> None:
         self._wire.hang_up(code)
@@ -205,8 +205,8 @@ class Socket(Mailbox):
     async def _extend(self, frame: Auth) -> None:
         """Another token of the same user's. Where nobody can tell whether it is good, the one before still counts."""
         try:
-            verified = await admitted(self._services.authentication, frame.token)
-            if verified.principal.user_id != self.principal.user_id:
+            holder = await admitted(self._services.identify, frame.token)
+            if holder.principal.user_id != self.principal.user_id:
                 raise UserMismatch
         except ChatorchError as error:
             code = close_code(error)
@@ -214,7 +214,7 @@ class Socket(Mailbox):
                 raise
             self._wire.hang_up(code)
         else:
-            self.verified = verified
+            self.holder = holder
             self._wire.put(ack(frame.id))
 
     async def _follow(self, frame_id: str, run: Run, after: int) -> None:

@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, Unavailable
 from chatorch.domain.model.presence import ClientId
-from chatorch.domain.services.identity.sign_in import Verified
+from chatorch.domain.services.identity.identify import Identified
 from chatorch.entrypoints.common.fair_turns import FairTurns
 from chatorch.entrypoints.common.origins import AllowedOrigins
 from chatorch.entrypoints.common.problems import domain_problem
@@ -53,11 +53,11 @@ class Sockets:
         wire = wire_of(scope)
         response = refusal(scope, self._origins)
         token: str | None = None
-        entry: Verified | int | None = None
+        entry: Identified | int | None = None
         if response is None:
             try:
                 token = offered_token(scope)
-                entry = None if token is None else await admitted(self._services.authentication, token)
+                entry = None if token is None else await admitted(self._services.identify, token)
             except Unavailable as error:
                 response = domain_problem(error)
             except ChatorchError as error:
@@ -68,7 +68,7 @@ class Sockets:
             await response(scope, receive, send)
             return response.status_code
         await receive()
-        if token is not None and isinstance(entry, Verified) and (wait_s := self._wait_s(entry)):
+        if token is not None and isinstance(entry, Identified) and (wait_s := self._wait_s(entry)):
             if await _left_within(wait_s, receive):
                 return BROKEN
             entry = await self._entry(token)
@@ -82,7 +82,7 @@ class Sockets:
                 return entry
             return await self._connected(wire, ClientId(scope["path_params"]["client_id"]), entry, receive)
 
-    async def _first_frame(self, wire: Wire, receive: Receive) -> Verified | int:
+    async def _first_frame(self, wire: Wire, receive: Receive) -> Identified | int:
         """Whose token the first frame brings; else why to close."""
         try:
             async with asyncio.timeout(self._settings.ws_auth_deadline_s):
@@ -100,30 +100,30 @@ class Sockets:
         if not isinstance(frame, Auth):
             return BAD_TOKEN
         entry = await self._entry(frame.token)
-        if isinstance(entry, Verified) and (wait_s := self._wait_s(entry)):
+        if isinstance(entry, Identified) and (wait_s := self._wait_s(entry)):
             while wait_s > 0 and wire.is_open:
                 await self._clock.sleep(min(wait_s, CHECK_S))
                 wait_s -= CHECK_S
             entry = await self._entry(frame.token) if wire.is_open else BROKEN
-        if isinstance(entry, Verified):
+        if isinstance(entry, Identified):
             wire.put(ack(frame.id))
         return entry
 
-    async def _entry(self, token: str) -> Verified | int:
+    async def _entry(self, token: str) -> Identified | int:
         """Who comes in with it now; else why to close. Asked again of who had to wait: that may have been for long."""
         try:
-            return await admitted(self._services.authentication, token)
+            return await admitted(self._services.identify, token)
         except ChatorchError as error:
             return close_code(error)
 
-    def _wait_s(self, verified: Verified) -> float:
+    def _wait_s(self, holder: Identified) -> float:
         """How long until this user's next turn."""
-        return self._pace.wait_s(verified.principal.user_id)
+        return self._pace.wait_s(holder.principal.user_id)
 
-    async def _connected(self, wire: Wire, client_id: ClientId, verified: Verified, receive: Receive) -> int:
+    async def _connected(self, wire: Wire, client_id: ClientId, holder: Identified, receive: Receive) -> int:
         wire.admitted()
         flood = FrameLimiter(self._settings.ws_flood_limit, self._clock.monotonic)
-        socket = Socket(self._services, wire, client_id, verified, flood)
+        socket = Socket(self._services, wire, client_id, holder, flood)
         self._open.add(socket)
         try:
             return await socket.listen(receive)
@@ -148,14 +148,14 @@ class Sockets:
         """Raises `StoreUnavailable`, when all whose token has run out are closed."""
         now = self._clock.now()
         for socket in list(self._open):
-            if socket.verified.expires_at <= now:
+            if socket.holder.expired(now):
                 socket.hang_up(BAD_TOKEN)
         if not self._open:
             return
-        held = {socket.verified: socket for socket in self._open}
-        for verified in await self._services.authentication.revoked(held):
-            if held[verified].verified is verified:  # else it has brought another one meanwhile
-                held[verified].hang_up(BAD_TOKEN)
+        held = {socket.holder: socket for socket in self._open}
+        for holder in await self._services.identify.revoked(held):
+            if held[holder].holder is holder:  # else it has brought another one meanwhile
+                held[holder].hang_up(BAD_TOKEN)
 
 
 async def _left_within(seconds: float, receive: Receive) -> bool:

@@ -18,10 +18,10 @@ class Accounts:
         self._clock = clock
         self._ids = ids
 
-    async def add(self, username: str, password: str, admin: bool = False) -> User:
-        """Raises `InvalidField` and `UsernameTaken`."""
+    async def add(self, username: str, password: str | None, admin: bool = False) -> User:
+        """Who has no password cannot sign in by one, until it is set. Raises `InvalidField` and `UsernameTaken`."""
         name = canonical_username(username)
-        password_hash = await self._hash(password)
+        password_hash = await self._hash(password) if password is not None else None
         now = self._clock.now()
         user = User(
             id=UserId(self._ids.new("usr")),

@@ -1,7 +1,8 @@
-"""Outcome what goes on with a token that no longer counts: streams, requests that wait for an answer, and runs.
+"""Ending what goes on with a credential that no longer counts: streams, requests that wait for an answer, and runs.
 
 Each process looks at those that it has itself, so a run ends where it is executed and a stream where it is written.
-What the store says of their users decides; what it does not say, while it is away, ends nothing.
+What the store says of their users decides, and the verifier of a credential that can be revoked by itself; what they do
+not say, while they are away, ends nothing.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from chatorch.domain.model.errors import InvalidToken, StoreUnavailable
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import CancelReason
 from chatorch.domain.services.execution.executor import Executor
-from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.domain.services.identity.identify import Identify
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -30,10 +31,8 @@ class _Stay:
 class Revocation:
     """A look takes one query, however many streams and runs there are. A guest has no token that could be revoked."""
 
-    def __init__(
-        self, *, authentication: Authentication, executor: Executor, clock: Clock, telemetry: RunTelemetry
-    ) -> None:
-        self._authentication = authentication
+    def __init__(self, *, identify: Identify, executor: Executor, clock: Clock, telemetry: RunTelemetry) -> None:
+        self._identify = identify
         self._executor = executor
         self._clock = clock
         self._telemetry = telemetry
@@ -86,7 +85,7 @@ class Revocation:
         held = {stay.principal for stay in stays} | {principal for _, principal in runs}
         if not held:
             return
-        out = await self._authentication.shut_out(held)
+        out = await self._identify.shut_out(held)
         for stay in stays:
             if stay.principal in out and stay in self._stays:
                 stay.end()

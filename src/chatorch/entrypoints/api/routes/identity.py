@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatorch.domain.services.identity.sign_in import Authentication
+from chatorch.domain.services.identity.sign_in import SignIn
 from chatorch.entrypoints.api.forms import TokenForm
 from chatorch.entrypoints.api.schemas import MeOut, TokenResponse
 from chatorch.entrypoints.api.views import json_response, me_view, token_view
@@ -25,10 +25,10 @@ router = APIRouter(tags=["identity"])
 async def token(
     request: Request,
     form: Annotated[TokenForm, Form()],
-    authentication: Annotated[Authentication, Depends(provided(lambda c: c.authentication()))],
+    sign_in: Annotated[SignIn, Depends(provided(lambda c: c.sign_in()))],
 ) -> Response:
     """An access token for a user name and a password (RFC 6749, 4.3)."""
-    grant = await authentication.sign_in(form.username, form.password, client_address(request.scope))
+    grant = await sign_in.by_password(form.username, form.password, client_address(request.scope))
     return json_response(token_view(grant.access_token, grant.expires_in, grant.scopes), headers=NOT_STORED)
 
 

@@ -7,32 +7,40 @@ from datetime import timedelta
 import jwt
 import pytest
 
-from chatorch.adapters.identity.jwt_tokens import JwtTokenSigner
+from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.errors import InvalidToken
-from chatorch.domain.model.identity import Scope, UserId
+from chatorch.domain.model.identity import Credential, Scope, UserId
 from chatorch.domain.services.identity.accounts import Accounts
 from chatorch.domain.services.identity.attempts import AttemptLimits, Attempts
-from chatorch.domain.services.identity.sign_in import Authentication
-from chatorch.ports.tokens import Claims, TokenSigner
+from chatorch.domain.services.identity.identify import Identify
+from chatorch.domain.services.identity.sign_in import SignIn
+from chatorch.ports.credentials import CredentialVerifier
+from chatorch.ports.tokens import Claims, TokenIssuer
+from tests.support.app import RecordingTelemetry
 from tests.support.fakes import FakeClock, Pause, PlainPasswords
 
 SECRET = "s" * 32
 FIRST, SECOND = "the first password", "the second password"
 
 
-class OlderSigner(TokenSigner):
+class OlderTokens(TokenIssuer, CredentialVerifier):
     """As the release before: it neither writes generations nor reads them."""
 
     def __init__(self) -> None:
-        self._signer = JwtTokenSigner(SECRET, issuer="chatorch", audience="chatorch")
+        self._tokens = JwtTokens(SECRET, issuer="chatorch", audience="chatorch")
 
-    def sign(self, claims: Claims) -> str:
-        return self._signer.sign(replace(claims, generation=None))
+    def issue(self, claims: Claims) -> str:
+        return self._tokens.issue(replace(claims, generation=None))
 
-    def verify(self, token: str, now) -> Claims:
-        return replace(self._signer.verify(token, now), generation=None)
+    async def verify(self, credential: str, now) -> Credential:
+        return replace(
+            await self._tokens.verify(credential, now), since=self._tokens.claims_of(credential, now).issued_at
+        )
+
+    async def revoked(self, ids):
+        return ()
 
 
 class Machine:
@@ -41,18 +49,19 @@ class Machine:
     def __init__(self, store: MemoryStore, time: FakeClock, ahead_s: float = 0, *, older: bool = False) -> None:
         self.clock = Ahead(time, ahead_s)
         self.passwords = PlainPasswords()
-        signer = OlderSigner() if older else JwtTokenSigner(SECRET, issuer="chatorch", audience="chatorch")
-        given = {"users": store.users, "passwords": self.passwords, "clock": self.clock, "ids": TimeOrderedIds()}
-        self.accounts = Accounts(**given)
+        tokens = OlderTokens() if older else JwtTokens(SECRET, issuer="chatorch", audience="chatorch")
+        given = {"users": store.users, "clock": self.clock, "ids": TimeOrderedIds()}
+        self.accounts = Accounts(**given, passwords=self.passwords)
         attempts = Attempts(self.clock, AttemptLimits())
-        self.authentication = Authentication(**given, tokens=signer, attempts=attempts, token_life_s=1800)
+        self.signing_in = SignIn(**given, passwords=self.passwords, tokens=tokens, attempts=attempts, token_life_s=1800)
+        self.identify = Identify(**given, verifiers=[tokens], telemetry=RecordingTelemetry())
 
     async def sign_in(self, password: str = FIRST) -> str:
-        return (await self.authentication.sign_in("alice", password)).access_token
+        return (await self.signing_in.by_password("alice", password)).access_token
 
     async def takes(self, token: str) -> bool:
         try:
-            await self.authentication.verify(token)
+            await self.identify.principal(token)
         except InvalidToken:
             return False
         return True
@@ -204,5 +213,5 @@ async def test_a_token_lives_as_long_as_the_clock_of_who_looks_says_and_is_never
 async def test_scopes_are_no_part_of_a_generation(store, time):
     here = Machine(store, time)
     await here.accounts.add("alice", FIRST, admin=True)
-    principal = await here.authentication.verify(await here.sign_in())
+    principal = await here.identify.principal(await here.sign_in())
     assert (principal.scopes, principal.generation) == ({Scope.CHAT, Scope.ADMIN}, 0)

@@ -1,0 +1,15 @@
+"""An account as ``chatorch users list`` shows it."""
+
+from collections.abc import Iterator
+
+from chatorch.domain.model.identity import Scope, User
+
+
+def columns_of(user: User) -> Iterator[str]:
+    """Name, id, scopes, state; and one more for who has no password."""
+    yield user.username
+    yield user.id
+    yield " ".join(scope.value for scope in Scope if scope in user.scopes)
+    yield "disabled" if user.disabled else "enabled"
+    if user.password_hash is None:
+        yield "no password"
