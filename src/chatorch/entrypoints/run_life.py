@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from chatorch.domain.model.conversation import Usage
+from chatorch.domain.model.identity import is_guest
 from chatorch.domain.model.run import Interaction
 from chatorch.ports.run_lives import RunLife, RunRow
 
@@ -25,7 +26,7 @@ def lines_of(life: RunLife) -> Iterator[str]:
 def _of_row(row: RunRow) -> Iterator[tuple[str, object]]:
     run = row.run
     yield "run", run.id
-    yield "owner", f"{run.owner_id} (guest)" if row.guest_label is not None else run.owner_id
+    yield "owner", f"{run.owner_id} (guest)" if is_guest(run.owner_id) else run.owner_id
     yield "thread", run.thread_id
     yield "model", run.model
     yield "status", run.status.value

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import Thread, ThreadId
-from chatorch.domain.model.identity import GUEST
+from chatorch.domain.model.identity import is_guest
 from chatorch.ports.guests import GuestThreadStore
 
 
@@ -28,7 +28,7 @@ class MemoryGuestThreadStore(GuestThreadStore):
     def _by_age(self) -> list[Thread]:
         threads = (record.thread for record in self._state.threads.values())
         return sorted(
-            (thread for thread in threads if thread.owner_id.startswith(f"{GUEST}_")),
+            (thread for thread in threads if is_guest(thread.owner_id)),
             key=lambda thread: thread.owner_id,
         )
 

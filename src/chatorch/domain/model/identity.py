@@ -83,6 +83,11 @@ class Principal:
     credential_id: CredentialId | None = None
 
 
+def is_guest(user_id: UserId) -> bool:
+    """Whether what is owned by this id is a guest's, long after the request."""
+    return user_id.startswith(f"{GUEST}_")
+
+
 def canonical_username(raw: str) -> str:
     """The one spelling under which a name is stored and compared: NFKC, case-folded, trimmed.
 

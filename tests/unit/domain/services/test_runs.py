@@ -191,6 +191,20 @@ async def test_a_guest_who_leaves_stops_the_run_at_once():
     assert [ending.cancel_reason for ending in chat.telemetry.endings] == [CancelReason.DETACHED]
 
 
+async def test_a_guests_run_ends_with_its_guest_however_long_the_grace_and_a_users_does_not_however_short():
+    for who, grace_s, ends in ((GUEST, 30, True), (ALICE, 0, False)):
+        pause = Pause()
+        chat = Chat(ScriptedChatModel("Hel", pause, "lo"), grace_s=grace_s)
+        run = await chat.start(who=who)
+        async with following(chat, run):
+            await pause.reached()
+        await settle()
+        assert (await chat.model.called()).closed is ends
+        pause.go_on()
+        await settle()
+        assert [ending.status for ending in chat.telemetry.endings] == ["cancelled" if ends else "completed"]
+
+
 async def test_a_run_that_nobody_ever_followed_is_not_kept_for_ever():
     chat = Chat(ScriptedChatModel("Hel", Pause()), grace_s=1)
     await chat.start()

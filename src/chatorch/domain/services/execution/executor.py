@@ -106,7 +106,6 @@ class Executor:
             run,
             prompt,
             principal,
-            grace_s=0.0 if principal.guest else self._settings.grace_s,
             max_chars=self._settings.max_answer_chars,
             model=self._model,
             log=self._log,
@@ -115,7 +114,7 @@ class Executor:
             telemetry=self._telemetry,
         )
         self._live[run.id] = execution
-        self._unwatched[run.id] = self._clock.monotonic() + max(execution.grace_s, FIRST_WATCHER_S)
+        self._unwatched[run.id] = self._clock.monotonic() + max(self._grace_s(execution), FIRST_WATCHER_S)
         self._telemetry.started(run)
         if self._drained:
             execution.stop(CancelReason.SHUTDOWN)
@@ -181,10 +180,14 @@ class Executor:
             self._less.set()
 
     def _leave(self, execution: RunExecution) -> None:
-        if execution.grace_s:
-            self._unwatched[execution.run.id] = self._clock.monotonic() + execution.grace_s
-        else:
+        """A guest's run has lost the only one who could ever come back to it."""
+        if execution.principal.guest:
             execution.stop(CancelReason.DETACHED)
+        else:
+            self._unwatched[execution.run.id] = self._clock.monotonic() + self._settings.grace_s
+
+    def _grace_s(self, execution: RunExecution) -> float:
+        return 0.0 if execution.principal.guest else self._settings.grace_s
 
     async def keep_grace(self) -> None:
         """For ever: stops what nobody has watched for the grace, here or in another process."""
@@ -198,7 +201,7 @@ class Executor:
                 if self._unwatched.get(run_id, math.inf) > now:
                     continue
                 if run_id in watched:
-                    self._unwatched[run_id] = now + max(self._live[run_id].grace_s, WATCHED_AGAIN_S)
+                    self._unwatched[run_id] = now + max(self._grace_s(self._live[run_id]), WATCHED_AGAIN_S)
                 else:
                     del self._unwatched[run_id]
                     self.stop(run_id, CancelReason.DETACHED)

@@ -42,7 +42,6 @@ class RunExecution:
         prompt: Prompt,
         principal: Principal,
         *,
-        grace_s: float,
         max_chars: int,
         model: ChatModel,
         log: RunLog,
@@ -52,7 +51,6 @@ class RunExecution:
     ) -> None:
         self.run = run
         self.principal = principal
-        self.grace_s = grace_s
         self._room = max_chars
         self._decided: tuple[TerminalEvent, Outcome] | None = None
         self.watchers = 0
