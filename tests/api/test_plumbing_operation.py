@@ -12,11 +12,12 @@ from chatorch.adapters.system import SystemClock
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.entrypoints.api.routes import health
-from chatorch.entrypoints.api.schemas import HealthOut, MetricsOut, ReadyOut
+from chatorch.entrypoints.api.schemas import HealthOut, ReadyOut
 from chatorch.entrypoints.common.plumbing import install_plumbing
 from chatorch.entrypoints.metrics import route as operation
 from chatorch.entrypoints.metrics.fleet import Fleet
 from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.entrypoints.metrics.schemas import MetricsOut
 from chatorch.entrypoints.process.readiness import MISSED, Readiness
 from chatorch.entrypoints.settings import Settings
 from tests.support.logged import logged

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chatorch.domain.model.identity import MAX_PASSWORD_CHARS
-from chatorch.entrypoints.api.schemas import MAX_LABEL_CHARS
 from chatorch.entrypoints.common.field_paths import KNOWN_FIELDS, NOT_SUGGESTED
+from chatorch.entrypoints.common.fields import MAX_LABEL_CHARS
 
 
 def _without_nul(value: str) -> str:

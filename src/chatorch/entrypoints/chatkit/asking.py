@@ -7,8 +7,8 @@ from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.text import blank, title_from
 from chatorch.domain.services.commands import Allotted, StartChat
-from chatorch.entrypoints.api.schemas import MAX_METADATA_BYTES, MAX_MODEL_CHARS
 from chatorch.entrypoints.chatkit.items import new_message
+from chatorch.entrypoints.common.fields import MAX_METADATA_BYTES, MAX_MODEL_CHARS
 
 INPUT = "params.input"
 

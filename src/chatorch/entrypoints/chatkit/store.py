@@ -12,8 +12,8 @@ from chatorch.domain.model.paging import MAX_LIMIT, PageRequest, ThreadCursor
 from chatorch.domain.model.text import title_from
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
-from chatorch.entrypoints.api.schemas import MAX_TITLE_CHARS
 from chatorch.entrypoints.chatkit.items import from_chatkit, to_chatkit
+from chatorch.entrypoints.common.fields import MAX_TITLE_CHARS
 from chatorch.ports.system import IdFactory
 from chatorch.ports.threads import ThreadChange
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from chatorch.entrypoints.api.schemas import Described, Strict, Time
+from chatorch.entrypoints.common.fields import Described, Strict, Time
 
 MAX_SECRET_CHARS = 4096
 MAX_HOSTED_ID_CHARS = 128

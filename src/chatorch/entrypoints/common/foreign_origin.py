@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from chatorch.entrypoints.common.middleware.proxied import PUBLIC_SCHEME
+from chatorch.entrypoints.common.forwarded import PUBLIC_SCHEME
 from chatorch.entrypoints.common.origins import AllowedOrigins, is_own, shown_host, shown_origin
 
 

@@ -10,6 +10,8 @@ from chatorch.entrypoints.common.proxies import Address, TrustedProxies, plain_a
 FORWARDED = b"forwarded"
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 X_FORWARDED = frozenset({FOR, PROTO, HOST})
+PUBLIC_SCHEME = "chatorch.public_scheme"
+"""In the scope where a trusted proxy has told it: ``http`` or ``https``."""
 NAMES = X_FORWARDED | {FORWARDED}
 
 MAX_HOPS = 32

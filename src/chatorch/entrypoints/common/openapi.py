@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from chatorch.entrypoints.api.schemas import Problem
+from chatorch.entrypoints.common.fields import Problem
 from chatorch.entrypoints.common.problems import MEDIA_TYPE
 
 EVERYWHERE = (422, 500)

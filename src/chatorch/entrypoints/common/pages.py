@@ -4,14 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import Query
 
-from chatorch.domain.model.paging import (
-    DEFAULT_LIMIT,
-    MAX_LIMIT,
-    HostedCursor,
-    MessageCursor,
-    PageRequest,
-    ThreadCursor,
-)
+from chatorch.domain.model.paging import DEFAULT_LIMIT, MAX_LIMIT, MessageCursor, PageRequest, ThreadCursor
 
 MAX_CURSOR_CHARS = 512
 
@@ -33,23 +26,4 @@ async def message_page(
 ) -> PageRequest[MessageCursor]:
     """Oldest first unless asked otherwise. Raises `InvalidField` for a bad cursor."""
     cursor = MessageCursor.decode(after) if after is not None else None
-    return PageRequest(limit, cursor, descending=order == "desc")
-
-
-async def hosted_thread_page(
-    limit: Limit = DEFAULT_LIMIT, after: After = None, order: Order = "desc"
-) -> PageRequest[HostedCursor]:
-    """Newest first unless asked otherwise. Raises `InvalidField` for a bad cursor."""
-    return _hosted_page(limit, after, order)
-
-
-async def hosted_item_page(
-    limit: Limit = DEFAULT_LIMIT, after: After = None, order: Order = "asc"
-) -> PageRequest[HostedCursor]:
-    """Oldest first unless asked otherwise. Raises `InvalidField` for a bad cursor."""
-    return _hosted_page(limit, after, order)
-
-
-def _hosted_page(limit: int, after: str | None, order: Order) -> PageRequest[HostedCursor]:
-    cursor = HostedCursor.decode(after) if after is not None else None
     return PageRequest(limit, cursor, descending=order == "desc")

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Scope
 
+from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.error_responses import install_error_handlers
 from chatorch.entrypoints.common.middleware.access import Access
 from chatorch.entrypoints.common.middleware.cors import Cors
@@ -13,13 +14,12 @@ from chatorch.entrypoints.common.middleware.guard import Guard
 from chatorch.entrypoints.common.middleware.proxied import Proxied
 from chatorch.entrypoints.common.origins import AllowedOrigins
 from chatorch.entrypoints.common.proxies import TrustedProxies
-from chatorch.entrypoints.metrics.metrics import Metrics
 
 
 def install_plumbing(
     app: FastAPI,
     *,
-    metrics: Metrics,
+    metrics: Counters,
     body_cap: int,
     cors_origins: Collection[str] = (),
     cors_headers: Collection[str] = (),

@@ -1,23 +1,9 @@
 """Below a prefix: what a proxy shows as ``/chat/api/…`` is ``/api/…`` here, whether it strips the prefix or not."""
 
-import re
-
 from starlette.types import Scope
-
-from chatorch.entrypoints.process.listening import ServeRefused
 
 OWN = frozenset({"api", "ws", "token", "chatkit", "health", "metrics", "docs", "openapi.json"})
 """How our own addresses begin."""
-
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-
-
-def checked_prefix(text: str) -> str:
-    """Without a ``/`` at the end. Raises `ServeRefused`."""
-    prefix = text.rstrip("/")
-    if prefix and (not _PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/"))):
-        raise ServeRefused("--root-path: must be a path such as /chat")
-    return prefix
 
 
 def leave_out_twice(scope: Scope) -> None:

@@ -18,14 +18,14 @@ from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.api.views import chat_view, json_response
+from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
 from chatorch.entrypoints.common.error_responses import run_problem
 from chatorch.entrypoints.common.negotiation import prefers
 from chatorch.entrypoints.common.prefix import public_path
 from chatorch.entrypoints.common.sse import EventFrames, EventStream
-from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.entrypoints.common.views import chat_view, json_response
 from chatorch.ports.system import Clock
 
 EVENT_STREAM = "text/event-stream"
@@ -42,7 +42,7 @@ class RunResponses:
         runs: Runs,
         revocation: Revocation,
         frames: EventFrames,
-        metrics: Metrics,
+        metrics: Counters,
         clock: Clock,
         *,
         max_followers: int,

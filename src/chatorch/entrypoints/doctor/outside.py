@@ -11,15 +11,16 @@ import aiohttp
 from aiohttp import InvalidURL
 from yarl import URL
 
-from chatorch.entrypoints.api.routes.health import SERVICE
 from chatorch.entrypoints.common.origins import PORTS, AllowedOrigins
 from chatorch.entrypoints.common.problems import MEDIA_TYPE
+from chatorch.entrypoints.common.service import SERVICE
 from chatorch.entrypoints.doctor.finding import WITHIN_S, Amiss, Finding, looked
 from chatorch.entrypoints.doctor.piecewise import answer_piece_by_piece
 from chatorch.entrypoints.doctor.reaching import PROXIES, reached
 from chatorch.entrypoints.settings import Settings
-from chatorch.entrypoints.ws.closing import BAD_TOKEN
 
+BAD_TOKEN = 4401
+"""As a WebSocket is closed on whoever brings none that counts; doctor is a client as any other."""
 FOREIGN = "https://foreign.invalid"
 MOST_TRIED = 8 * 1024 * 1024
 """Bytes of a body. A larger one takes longer on its way than a look may last."""

@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.model.errors import InvalidToken, NotAuthenticated
-from chatorch.entrypoints.api.schemas import MetricsOut
-from chatorch.entrypoints.api.views import json_response
 from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.local import is_local
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.problems import problem
+from chatorch.entrypoints.common.views import json_response
 from chatorch.entrypoints.metrics.fleet import Fleet
 from chatorch.entrypoints.metrics.metrics import CONTENT_TYPE
+from chatorch.entrypoints.metrics.schemas import MetricsOut
 from chatorch.entrypoints.settings import Settings
 
 router = APIRouter(tags=["operation"])

@@ -11,7 +11,6 @@ import structlog
 
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
-from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.entrypoints.process.signals import SignalDrain
 
 CLOSE_S = 1.0
@@ -35,6 +34,14 @@ class Database(Protocol):
     def size(self) -> int: ...
 
 
+class Figures(Protocol):
+    def look_up(
+        self, *, live_runs: Callable[[], int], pool_in_use: Callable[[], int], pool_size: Callable[[], int]
+    ) -> None:
+        """Where the figures of now are."""
+        ...
+
+
 class StoreLock(Protocol):
     shared: bool
 
@@ -50,7 +57,7 @@ async def lifetime(
     database: Database,
     lease_reaper: LeaseReaper,
     executor: Executor,
-    metrics: Metrics,
+    metrics: Figures,
     loops: list[Callable[[], Coroutine[Any, Any, None]]],
     parts: Sequence[Part],
     closing: list[Closing],

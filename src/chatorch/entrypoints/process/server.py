@@ -16,10 +16,10 @@ import uvicorn
 from chatorch.domain.model.addresses import is_loopback
 from chatorch.entrypoints.common.connection import HTTP
 from chatorch.entrypoints.common.connection.ledger import CappedConfig, Caps, caps_for, raise_file_limit
-from chatorch.entrypoints.common.prefix import checked_prefix
 from chatorch.entrypoints.common.proxies import trusts_peer
 from chatorch.entrypoints.process.listening import BACKLOG, Endpoint, ServeRefused, told
 from chatorch.entrypoints.process.logs import configure_logs
+from chatorch.entrypoints.process.root_path import checked_prefix
 from chatorch.entrypoints.process.stoppable import StoppableServer
 from chatorch.entrypoints.process.stopping import end_well
 from chatorch.entrypoints.process.supervisor import Workers

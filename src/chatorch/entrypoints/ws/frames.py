@@ -10,12 +10,12 @@ from chatorch.domain.model.conversation import NewMessage, Role, RunId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidRequest
 from chatorch.domain.model.presence import Announcement, Notice, PresenceChanged, RunBegan
 from chatorch.domain.model.run import Run
-from chatorch.entrypoints.api.schemas import MAX_MESSAGES, ChatMessageIn, Id, ModelName, Strict
-from chatorch.entrypoints.api.views import announcement_view
 from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION, PRINTABLE_ASCII
 from chatorch.entrypoints.common.envelope import envelope
 from chatorch.entrypoints.common.field_paths import field_error
+from chatorch.entrypoints.common.fields import MAX_MESSAGES, ChatMessageIn, Id, ModelName, Strict
 from chatorch.entrypoints.common.strict_json import parse_json
+from chatorch.entrypoints.common.views import announcement_view
 
 FrameId = Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS, pattern=PRINTABLE_ASCII)]
 

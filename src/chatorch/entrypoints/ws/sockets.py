@@ -8,11 +8,11 @@ from starlette.types import Receive, Scope, Send
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable, Unavailable
 from chatorch.domain.model.presence import ClientId
 from chatorch.domain.services.identity.identify import Identified
+from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.fair_turns import FairTurns
 from chatorch.entrypoints.common.origins import AllowedOrigins
 from chatorch.entrypoints.common.problems import domain_problem
 from chatorch.entrypoints.common.response_headers import sealed
-from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
 from chatorch.entrypoints.ws.closing import BAD_TOKEN, BROKEN, NOT_TEXT
 from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class Sockets:
-    def __init__(self, services: Services, metrics: Metrics, clock: Clock, settings: Settings) -> None:
+    def __init__(self, services: Services, metrics: Counters, clock: Clock, settings: Settings) -> None:
         self._services = services
         self._metrics = metrics
         self._clock = clock

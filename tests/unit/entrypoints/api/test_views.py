@@ -21,17 +21,9 @@ from chatorch.domain.model.identity import Principal, Scope, UserId
 from chatorch.domain.model.paging import Page
 from chatorch.domain.model.run import Run, RunCompleted, RunError, RunStatus
 from chatorch.entrypoints.api import schemas
-from chatorch.entrypoints.api.views import (
-    chat_view,
-    json_response,
-    me_view,
-    message_view,
-    page_view,
-    rfc3339,
-    run_view,
-    thread_view,
-    token_view,
-)
+from chatorch.entrypoints.api.views import me_view, message_view, run_view, thread_view, token_view
+from chatorch.entrypoints.common.fields import MAX_METADATA_BYTES, PageOut
+from chatorch.entrypoints.common.views import chat_view, json_response, page_view, rfc3339
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 USAGE = Usage(7, 5, 12, UsageSource.PROVIDER)
@@ -55,7 +47,7 @@ FAILED = Run(
         (run_view(FAILED), schemas.RunOut),
         (thread_view(THREAD), schemas.ThreadOut),
         (message_view(MESSAGE), schemas.MessageOut),
-        (page_view(Page((THREAD,), "cursor"), thread_view), schemas.PageOut[schemas.ThreadOut]),
+        (page_view(Page((THREAD,), "cursor"), thread_view), PageOut[schemas.ThreadOut]),
         (token_view("t", 1800, frozenset({Scope.CHAT})), schemas.TokenResponse),
         (me_view(Principal(UserId("usr_1"), "ada", frozenset(Scope))), schemas.MeOut),
     ],
@@ -90,9 +82,9 @@ def test_a_title_has_something_in_it_and_an_end(title):
 
 
 def test_metadata_is_measured_as_json():
-    schemas.ThreadPatch(metadata={"a": "x" * (schemas.MAX_METADATA_BYTES - 8)})
+    schemas.ThreadPatch(metadata={"a": "x" * (MAX_METADATA_BYTES - 8)})
     with pytest.raises(ValidationError, match="at most 16384 bytes"):
-        schemas.ThreadPatch(metadata={"a": "x" * (schemas.MAX_METADATA_BYTES - 7)})
+        schemas.ThreadPatch(metadata={"a": "x" * (MAX_METADATA_BYTES - 7)})
 
 
 def test_a_message_goes_into_the_domain_as_it_came():

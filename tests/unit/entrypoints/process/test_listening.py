@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chatorch.entrypoints.common.prefix import checked_prefix, leave_out_twice
+from chatorch.entrypoints.common.prefix import leave_out_twice
 from chatorch.entrypoints.process.listening import Endpoint, ServeRefused, told
+from chatorch.entrypoints.process.root_path import checked_prefix
 from chatorch.entrypoints.process.stopping import end_well
 
 

@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from chatorch.domain.services.presence import Presence
 from chatorch.entrypoints.api.schemas import AnnouncementOut, BroadcastRequest
-from chatorch.entrypoints.api.views import announcement_view, json_response
 from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.strict_json import StrictRoute
+from chatorch.entrypoints.common.views import announcement_view, json_response
 
 router = APIRouter(prefix="/api/broadcast", tags=["live"], route_class=StrictRoute)
 

@@ -8,11 +8,10 @@ from starlette.responses import Response
 
 from chatorch import __version__
 from chatorch.entrypoints.api.schemas import HealthOut, ReadyOut
-from chatorch.entrypoints.api.views import json_response, rfc3339
 from chatorch.entrypoints.common.dependencies import provided
+from chatorch.entrypoints.common.service import SERVICE
+from chatorch.entrypoints.common.views import json_response, rfc3339
 from chatorch.entrypoints.settings import Settings
-
-SERVICE = "chat-orchestration-api"
 
 router = APIRouter(tags=["operation"])
 

@@ -6,11 +6,11 @@ from starlette.responses import Response
 
 from chatorch import __version__
 from chatorch.entrypoints.api.html import MEDIA_TYPE, described, link, page
-from chatorch.entrypoints.api.routes.health import SERVICE
-from chatorch.entrypoints.api.views import json_response
 from chatorch.entrypoints.common.negotiation import prefers
 from chatorch.entrypoints.common.prefix import public_path
 from chatorch.entrypoints.common.run_responses import JSON
+from chatorch.entrypoints.common.service import SERVICE
+from chatorch.entrypoints.common.views import json_response
 
 WHAT = "A chat backend: threads, messages, and answers of a model, streamed."
 LINKS = {

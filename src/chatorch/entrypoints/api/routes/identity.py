@@ -9,11 +9,12 @@ from starlette.responses import Response
 from chatorch.domain.services.identity.sign_in import SignIn
 from chatorch.entrypoints.api.forms import TokenForm
 from chatorch.entrypoints.api.schemas import MeOut, TokenResponse
-from chatorch.entrypoints.api.views import json_response, me_view, token_view
+from chatorch.entrypoints.api.views import me_view, token_view
 from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.middleware.access import client_address
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
+from chatorch.entrypoints.common.views import json_response
 
 NOT_STORED = {"Cache-Control": "no-store"}
 """RFC 6749, 5.1."""

@@ -8,13 +8,15 @@ from starlette.responses import Response
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
 from chatorch.domain.services.conversations import Conversations
-from chatorch.entrypoints.api.schemas import MessageOut, PageOut, ThreadOut, ThreadPatch
-from chatorch.entrypoints.api.views import json_response, message_view, page_view, thread_view
+from chatorch.entrypoints.api.schemas import MessageOut, ThreadOut, ThreadPatch
+from chatorch.entrypoints.api.views import message_view, thread_view
 from chatorch.entrypoints.common.dependencies import provided
+from chatorch.entrypoints.common.fields import PageOut
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import message_page, thread_page
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.strict_json import StrictRoute
+from chatorch.entrypoints.common.views import json_response, page_view
 from chatorch.ports.threads import ThreadChange
 
 ConversationsDep = Annotated[Conversations, Depends(provided(lambda c: c.conversations()))]

@@ -7,13 +7,13 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatorch.entrypoints.common.connection.ledger import STATE_KEY
+from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.foreign_origin import foreign_origin
 from chatorch.entrypoints.common.middleware.exchange import SCOPE_KEY, Exchange
 from chatorch.entrypoints.common.origins import AllowedOrigins
 from chatorch.entrypoints.common.problems import REFUSAL_KEY
 from chatorch.entrypoints.common.proxies import plain_address
 from chatorch.entrypoints.common.request_id import HEADER, begin_request
-from chatorch.entrypoints.metrics.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ class Access:
     Where a page asks that may not, the line says which origin met which host: a browser tells only its user.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, origins: AllowedOrigins) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Counters, origins: AllowedOrigins) -> None:
         self._app = app
         self._origins = origins
         self._metrics = metrics

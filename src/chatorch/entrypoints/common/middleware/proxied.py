@@ -5,12 +5,9 @@ from ipaddress import ip_network
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatorch.entrypoints.common.forwarded import NAMES, seen_by
+from chatorch.entrypoints.common.forwarded import NAMES, PUBLIC_SCHEME, seen_by
 from chatorch.entrypoints.common.prefix import leave_out_twice
 from chatorch.entrypoints.common.proxies import TrustedProxies, plain_address
-
-PUBLIC_SCHEME = "chatorch.public_scheme"
-"""In the scope where a trusted proxy has told it: ``http`` or ``https``."""
 
 HERE = ip_network("100.64.0.0/10")
 """Addresses that providers use between their own machines (RFC 6598), where proxies are, as in private networks."""

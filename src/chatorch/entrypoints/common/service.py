@@ -1,0 +1,3 @@
+"""What this service calls itself."""
+
+SERVICE = "chat-orchestration-api"
