@@ -22,6 +22,7 @@ from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.adapters.system import TimeOrderedIds
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.ports.tokens import Claims
+from tests.support.postgres import Databases, PostgresServer
 
 READY_S = 30.0
 BINARIES = Path(sys.executable).parent
@@ -90,6 +91,22 @@ def all_servers() -> Iterator[dict[str, Target]]:
 
 
 @contextlib.contextmanager
+def store_servers() -> Iterator[list[Target]]:
+    """Relay, chatorch on SQLite, and chatorch on a PostgreSQL of its own, which is not of its process tree."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
+        origin = stack.enter_context(upstream(folder))
+        relay = stack.enter_context(other("relay", "/", folder, origin))
+        on_sqlite = stack.enter_context(chatorch(folder, origin))
+        server = PostgresServer()
+        stack.callback(server.destroy)
+        server.create()
+        url = asyncio.run(Databases(server.url).fresh())
+        on_postgres = stack.enter_context(chatorch(folder, origin, DATABASE_URL=url))
+        yield [relay, replace(on_sqlite, name="SQLite"), replace(on_postgres, name="PostgreSQL")]
+
+
+@contextlib.contextmanager
 def chatkit_servers() -> Iterator[tuple[Target, Target]]:
     """The server of ChatKit's own quickstart, and chatorch's door for the same widget."""
     with contextlib.ExitStack() as stack:
@@ -124,16 +141,16 @@ def live_servers() -> Iterator[tuple[Target, Target, tuple[Target, Target]]]:
 
 @contextlib.contextmanager
 def chatorch(folder: str, origin: str, *, users: int = 1, **more: str) -> Iterator[Target]:
-    """The service as `chatorch serve` runs it: SQLite, signed-in users, every answer stored and resumable.
+    """The service as `chatorch serve` runs it: signed-in users, every answer stored (on SQLite) and resumable.
 
     `users` are added, and get a token each; the first is an admin, who sends what the target's headers are for.
     """
-    port, database = free_port(), f"sqlite:///{folder}/bench.db"
+    port = free_port()
     settings = {
         "SECRET_KEY": secrets.token_hex(32),
         "OPENAI_API_KEY": "bench",
         "OPENAI_BASE_URL": f"{origin}/v1",
-        "DATABASE_URL": database,
+        "DATABASE_URL": f"sqlite:///{folder}/bench.db",
         "CHATORCH_ALLOWED_MODELS": "*",
         "CHATORCH_MAX_LIVE_RUNS_PER_USER": "1000000",
         "CHATORCH_MAX_FOLLOWERS_PER_USER": "1000000",
@@ -141,7 +158,7 @@ def chatorch(folder: str, origin: str, *, users: int = 1, **more: str) -> Iterat
         **more,
     }
     with process([str(BINARIES / "chatorch"), "serve", "--port", str(port)], port, folder, **settings) as pid:
-        tokens = tuple(asyncio.run(signed_in(database, settings["SECRET_KEY"], users)))
+        tokens = tuple(asyncio.run(signed_in(settings["DATABASE_URL"], settings["SECRET_KEY"], users)))
         path = "/api/chat/protected" if users == 1 else "/api/broadcast"
         yield Target("chatorch", port, pid, path, (f"authorization: Bearer {tokens[0]}",), tokens=tokens)
 
