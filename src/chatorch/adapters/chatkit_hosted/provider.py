@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, omit
 
 from chatorch import __version__
 from chatorch.adapters.chatkit_hosted.answers import to_issued, to_item, to_page, to_thread
-from chatorch.adapters.models.upstream.client import OPENAI_BASE_URL, http_client_for, plain_address
+from chatorch.adapters.models.upstream.client import http_client_for, plain_address
 from chatorch.adapters.models.upstream.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.models.upstream.transport import Attempt, current_attempt
 from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
@@ -28,6 +28,7 @@ from chatorch.domain.model.upstream_errors import (
     ChatKitDomainNotAllowed,
     ChatKitWrongOrganization,
     HostedNotFound,
+    SettingNames,
     UpstreamError,
     UpstreamInvalid,
     UpstreamRejected,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:  # it imports half of the SDK's types, for 0.3 s
 
 Call = Callable[[AsyncOpenAI], Awaitable[Any]]
 
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+OPENAI_SETTINGS = SettingNames(address="OPENAI_BASE_URL", key="OPENAI_API_KEY")
+FAILURES = (UpstreamError, openai.OpenAIError, *LIBRARY_ERRORS)
 UNREADABLE = (ValueError, RecursionError)
 
 
@@ -170,7 +174,7 @@ class OpenAIChatKit(SessionProvider, HostedThreads):
             async with asyncio.timeout(self._deadline_s):
                 response = await call(self._client)
             return _object(response.content)
-        except LIBRARY_ERRORS as error:
+        except FAILURES as error:
             failure = (attempt.failure if isinstance(error, TimeoutError) else None) or _meant(error, not_found)
             if isinstance(error, TimeoutError) and failure.cause is None:
                 failure.cause = f"no answer within {self._deadline_s:g} s (CHATORCH_CHATKIT_TIMEOUT_S)"
@@ -178,7 +182,7 @@ class OpenAIChatKit(SessionProvider, HostedThreads):
             failure = UpstreamInvalid()
         finally:
             current_attempt.reset(token)
-        raise failure
+        raise failure.named(OPENAI_SETTINGS)
 
 
 def _object(body: bytes) -> dict[str, Any]:

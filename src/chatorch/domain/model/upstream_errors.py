@@ -18,9 +18,28 @@
     └── UpstreamTimeout
 """
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 from chatorch.domain.model.errors import ChatorchError
+
+
+@dataclass(frozen=True, slots=True)
+class SettingNames:
+    """What an operator calls the settings of one provider; by default, plain words that fit into a sentence.
+
+    In an error's texts ``{address}``, ``{key}`` and ``{model}`` stand for them.
+    """
+
+    address: str = "its address"
+    key: str = "its key"
+    model: str = "the model's name"
+
+    def put_into(self, text: str) -> str:
+        return text.replace("{address}", self.address).replace("{key}", self.key).replace("{model}", self.model)
+
+
+PLAIN = SettingNames()
 
 
 class UpstreamError(ChatorchError):
@@ -28,7 +47,7 @@ class UpstreamError(ChatorchError):
 
     `refuses_message`: whether it is what was said that is refused, so that a later turn that says it again would be
     refused as well. For an operator's log: `status` is the provider's, where it answered; `cause` says in words of ours
-    why it was not reached, or which deadline passed.
+    why it was not reached, or which deadline passed. Both texts name settings as `named` was told.
     """
 
     code = "upstream_error"
@@ -46,13 +65,37 @@ class UpstreamError(ChatorchError):
     ) -> None:
         self.retry_after = retry_after
         self.status = status
-        self.cause = cause
+        self._names = PLAIN
+        self._cause = cause
         super().__init__(detail)
+        self.args = (self.detail,)
+
+    def named(self, names: SettingNames) -> Self:
+        """Itself, from now on in these words: whoever knows whose settings are meant says so before it is raised."""
+        self._names = names
+        self.args = (self.detail,)
+        return self
+
+    @property
+    def detail(self) -> str:
+        return self._names.put_into(self._detail)
+
+    @detail.setter
+    def detail(self, text: str) -> None:
+        self._detail = text
+
+    @property
+    def cause(self) -> str | None:
+        return None if self._cause is None else self._names.put_into(self._cause)
+
+    @cause.setter
+    def cause(self, text: str | None) -> None:
+        self._cause = text
 
 
 class UpstreamAuthFailed(UpstreamError):
     code = "upstream_auth"
-    default_detail = "The model's provider refused the credentials; see OPENAI_API_KEY."
+    default_detail = "The model's provider refused the credentials; see {key}."
     retryable = False
 
 
@@ -84,12 +127,12 @@ class UpstreamRejected(UpstreamError):
 class UpstreamUnusable(UpstreamRejected):
     """It refuses whatever is asked (no credit, a wrong path), so nothing is wrong with the message."""
 
-    default_detail = "The model's provider takes no request of ours; see OPENAI_BASE_URL, and the account."
+    default_detail = "The model's provider takes no request of ours; see {address}, and the account."
     refuses_message = False
 
 
 class UpstreamModelUnknown(UpstreamUnusable):
-    default_detail = "The model's provider does not know the model; see CHATORCH_MODEL and OPENAI_BASE_URL."
+    default_detail = "The model's provider does not know the model; see {model} and {address}."
 
 
 class WorkflowNotFound(UpstreamRejected):
@@ -108,7 +151,7 @@ class HostedNotFound(UpstreamRejected):
 class UpstreamMoved(UpstreamError):
     """A redirect that is not followed; the new address is never repeated. Its code is `upstream_error`."""
 
-    default_detail = "The model's provider has moved; see OPENAI_BASE_URL."
+    default_detail = "The model's provider has moved; see {address}."
     retryable = False
 
 

@@ -4,6 +4,7 @@ from dependency_injector import providers
 
 from chatorch.adapters.models.offline import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.models.openai.defaults import OPENAI_BASE_URL
 from chatorch.adapters.models.openai.listing import list_models
 from chatorch.adapters.models.upstream.client import require_trust
 from chatorch.adapters.models.upstream.deadlines import Deadlines
@@ -26,7 +27,7 @@ def choose_model(settings: Settings, clock: Clock, telemetry: ModelTelemetry) ->
 def require_readable_trust(settings: Settings) -> None:
     """Raises `ValueError` with one line that names what of the environment cannot be read."""
     if not settings.offline:
-        require_trust(settings.openai_base_url)
+        require_trust(settings.openai_base_url or OPENAI_BASE_URL)
 
 
 async def listed_models(settings: Settings) -> tuple[str, ...]:

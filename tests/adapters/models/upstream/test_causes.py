@@ -85,7 +85,7 @@ def test_certificates_that_cannot_be_read_are_one_line(
     require_trust("http://127.0.0.1/v1")
     if name == "SSL_CERT_FILE":
         with pytest.raises(ValueError, match=r"^SSL_CERT_FILE: cannot be read \(No such file"):
-            require_trust(None)
+            require_trust("https://models.test/v1")
         (tmp_path / SECRET).write_text("no certificate")
         with pytest.raises(ValueError, match=r"^SSL_CERT_FILE: is no file of certificates"):
             require_trust("https://127.0.0.1/v1")

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import aiohttp
 import httpx2
-import openai
 import pytest
 
 from chatorch.adapters.models.upstream.errors import (
@@ -15,6 +14,7 @@ from chatorch.adapters.models.upstream.errors import (
     retry_after_seconds,
 )
 from chatorch.domain.model.upstream_errors import (
+    SettingNames,
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,
@@ -58,9 +58,26 @@ def test_every_status_means_one_error(status: int, kind: type[UpstreamError]) ->
     assert failure.retryable is not issubclass(kind, UpstreamRejected | UpstreamAuthFailed)
     assert failure.refuses_message is (kind is UpstreamRejected)
     response = httpx2.Response(status, request=REQUEST, headers={"retry-after": "7"}, text="the body")
-    of_sdk = failure_of(openai.APIStatusError("the body", response=response, body="the body"))
-    assert type(of_sdk) is kind
-    assert "body" not in repr(of_sdk)
+    raised = failure_of(httpx2.HTTPStatusError("the body", response=response, request=REQUEST))
+    assert type(raised) is kind
+    assert "body" not in repr(raised)
+
+
+def test_an_answer_that_was_not_read_is_known_by_its_status() -> None:
+    response = httpx2.Response(400, request=REQUEST, stream=httpx2.ByteStream(b"content_filter"))
+    assert type(failure_of(httpx2.HTTPStatusError("?", response=response, request=REQUEST))) is UpstreamRejected
+
+
+def test_an_error_says_in_whose_words_its_settings_are_named() -> None:
+    assert failure_of_status(404).detail.endswith("Is the model's name right, and its address?")
+    names = SettingNames(address="LOCAL_URL", key="LOCAL_KEY", model="LOCAL_MODELS")
+    assert failure_of_status(404).named(names).detail.endswith("Is the model's name right, and LOCAL_URL?")
+    assert str(failure_of_status(401).named(names)).endswith("see LOCAL_KEY.")
+    assert UpstreamModelUnknown().named(names).detail.endswith("see LOCAL_MODELS and LOCAL_URL.")
+    unreached = failure_of(httpx2.ConnectTimeout("?"))
+    assert "see its address" in str(unreached.cause)
+    assert "see LOCAL_URL" in str(unreached.named(names).cause)
+    assert "{" not in f"{unreached!r}{unreached}{unreached.cause}"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +91,7 @@ def test_every_status_means_one_error(status: int, kind: type[UpstreamError]) ->
         (
             b'{"error": {"message": "API key not valid.", "status": "INVALID_ARGUMENT"}}',
             UpstreamAuthFailed,
-            "OPENAI_API_KEY",
+            "its key",
         ),
         (b'{"error": {"message": "Your credit balance is too low"}}', UpstreamUnusable, "the account"),
         (b'{"error": {"code": "secret_words"}}', UpstreamRejected, " 400."),
@@ -96,9 +113,7 @@ def test_the_wait_that_a_status_asks_for_is_kept(status: int) -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (openai.APITimeoutError(request=REQUEST), UpstreamTimeout),
-        (openai.APIConnectionError(request=REQUEST), UpstreamUnavailable),
-        (openai.OpenAIError("?"), UpstreamError),
+        (httpx2.InvalidURL("?"), UpstreamError),
         (httpx2.ConnectTimeout("?"), UpstreamTimeout),
         (httpx2.ReadError("?"), UpstreamUnavailable),
         (httpx2.RemoteProtocolError("?"), UpstreamUnavailable),

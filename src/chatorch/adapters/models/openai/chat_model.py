@@ -12,6 +12,7 @@ import structlog
 from chatorch import __version__
 from chatorch.adapters.models.openai.client import RepeatingClient
 from chatorch.adapters.models.openai.completion import Completion
+from chatorch.adapters.models.openai.defaults import FAILURES, OPENAI_BASE_URL, OPENAI_SETTINGS, SDK_ERRORS
 from chatorch.adapters.models.openai.refusals import (
     OPTIONAL,
     STREAM,
@@ -20,11 +21,11 @@ from chatorch.adapters.models.openai.refusals import (
     RefusedMembers,
     refused_members,
 )
-from chatorch.adapters.models.upstream.client import OPENAI_BASE_URL, http_client_for, plain_address
+from chatorch.adapters.models.upstream.client import http_client_for, plain_address
 from chatorch.adapters.models.upstream.deadlines import Deadlines, Watch
-from chatorch.adapters.models.upstream.errors import LIBRARY_ERRORS, failure_of
+from chatorch.adapters.models.upstream.errors import failure_of
 from chatorch.adapters.models.upstream.transport import Attempt, current_attempt
-from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamUnavailable
+from chatorch.domain.model.upstream_errors import SettingNames, UpstreamError, UpstreamUnavailable
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.telemetry import ModelTelemetry
 
@@ -35,7 +36,7 @@ REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
 TELLING_STATUSES = frozenset({400, 422, 429})
 """Whose bodies say what the status does not: which member is refused, or that there is no quota left."""
 
-INTERRUPTIONS = (asyncio.CancelledError, *LIBRARY_ERRORS)
+INTERRUPTIONS = (asyncio.CancelledError, *SDK_ERRORS)
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +51,8 @@ class OpenAIChatModel(ChatModel):
     `max_retries`: how often the SDK tries again after 408, 409, 429, 5xx or a failed connection, before the first
     byte only; it obeys `Retry-After`, within our deadlines. `send_user`: whether `Prompt.user` goes along as
     ``user``; by default only to OpenAI itself, for several other servers refuse members that they do not know.
-    `telemetry` counts what a provider sends for nothing. `http_client`: another way to send, for tests; the caller's
-    to configure, ours to close.
+    `telemetry` counts what a provider sends for nothing. `settings`: what errors call the settings that this was made
+    of. `http_client`: another way to send; the caller's to configure, ours to close.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class OpenAIChatModel(ChatModel):
         max_retries: int = 2,
         send_user: bool | None = None,
         telemetry: ModelTelemetry | None = None,
+        settings: SettingNames = OPENAI_SETTINGS,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         url = base_url or OPENAI_BASE_URL
         self._deadlines = deadlines or Deadlines()
         self._telemetry = telemetry
+        self._settings = settings
         self._send_user = urlsplit(url).hostname == "api.openai.com" if send_user is None else send_user
         self._client = RepeatingClient(
             api_key=api_key or NO_KEY,
@@ -100,7 +103,7 @@ class OpenAIChatModel(ChatModel):
                 if text := completion.feed(data):
                     yield text
             finish = await completion.finish()
-        except LIBRARY_ERRORS as error:
+        except FAILURES as error:
             failure = attempt.failure if isinstance(error, TimeoutError) and attempt.failure else failure_of(error)
         finally:
             watch.stop()
@@ -109,7 +112,7 @@ class OpenAIChatModel(ChatModel):
             if completion is not None and completion.dropped and self._telemetry is not None:
                 self._telemetry.dropped(completion.dropped)
         if failure is not None:
-            raise failure
+            raise failure.named(self._settings)
         if finish is not None:
             yield finish
 

@@ -9,7 +9,7 @@ from chatorch.adapters.models.openai.answer import Answer
 from chatorch.adapters.models.upstream.deadlines import Watch
 from chatorch.adapters.models.upstream.errors import LIBRARY_ERRORS
 from chatorch.adapters.models.upstream.sse import PayloadParser
-from chatorch.adapters.models.upstream.transport import SOURCE_EXTENSION, ByteSource
+from chatorch.adapters.models.upstream.transport import ByteSource, source_of
 from chatorch.domain.model.upstream_errors import UpstreamInvalid
 from chatorch.ports.chat_model import Finish
 
@@ -26,7 +26,7 @@ class Completion:
 
     def __init__(self, response: httpx2.Response, watch: Watch) -> None:
         self._parser = PayloadParser(events="event-stream" in response.headers.get("content-type", "").lower())
-        self._source: ByteSource = response.extensions.get(SOURCE_EXTENSION) or _AnySource(response)
+        self._source: ByteSource = source_of(response)
         self._watch = watch
         self._answer = Answer()
         self._at_end = False
@@ -82,16 +82,3 @@ class Completion:
                 while not self._at_end:
                     self._at_end = not await self.read()
         return finish
-
-
-class _AnySource(ByteSource):
-    """The bytes of a response that another transport than ours brought."""
-
-    def __init__(self, response: httpx2.Response) -> None:
-        self._pieces = response.aiter_bytes()
-
-    async def read(self) -> bytes:
-        return await anext(self._pieces, b"")
-
-    def rest(self) -> bytes:
-        return b""

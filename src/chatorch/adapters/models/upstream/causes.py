@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import aiohttp
 
 MOST_LINKS = 8
-_ADDRESS = "see OPENAI_BASE_URL"
+_ADDRESS = "see {address}"
+"""Whose name the error puts in; see `SettingNames`."""
 
 _NETWORK = {
     errno.ECONNREFUSED: f"connection refused: nothing listens at its address; {_ADDRESS}",

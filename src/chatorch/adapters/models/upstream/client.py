@@ -10,8 +10,6 @@ import httpx2
 from chatorch.adapters.models.upstream.redirects import encoded
 from chatorch.adapters.models.upstream.transport import AiohttpTransport, proxy_for
 
-OPENAI_BASE_URL = "https://api.openai.com/v1"
-
 
 def http_client_for(base_url: str, *, error_bodies: Collection[int] = ()) -> httpx2.AsyncClient:
     """Ours: aiohttp underneath, bodies uncompressed. Redirects are the transport's affair.
@@ -22,7 +20,7 @@ def http_client_for(base_url: str, *, error_bodies: Collection[int] = ()) -> htt
     """
     parts = urlsplit(base_url)
     auth = httpx2.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    # The SDK's own choice of authorities; it takes 20 ms to load, so not where nothing needs it.
+    # httpx2's own choice of authorities, and so every SDK's; it takes 20 ms to load, so not where nothing needs it.
     ssl_context = httpx2.create_ssl_context() if parts.scheme == "https" else None
     return httpx2.AsyncClient(
         transport=AiohttpTransport(
@@ -38,10 +36,10 @@ def http_client_for(base_url: str, *, error_bodies: Collection[int] = ()) -> htt
     )
 
 
-def require_trust(base_url: str | None) -> None:
+def require_trust(base_url: str) -> None:
     """Raises `ValueError`, in one line, where the environment names certificates to trust that cannot be read."""
     names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    if not names or urlsplit(base_url or OPENAI_BASE_URL).scheme != "https":
+    if not names or urlsplit(base_url).scheme != "https":
         return
     try:
         httpx2.create_ssl_context()

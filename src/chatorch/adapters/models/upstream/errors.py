@@ -1,5 +1,6 @@
-"""The one mapping from what openai, httpx2 and aiohttp raise, and what a provider says, to our upstream errors.
+"""The one mapping from what httpx2 and aiohttp raise, and what a provider says, to our upstream errors.
 
+The errors of an SDK on httpx2 need no name here: they hold the response, or have been raised from what httpx2 raised.
 A detail holds a status at most: nothing of a body, an address or a header, for a provider may echo the key.
 Raise what these return outside the `except` block, so that no traceback carries the library's error along.
 """
@@ -12,7 +13,6 @@ from datetime import UTC, datetime
 
 import aiohttp
 import httpx2
-import openai
 
 from chatorch.adapters.models.upstream.causes import network_cause
 from chatorch.domain.model.upstream_errors import (
@@ -29,13 +29,13 @@ from chatorch.domain.model.upstream_errors import (
 )
 
 LIBRARY_ERRORS = (
-    openai.OpenAIError,
     httpx2.HTTPError,
     httpx2.InvalidURL,
     httpx2.StreamError,
     aiohttp.ClientError,
     OSError,  # TimeoutError is one
 )
+"""An SDK's own root belongs beside them where an SDK is used."""
 
 MAX_RETRY_AFTER = 86_400.0
 
@@ -77,7 +77,7 @@ _OF_THE_ADDRESS = frozenset({402, 405, 406, 407, 410, 411, 415, 421, 426, 431})
 
 
 class Unreached(httpx2.ConnectError):
-    """The SDK is to try again; `cause` is for the log, in words of ours."""
+    """To be tried again; `cause` is for the log, in words of ours."""
 
     def __init__(self, cause: str | None) -> None:
         self.cause = cause
@@ -89,7 +89,7 @@ class Late(TimeoutError):
 
 
 def failure_of(error: BaseException) -> UpstreamError:
-    """What an exception out of `LIBRARY_ERRORS` means, and why it came. Ours pass through."""
+    """What an exception out of `LIBRARY_ERRORS`, or of an SDK's, means, and why it came. Ours pass through."""
     failure = _meaning_of(error)
     if failure.cause is None and failure is not error:
         failure.cause = _cause_of(error)
@@ -97,29 +97,45 @@ def failure_of(error: BaseException) -> UpstreamError:
 
 
 def _cause_of(error: BaseException) -> str | None:
-    for link in (error, error.__cause__ or error.__context__):
+    for link in _links(error):
         if isinstance(link, Unreached):
             return link.cause
         if isinstance(link, Late):
             return str(link)
         if isinstance(link, httpx2.ConnectTimeout):
-            return "no connection in time: something drops what is sent there; see OPENAI_BASE_URL, and firewalls"
+            return "no connection in time: something drops what is sent there; see {address}, and firewalls"
     return network_cause(error)
 
 
+def _links(error: BaseException) -> tuple[BaseException, ...]:
+    """The error, and what an SDK made it of."""
+    inner = error.__cause__ or error.__context__
+    return (error,) if inner is None else (error, inner)
+
+
 def _meaning_of(error: BaseException) -> UpstreamError:
-    match error:
-        case UpstreamError():
-            return error
-        case openai.APIStatusError():
-            return failure_of_status(error.status_code, error.response.headers, error.response.content)
-        case openai.APIResponseValidationError():
-            return UpstreamInvalid()
-        case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
-            return UpstreamTimeout()
-        case openai.APIConnectionError() | httpx2.HTTPError() | aiohttp.ClientError() | OSError():
-            return UpstreamUnavailable()
+    if isinstance(error, UpstreamError):
+        return error
+    answer = getattr(error, "response", None)
+    if isinstance(answer, httpx2.Response):
+        # An SDK that does not complain of the status does so of what came with it.
+        return UpstreamInvalid() if answer.is_success else failure_of_response(answer)
+    for link in _links(error):
+        match link:
+            case httpx2.TimeoutException() | TimeoutError():
+                return UpstreamTimeout()
+            case httpx2.HTTPError() | aiohttp.ClientError() | OSError():
+                return UpstreamUnavailable()
     return UpstreamError()
+
+
+def failure_of_response(answer: httpx2.Response) -> UpstreamError:
+    """What an answer means whose status is no success. Of its body counts what has been read."""
+    try:
+        body = answer.content
+    except httpx2.ResponseNotRead:
+        body = b""
+    return failure_of_status(answer.status_code, answer.headers, body)
 
 
 def failure_of_status(status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> UpstreamError:
@@ -151,11 +167,11 @@ def _meaning_of_status(status: int, headers: Mapping[str, str] | None, body: byt
         case 502 | 503:
             return UpstreamUnavailable(detail, retry_after=retry_after)
         case 404:
-            return UpstreamModelUnknown(f"{detail} Is the model's name right, and OPENAI_BASE_URL?")
+            return UpstreamModelUnknown(f"{detail} Is the model's name right, and {{address}}?")
         case _ if status in _OF_THE_ADDRESS:
-            return UpstreamUnusable(f"{detail} It takes no request of ours; see OPENAI_BASE_URL, and the account.")
+            return UpstreamUnusable(f"{detail} It takes no request of ours; see {{address}}, and the account.")
         case _ if 300 <= status < 400:
-            return UpstreamMoved(f"{detail} A redirect like this is not followed; see OPENAI_BASE_URL.")
+            return UpstreamMoved(f"{detail} A redirect like this is not followed; see {{address}}.")
         case _ if status >= 500 or status == 409:
             return UpstreamError(detail, retry_after=retry_after)
     return UpstreamRejected(detail)

@@ -29,13 +29,13 @@ def redirected(url: str, status: int, locations: Sequence[str]) -> str:
         raise failure_of_status(status)
     to = _target(url, locations)
     if to is None:
-        raise UpstreamMoved("The model's provider redirects without saying where to; see OPENAI_BASE_URL.")
+        raise UpstreamMoved("The model's provider redirects without saying where to; see {address}.")
     was = urlsplit(url)
     if was.scheme == "https" and to.scheme == "http":
-        raise UpstreamMoved("The model's provider redirects from https to http; see OPENAI_BASE_URL.")
+        raise UpstreamMoved("The model's provider redirects from https to http; see {address}.")
     secured = was.scheme == "http" and to.scheme == "https" and _port(was) == 80 and _port(to) == 443
     if to.hostname != was.hostname or not (secured or (to.scheme, _port(to)) == (was.scheme, _port(was))):
-        raise UpstreamMoved("The model's provider redirects to another host or port; see OPENAI_BASE_URL.")
+        raise UpstreamMoved("The model's provider redirects to another host or port; see {address}.")
     return to._replace(netloc=to.netloc.rpartition("@")[2], fragment="").geturl()
 
 

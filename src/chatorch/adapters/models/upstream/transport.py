@@ -1,7 +1,7 @@
-"""HTTP for the openai SDK on aiohttp: the cheapest way to the bytes of a stream that it can be given.
+"""HTTP for httpx2 on aiohttp: the cheapest way to the bytes of a stream that whoever speaks httpx2 can be given.
 
-The SDK brings a transport on aiohttp of its own. It wraps each read in four generators, cuts reads at 16 KiB, and
-takes a server that hangs up for a connect time-out; this one does not.
+SDKs that bring a transport on aiohttp of their own wrap each read in four generators, cut reads at 16 KiB, and take a
+server that hangs up for a connect time-out; this one does not.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ MAX_HEADER_BYTES = 128 * 1024
 MAX_HEADERS = 1024
 
 SOURCE_EXTENSION = "chatorch.source"
-"""The response extension that holds the response's `ByteSource`."""
+"""The response extension that holds the response's `ByteSource`; see `source_of`."""
 
 
 class ByteSource(Protocol):
@@ -47,9 +47,28 @@ class ByteSource(Protocol):
         ...
 
 
+class _AnySource(ByteSource):
+    """The bytes of a response that another transport than ours brought."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._pieces = response.aiter_bytes()
+
+    async def read(self) -> bytes:
+        return await anext(self._pieces, b"")
+
+    def rest(self) -> bytes:
+        return b""
+
+
+def source_of(response: httpx2.Response) -> ByteSource:
+    """The bytes of a response that has not been read."""
+    source: ByteSource | None = response.extensions.get(SOURCE_EXTENSION)
+    return source or _AnySource(response)
+
+
 @dataclass(slots=True)
 class Attempt:
-    """How the latest try of a call failed; None while one is under way. The SDK waits and tries again in between.
+    """How the latest try of a call failed; None while one is under way. An SDK waits and tries again in between.
 
     `anew`: each try goes out on a new connection, where no server can have hung up unnoticed.
     """
@@ -129,7 +148,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 proxy = proxy_for(moved)
                 self._ssl = self._ssl or httpx2.create_ssl_context()
             url = moved
-        raise UpstreamMoved("The model's provider redirects in circles, or too often; see OPENAI_BASE_URL.")
+        raise UpstreamMoved("The model's provider redirects in circles, or too often; see {address}.")
 
     def _address_of(self, url: httpx2.URL) -> str:
         address = str(url)
