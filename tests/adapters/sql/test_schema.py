@@ -34,6 +34,10 @@ def tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names()) - {"alembic_version"}
 
 
+def test_the_names_of_the_steps_tell_the_revisions_that_alembic_finds_in_them():
+    assert [step.revision for step in schema.script().walk_revisions()] == [*reversed(schema.revisions())]
+
+
 def revise(revision: str):
     def work(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
@@ -63,6 +67,7 @@ async def test_it_goes_up_down_and_up_again(new_url: str) -> None:
         ("CREATE TABLE users (a int)", "did not make"),
         ("CREATE TABLE alembic_version (a int)", "another application's"),
         (f"CREATE TABLE alembic_version AS SELECT '{'d' * 12}' AS version_num", "another application's"),
+        ("CREATE TABLE alembic_version AS SELECT '0001' AS version_num UNION SELECT '0002'", "another application's"),
     ],
 )
 async def test_in_a_database_of_another_application_nothing_is_made(new_url: str, there: str, problem: str) -> None:

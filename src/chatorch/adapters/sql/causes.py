@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import ssl
 
-import asyncpg
+from chatorch.adapters.sql.asyncpg_errors import wrong_state
 
 _SQLSTATES = {
     "08": "the connection to PostgreSQL broke",
@@ -133,7 +133,7 @@ def _words(error: object) -> str | None:
             return f"{_AT_CONNECTING.get(state, _PARAMETERS)} (SQLSTATE {state})"
         case sqlite3.Error():
             return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-        case asyncpg.TargetServerAttributeNotMatched():
+        case _ if isinstance(error, wrong_state()):
             return "no host of DATABASE_URL is in the state that target_session_attrs wants"
         case OSError():
             return _of_network(error)

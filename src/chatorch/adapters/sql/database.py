@@ -9,6 +9,12 @@ from sqlalchemy import Connection
 from chatorch.adapters.sql.writable import Writes, look, try_out, why_refused
 from chatorch.domain.model.errors import NotWritable, StoreUnavailable
 
+POOL_SIZE = 5
+POOL_TIMEOUT = 5.0
+HEARTBEAT_TIMEOUT = 2.0
+"""Seconds for a statement of a heartbeat, and of who watches them: a connection may be dead without a word, and within
+the lease there must be time for another one."""
+
 T = TypeVar("T")
 
 Work = Callable[[Connection], T]

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from chatorch.adapters.sql.asyncpg_errors import driver_errors, misuse
 from chatorch.adapters.sql.causes import cause_of
 from chatorch.domain.model.errors import StoreUnavailable
 
@@ -73,13 +73,17 @@ def outages_translated(*, logged: bool = True) -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeout, OSError) as error:
+    except _raised_by_a_store() as error:
         if not is_outage(error):
             raise
         cause = _cause(error)
         if logged:
             say(cause)
         raise StoreUnavailable(cause) from error
+
+
+def _raised_by_a_store() -> tuple[type[Exception], ...]:
+    return (DBAPIError, sqlite3.Error, PoolTimeout, OSError, *driver_errors())
 
 
 def say(cause: str | None) -> None:
@@ -109,7 +113,7 @@ def is_outage(error: BaseException) -> bool:
     if state is not None:
         return state.startswith(_POSTGRES_OUTAGES)
     if not isinstance(error, DBAPIError):
-        return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+        return isinstance(error, misuse()) and not isinstance(error, ValueError)
     # asyncpg's InterfaceError is also the base of what it says of an unfit argument, and that is a ValueError too.
     return isinstance(error, InterfaceError) and not isinstance(error.driver_exception, ValueError)
 

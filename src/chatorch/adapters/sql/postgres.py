@@ -14,19 +14,14 @@ from sqlalchemy.util import greenlet_spawn
 from chatorch.adapters.sql import schema
 from chatorch.adapters.sql.columns import load_json
 from chatorch.adapters.sql.connecting import PostgresAddress
-from chatorch.adapters.sql.database import Database, T, Work
+from chatorch.adapters.sql.database import HEARTBEAT_TIMEOUT, POOL_SIZE, POOL_TIMEOUT, Database, T, Work
 from chatorch.adapters.sql.errors import outages_translated
 from chatorch.adapters.sql.fair_shares import Turns
 from chatorch.adapters.sql.pooler import goes_through_a_pooler, pooled_connection
 from chatorch.domain.model.errors import StoreUnavailable
 
-POOL_SIZE = 5
-POOL_TIMEOUT = 5.0
 STATEMENT_TIMEOUT = 10.0
 LOCK_TIMEOUT = 3.0
-HEARTBEAT_TIMEOUT = 2.0
-"""Seconds for a statement of a heartbeat, and of who watches them: a connection may be dead without a word, and within
-the lease there must be time for another one."""
 IDLE_TIMEOUT = 3.0
 """Seconds after which the server ends a transaction of whose client it hears nothing, with all that it has locked."""
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, table
 
 from chatorch.adapters.sql import schema
@@ -12,6 +11,8 @@ from chatorch.adapters.sql.lock import StoreLocked
 from chatorch.adapters.sql.urls import open_lock, parse_url
 
 if TYPE_CHECKING:
+    from alembic.script import Script, ScriptDirectory
+
     from chatorch.adapters.sql.database import Database
 
 _NO_TABLES = "The database has no tables yet."
@@ -101,7 +102,7 @@ def _go_down(connection: Connection, to: str | None, really: bool) -> Downgrade:
     return found
 
 
-def _steps(script: ScriptDirectory, revision: str, to: str | None) -> list[Script]:
+def _steps(script: "ScriptDirectory", revision: str, to: str | None) -> "list[Script]":
     """Those to undo, in that order."""
     steps = list(script.iterate_revisions(revision, "base"))
     below = [str(step.down_revision) for step in steps if step.down_revision is not None]

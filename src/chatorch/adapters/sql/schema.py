@@ -1,21 +1,23 @@
-"""Which revision of the schema a database has, and how it gets to ours. The steps are in `migrations`."""
+"""Which revision of the schema a database has, and how it gets to ours. The steps are in `migrations`.
+
+They stand in one line, each in a file that is named for its revision. To know which there are, and which the database
+has, nothing of Alembic is needed: a server that has nothing to change does without it.
+"""
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import BigInteger, Connection, func, literal, select
+from sqlalchemy import BigInteger, Connection, column, func, inspect, literal, select, table
 from sqlalchemy.exc import DBAPIError
 
 from chatorch.adapters.sql.causes import cause_of
 from chatorch.adapters.sql.errors import is_outage
 
 if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
+
     from chatorch.adapters.sql.database import Database
 
 _MIGRATING = 0x63686174_6D696772
@@ -24,6 +26,9 @@ _MIGRATING = 0x63686174_6D696772
 ANOTHERS = "The table alembic_version is another application's."
 OWN_DATABASE = "Give chatorch a database of its own."
 _OURS = re.compile("[0-9]{4}")
+_STEP = re.compile(r"v([0-9]{4})_\w+\.py")
+_STEPS = Path(__file__).parent / "migrations" / "versions"
+_VERSION = table("alembic_version", column("version_num"))
 NO_TABLES = "The database has no tables yet: run `chatorch migrate`."
 
 
@@ -42,8 +47,10 @@ def upgrade(connection: Connection) -> None:
     _queue(connection)
     _require_encoding(connection)
     if known_revision(connection) != head():
+        from chatorch.adapters.sql.steps import go_up  # noqa: PLC0415  # large, and seldom needed
+
         try:
-            command.upgrade(_config(connection), "head")
+            go_up(connection)
         except DBAPIError as error:
             if is_outage(error):
                 raise
@@ -52,8 +59,10 @@ def upgrade(connection: Connection) -> None:
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Undoes steps, and with them their data, down to a revision; ``base`` leaves nothing."""
+    from chatorch.adapters.sql.steps import go_down  # noqa: PLC0415  # large, and seldom needed
+
     _queue(connection)
-    command.downgrade(_config(connection), revision)
+    go_down(connection, revision)
 
 
 def check(connection: Connection) -> None:
@@ -72,35 +81,43 @@ def mismatch(revision: str | None, needed: str) -> str | None:
     return f"The database is at revision {revision} and this chatorch needs {needed}: run `chatorch migrate`."
 
 
-@cache
-def script() -> ScriptDirectory:
+def script() -> "ScriptDirectory":
     """The steps that this version knows, read once."""
-    return ScriptDirectory.from_config(_config())
+    from chatorch.adapters.sql import steps  # noqa: PLC0415  # large, and seldom needed
+
+    return steps.script()
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Those that this version knows, the first one first."""
+    return tuple(sorted(found[1] for path in _STEPS.iterdir() if (found := _STEP.fullmatch(path.name))))
 
 
 def head() -> str:
     """The revision that this version needs."""
-    return script().get_current_head() or ""
+    return revisions()[-1]
 
 
 def known_revision(connection: Connection) -> str | None:
     """The database's, None without tables. Raises `SchemaMismatch` for one of a later version."""
     try:
-        revision = MigrationContext.configure(connection).get_current_revision()
-    except (DBAPIError, CommandError) as error:
-        if isinstance(error, DBAPIError) and is_outage(error):
+        there = inspect(connection).has_table(_VERSION.name)
+        found: list[object] = list(connection.scalars(select(_VERSION.c.version_num))) if there else []
+    except DBAPIError as error:
+        if is_outage(error):
             raise
         raise SchemaMismatch(f"{ANOTHERS} {OWN_DATABASE}") from error
-    try:
-        if revision is not None:
-            script().get_revision(revision)
-    except CommandError:
-        if not _OURS.fullmatch(revision or ""):
-            raise SchemaMismatch(f"{ANOTHERS} {OWN_DATABASE}") from None
+    if not found:
+        return None
+    [revision, *others] = map(str, found)
+    if others or not _OURS.fullmatch(revision):
+        raise SchemaMismatch(f"{ANOTHERS} {OWN_DATABASE}")
+    if revision not in revisions():
         raise SchemaMismatch(
             f"The database is at revision {revision}, which this chatorch does not know: upgrade chatorch, or go back "
             f"with the later one's `chatorch migrate --down --to {head()}`."
-        ) from None
+        )
     return revision
 
 
@@ -125,11 +142,3 @@ def _why(error: DBAPIError) -> str:
 def _queue(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(literal(_MIGRATING, BigInteger))))
-
-
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", "chatorch.adapters.sql:migrations")
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    return config

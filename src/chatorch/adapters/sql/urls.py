@@ -1,19 +1,23 @@
-"""What `DATABASE_URL` may say, and the database that it names."""
+"""What `DATABASE_URL` may say, and the database that it names.
+
+What is PostgreSQL's is imported for a URL that names one: it needs an extra, and is ten megabytes of a process.
+"""
 
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from chatorch.adapters.sql.connecting import PostgresAddress, read_address
-from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.database import HEARTBEAT_TIMEOUT, POOL_SIZE, POOL_TIMEOUT, Database
 from chatorch.adapters.sql.lock import StoreLock
 from chatorch.adapters.sql.lock_file import SqliteLock
-from chatorch.adapters.sql.lock_postgres import PostgresLock
-from chatorch.adapters.sql.postgres import HEARTBEAT_TIMEOUT, POOL_SIZE, POOL_TIMEOUT, PostgresDatabase
 from chatorch.adapters.sql.sqlite import SqliteDatabase
+
+if TYPE_CHECKING:
+    from chatorch.adapters.sql.connecting import PostgresAddress
 
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 _FORMS = "sqlite:///./chat.db, sqlite:////an/absolute/path.db or postgresql://user:password@host/name"
@@ -35,6 +39,8 @@ def open_database(
     parsed = parse_url(url)
     if isinstance(parsed, Path):
         return SqliteDatabase(parsed)
+    from chatorch.adapters.sql.postgres import PostgresDatabase  # noqa: PLC0415  # an extra, and large
+
     return PostgresDatabase(parsed, pool_size=pool_size, pool_timeout=pool_timeout, heartbeat_timeout=heartbeat_timeout)
 
 
@@ -43,12 +49,16 @@ def open_lock(url: str, *, shared: bool = False) -> StoreLock:
     parsed = parse_url(url)
     if isinstance(parsed, Path):
         return SqliteLock(parsed, shared=shared)
+    from chatorch.adapters.sql.lock_postgres import PostgresLock  # noqa: PLC0415  # an extra
+
     return PostgresLock(parsed, shared=shared)
 
 
-def parse_url(url: str) -> Path | PostgresAddress:
+def parse_url(url: str) -> "Path | PostgresAddress":
     """The absolute path of an SQLite file, or the address of a PostgreSQL database."""
     if url.partition("://")[0] in _POSTGRES:
+        from chatorch.adapters.sql.connecting import read_address  # noqa: PLC0415  # an extra
+
         return read_address(url)
     try:
         parsed = make_url(url)

@@ -3,16 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
 from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.adapters.redis.connections import RedisConnections
-from chatorch.adapters.redis.link import RedisLink
-from chatorch.adapters.redis.noticeboard import RedisNoticeboard
-from chatorch.adapters.redis.run_control import RedisRunControl
-from chatorch.adapters.redis.run_log import RedisRunLog
 from chatorch.entrypoints.metrics.fleet import server_name
 from chatorch.entrypoints.process.lifetime import Part
 from chatorch.entrypoints.settings import Settings
@@ -20,6 +16,9 @@ from chatorch.ports.connections import Connections
 from chatorch.ports.noticeboard import Noticeboard
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_log import RunLog
+
+if TYPE_CHECKING:
+    from chatorch.adapters.redis.link import RedisLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,23 @@ class Backplane:
 
 def choose_backplane(settings: Settings) -> Backplane:
     """Raises `ValueError` with one line that names `REDIS_URL`."""
-    local, most = MemoryRunLog(), settings.max_connections_per_user
+    local = MemoryRunLog()
     if settings.redis_url is None:
-        return Backplane(local, MemoryRunControl(), MemoryConnections(most), MemoryNoticeboard())
-    link = RedisLink(settings.redis_url, prefix=settings.redis_prefix)
-    log, connections = RedisRunLog(local, link), RedisConnections(link, most)
+        connections = MemoryConnections(settings.max_connections_per_user)
+        return Backplane(local, MemoryRunControl(), connections, MemoryNoticeboard())
+    return _over_redis(settings.redis_url, settings, local)
+
+
+def _over_redis(url: str, settings: Settings, local: MemoryRunLog) -> Backplane:
+    """Imported here: Redis is an extra, and eight megabytes of a process that has none."""
+    from chatorch.adapters.redis.connections import RedisConnections  # noqa: PLC0415
+    from chatorch.adapters.redis.link import RedisLink  # noqa: PLC0415
+    from chatorch.adapters.redis.noticeboard import RedisNoticeboard  # noqa: PLC0415
+    from chatorch.adapters.redis.run_control import RedisRunControl  # noqa: PLC0415
+    from chatorch.adapters.redis.run_log import RedisRunLog  # noqa: PLC0415
+
+    link = RedisLink(url, prefix=settings.redis_prefix)
+    log, connections = RedisRunLog(local, link), RedisConnections(link, settings.max_connections_per_user)
     parts = (link, log, connections)
     board = RedisNoticeboard(link, server_name())
     return Backplane(
@@ -53,5 +64,5 @@ def choose_backplane(settings: Settings) -> Backplane:
     )
 
 
-def _problem(link: RedisLink) -> str | None:
+def _problem(link: "RedisLink") -> str | None:
     return str(link.fault) if link.fault else None
