@@ -15,6 +15,7 @@ SPREAD := --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 STAMP := .venv/.installed
 # Each process of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
+EXTRAS := --extra postgres --extra redis --extra chatkit
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -85,8 +86,8 @@ bench: install  ## Measure what it costs, beside its yardsticks
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: install  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer releases)
-	$(LOCK) $(ARGS) pyproject.toml --extra chatkit --output-file requirements/run.txt
-	$(LOCK) $(ARGS) pyproject.toml --extra chatkit --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) pyproject.toml $(EXTRAS) --output-file requirements/run.txt
+	$(LOCK) $(ARGS) pyproject.toml $(EXTRAS) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) $(ARGS) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 
 format: install  ## Format the code and fix what can be fixed

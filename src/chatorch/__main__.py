@@ -4,11 +4,18 @@ import os
 import signal
 import sys
 
-from chatorch.entrypoints.process.process_one import be_init
-from chatorch.entrypoints.process.stopping import interrupt_as_usual, stop_at_once
+REFUSED = 2
 
 
 def main() -> None:
+    try:
+        from chatorch.entrypoints.process.process_one import be_init  # noqa: PLC0415  # an extra of the wheel
+        from chatorch.entrypoints.process.stopping import interrupt_as_usual, stop_at_once  # noqa: PLC0415
+    except ImportError as error:
+        if not type(error).__module__.startswith("chatorch."):
+            raise
+        sys.stderr.write(f"chatorch: {error}\n")
+        sys.exit(REFUSED)
     stop_at_once()
     if os.getpid() == 1:
         be_init()

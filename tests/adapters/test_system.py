@@ -4,10 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from structlog.testing import capture_logs
 
 from chatorch.adapters.system import CROCKFORD, TaskSpawner, TimeOrderedIds
 from tests.support.fakes import FakeClock, settle
+from tests.support.logged import logged
 
 SECRET = "what the user wrote"
 
@@ -21,13 +21,13 @@ async def for_ever() -> None:
 
 
 async def test_a_failure_is_logged_once_by_type_and_place_and_never_by_message():
-    with capture_logs() as logs:
+    with logged() as log:
         TaskSpawner().spawn(broken(), "run run_1")
         await settle()
 
-    (entry,) = logs
+    (entry,) = log.lines
     assert entry["event"] == "task_failed"
-    assert entry["log_level"] == "error"
+    assert entry["level"] == "error"
     assert (entry["task"], entry["error"]) == ("run run_1", "LookupError")
     module, line = entry["at"].rsplit(":", 1)
     assert (module, int(line)) == (__name__, broken.__code__.co_firstlineno + 1)
@@ -40,7 +40,7 @@ async def test_a_failure_stops_nothing_else():
     async def work() -> None:
         done.set()
 
-    with capture_logs():
+    with logged():
         spawner.spawn(broken(), "broken")
         spawner.spawn(work(), "work")
         async with asyncio.timeout(5):
@@ -50,10 +50,10 @@ async def test_a_failure_stops_nothing_else():
 
 async def test_work_that_was_cancelled_is_no_failure():
     spawner = TaskSpawner()
-    with capture_logs() as logs:
+    with logged() as log:
         spawner.spawn(for_ever(), "for ever")
         await spawner.aclose(wait_s=0)
-    assert logs == []
+    assert log.lines == []
 
 
 async def test_closing_waits_for_work_to_end_by_itself():

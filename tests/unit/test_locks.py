@@ -26,7 +26,8 @@ def declared(name: str) -> list[Requirement]:
     groups = PROJECT["dependency-groups"]
     build = [Requirement(line) for line in groups["build"]]
     project = PROJECT["project"]
-    run = [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["chatkit"])]
+    extras = [Requirement(line) for lines in project["optional-dependencies"].values() for line in lines]
+    run = [each for each in extras if each.name != project["name"]]
     dev = [Requirement(line) for line in groups["dev"] if isinstance(line, str)]
     return {"build": build, "run": run, "dev": [*build, *run, *dev]}[name]
 

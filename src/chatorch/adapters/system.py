@@ -1,13 +1,12 @@
 """The real clock, real chance, and asyncio's tasks."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
-
-import structlog
 
 from chatorch.ports.system import Clock, IdFactory, Spawner
 
@@ -17,6 +16,8 @@ PAIRS = [high + low for high in CROCKFORD for low in CROCKFORD]
 TIME_CHARS, RANDOM_CHARS = 10, 16
 RANDOM_BYTES = 10
 ENTROPY_BYTES = 1000
+
+_logger = logging.getLogger(__name__)
 
 
 class SystemClock(Clock):
@@ -101,9 +102,8 @@ class TaskSpawner(Spawner):
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            structlog.get_logger(__name__).error(
-                "task_failed", task=task.get_name(), error=type(error).__qualname__, at=_location(error)
-            )
+            said = {"task": task.get_name(), "error": type(error).__qualname__, "at": _location(error)}
+            _logger.error("task_failed: %(task)s, %(error)s at %(at)s", said)
 
 
 def _location(error: BaseException) -> str | None:

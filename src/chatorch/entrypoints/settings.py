@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from chatorch.entrypoints.extras import lacks
 from chatorch.entrypoints.setting_types import (
     Count,
     DatabaseUrl,
@@ -42,7 +42,6 @@ DOCTOR_TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be
 ENV_FILE = Path(".env")
 ENV_ENCODING = "utf-8-sig"
 """Some editors put a BOM before it; else it would become a part of the first name."""
-CHATKIT_INSTALLED = find_spec("chatkit") is not None
 
 
 class SettingsError(Exception):
@@ -159,12 +158,18 @@ class Settings(BaseSettings):
     @property
     def serves_chatkit(self) -> bool:
         """`POST /chatkit` is there, by default where its package is."""
-        return self.chatkit_server if self.chatkit_server is not None else CHATKIT_INSTALLED
+        return self.chatkit_server if self.chatkit_server is not None else lacks("chatkit") is None
 
     @model_validator(mode="after")
-    def _chatkit_is_installed(self) -> Self:
-        if self.chatkit_server and not CHATKIT_INSTALLED:
-            raise ValueError(f"{PREFIX}CHATKIT_SERVER: needs the package; install chatorch[chatkit]")
+    def _extras_are_installed(self) -> Self:
+        needed = {
+            "postgres": ("DATABASE_URL: PostgreSQL", not self.database_url.startswith("sqlite")),
+            "redis": ("REDIS_URL: Redis", self.redis_url is not None),
+            "chatkit": (f"{PREFIX}CHATKIT_SERVER: ChatKit", bool(self.chatkit_server)),
+        }
+        for extra, (what, asked) in needed.items():
+            if asked and (advice := lacks(extra)):
+                raise ValueError(f"{what} is not installed: {advice}")
         return self
 
     @model_validator(mode="after")

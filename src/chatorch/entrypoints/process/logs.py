@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
@@ -111,6 +112,9 @@ class _IntoStructlog(logging.Handler):
             return
         if record.msg == CUT_SHORT:
             self._log.info("response_cut_short", logger=record.name)
+            return
+        if record.name.startswith("chatorch.") and isinstance(record.args, Mapping):  # ours, of arguments with names
+            self._log.log(record.levelno, record.msg.partition(":")[0], **record.args)
             return
         try:
             message = record.getMessage()
