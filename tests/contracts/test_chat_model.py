@@ -7,21 +7,33 @@ import pytest
 
 from chatorch.adapters.models.offline import OfflineChatModel
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.models.router import ModelRouter
 from chatorch.ports.chat_model import ChatModel, Finish
 from tests.support.chat import listen, prompt
 from tests.support.fakes import FakeClock, ScriptedChatModel
+from tests.support.toy_provider import ToyChatModel, ToyProvider, toy_provider
 
 MODEL = "mock-5-1"
 
 
-@pytest.fixture(params=["openai", "offline", "scripted"])
-async def model(request: pytest.FixtureRequest) -> AsyncIterator[ChatModel]:
+@pytest.fixture
+async def toy() -> AsyncIterator[ToyProvider]:
+    async with toy_provider() as toy:
+        yield toy
+
+
+@pytest.fixture(params=["openai", "offline", "scripted", "routed", "toy"])
+async def model(request: pytest.FixtureRequest, toy: ToyProvider) -> AsyncIterator[ChatModel]:
     model: ChatModel
     match request.param:
         case "openai":
             model = OpenAIChatModel("key", request.getfixturevalue("upstream").base_url)
         case "offline":
             model = OfflineChatModel(FakeClock(), piece_delay=0)
+        case "toy":
+            model = ToyChatModel(toy.address)
+        case "routed":
+            model = ModelRouter({"main": ScriptedChatModel("Hello", "world"), "other": ScriptedChatModel()})
         case _:
             model = ScriptedChatModel("Hello", ", ", "world")
     yield model

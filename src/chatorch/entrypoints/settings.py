@@ -16,7 +16,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from chatorch.entrypoints import provider_settings
 from chatorch.entrypoints.extras import lacks
+from chatorch.entrypoints.provider_settings import OPENAI_SETTINGS, PROVIDERS, Provider, Providers
 from chatorch.entrypoints.setting_types import (
     Count,
     DatabaseUrl,
@@ -72,6 +74,7 @@ class Settings(BaseSettings):
 
     model: str = Field("gpt-5.4-mini", max_length=128)
     allowed_models: Names = frozenset()
+    providers: Providers = ()
     system_prompt: str | None = None
     context_chars: Count = 48_000
     anonymous_chat: bool = False
@@ -141,12 +144,29 @@ class Settings(BaseSettings):
     @property
     def offline(self) -> bool:
         """No provider is named, so the offline model answers."""
-        return self.openai_api_key is None and self.openai_base_url is None
+        return not self.chat_providers
+
+    @property
+    def chat_providers(self) -> tuple[Provider, ...]:
+        """Whom to ask for an answer, the default one first."""
+        usual = Provider("", self.openai_base_url, self.openai_api_key, frozenset(), OPENAI_SETTINGS)
+        if self.providers:
+            return tuple(one.or_else(usual, is_default=one == self.providers[0]) for one in self.providers)
+        return () if usual.base_url is None and usual.api_key is None else (usual,)
 
     @property
     def takes_neighbours(self) -> bool:
-        """Whether the provider is known to take several messages of one role in a row: OpenAI itself, or none."""
-        return self.openai_base_url is None or urlsplit(self.openai_base_url).hostname == "api.openai.com"
+        """Whether each provider is known to take several messages of one role in a row: OpenAI itself, or none."""
+        asked = [one.base_url for one in self.chat_providers if one.base_url is not None]
+        return all(urlsplit(url).hostname == "api.openai.com" for url in asked)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Settings of OpenAI's that nothing goes by, since the first of several providers has its own."""
+        given = {"OPENAI_API_KEY": self.openai_api_key, "OPENAI_BASE_URL": self.openai_base_url}
+        if not self.providers or not self.providers[0].is_placed or self.chatkit_workflows:
+            return ()
+        return tuple(name for name, value in given.items() if value is not None)
 
     @property
     def chatkit_missing(self) -> str | None:
@@ -170,6 +190,14 @@ class Settings(BaseSettings):
         for extra, (what, asked) in needed.items():
             if asked and (advice := lacks(extra)):
                 raise ValueError(f"{what} is not installed: {advice}")
+        return self
+
+    @model_validator(mode="after")
+    def _providers_can_be_asked(self) -> Self:
+        usual = self.openai_api_key is not None or self.openai_base_url is not None
+        provider_settings.require_placed(self.providers, usual=usual)
+        for setting, models in (("MODEL", {self.model}), ("ALLOWED_MODELS", self.allowed_models)):
+            provider_settings.require_models(self.providers, PREFIX + setting, models)
         return self
 
     @model_validator(mode="after")
@@ -198,6 +226,8 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
             **_source(env_file, dotenv_filtering="only_existing", env_ignore_empty=True)(),
             **EnvSettingsSource(Settings, env_ignore_empty=True)(),
         }
+        if "providers" in values:
+            values["providers"] = provider_settings.with_own(values["providers"], _variables(env_file))
     except OSError as error:
         raise SettingsError((f"{env_file}: cannot be read ({error.strerror})",)) from None
     except UnicodeDecodeError:
@@ -205,11 +235,17 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_lines(error)) from None
+        raise SettingsError(_lines(error, values.get("providers"))) from None
 
 
 def _source(env_file: Path | None, **options: Any) -> DotEnvSettingsSource:
     return DotEnvSettingsSource(Settings, env_file, env_file_encoding=ENV_ENCODING, **options)
+
+
+def _variables(env_file: Path | None) -> dict[str, str | None]:
+    """All that are not empty, the environment's before the file's. Their names in small letters."""
+    sources = (_source(env_file) if env_file else None, EnvSettingsSource(Settings))
+    return {name: value for source in sources if source for name, value in source.env_vars.items() if value}
 
 
 def _require_whole(env_file: Path | None) -> None:
@@ -234,8 +270,13 @@ def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
     known = {_env_name(field).removeprefix(PREFIX): _env_name(field) for field in Settings.model_fields}
     from_file = _source(env_file).env_vars if env_file else {}
     given = {name.upper() for name in (*os.environ, *from_file)}
+    providers = _variables(env_file).get(PROVIDERS.lower())
     lines = []
     for name in sorted(name for name in given - set(known.values()) - {DOCTOR_TOKEN} if name.startswith(PREFIX)):
+        if name.startswith(provider_settings.PREFIX):
+            problem = provider_settings.unknown(name, providers)
+            lines += [f"{name}: {problem}"] if problem else []
+            continue
         closest = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
         lines.append(f"{name}: is no setting" + (f"; did you mean {known[closest[0]]}?" if closest else ""))
     return lines
@@ -246,15 +287,17 @@ def _env_name(field: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 
 
-def _lines(error: ValidationError) -> tuple[str, ...]:
+def _lines(error: ValidationError, providers: object = None) -> tuple[str, ...]:
     lines: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         problem = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         if not item["loc"]:
             name, _, problem = problem.partition(": ")
         else:
-            place = str(item["loc"][0])
-            name = _env_name(place) if place in Settings.model_fields else place
+            place, *within = item["loc"]
+            name = _env_name(str(place)) if place in Settings.model_fields else str(place)
+            if within and place == "providers":
+                name = provider_settings.name_at(within, providers)
         if item["type"] == "missing":
             problem = "must be set; `chatorch init` writes a .env with one, or add what `openssl rand -hex 32` prints"
         lines.setdefault(name, f"{name}: {problem}")

@@ -72,17 +72,24 @@ def database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
     return sqlite_copy(migrated_sqlite, tmp_path)
 
 
-async def told(base_url: str, database_url: str, **settings: object) -> tuple[Finding, Finding]:
-    """Of its models, and of its answer; nothing that it said, and no key, is in them."""
-    given = {"secret_key": "s" * 32, "openai_api_key": KEY, "openai_base_url": base_url, "model": MODEL}
+async def found_of(database_url: str, **settings: object) -> dict[str, tuple[bool, str]]:
+    """What is found, by topic; nothing that a provider said, and no key, is in it."""
+    given = {"secret_key": "s" * 32, "openai_api_key": KEY, "model": MODEL}
     container = Container(settings=Settings(**{**given, "database_url": database_url, **settings}))
-    found = {one.topic: one for one in await look_inside(container)}
+    found = await look_inside(container)
     await container.chat_model().aclose()
     await container.database().close()
-    for one in found.values():
+    for one in found:
         assert str(one).isprintable()
         assert not [word for word in ("canary", "forged", "Say: ok") if word in str(one)]
-    return found["provider's models"], found["provider's answer"]
+    return {one.topic: (one.well, one.words) for one in found}
+
+
+async def told(base_url: str, database_url: str, **settings: object) -> tuple[Finding, Finding]:
+    """Of its models, and of its answer."""
+    found = await found_of(database_url, openai_base_url=base_url, **settings)
+    of_models, of_answer = (Finding(topic, *found[topic]) for topic in ("provider's models", "provider's answer"))
+    return of_models, of_answer
 
 
 @pytest.mark.parametrize(
@@ -144,3 +151,41 @@ async def test_why_it_is_not_reached_is_told(database_url: str) -> None:
     with closed_port() as closed:
         for one in await told(f"http://127.0.0.1:{closed}/v1", database_url):
             assert "connection refused" in one.words
+
+
+async def test_each_provider_is_looked_at_by_its_name_and_told_by_its_settings(database_url: str) -> None:
+    async with provider(listed(MODEL), TOKEN) as main, provider(listed("b", "c"), refusal(401)) as local:
+        found = await found_of(
+            database_url,
+            openai_base_url=f"{main}/v1",
+            providers=[
+                {"name": "main"},
+                {"name": "local", "base_url": f"{local}/v1", "api_key": KEY, "models": "b,*"},
+                {"name": "idle", "base_url": f"{main}/v1", "models": "*"},
+            ],
+        )
+    assert found["provider main's models"] == (True, "it lists 1, CHATORCH_MODEL among them")
+    assert found["provider main's answer"] == (True, "the model begins to answer")
+    assert found["provider local's models"] == (True, "it lists 2, CHATORCH_PROVIDER_LOCAL_MODELS among them")
+    well, words = found["provider local's answer"]
+    assert not well
+    assert "see CHATORCH_PROVIDER_LOCAL_API_KEY" in words
+    assert found["provider idle's models"] == (True, "it lists 1")
+    assert found["provider idle's answer"] == (
+        True,
+        "nothing is asked, as CHATORCH_PROVIDER_IDLE_MODELS names no model",
+    )
+
+
+async def test_the_default_model_may_be_another_providers(database_url: str) -> None:
+    async with provider(listed("a:b"), TOKEN) as url, provider(refusal(404), refusal(404), prefix="") as wrong:
+        found = await found_of(
+            database_url,
+            model="local:a:b",
+            allowed_models="main:x",
+            openai_base_url=wrong,
+            providers=[{"name": "main"}, {"name": "local", "base_url": f"{url}/v1"}],
+        )
+    assert found["provider local's models"] == (True, "it lists 1, CHATORCH_MODEL among them")
+    assert found["provider local's answer"] == (True, "the model begins to answer")
+    assert "OPENAI_BASE_URL of most servers ends in /v1" in found["provider main's answer"][1]

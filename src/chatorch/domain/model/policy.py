@@ -14,9 +14,9 @@ from chatorch.domain.model.errors import (
     UserMismatch,
 )
 from chatorch.domain.model.identity import Principal, Scope
+from chatorch.domain.model.model_names import ANY_MODEL, ONE_PROVIDER, ModelAt, ModelNames
 from chatorch.domain.model.text import blank
 
-ANY_MODEL = "*"
 MAX_GUESTS_METADATA_CHARS = 1024
 """Escaped, so that these are bytes. Nobody ever gets to see it, and 16 KiB of it would be most of what is stored."""
 
@@ -25,7 +25,8 @@ MAX_GUESTS_METADATA_CHARS = 1024
 class ChatPolicy:
     """What the operator allows. Every limit is a setting.
 
-    `allowed_models` is what a client may name besides `default_model`; ``*`` in it allows any.
+    `allowed_models` is what a client may name besides `default_model`, each as `model_names` reads it; ``name:*`` in it
+    allows any model of that provider, ``*`` any of every provider that is not in `closed_providers`.
     """
 
     default_model: str
@@ -33,9 +34,20 @@ class ChatPolicy:
     client_system: bool = True
     max_content_chars: int = 2000
     max_messages: int = 1000
+    model_names: ModelNames = ONE_PROVIDER
+    closed_providers: frozenset[str] = frozenset()
 
     def allows(self, model: str) -> bool:
-        return model == self.default_model or model in self.allowed_models or ANY_MODEL in self.allowed_models
+        if model == self.default_model or model in self.allowed_models:
+            return True
+        find = self.model_names.find
+        wanted = find(model)
+        if not wanted.model:
+            return False
+        listed = {find(name) for name in (self.default_model, *self.allowed_models) if name != ANY_MODEL}
+        if wanted in listed or ModelAt(wanted.provider, ANY_MODEL) in listed:
+            return True
+        return ANY_MODEL in self.allowed_models and wanted.provider not in self.closed_providers
 
     def model_for(self, requested: str | None) -> str:
         """The model to use. Raises `ModelNotAllowed`."""

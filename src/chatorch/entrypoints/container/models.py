@@ -1,52 +1,83 @@
-"""Who answers: the provider, or the offline model."""
+"""Who answers: providers by name, or the offline model."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from dependency_injector import providers
 
 from chatorch.adapters.models.offline import OFFLINE_MODEL, OfflineChatModel
-from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
+from chatorch.adapters.models.openai.chat_model import TELLING_STATUSES, OpenAIChatModel
 from chatorch.adapters.models.openai.defaults import OPENAI_BASE_URL
 from chatorch.adapters.models.openai.listing import list_models
-from chatorch.adapters.models.upstream.client import require_trust
+from chatorch.adapters.models.router import ModelRouter
+from chatorch.adapters.models.upstream.client import HttpClients, require_trust
 from chatorch.adapters.models.upstream.deadlines import Deadlines
+from chatorch.domain.model.model_names import ModelNames
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.entrypoints.container.world import Parts, World
+from chatorch.entrypoints.provider_settings import Provider
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.chat_model import ChatModel
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import ModelTelemetry
 
+ChatModels = Mapping[str, Callable[[], ChatModel]]
+"""What makes a provider, by its name, the default one first; an empty name is nobody's to say."""
 
-def choose_model(settings: Settings, clock: Clock, telemetry: ModelTelemetry) -> ChatModel:
+
+def choose_models(settings: Settings, clock: Clock, telemetry: ModelTelemetry) -> ChatModels:
     if settings.offline:
-        return OfflineChatModel(clock)
+        return {"": partial(OfflineChatModel, clock)}
     deadlines = Deadlines(settings.first_piece_timeout_s, settings.idle_timeout_s, settings.total_timeout_s)
-    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
-    return OpenAIChatModel(key, base_url=settings.openai_base_url, deadlines=deadlines, telemetry=telemetry)
+    clients = HttpClients(error_bodies=TELLING_STATUSES)
+
+    def asking(one: Provider) -> ChatModel:
+        return OpenAIChatModel(
+            one.key,
+            base_url=one.base_url,
+            deadlines=deadlines,
+            telemetry=telemetry,
+            settings=one.settings,
+            http_client=clients.for_url(one.base_url or OPENAI_BASE_URL),
+        )
+
+    return {one.name: partial(asking, one) for one in settings.chat_providers}
+
+
+def one_model(models: ChatModels) -> ChatModel:
+    made = {name: make() for name, make in models.items()}
+    return made[""] if made.keys() == {""} else ModelRouter(made)
 
 
 def require_readable_trust(settings: Settings) -> None:
     """Raises `ValueError` with one line that names what of the environment cannot be read."""
-    if not settings.offline:
-        require_trust(settings.openai_base_url or OPENAI_BASE_URL)
+    for one in settings.chat_providers:
+        require_trust(one.base_url or OPENAI_BASE_URL)
 
 
-async def listed_models(settings: Settings) -> tuple[str, ...]:
+async def listed_models(provider: Provider) -> tuple[str, ...]:
     """Raises `UpstreamError`."""
-    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
-    return await list_models(key, settings.openai_base_url)
+    return await list_models(provider.key, provider.base_url, provider.settings)
 
 
-def chat_policy(settings: Settings) -> ChatPolicy:
+def chat_policy(settings: Settings, models: ChatModels) -> ChatPolicy:
+    listing = [one for one in settings.chat_providers if one.models]
+    listed = {f"{one.name}:{model}" for one in listing for model in one.models}
     return ChatPolicy(
         default_model=OFFLINE_MODEL if settings.offline else settings.model,
-        allowed_models=settings.allowed_models | {settings.model},
+        allowed_models=settings.allowed_models | {settings.model} | listed,
         client_system=settings.client_system,
         max_content_chars=settings.max_content_chars,
+        model_names=ModelNames(tuple(models)),
+        closed_providers=frozenset(one.name for one in listing),
     )
 
 
 class ModelsTopic(World):
-    chat_model = providers.Singleton(choose_model, World.settings, World.clock, World.telemetry)
+    """Another provider is one more name in `chat_models`."""
+
+    chat_models = providers.Singleton(choose_models, World.settings, World.clock, World.telemetry)
+    chat_model = providers.Singleton(one_model, chat_models)
 
     loops: Parts = ()
     closing: Parts = (chat_model,)

@@ -18,7 +18,7 @@ class OperatorTopic(World):
     back_up = providers.Callable(partial, back_up, World.settings.provided.database_url)
     lock_state = providers.Callable(lock_state, World.store_lock)
     lacking_rights = providers.Callable(lacking_rights, World.database)
-    listed_models = providers.Callable(partial, listed_models, World.settings)
+    listed_models = providers.Callable(partial, listed_models)
     require_trust = providers.Callable(require_readable_trust, World.settings)
     ahead_of_store_s = providers.Callable(ahead_of_store_s, World.settings, World.own_clock, World.database)
 

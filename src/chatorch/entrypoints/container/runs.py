@@ -55,7 +55,7 @@ class RunsTopic(ModelsTopic):
         executor=executor,
         clock=ModelsTopic.clock,
         ids=ModelsTopic.ids,
-        policy=providers.Singleton(chat_policy, ModelsTopic.settings),
+        policy=providers.Singleton(chat_policy, ModelsTopic.settings, ModelsTopic.chat_models),
         context=providers.Factory(
             ContextWindow,
             max_chars=ModelsTopic.settings.provided.context_chars,

@@ -75,7 +75,11 @@ def _say_what_is_set(settings: Settings, listener: socket.socket) -> None:
     if settings.offline:
         log.warning("model_offline", problem="neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: answers are made up")
     else:
-        log.info("model_provider", host=urlsplit(settings.openai_base_url or "https://api.openai.com").hostname)
+        for one in settings.chat_providers:
+            name = {"provider": one.name} if one.name else {}
+            log.info("model_provider", **name, host=urlsplit(one.base_url or "https://api.openai.com").hostname)
+    for unused in settings.unused:
+        log.warning("setting_unused", problem=f"{unused}: is used by no provider; the first one has its own settings")
     if settings.chatkit_workflows and settings.openai_api_key is None:
         log.warning("chatkit_without_key", problem="CHATORCH_CHATKIT_WORKFLOWS: is of no use without OPENAI_API_KEY")
     host = told(listener).get("host")

@@ -36,6 +36,23 @@ def http_client_for(base_url: str, *, error_bodies: Collection[int] = ()) -> htt
     )
 
 
+class HttpClients:
+    """A client a server, however many ask it: those that differ in the path only have their connections in common.
+
+    Credentials and a query belong to the server. Who closes one closes it for all.
+    """
+
+    def __init__(self, *, error_bodies: Collection[int] = ()) -> None:
+        self._error_bodies = error_bodies
+        self._clients: dict[str, httpx2.AsyncClient] = {}
+
+    def for_url(self, base_url: str) -> httpx2.AsyncClient:
+        server = urlsplit(base_url)._replace(path="", fragment="").geturl()
+        if server not in self._clients:
+            self._clients[server] = http_client_for(base_url, error_bodies=self._error_bodies)
+        return self._clients[server]
+
+
 def require_trust(base_url: str) -> None:
     """Raises `ValueError`, in one line, where the environment names certificates to trust that cannot be read."""
     names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
