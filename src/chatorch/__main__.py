@@ -19,6 +19,7 @@ def main() -> None:
     stop_at_once()
     if os.getpid() == 1:
         be_init()
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # of whoever starts this: our workers have a folder of their own
     from chatorch.entrypoints.cli import main as run_command  # noqa: PLC0415  # takes most of a start
 
     try:

@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from chatorch import __version__
-from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
 from chatorch.adapters.system import SystemClock
 from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.errors import StoreUnavailable
@@ -15,9 +14,9 @@ from chatorch.entrypoints.api.routes import health
 from chatorch.entrypoints.api.schemas import HealthOut, ReadyOut
 from chatorch.entrypoints.common.plumbing import install_plumbing
 from chatorch.entrypoints.metrics import route as operation
-from chatorch.entrypoints.metrics.fleet import Fleet
 from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.entrypoints.metrics.schemas import MetricsOut
+from chatorch.entrypoints.metrics.scrapes import Scrapes
 from chatorch.entrypoints.process.readiness import MISSED, Readiness
 from chatorch.entrypoints.settings import Settings
 from tests.support.logged import logged
@@ -56,7 +55,7 @@ def operated_app(
     container = SimpleNamespace(
         settings=lambda: Settings(secret_key=SECRET, **settings),
         metrics=lambda: metrics,
-        fleet=lambda: fleet,
+        scrapes=lambda: scrapes,
         readiness=lambda: readiness,
         database=lambda: database,
         executor=lambda: SimpleNamespace(draining=draining, live=3),
@@ -65,7 +64,7 @@ def operated_app(
     database = Database(fault)
     readiness = Readiness(database, SystemClock())
     metrics.look_up(live_runs=lambda: 3, pool_in_use=database.in_use, pool_size=database.size)
-    fleet = Fleet(metrics, MemoryNoticeboard(), SystemClock())
+    scrapes = Scrapes(metrics, SystemClock())
     app = FastAPI()
     app.state.container = container
     app.include_router(health.router)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,13 @@ from tests.support.eventually import eventually
 from tests.support.server import START_S
 from tests.support.upstream import Upstream, done, finish, text, usage
 from tests.support.worker_processes import have_served, pids
+
+
+def folder_of(pid: int) -> Path:
+    """Where a worker counts."""
+    mapped = [line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    [folder] = {Path(path).parent for path in mapped if path.endswith(".db") and "chatorch-metrics-" in path}
+    return folder
 
 
 async def test_workers_of_one_server_answer_as_one(of_two: OfTwo, upstream: Upstream):
@@ -34,6 +42,9 @@ async def test_workers_of_one_server_answer_as_one(of_two: OfTwo, upstream: Upst
         assert writers
         assert writers <= pids(both.server)
         assert both.server.errors == []
+        [folder] = {folder_of(pid) for pid in pids(both.server)}
+        assert folder.is_dir()
+    assert not folder.exists(), "nothing is left of a server that has stopped"
 
 
 @pytest.mark.long
@@ -56,8 +67,8 @@ async def test_what_workers_counted_stays_when_they_die_or_are_renewed_and_what_
 
         for _ in range(10):
             assert (await (await both.alice.say("Hi", model=model, stream=False)).ended()).status == 200
-        pool = (await figures())["db_pool_size"] / 2
         await eventually(all_counted)
+        pool = (await figures())["db_pool_size"] / 2
         os.kill(min(pids(both.server)), signal.SIGKILL)
         await have_served(both.server, 3)
         assert await all_counted()
@@ -73,5 +84,10 @@ async def test_what_workers_counted_stays_when_they_die_or_are_renewed_and_what_
             assert (await counted()).endswith(b" 11.0")
             shown = await figures()
             assert shown["total_messages_processed"] == 11
-            assert shown["db_pool_size"] == 3 * pool, "the two, and for 15 s the one that was killed"
+            assert shown["db_pool_size"] == 2 * pool, "nobody who is gone"
         assert both.server.logged("worker_died") == 1
+        [folder] = {folder_of(pid) for pid in pids(both.server)}
+        await both.server.kill()
+        await both.server.start()
+        assert (await counted()).endswith(b" 0.0"), "a server counts anew"
+        assert not folder.exists(), "nor of one that was killed, when the next one serves"

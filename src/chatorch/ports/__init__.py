@@ -10,7 +10,6 @@ from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.credentials import CredentialVerifier
 from chatorch.ports.guests import GuestThreadStore
-from chatorch.ports.noticeboard import Board, Noticeboard
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_lives import RunLives
@@ -24,7 +23,6 @@ from chatorch.ports.tokens import Claims, TokenIssuer
 from chatorch.ports.users import UserStore
 
 __all__ = [
-    "Board",
     "ChatKitSessionStore",
     "ChatModel",
     "Claims",
@@ -38,7 +36,6 @@ __all__ = [
     "IdFactory",
     "Mailbox",
     "ModelTelemetry",
-    "Noticeboard",
     "PasswordHasher",
     "Prompt",
     "RunControl",

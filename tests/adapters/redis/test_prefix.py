@@ -6,7 +6,6 @@ import pytest
 from redis.asyncio import Redis
 
 from chatorch.adapters.redis.link import key_prefix
-from chatorch.adapters.redis.noticeboard import RedisNoticeboard
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.presence import Announcement, ClientId, Device, RunBegan
@@ -41,7 +40,6 @@ async def test_nothing_crosses_and_every_key_and_channel_has_its_prefix(own_redi
         process.connections.send(PHONE.user_id, RunBegan(RUN, STARTED))
         await process.run_control.watched([RUN])
         await process.connections.broadcast(news)
-        await RedisNoticeboard(process.link, "a").post(b"figures", 1, {"count": 1.0})
         await mailboxes[number].until(RunBegan(RUN, STARTED), news)
         assert await text_of(process.log) == str(number)
         assert await process.run_control.last_content([RUN]) == {RUN: str(number)}

@@ -16,7 +16,7 @@ from chatorch.adapters.redis.scripts import ALL, Command, Script
 SCRATCH_MS = 1000
 
 _CALL = re.compile(r"redis\.call\('([A-Z]+)'")
-_SINGLE = frozenset({"PUBLISH", "XRANGE", "GET", "ZREM", "DEL"})
+_SINGLE = frozenset({"PUBLISH", "XRANGE", "GET", "ZREM"})
 """What is sent without a script."""
 
 IN_SCRIPTS = frozenset(name for script in ALL for name in _CALL.findall(script.source)) | _SINGLE | {"SET", "PEXPIRE"}

@@ -6,14 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chatorch.adapters.memory.connections import MemoryConnections
-from chatorch.adapters.memory.noticeboard import MemoryNoticeboard
 from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.entrypoints.metrics.fleet import server_name
 from chatorch.entrypoints.process.lifetime import Part
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.connections import Connections
-from chatorch.ports.noticeboard import Noticeboard
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_log import RunLog
 
@@ -32,7 +29,6 @@ class Backplane:
     run_log: RunLog
     run_control: RunControl
     connections: Connections
-    noticeboard: Noticeboard
     parts: tuple[Part, ...] = ()
     redis_up: Callable[[], bool] | None = None
     redis_problem: Callable[[], str | None] = lambda: None
@@ -43,7 +39,7 @@ def choose_backplane(settings: Settings) -> Backplane:
     local = MemoryRunLog()
     if settings.redis_url is None:
         connections = MemoryConnections(settings.max_connections_per_user)
-        return Backplane(local, MemoryRunControl(), connections, MemoryNoticeboard())
+        return Backplane(local, MemoryRunControl(), connections)
     return _over_redis(settings.redis_url, settings, local)
 
 
@@ -51,16 +47,14 @@ def _over_redis(url: str, settings: Settings, local: MemoryRunLog) -> Backplane:
     """Imported here: Redis is an extra, and eight megabytes of a process that has none."""
     from chatorch.adapters.redis.connections import RedisConnections  # noqa: PLC0415
     from chatorch.adapters.redis.link import RedisLink  # noqa: PLC0415
-    from chatorch.adapters.redis.noticeboard import RedisNoticeboard  # noqa: PLC0415
     from chatorch.adapters.redis.run_control import RedisRunControl  # noqa: PLC0415
     from chatorch.adapters.redis.run_log import RedisRunLog  # noqa: PLC0415
 
     link = RedisLink(url, prefix=settings.redis_prefix)
     log, connections = RedisRunLog(local, link), RedisConnections(link, settings.max_connections_per_user)
     parts = (link, log, connections)
-    board = RedisNoticeboard(link, server_name())
     return Backplane(
-        log, RedisRunControl(link), connections, board, parts, lambda: link.fault is None, partial(_problem, link)
+        log, RedisRunControl(link), connections, parts, lambda: link.fault is None, partial(_problem, link)
     )
 
 

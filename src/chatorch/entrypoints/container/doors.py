@@ -8,7 +8,7 @@ from chatorch.entrypoints.common.run_responses import RunResponses
 from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.container.identity import IdentityTopic
 from chatorch.entrypoints.container.world import Parts
-from chatorch.entrypoints.metrics.fleet import KEPT_S, Fleet
+from chatorch.entrypoints.metrics.scrapes import KEPT_S, Scrapes
 from chatorch.entrypoints.ws.socket import NoticeFrames, Services
 from chatorch.entrypoints.ws.sockets import Sockets
 
@@ -25,9 +25,7 @@ class DoorsTopic(IdentityTopic):
         max_followers=IdentityTopic.settings.provided.max_followers_per_user,
     )
     metrics_kept_s = providers.Object(KEPT_S)
-    fleet = providers.Singleton(
-        Fleet, IdentityTopic.metrics, IdentityTopic.noticeboard, IdentityTopic.clock, metrics_kept_s
-    )
+    scrapes = providers.Singleton(Scrapes, IdentityTopic.metrics, IdentityTopic.clock, metrics_kept_s)
     sockets = providers.Singleton(
         Sockets,
         providers.Factory(
@@ -43,5 +41,5 @@ class DoorsTopic(IdentityTopic):
         IdentityTopic.settings,
     )
 
-    loops: Parts = (fleet.provided.keep_posted, sockets.provided.keep_checked)
-    closing: Parts = (fleet,)
+    loops: Parts = (scrapes.provided.keep_sampled, sockets.provided.keep_checked)
+    closing: Parts = ()

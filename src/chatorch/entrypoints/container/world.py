@@ -1,5 +1,6 @@
 """What everything stands on: settings, time, ids, counters, the store, and what processes tell each other through."""
 
+import os
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from chatorch.entrypoints.container.backplane import choose_backplane
 from chatorch.entrypoints.container.clock import choose_clock, keep_set
 from chatorch.entrypoints.container.store import store_lock_of
 from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.entrypoints.process.metric_files import VARIABLE
 from chatorch.entrypoints.process.readiness import Readiness
 from chatorch.entrypoints.settings import Settings
 
@@ -61,9 +63,9 @@ class World(containers.DeclarativeContainer):
     run_log = backplane.provided.run_log
     run_control = backplane.provided.run_control
     connections = backplane.provided.connections
-    noticeboard = backplane.provided.noticeboard
 
-    metrics = providers.Singleton(Metrics, registry, backplane.provided.redis_up)
+    metrics_folder = providers.Callable(os.environ.get, VARIABLE)
+    metrics = providers.Singleton(Metrics, registry, backplane.provided.redis_up, metrics_folder)
 
     loops: Parts = (providers.Factory(partial, keep_set, clock), readiness.provided.keep_looking)
     closing: Parts = (spawner,)

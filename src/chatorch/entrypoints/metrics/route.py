@@ -13,9 +13,9 @@ from chatorch.entrypoints.common.local import is_local
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.problems import problem
 from chatorch.entrypoints.common.views import json_response
-from chatorch.entrypoints.metrics.fleet import Fleet
 from chatorch.entrypoints.metrics.metrics import CONTENT_TYPE
 from chatorch.entrypoints.metrics.schemas import MetricsOut
+from chatorch.entrypoints.metrics.scrapes import Scrapes
 from chatorch.entrypoints.settings import Settings
 
 router = APIRouter(tags=["operation"])
@@ -32,11 +32,11 @@ Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
 async def metrics(
     request: Request,
     settings: Operator,
-    fleet: Annotated[Fleet, Depends(provided(lambda c: c.fleet()))],
+    scrapes: Annotated[Scrapes, Depends(provided(lambda c: c.scrapes()))],
     accept: Annotated[str, Header()] = "",
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """Prometheus text of this server's workers; for who accepts ``application/json`` a few figures of all servers.
+    """Of this server's workers together: Prometheus text, or a few figures for who accepts ``application/json``.
 
     Up to a second old. Without `CHATORCH_METRICS_TOKEN` only for this machine itself.
     """
@@ -45,8 +45,8 @@ async def metrics(
     elif not is_local(request.scope):
         return problem(403, "metrics_closed", "Without CHATORCH_METRICS_TOKEN, only loopback may read the metrics.")
     if "application/json" in accept:
-        return json_response(await fleet.figures.get())
-    return Response(await fleet.text.get(), headers={"Content-Type": CONTENT_TYPE})
+        return json_response(await scrapes.figures.get())
+    return Response(await scrapes.text.get(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _require(token: str, authorization: str | None) -> None:

@@ -6,9 +6,9 @@ from chatorch.entrypoints.common.fields import Described
 
 
 class MetricsOut(Described):
-    """Figures of all processes since they started; `uptime` and `loop_lag_seconds` are of the one that answers.
+    """Figures of the server that answers, of all its workers; `uptime` is of the one that answers.
 
-    `redis_up` is there only with ``REDIS_URL``. While it is 0, all figures are of the one that answers.
+    `redis_up` is there only with ``REDIS_URL``, and 0 where one of the workers misses it.
     """
 
     active_connections: int

@@ -19,9 +19,10 @@ from chatorch.entrypoints.common.connection.ledger import CappedConfig, Caps, ca
 from chatorch.entrypoints.common.proxies import trusts_peer
 from chatorch.entrypoints.process.listening import BACKLOG, Endpoint, ServeRefused, told
 from chatorch.entrypoints.process.logs import configure_logs
+from chatorch.entrypoints.process.metric_files import MetricFiles
 from chatorch.entrypoints.process.root_path import checked_prefix
 from chatorch.entrypoints.process.stoppable import StoppableServer
-from chatorch.entrypoints.process.stopping import end_well
+from chatorch.entrypoints.process.stopping import at_the_end, end_well
 from chatorch.entrypoints.process.supervisor import Workers
 from chatorch.entrypoints.settings import Settings, unknown_settings
 from chatorch.entrypoints.ws.wire import WS
@@ -54,9 +55,11 @@ def run_server(settings: Settings, endpoint: Endpoint, *, workers: int, root_pat
     config = server_config(workers, ws_deflate=settings.ws_deflate, root_path=prefix, caps=caps)
     try:
         if workers > 1:
+            metrics = MetricFiles.somewhere(workers)
+            at_the_end(metrics.close)
             gc.enable()
             gc.freeze()  # or the collector walks through all modules at the end, for a third of a second
-            sys.exit(asyncio.run(Workers(config, listener, settings.drain_limit_s).run()))
+            sys.exit(asyncio.run(Workers(config, listener, metrics, settings.drain_limit_s).run()))
         else:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # uvicorn raises it again when it has stopped
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

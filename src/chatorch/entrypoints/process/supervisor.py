@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from chatorch.entrypoints.process.metric_files import MetricFiles, Share
 from chatorch.entrypoints.process.worker import Worker
 
 START_S = 600.0
@@ -31,9 +32,12 @@ class Workers:
     the time that they have. SIGHUP renews them one by one, each when its successor serves.
     """
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, drain_limit_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, metrics: MetricFiles, drain_limit_s: float
+    ) -> None:
         self._config = config
         self._listener = listener
+        self._metrics = metrics
         self._end_s = drain_limit_s + AFTER_DRAIN_S
         self._group = asyncio.TaskGroup()
         self._places: set[asyncio.Task[None]] = set()
@@ -64,7 +68,9 @@ class Workers:
         """A worker, and another one whenever it ends; after a pause that grows where it could not even start."""
         pause_s = PAUSE_S
         while True:
-            if await self._one(serves):
+            with self._metrics.share() as counting:
+                served = await self._one(serves, counting)
+            if served:
                 pause_s = PAUSE_S
             elif self._served:
                 await asyncio.sleep(pause_s)
@@ -72,10 +78,10 @@ class Workers:
             else:
                 return
 
-    async def _one(self, serves: asyncio.Event) -> bool:
+    async def _one(self, serves: asyncio.Event, counting: Share | None) -> bool:
         """A worker from its start to its end. Returns whether it served."""
         try:
-            worker = await Worker.start(self._config, self._listener)
+            worker = await Worker.start(self._config, self._listener, counting)
         except OSError:
             log.exception("worker_not_started")
             return False

@@ -15,6 +15,7 @@ from typing import Self
 import structlog
 import uvicorn
 
+from chatorch.entrypoints.process.metric_files import Share
 from chatorch.entrypoints.process.stoppable import StoppableServer
 
 TICKS_A_BEAT = 10
@@ -35,12 +36,12 @@ class Worker:
         self._life = life
 
     @classmethod
-    async def start(cls, config: uvicorn.Config, listener: socket.socket) -> Self:
+    async def start(cls, config: uvicorn.Config, listener: socket.socket, counting: Share | None) -> Self:
         """Raises `OSError` where the machine has no room for another process."""
         told, tell = spawn.Pipe(duplex=False)
         life = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(life), told)
-        process = spawn.Process(target=_serve, args=(config, listener, tell), daemon=True)
+        process = spawn.Process(target=_serve, args=(config, listener, counting, tell), daemon=True)
         resource_tracker.ensure_running()  # else `start` does so, and unblocks what is blocked here
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # inherited, for as long as it imports
         try:
@@ -116,7 +117,7 @@ class _Server(StoppableServer):
         return await super().on_tick(counter)
 
 
-def _serve(config: uvicorn.Config, listener: socket.socket, parent: Connection) -> None:
+def _serve(config: uvicorn.Config, listener: socket.socket, counting: Share | None, parent: Connection) -> None:
     """What the process does. Ctrl-C is for the parent, so it leaves the terminal's group."""
     gc.disable()  # while it imports; the application enables it
     os.setpgrp()
@@ -124,4 +125,6 @@ def _serve(config: uvicorn.Config, listener: socket.socket, parent: Connection) 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came meanwhile is dropped
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     os.set_blocking(parent.fileno(), False)
+    if counting is not None:
+        counting.use()
     _Server(config, parent).run([listener])

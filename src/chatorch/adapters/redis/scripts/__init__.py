@@ -1,6 +1,5 @@
 """What Redis must do in one step. Every script names its keys and arguments; times are Redis's own, in milliseconds."""
 
-from chatorch.adapters.redis.scripts.board import BOARD, POST
 from chatorch.adapters.redis.scripts.devices import ATTACH, CLAIM, COUNT, DETACH, DEVICES, SWEEP
 from chatorch.adapters.redis.scripts.presence_events import ANNOUNCE, ANNOUNCED, NOW, SEND, SENT
 from chatorch.adapters.redis.scripts.runs import DISOWN, SHIP, WATCH, WATCHED
@@ -9,7 +8,7 @@ from chatorch.adapters.redis.scripts.script import Argument, Command, Script
 ALL = (
     *(SHIP, DISOWN, WATCH, WATCHED),
     *(ATTACH, CLAIM, DETACH, SWEEP, DEVICES, SEND, SENT, COUNT),
-    *(NOW, ANNOUNCE, ANNOUNCED, POST, BOARD),
+    *(NOW, ANNOUNCE, ANNOUNCED),
 )
 
 __all__ = [
@@ -17,14 +16,12 @@ __all__ = [
     "ANNOUNCE",
     "ANNOUNCED",
     "ATTACH",
-    "BOARD",
     "CLAIM",
     "COUNT",
     "DETACH",
     "DEVICES",
     "DISOWN",
     "NOW",
-    "POST",
     "SEND",
     "SENT",
     "SHIP",
