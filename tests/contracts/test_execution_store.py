@@ -125,7 +125,7 @@ async def test_an_empty_batch_is_answered_with_nothing(stores: Stores) -> None:
 async def test_a_batch_of_hundreds_is_saved_whole(stores: Stores) -> None:
     names = [f"n{index}" for index in range(200)]
     for name in names:
-        await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
+        await stores.runs.open_run(new_run(name), turn(name, name, opens=True))
 
     ownerships = await stores.execution_store.checkpoint(
         [Checkpoint(RunId(f"run_{name}"), 1, name * 3) for name in names]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import MessageId, MessageStatus, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import ThreadBusy, TooManyRuns
 from chatorch.domain.model.paging import PageRequest
@@ -154,19 +155,19 @@ async def test_a_deleted_thread_leaves_nothing_to_mark(stores: Stores) -> None:
 
 @pytest.mark.parametrize("by", ["run", "message"])
 async def test_a_retry_takes_the_mark_away_and_another_refusal_sets_it_again(stores: Stores, by: str) -> None:
-    async def retry(name: str, *, max_live: int = 8, key: IdempotencyKey | None = None) -> tuple[str, ...]:
-        new = new_run(name, max_live=max_live, key=key)
+    async def retry(name: str, *, cap: LiveRunCap | None = None, key: IdempotencyKey | None = None) -> tuple[str, ...]:
+        new = new_run(name, key=key)
         if by == "run":
-            opened = await stores.runs.reopen_run(new, RunId("run_r1"))
+            opened = await stores.runs.reopen_run(new, RunId("run_r1"), cap)
         else:
-            opened = await stores.runs.answer_again(new, THREAD, MessageId("msg_m1_0"))
+            opened = await stores.runs.answer_again(new, THREAD, MessageId("msg_m1_0"), cap)
         return tuple(f"{message.content} {message.status}" for message in opened.history)
 
     await open_and_refuse(stores, "r0", turn("m0", "t", "worse", opens=True))
     await open_and_refuse(stores, "r1", turn("m1", "t", "bad"))
 
     with pytest.raises(TooManyRuns):
-        await retry("r2", max_live=0)
+        await retry("r2", cap=LiveRunCap(0))
     assert ("bad", "incomplete") in await statuses(stores), "no retry, no change"
     assert (await retry("r2", key=KEY))[-1] == "bad complete"
     with pytest.raises(ThreadBusy):

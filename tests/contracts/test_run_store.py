@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.errors import (
     ChatorchError,
@@ -139,17 +140,17 @@ async def test_a_busy_thread_names_its_run_and_takes_nothing_in(stores: Stores) 
 
 
 async def test_live_runs_are_capped_for_each_owner(stores: Stores) -> None:
-    await stores.runs.open_run(new_run("r0", max_live=2), turn("m0", "0", opens=True))
-    await stores.runs.open_run(new_run("r1", max_live=2), turn("m1", "1", opens=True))
+    await stores.runs.open_run(new_run("r0"), turn("m0", "0", opens=True), LiveRunCap(2))
+    await stores.runs.open_run(new_run("r1"), turn("m1", "1", opens=True), LiveRunCap(2))
 
     with pytest.raises(TooManyRuns):
-        await stores.runs.open_run(new_run("r2", max_live=2), turn("m2", "2", opens=True))
+        await stores.runs.open_run(new_run("r2"), turn("m2", "2", opens=True), LiveRunCap(2))
     with pytest.raises(NotFound):
         await stores.threads.read_thread(ANN, ThreadId("thr_2"))
 
-    await stores.runs.open_run(new_run("b", owner=BOB, max_live=2), turn("b", "b", opens=True))
+    await stores.runs.open_run(new_run("b", owner=BOB), turn("b", "b", opens=True), LiveRunCap(2))
     await stores.execution_store.finish(ending("r0"))
-    await stores.runs.open_run(new_run("r3", max_live=2), turn("m3", "3", opens=True))
+    await stores.runs.open_run(new_run("r3"), turn("m3", "3", opens=True), LiveRunCap(2))
 
 
 # -- idempotency -----------------------------------------------------------------------------------------------------
@@ -171,9 +172,9 @@ async def test_the_same_key_joins_the_run_as_it_is_now(stores: Stores) -> None:
 
 async def test_a_key_joins_on_a_busy_thread_and_at_the_cap(stores: Stores) -> None:
     await open_and_finish(stores, "r0", new_run("r0"), turn("m0", "t", opens=True))
-    await stores.runs.open_run(new_run("r1", key=KEY, max_live=1), turn("m1", "t", "two"))
+    await stores.runs.open_run(new_run("r1", key=KEY), turn("m1", "t", "two"), LiveRunCap(1))
 
-    joined = await stores.runs.open_run(new_run("r2", key=KEY, max_live=1), turn("m2", "t", "two"))
+    joined = await stores.runs.open_run(new_run("r2", key=KEY), turn("m2", "t", "two"), LiveRunCap(1))
 
     assert (joined.joined, joined.run.id) == (True, "run_r1")
     assert await contents(stores) == ["hello", "an answer", "two", ""]
@@ -276,7 +277,7 @@ async def test_the_refusals_come_in_their_order(stores: Stores) -> None:
 
     async def refusal(thread: str, key: IdempotencyKey | None) -> type[ChatorchError]:
         with pytest.raises(ChatorchError) as refused:
-            await stores.runs.open_run(new_run("r1", key=key, max_live=1), turn("m1", thread, opens=thread == "new"))
+            await stores.runs.open_run(new_run("r1", key=key), turn("m1", thread, opens=thread == "new"), LiveRunCap(1))
         return refused.type
 
     assert await refusal("unknown", other) is NotFound
@@ -356,7 +357,7 @@ async def test_a_retry_counts_against_the_cap(stores: Stores) -> None:
     await stores.runs.open_run(new_run("r1"), turn("m1", "u", opens=True))
 
     with pytest.raises(TooManyRuns):
-        await stores.runs.reopen_run(new_run("r2", max_live=1), RunId("run_r0"))
+        await stores.runs.reopen_run(new_run("r2"), RunId("run_r0"), LiveRunCap(1))
 
 
 async def test_a_repeated_retry_joins_the_first(stores: Stores) -> None:

@@ -117,7 +117,7 @@ async def opened_by_nobody(server: Server, owner: UserId) -> Run:
     database = open_database(server.settings["DATABASE_URL"])
     try:
         opened = await SqlRunStore(database).open_run(
-            new_run("lost", owner=owner, now=datetime.now(UTC), max_live=1000), turn("lost", "lost", opens=True)
+            new_run("lost", owner=owner, now=datetime.now(UTC)), turn("lost", "lost", opens=True)
         )
     finally:
         await database.close()

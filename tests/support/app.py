@@ -21,9 +21,11 @@ from chatorch.domain.services import (
     Conversations,
     Executor,
     ExecutorSettings,
+    GuestAdmission,
     LeaseReaper,
     Runs,
     StartChat,
+    UserCap,
 )
 from chatorch.ports.runs import Outcome
 from chatorch.ports.telemetry import RunTelemetry
@@ -100,8 +102,7 @@ class Chat:
             ids=TimeOrderedIds(),
             policy=self.policy,
             context=self.context,
-            max_live_runs=self.max_live_runs,
-            admission=Admission(self.clock),
+            admission=Admission([GuestAdmission(self.clock), UserCap(self.max_live_runs)]),
         )
         self.conversations = Conversations(
             run_control=self.run_control,

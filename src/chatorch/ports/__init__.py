@@ -4,6 +4,7 @@ Adapters subclass these, so a missing method fails at construction. Each docstri
 suite a port in `tests/contracts` runs over every adapter.
 """
 
+from chatorch.ports.admission import AdmissionRule, RunRequest
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
 from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
@@ -23,6 +24,7 @@ from chatorch.ports.tokens import Claims, TokenIssuer
 from chatorch.ports.users import UserStore
 
 __all__ = [
+    "AdmissionRule",
     "ChatKitSessionStore",
     "ChatModel",
     "Claims",
@@ -41,6 +43,7 @@ __all__ = [
     "RunControl",
     "RunLives",
     "RunLog",
+    "RunRequest",
     "RunStore",
     "RunTelemetry",
     "SessionProvider",

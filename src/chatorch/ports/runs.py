@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Protocol
 
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId, Usage
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
@@ -27,7 +28,7 @@ class IdempotencyKey:
 class NewRun:
     """What every opening of a run needs. `message_id` is for the empty assistant message.
 
-    `max_live` caps the owner's live runs; `history_chars` bounds the history that is handed back.
+    `history_chars` bounds the history that is handed back.
     """
 
     run_id: RunId
@@ -35,7 +36,6 @@ class NewRun:
     owner_id: UserId
     model: str
     now: datetime
-    max_live: int
     history_chars: int
     idempotency: IdempotencyKey | None = None
     guest_label: str | None = None
@@ -71,16 +71,17 @@ class RunStore(Protocol):
     """
 
     @abstractmethod
-    async def open_run(self, new: NewRun, turn: OpenTurn) -> OpenedRun:
+    async def open_run(self, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None = None) -> OpenedRun:
         """Writes thread (where new), messages, run (queued, epoch 1) and an empty, streaming assistant message.
 
         All or nothing; also moves the thread's `updated_at`. Raises, in this order: `NotFound` for an unknown
-        thread, `IdempotencyKeyReused`, `ThreadBusy`, `TooManyRuns`. A key older than 24 h counts as never used.
+        thread, `IdempotencyKeyReused`, `ThreadBusy`, and what `cap` raises for the owner's live runs: exactly, however
+        many open one at once. A key older than 24 h counts as never used.
         """
         ...
 
     @abstractmethod
-    async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
+    async def reopen_run(self, new: NewRun, retry_of: RunId, cap: LiveRunCap | None = None) -> OpenedRun:
         """Opens a run for the same user message as `retry_of`; all messages and items after that one become superseded.
 
         The user message becomes complete, where it was refused.
@@ -89,7 +90,9 @@ class RunStore(Protocol):
         ...
 
     @abstractmethod
-    async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+    async def answer_again(
+        self, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None = None
+    ) -> OpenedRun:
         """As `reopen_run`, for a user's message in a thread, whether a run has answered it or not."""
         ...
 

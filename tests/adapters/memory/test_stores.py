@@ -61,7 +61,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
 
 
 def opening(number: str, **metadata: Any) -> tuple[NewRun, OpenTurn]:
-    new = NewRun(RunId(f"run_{number}"), MessageId(f"msg_a{number}"), ANN, "a-model", NOW, 8, 1000)
+    new = NewRun(RunId(f"run_{number}"), MessageId(f"msg_a{number}"), ANN, "a-model", NOW, 1000)
     message = NewMessage(Role.USER, "Hi", metadata=metadata)
     return new, OpenTurn(ThreadId(f"thr_{number}"), "Hi", ((MessageId(f"msg_{number}"), message),))
 

@@ -86,7 +86,7 @@ async def test_one_row_locked_in_a_terminal_starves_nobody_but_its_owner(
     locked = True
 
     async def ask(number: int) -> None:
-        run = new_run(f"more{number}", max_live=100)
+        run = new_run(f"more{number}")
         match number % 3:
             case 0:
                 await stores.threads.delete_thread(ANN, ThreadId("thr_locked"), run.now)

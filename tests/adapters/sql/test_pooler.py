@@ -37,7 +37,7 @@ async def test_many_transactions_of_two_processes_meet_nothing_of_each_other(poo
             await one(sql_stores(databases[database]), f"{database}_{number}", number)
 
     async def one(stores: Stores, name: str, number: int) -> None:
-        await stores.runs.open_run(new_run(name, max_live=100_000), turn(name, name, opens=True))
+        await stores.runs.open_run(new_run(name), turn(name, name, opens=True))
         await stores.execution_store.checkpoint([Checkpoint(ending(name).run_id, 1, "x" * number)])
         assert (await stores.runs.read_run(ANN, ending(name).run_id)).text == "x" * number
         assert await stores.execution_store.finish(ending(name))

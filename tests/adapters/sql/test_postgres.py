@@ -53,7 +53,7 @@ async def test_after_a_crash_what_was_in_flight_is_unavailable_and_the_next_is_f
         while not crashed.is_set():
             name = f"{number}_{step}"
             try:
-                await stores.runs.open_run(new_run(name, max_live=100_000), turn(name, name, opens=True))
+                await stores.runs.open_run(new_run(name), turn(name, name, opens=True))
                 acknowledged.append(name)
             except StoreUnavailable:
                 unavailable.append(name)
@@ -237,9 +237,7 @@ async def test_no_connection_is_held_between_transactions(own_postgres: Database
     stores = sql_stores(database)
     names = [f"n{index}" for index in range(60)]
 
-    await asyncio.gather(
-        *(stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True)) for name in names)
-    )
+    await asyncio.gather(*(stores.runs.open_run(new_run(name), turn(name, name, opens=True)) for name in names))
 
     assert database.in_use() == 0
     ownerships = await stores.execution_store.checkpoint([Checkpoint(ending(name).run_id, 1, "x") for name in names])

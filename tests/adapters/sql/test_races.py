@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from chatorch.adapters.sql import Database
 from chatorch.adapters.sql.tables import runs
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable, ThreadBusy, TooManyRuns
 from chatorch.domain.model.paging import PageRequest
@@ -34,9 +35,7 @@ async def test_of_many_turns_on_one_thread_one_wins(stores: Stores) -> None:
     await stores.runs.open_run(new_run("first"), turn("first", "t", opens=True))
     await stores.execution_store.finish(ending("first"))
 
-    found = await outcomes(
-        *(stores.runs.open_run(new_run(f"r{i}", max_live=1000), turn(f"m{i}", "t")) for i in range(MANY))
-    )
+    found = await outcomes(*(stores.runs.open_run(new_run(f"r{i}"), turn(f"m{i}", "t")) for i in range(MANY)))
 
     assert found == {OpenedRun: 1, ThreadBusy: MANY - 1}
     page = await stores.threads.list_messages(ANN, THREAD, PageRequest(100))
@@ -55,7 +54,7 @@ async def test_of_many_retries_one_wins(stores: Stores) -> None:
 
 async def test_the_cap_holds_among_many_threads(stores: Stores) -> None:
     found = await outcomes(
-        *(stores.runs.open_run(new_run(f"r{i}", max_live=8), turn(f"m{i}", str(i), opens=True)) for i in range(MANY))
+        *(stores.runs.open_run(new_run(f"r{i}"), turn(f"m{i}", str(i), opens=True), LiveRunCap(8)) for i in range(MANY))
     )
 
     assert found == {OpenedRun: 8, TooManyRuns: MANY - 8}
@@ -78,7 +77,7 @@ async def test_everything_at_once_on_many_threads_neither_waits_for_ever_nor_los
     """Ends, checkpoints, take-overs, renamings and deletions cross; each run ends once and is recorded once."""
     names = [f"n{i}" for i in range(20)]
     for name in names:
-        await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
+        await stores.runs.open_run(new_run(name), turn(name, name, opens=True))
     seen = await stores.execution_store.live_runs()
     threads = [ThreadId(f"thr_{name}") for name in names]
 

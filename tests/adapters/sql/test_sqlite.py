@@ -26,7 +26,7 @@ async def main(url, prefix, count):
     database = open_database(url)
     stores = sql_stores(database)
     async def one(name):
-        await stores.runs.open_run(new_run(name, max_live=10_000), turn(name, name, opens=True))
+        await stores.runs.open_run(new_run(name), turn(name, name, opens=True))
         assert await stores.execution_store.finish(ending(name))
     await asyncio.gather(*(one(f"{prefix}{index}") for index in range(count)))
     await database.close()
@@ -52,7 +52,7 @@ async def test_fifty_writers_at_once_queue_and_all_get_through(sqlite_path: Path
     async def writer(number: int) -> None:
         for step in range(4):
             name = f"w{number}_{step}"
-            await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
+            await stores.runs.open_run(new_run(name), turn(name, name, opens=True))
             assert await stores.execution_store.checkpoint([Checkpoint(ending(name).run_id, 1, "so")]) == {
                 ending(name).run_id: Ownership.MINE
             }

@@ -111,7 +111,7 @@ async def test_checkpoints_and_ends_that_cross_leave_no_tails(database: Database
     for round_ in range(size(10, 100)):
         name = f"x{round_}"
         run = RunId(f"run_{name}")
-        await stores.runs.open_run(new_run(name, max_live=1000), turn(name, name, opens=True))
+        await stores.runs.open_run(new_run(name), turn(name, name, opens=True))
         await stores.execution_store.checkpoint([Checkpoint(run, 1, "begin ")])
         await asyncio.gather(
             *(stores.execution_store.checkpoint([Checkpoint(run, 1, "more", 6)]) for _ in range(3)),
@@ -139,7 +139,7 @@ async def test_a_long_text_is_not_written_again_with_each_checkpoint(postgres: D
     stores = sql_stores(database)
     runs = [RunId(f"run_{index}") for index in range(LIVE)]
     for index in range(LIVE):
-        await stores.runs.open_run(new_run(f"{index}", max_live=1000), turn(f"{index}", f"{index}", opens=True))
+        await stores.runs.open_run(new_run(f"{index}"), turn(f"{index}", f"{index}", opens=True))
     await stores.execution_store.checkpoint([Checkpoint(run, 1, LONG) for run in runs])
     before = await written()
     for round_ in range(20):

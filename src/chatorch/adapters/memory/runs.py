@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import takewhile
 
 from chatorch.adapters.memory.state import MessageRecord, RunRecord, State, ThreadRecord, UsedKey
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.context import fitting, going_out
 from chatorch.domain.model.conversation import (
     Message,
@@ -17,7 +18,7 @@ from chatorch.domain.model.conversation import (
     Thread,
     ThreadId,
 )
-from chatorch.domain.model.errors import IdempotencyKeyReused, NotFound, RunSuperseded, ThreadBusy, TooManyRuns
+from chatorch.domain.model.errors import IdempotencyKeyReused, NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import KEY_LIFE, NewRun, OpenedRun, OpenTurn, RunStore
@@ -27,7 +28,7 @@ class MemoryRunStore(RunStore):
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def open_run(self, new: NewRun, turn: OpenTurn) -> OpenedRun:
+    async def open_run(self, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None = None) -> OpenedRun:
         state = self._state
         state.require_writable()
         if turn.title is None:
@@ -37,19 +38,21 @@ class MemoryRunStore(RunStore):
             record = ThreadRecord(thread)
         if joined := self._joined(new):
             return joined
-        self._require_room(new, record)
+        self._require_room(new, record, cap)
         state.threads[turn.thread_id] = record
         for message_id, message in turn.messages:
             append(record, message_id, message, new.now)
         return self._open(new, record, turn.messages[-1][0])
 
-    async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
+    async def reopen_run(self, new: NewRun, retry_of: RunId, cap: LiveRunCap | None = None) -> OpenedRun:
         state = self._state
         state.require_writable()
         retried = state.run_of(new.owner_id, retry_of).run
-        return await self.answer_again(new, retried.thread_id, retried.user_message_id)
+        return await self.answer_again(new, retried.thread_id, retried.user_message_id, cap)
 
-    async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+    async def answer_again(
+        self, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None = None
+    ) -> OpenedRun:
         self._state.require_writable()
         record = self._state.thread_of(new.owner_id, thread_id)
         if joined := self._joined(new):
@@ -59,7 +62,7 @@ class MemoryRunStore(RunStore):
             raise NotFound
         if question.superseded:
             raise RunSuperseded
-        self._require_room(new, record)
+        self._require_room(new, record, cap)
         question.message = replace(question.message, status=MessageStatus.COMPLETE)
         record.supersede_after(question.message.position)
         return self._open(new, record, message_id)
@@ -94,12 +97,12 @@ class MemoryRunStore(RunStore):
             raise IdempotencyKeyReused
         return OpenedRun(self._state.runs[used.run_id].run, (), joined=True)
 
-    def _require_room(self, new: NewRun, record: ThreadRecord) -> None:
+    def _require_room(self, new: NewRun, record: ThreadRecord, cap: LiveRunCap | None) -> None:
         """Raises `ThreadBusy` or `TooManyRuns`."""
         if live := self._state.live_in(record.thread.id):
             raise ThreadBusy(live.id)
-        if sum(1 for _ in self._state.live_of(new.owner_id)) >= new.max_live:
-            raise TooManyRuns
+        if cap is not None:
+            cap.require_room(sum(1 for _ in self._state.live_of(new.owner_id)))
 
     def _open(self, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
         history = _newest(record.shown(), new.history_chars)

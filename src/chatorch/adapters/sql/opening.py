@@ -7,8 +7,9 @@ from chatorch.adapters.sql.history import last_position, read_history
 from chatorch.adapters.sql.idempotency import find_earlier, remember
 from chatorch.adapters.sql.rows import Values, message_values, new_run_values, thread_values
 from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
-from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy, TooManyRuns
+from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn
 
@@ -41,14 +42,14 @@ _SUPERSEDE_ITEMS = (
 )
 
 
-def open_run(connection: Connection, new: NewRun, turn: OpenTurn) -> OpenedRun:
+def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.open_run`."""
     lock_owner(connection, new.owner_id)
     if turn.title is None:
         require_thread(connection, new.owner_id, turn.thread_id, lock=True)
     if earlier := find_earlier(connection, new):
         return OpenedRun(earlier, (), joined=True)
-    _require_room(connection, new, turn.thread_id)
+    _require_room(connection, new, turn.thread_id, cap)
     last = 0
     if turn.title is None:
         touch_threads(connection, [turn.thread_id], new.now)
@@ -65,24 +66,28 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn) -> OpenedRun:
     return OpenedRun(run, said, joined=False)
 
 
-def reopen_run(connection: Connection, new: NewRun, retry_of: RunId) -> OpenedRun:
+def reopen_run(connection: Connection, new: NewRun, retry_of: RunId, cap: LiveRunCap | None) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.reopen_run`."""
     require_sane(retry_of)
     lock_owner(connection, new.owner_id)
     found = connection.execute(_RETRIED, {"run_id": retry_of, "owner_id": new.owner_id}).one_or_none()
     if found is None:
         raise NotFound
-    return _answer_again(connection, new, ThreadId(found.thread_id), MessageId(found.user_message_id))
+    return _answer_again(connection, new, ThreadId(found.thread_id), MessageId(found.user_message_id), cap)
 
 
-def answer_again(connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+def answer_again(
+    connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None
+) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.answer_again`."""
     require_sane(message_id)
     lock_owner(connection, new.owner_id)
-    return _answer_again(connection, new, thread_id, message_id)
+    return _answer_again(connection, new, thread_id, message_id, cap)
 
 
-def _answer_again(connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
+def _answer_again(
+    connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None
+) -> OpenedRun:
     require_thread(connection, new.owner_id, thread_id, lock=True)
     if earlier := find_earlier(connection, new):
         return OpenedRun(earlier, (), joined=True)
@@ -91,7 +96,7 @@ def _answer_again(connection: Connection, new: NewRun, thread_id: ThreadId, mess
         raise NotFound
     if question.superseded:
         raise RunSuperseded
-    _require_room(connection, new, thread_id)
+    _require_room(connection, new, thread_id, cap)
     later = {"of_thread": thread_id, "from_position": question.position}
     if question.status != MessageStatus.COMPLETE.value:
         connection.execute(_ACCEPT, {"message_id": message_id})
@@ -103,13 +108,13 @@ def _answer_again(connection: Connection, new: NewRun, thread_id: ThreadId, mess
     return OpenedRun(run, read_history(connection, thread_id, question.position, new.history_chars), joined=False)
 
 
-def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId) -> None:
+def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId, cap: LiveRunCap | None) -> None:
     live = live_runs_of(connection, new.owner_id)
     for row in live:
         if row.thread_id == thread_id:
             raise ThreadBusy(row.id)
-    if len(live) >= new.max_live:
-        raise TooManyRuns
+    if cap is not None:
+        cap.require_room(len(live))
 
 
 def _write_run(

@@ -12,6 +12,7 @@ from chatorch.adapters.sql.database import Database, Work
 from chatorch.adapters.sql.errors import breaks
 from chatorch.adapters.sql.rows import SELECT_RUN, to_run
 from chatorch.adapters.sql.tables import LIVE, ONE_LIVE_RUN, runs
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable, ThreadBusy
 from chatorch.domain.model.identity import UserId
@@ -32,14 +33,16 @@ class SqlRunStore(RunStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def open_run(self, new: NewRun, turn: OpenTurn) -> OpenedRun:
-        return await self._open(lambda connection: opening.open_run(connection, new, turn), new, turn.thread_id)
+    async def open_run(self, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None = None) -> OpenedRun:
+        return await self._open(lambda connection: opening.open_run(connection, new, turn, cap), new, turn.thread_id)
 
-    async def reopen_run(self, new: NewRun, retry_of: RunId) -> OpenedRun:
-        return await self._open(lambda connection: opening.reopen_run(connection, new, retry_of), new, retry_of)
+    async def reopen_run(self, new: NewRun, retry_of: RunId, cap: LiveRunCap | None = None) -> OpenedRun:
+        return await self._open(lambda connection: opening.reopen_run(connection, new, retry_of, cap), new, retry_of)
 
-    async def answer_again(self, new: NewRun, thread_id: ThreadId, message_id: MessageId) -> OpenedRun:
-        work = partial(opening.answer_again, new=new, thread_id=thread_id, message_id=message_id)
+    async def answer_again(
+        self, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None = None
+    ) -> OpenedRun:
+        work = partial(opening.answer_again, new=new, thread_id=thread_id, message_id=message_id, cap=cap)
         return await self._open(work, new, thread_id)
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:

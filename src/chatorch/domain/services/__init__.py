@@ -1,12 +1,13 @@
 """What chat does: one class a topic, talking to ports only."""
 
-from chatorch.domain.services.admission import Admission
+from chatorch.domain.services.admission import Admission, UserCap
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
 from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, ChatKitSessions, OpenedSession
 from chatorch.domain.services.commands import RetryChat, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
+from chatorch.domain.services.guest_admission import GuestAdmission, GuestLimits
 from chatorch.domain.services.identity.identify import Identify
 from chatorch.domain.services.identity.sign_in import Grant, SignIn
 from chatorch.domain.services.presence import Presence
@@ -21,6 +22,8 @@ __all__ = [
     "Executor",
     "ExecutorSettings",
     "Grant",
+    "GuestAdmission",
+    "GuestLimits",
     "HostedHistory",
     "Identify",
     "LeaseReaper",
@@ -30,4 +33,5 @@ __all__ = [
     "Runs",
     "SignIn",
     "StartChat",
+    "UserCap",
 ]

@@ -1,78 +1,42 @@
-"""Rates and caps: asked before anything is stored or computed for whoever asks.
+"""Rates, quotas and caps: asked before a run is opened."""
 
-All of it is of this process: n workers let through up to n times as much.
-"""
-
-from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from chatorch.domain.model.addresses import FACTORS, AddressBuckets, networks
-from chatorch.domain.model.errors import TooManyRequests, TooManyRuns
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.rates import Limit, Rate
-from chatorch.ports.system import Clock
-
-GUEST_RATE = Rate(10, 60)
-UNKNOWN = "unknown"
-"""Guests whose address nobody knows are one address: without, there would be no limit at all."""
+from chatorch.ports.admission import AdmissionRule, RunRequest
 
 
 @dataclass(frozen=True, slots=True)
-class GuestLimits:
-    """How many runs of guests an address may open (`rate`), and have live at once; `live` is of all together."""
+class Admitted:
+    """A place for a run, kept until it is closed, and the cap that its store has to hold, if any."""
 
-    rate: Rate = GUEST_RATE
-    live: int = 50
-    live_per_address: int = 5
+    place: ExitStack
+    cap: LiveRunCap | None
 
 
 class Admission:
-    """Who may open a run now. Users have caps of their own, where their runs are stored."""
+    """Who may open a run now: whom all `rules` let in, which are asked in their order."""
 
-    def __init__(self, clock: Clock, guests: GuestLimits | None = None) -> None:
-        self._clock = clock
-        self._guests = guests or GuestLimits()
-        self._asked = AddressBuckets(self._guests.rate)
-        self._live: Counter[str] = Counter()
-        self._live_in_all = 0
+    def __init__(self, rules: Sequence[AdmissionRule]) -> None:
+        self._rules = tuple(rules)
 
-    def admit(self, principal: Principal) -> ExitStack:
-        """A place for a run, kept until it is closed. Raises `TooManyRequests` and `TooManyRuns`; both only a guest."""
-        place = ExitStack()
-        if not principal.guest:
-            return place
-        address = principal.address or UNKNOWN
-        self._require_place(address)
-        now = self._clock.monotonic()
-        if wait_s := self._asked.room_in(address, now):
-            rate = self._guests.rate
-            raise TooManyRequests(limit=Limit("guest-requests", rate.limit, wait_s, rate.per_s))
-        self._asked.spend(address, now)
-        self._take(address)
-        place.callback(self._free, address)
-        return place
+    async def admit(self, principal: Principal, request: RunRequest) -> Admitted:
+        """Raises `TooMany` and `Unavailable`; what the rules before had taken is given back then."""
+        with ExitStack() as place:
+            caps = [await rule.admit(principal, request, place) for rule in self._rules]
+            least = min((cap for cap in caps if cap is not None), key=lambda cap: cap.most, default=None)
+            return Admitted(place.pop_all(), least)
 
-    def _require_place(self, address: str) -> None:
-        limits = self._guests
-        if self._live_in_all >= limits.live:
-            raise TooManyRuns(
-                "Too many guests at once; see CHATORCH_MAX_LIVE_GUEST_RUNS.", limit=Limit("guest-runs", limits.live, 1)
-            )
-        shares = zip(networks(address), FACTORS, strict=False)
-        if any(self._live[network] >= limits.live_per_address * factor for network, factor in shares):
-            raise TooManyRuns(
-                "Too many guests at once from this address; see CHATORCH_MAX_LIVE_GUEST_RUNS_PER_ADDRESS.",
-                limit=Limit("guest-runs-of-address", limits.live_per_address, 1),
-            )
 
-    def _take(self, address: str) -> None:
-        self._live.update(networks(address))
-        self._live_in_all += 1
+class UserCap(AdmissionRule):
+    """So many live runs a user, in all processes together."""
 
-    def _free(self, address: str) -> None:
-        for network in networks(address):
-            self._live[network] -= 1
-            if not self._live[network]:
-                del self._live[network]
-        self._live_in_all -= 1
+    def __init__(self, most: int) -> None:
+        self._cap = LiveRunCap(most)
+
+    async def admit(self, principal: Principal, request: RunRequest, place: ExitStack) -> LiveRunCap | None:  # noqa: ARG002
+        """Of a guest, who has one run and another id for the next, there is nothing to count."""
+        return None if principal.guest else self._cap

@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
-from chatorch.domain.model.errors import Draining, RunUnsettled, TooMany
+from chatorch.domain.model.errors import Draining, RunUnsettled
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
 from chatorch.domain.model.presence import ClientId, RunBegan
@@ -26,10 +27,11 @@ from chatorch.domain.model.run import (
     started_event,
 )
 from chatorch.domain.model.text import title_from
-from chatorch.domain.services.admission import Admission
+from chatorch.domain.services.admission import Admission, Admitted
 from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.execution.subscription import Subscription
+from chatorch.ports.admission import RunRequest
 from chatorch.ports.chat_model import Prompt
 from chatorch.ports.connections import Connections
 from chatorch.ports.run_control import CancelCall, RunControl
@@ -38,6 +40,8 @@ from chatorch.ports.runs import IdempotencyKey, NewRun, OpenedRun, OpenTurn, Run
 from chatorch.ports.system import Clock, IdFactory
 
 UNSETTLED_S = 10.0
+
+OpenIt = Callable[[LiveRunCap | None], Awaitable[OpenedRun]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,6 @@ class Runs:
         ids: IdFactory,
         policy: ChatPolicy,
         context: ContextWindow,
-        max_live_runs: int,
         admission: Admission,
     ) -> None:
         self._store = store
@@ -76,7 +79,6 @@ class Runs:
         self._ids = ids
         self._policy = policy
         self._context = context
-        self._max_live_runs = max_live_runs
         self._admission = admission
         self._subscription = Subscription(store=store, log=log, executor=executor, clock=clock)
 
@@ -100,7 +102,8 @@ class Runs:
             title=None if chat.thread_id else chat.title or _title(chat.messages),
             messages=(*((MessageId(self._ids.new("msg")), m) for m in earlier), (allotted.message_id, last)),
         )
-        return await self._open(principal, lambda: self._store.open_run(new, turn), chat.client_id)
+        request = RunRequest(new.model, sum(len(message.content) for message in chat.messages))
+        return await self._open(principal, request, lambda cap: self._store.open_run(new, turn, cap), chat.client_id)
 
     def check(self, principal: Principal, chat: StartChat) -> None:
         """Raises what `start` would that does not depend on the store."""
@@ -124,13 +127,18 @@ class Runs:
         earlier = await self._store.read_run(principal.user_id, retry.run_id)
         wanted = retry.model or (earlier.model if self._policy.allows(earlier.model) else None)
         new = self._new_run(principal, wanted, retry.idempotency, self.allot())
-        return await self._open(principal, lambda: self._store.reopen_run(new, retry.run_id))
+        request = RunRequest(new.model, 0)
+        return await self._open(principal, request, lambda cap: self._store.reopen_run(new, retry.run_id, cap))
 
     async def answer_again(self, principal: Principal, again: AnswerAgain) -> Run:
         """As `retry`, by the user's message, which need not have been answered before."""
         model = next(filter(self._policy.allows, again.models), None)
         new = self._new_run(principal, model, None, again.allotted)
-        return await self._open(principal, lambda: self._store.answer_again(new, again.thread_id, again.message_id))
+
+        def store(cap: LiveRunCap | None) -> Awaitable[OpenedRun]:
+            return self._store.answer_again(new, again.thread_id, again.message_id, cap)
+
+        return await self._open(principal, RunRequest(new.model, 0), store)
 
     def allot(self) -> Allotted:
         """Ids and a time for a turn that is about to be asked for."""
@@ -150,33 +158,29 @@ class Runs:
             owner_id=principal.user_id,
             model=self._policy.model_for(model),
             now=allotted.now,
-            max_live=self._max_live_runs,
             history_chars=self._context.max_chars,
             idempotency=None if principal.guest else idempotency,
         )
 
     async def _open(
-        self, principal: Principal, store: Callable[[], Awaitable[OpenedRun]], client_id: ClientId | None = None
+        self, principal: Principal, request: RunRequest, store: OpenIt, client_id: ClientId | None = None
     ) -> Run:
         """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
-        opening = self._executor.opening()
-        try:
-            place = self._admission.admit(principal)
-        except TooMany:
-            opening.close()
-            raise
-        return await asyncio.shield(self._open_and_begin(principal, store, client_id, opening, place))
+        with self._executor.opening() as counted:
+            admitted = await self._admission.admit(principal, request)
+            opening = counted.pop_all()
+        return await asyncio.shield(self._open_and_begin(principal, store, client_id, opening, admitted))
 
     async def _open_and_begin(
         self,
         principal: Principal,
-        store: Callable[[], Awaitable[OpenedRun]],
+        store: OpenIt,
         client_id: ClientId | None,
         opening: ExitStack,
-        place: ExitStack,
+        admitted: Admitted,
     ) -> Run:
-        with opening, place:
-            opened = await store()
+        with opening, admitted.place as place:
+            opened = await store(admitted.cap)
             if not opened.joined:
                 run = opened.run
                 prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)

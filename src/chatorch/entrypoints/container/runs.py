@@ -4,11 +4,12 @@ from dependency_injector import providers
 
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.rates import Rate
-from chatorch.domain.services.admission import Admission, GuestLimits
+from chatorch.domain.services.admission import Admission, UserCap
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
+from chatorch.domain.services.guest_admission import GuestAdmission, GuestLimits
 from chatorch.domain.services.guest_retention import GuestRetention
 from chatorch.domain.services.key_expiry import KeyExpiry
 from chatorch.domain.services.runs import Runs
@@ -43,9 +44,11 @@ class RunsTopic(ModelsTopic):
             max_answer_chars=ModelsTopic.settings.provided.max_answer_chars,
         ),
     )
-    admission = providers.Singleton(
-        Admission, ModelsTopic.clock, providers.Callable(guest_limits, ModelsTopic.settings)
+    admission_rules = providers.List(
+        providers.Singleton(GuestAdmission, ModelsTopic.clock, providers.Callable(guest_limits, ModelsTopic.settings)),
+        providers.Singleton(UserCap, ModelsTopic.settings.provided.max_live_runs_per_user),
     )
+    admission = providers.Singleton(Admission, admission_rules)
     runs = providers.Singleton(
         Runs,
         store=ModelsTopic.run_store,
@@ -62,7 +65,6 @@ class RunsTopic(ModelsTopic):
             system_prompt=ModelsTopic.settings.provided.system_prompt,
             takes_neighbours=ModelsTopic.settings.provided.takes_neighbours,
         ),
-        max_live_runs=ModelsTopic.settings.provided.max_live_runs_per_user,
         admission=admission,
     )
     conversations = providers.Singleton(
