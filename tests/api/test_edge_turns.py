@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatorch.entrypoints.common.fair_turns import AT_ONCE
-from chatorch.entrypoints.ws.wire import WS
+from chatorch.entrypoints.ws.wire import WireProtocol
 from tests.support.plumbed_app import serving
 from tests.support.raw_http import dialled, head
 
@@ -54,7 +54,7 @@ class Counting:
 @pytest.mark.parametrize("what", [{}, HANDSHAKE], ids=["requests", "handshakes"])
 async def test_of_those_that_come_at_once_a_few_begin_in_each_turn_of_the_loop(what: dict[str, str]) -> None:
     app = Counting()
-    async with serving(app, ws=WS) as (_, port), AsyncExitStack() as stack, asyncio.timeout(10):
+    async with serving(app, ws=WireProtocol) as (_, port), AsyncExitStack() as stack, asyncio.timeout(10):
         lines = [await stack.enter_async_context(dialled(port)) for _ in range(CLIENTS)]
         watching = asyncio.ensure_future(app.watch())
         for line in lines:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.websockets import WebSocket
 
+from chatorch.entrypoints.common.door import Doors
 from chatorch.entrypoints.common.plumbing import install_plumbing
 from chatorch.entrypoints.metrics.metrics import Metrics
 from tests.support.logged import logged
@@ -74,7 +75,7 @@ async def test_a_route_keeps_the_prefix_that_it_was_included_with():
         return thing_id
 
     app.include_router(router, prefix="/v2")
-    install_plumbing(app, metrics=metrics, body_cap=CAP)
+    install_plumbing(app, doors=Doors(), metrics=metrics, body_cap=CAP)
     async with client_of(app) as client:
         await client.get("/v2/things/1")
     assert 'route="/v2/things/{thing_id}"' in metrics.as_text().decode()
@@ -218,7 +219,7 @@ async def test_a_websocket_passes_through_untouched():
         await socket.accept()
         await socket.send_text(await socket.receive_text())
 
-    install_plumbing(app, metrics=Metrics(CollectorRegistry()), body_cap=CAP, cors_origins=(ORIGIN,))
+    install_plumbing(app, doors=Doors(), metrics=Metrics(CollectorRegistry()), body_cap=CAP, cors_origins=(ORIGIN,))
     sent: list[dict] = []
     coming = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "hello"}])
 

@@ -13,13 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatorch.entrypoints.api.schemas import ChatRequest
+from chatorch.entrypoints.common.door import Doors
 from chatorch.entrypoints.common.error_responses import ErrorResponses
-from chatorch.entrypoints.common.field_paths import field_path
+from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.strict_json import MAX_DEPTH, parse_json
 from tests.support.plumbed_app import client_of, plumbed_app
 
 JSON = {"Content-Type": "application/json"}
 CANARY = "canary"
+NAMES = FieldNames.of(ChatRequest)
 BOM = b"\xef\xbb\xbf"
 
 
@@ -240,7 +242,7 @@ def quickest(action: Callable[[], None]) -> float:
 def test_more_than_any_request_can_mean_is_one_mistake_however_much_it_is(body: bytes, field: str):
     with pytest.raises(RequestValidationError) as refused:
         parse_json(body)
-    assert [field_path(error["loc"][1:]) for error in refused.value.errors()] == [field]
+    assert [NAMES.path(error["loc"][1:]) for error in refused.value.errors()] == [field]
 
 
 async def test_brackets_and_names_that_a_request_can_mean_are_taken():
@@ -253,7 +255,7 @@ def test_of_a_hundred_thousand_mistakes_only_the_first_are_described():
     mistakes = [{"type": "extra_forbidden", "loc": ("body", f"name{i}"), "msg": ""} for i in range(100_000)]
     started = time.thread_time()
 
-    answer = json.loads(ErrorResponses().answer(RequestValidationError(mistakes)).body)
+    answer = json.loads(ErrorResponses(Doors()).answer(RequestValidationError(mistakes), {"path": "/"}).body)
 
     assert time.thread_time() - started < 0.5
     assert len(answer["errors"]) == 20

@@ -12,6 +12,7 @@ from chatorch.adapters.telemetry import PrometheusTelemetry
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.entrypoints.api.routes import health
 from chatorch.entrypoints.api.schemas import HealthOut, ReadyOut
+from chatorch.entrypoints.common.door import Doors
 from chatorch.entrypoints.common.plumbing import install_plumbing
 from chatorch.entrypoints.metrics import route as operation
 from chatorch.entrypoints.metrics.metrics import Metrics
@@ -69,7 +70,7 @@ def operated_app(
     app.state.container = container
     app.include_router(health.router)
     app.include_router(operation.router)
-    install_plumbing(app, metrics=metrics, body_cap=1000)
+    install_plumbing(app, doors=Doors(), metrics=metrics, body_cap=1000)
     return app
 
 

@@ -23,11 +23,14 @@ from chatorch.domain.model.upstream_errors import (
 from chatorch.entrypoints.api.forms import TokenForm
 from chatorch.entrypoints.api.schemas import ChatRequest, RetryRequest, ThreadPatch
 from chatorch.entrypoints.common.connection import HTTP, HttpConnection
-from chatorch.entrypoints.common.connection.ledger import CappedConfig, Caps
+from chatorch.entrypoints.common.connection.ledger import Caps
+from chatorch.entrypoints.common.door import Door, Doors
+from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.openapi import install_openapi, problems
 from chatorch.entrypoints.common.plumbing import install_plumbing
 from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.entrypoints.metrics.metrics import Metrics
+from chatorch.entrypoints.process.server_config import ServerConfig
 
 CAP = 100_000
 DOMAIN_ERRORS: dict[str, Exception] = {
@@ -95,6 +98,18 @@ async def broken_stream() -> Response:
     return Pieces(3, breaks=True)
 
 
+DOORS = Doors(
+    (
+        Door(
+            "plumbed",
+            ("/",),
+            tuple(router.routes),
+            fields=FieldNames.of(ChatRequest, RetryRequest, ThreadPatch, forms=(TokenForm,)),
+        ),
+    )
+)
+
+
 class Pieces(Response):
     """Streams `count` pieces straight to ASGI, as the event streams do; may break off."""
 
@@ -130,10 +145,10 @@ def plumbed_app(
 ) -> FastAPI:
     app = FastAPI()
     app.include_router(router)
-    install_openapi(app)
+    install_openapi(app, DOORS)
     app.add_middleware(Failing)
     metrics = metrics or Metrics(CollectorRegistry())
-    install_plumbing(app, metrics=metrics, body_cap=cap, cors_origins=origins, debug=debug)
+    install_plumbing(app, doors=DOORS, metrics=metrics, body_cap=cap, cors_origins=origins, debug=debug)
     return app
 
 
@@ -157,7 +172,7 @@ async def serving(
     listener = socket.create_server(("127.0.0.1", 0))
     if kernel_bytes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_bytes)
-    config = CappedConfig(
+    config = ServerConfig(
         app, caps=caps, http=http, access_log=False, log_config=None, lifespan="on", proxy_headers=False, **options
     )
     server = uvicorn.Server(config)

@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from chatorch.entrypoints.common.connection import HTTP
-from chatorch.entrypoints.common.connection.ledger import CappedConfig
 from chatorch.entrypoints.process.server import PING_S, websocket_options
+from chatorch.entrypoints.process.server_config import ServerConfig
 from tests.support.api import Api
 from tests.support.event_reader import Screen
 
@@ -148,7 +148,7 @@ async def served(
     listener = socket.create_server(("127.0.0.1", 0))
     if kernel_bytes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_bytes)
-    config = CappedConfig(
+    config = ServerConfig(
         api.app,
         access_log=False,
         log_config=None,

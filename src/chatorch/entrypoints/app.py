@@ -1,32 +1,35 @@
 """The application: routes on a container. Importing this does nothing."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from dependency_injector.ext.starlette import Lifespan
 from fastapi import FastAPI
 
 from chatorch import __version__
-from chatorch.entrypoints.api.routes import broadcast, chat, health, home, identity, runs, threads
-from chatorch.entrypoints.chatkit_hosted import route as chatkit
+from chatorch.entrypoints.common.door import Door, Doors
 from chatorch.entrypoints.common.large_bodies import LargeBodies
 from chatorch.entrypoints.common.middleware.started import Started
 from chatorch.entrypoints.common.openapi import install_openapi
 from chatorch.entrypoints.common.plumbing import install_plumbing
 from chatorch.entrypoints.common.unread import Unread
 from chatorch.entrypoints.container import Container
-from chatorch.entrypoints.metrics import route as operation
+from chatorch.entrypoints.doors import open_doors
 from chatorch.entrypoints.process.logs import configure_logs
 from chatorch.entrypoints.settings import load_settings
-from chatorch.entrypoints.ws import route as chat_socket
 
 GC_THRESHOLD = 10_000
 
 
-def create_app(container: Container) -> FastAPI:
-    """The ASGI application on this container, whose `lifetime` begins and ends with the application's lifespan."""
+def create_app(container: Container, doors: Sequence[Door] | None = None) -> FastAPI:
+    """The ASGI application on this container, whose `lifetime` begins and ends with the application's lifespan.
+
+    `doors` are those that `open_doors` finds switched on, unless others are given. Raises `ValueError` where two of
+    them cannot stand beside each other.
+    """
     settings = container.settings()
+    standing = Doors(open_doors(settings) if doors is None else doors)
     app = FastAPI(
         title="chatorch",
         version=__version__,
@@ -39,18 +42,13 @@ def create_app(container: Container) -> FastAPI:
     app.state.container = container
     app.state.started = False
     app.state.unread = Unread()
-    # The busiest first, for each request is held against the routes in this order. Not included: FastAPI would keep
-    # each router apart, and look through them for as long again.
-    for topic in (chat, runs, threads, identity, chatkit, broadcast, health, operation, home):
-        app.router.routes.extend(topic.router.routes)
-    if settings.serves_chatkit:
-        from chatorch.entrypoints.chatkit import route as widget  # noqa: PLC0415  # slow, large and optional
-
-        app.router.routes.extend(widget.router.routes)
-    app.router.routes.extend([*chat_socket.router.routes, *chat_socket.routes])
-    install_openapi(app)
+    app.state.websocket = standing.websocket
+    # Not included: FastAPI would keep each router apart, and look through them for as long again.
+    app.router.routes.extend(standing.routes)
+    install_openapi(app, standing)
     install_plumbing(
         app,
+        doors=standing,
         metrics=container.metrics(),
         body_cap=settings.body_cap_bytes,
         cors_origins=settings.cors_origins,

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chatorch.domain.model.identity import MAX_PASSWORD_CHARS
-from chatorch.entrypoints.common.field_paths import KNOWN_FIELDS, NOT_SUGGESTED
 from chatorch.entrypoints.common.fields import MAX_LABEL_CHARS
 
 
@@ -27,7 +26,3 @@ class TokenForm(BaseModel):
         Field(min_length=1, max_length=MAX_PASSWORD_CHARS, json_schema_extra={"format": "password"}, repr=False),
         AfterValidator(_without_nul),
     ]
-
-
-KNOWN_FIELDS.update(TokenForm.model_fields)
-NOT_SUGGESTED.update(TokenForm.model_fields)

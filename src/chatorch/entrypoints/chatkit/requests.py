@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from chatorch.domain.model.errors import InvalidField
-from chatorch.entrypoints.common.field_paths import KNOWN_FIELDS, NOT_SUGGESTED
+from chatorch.entrypoints.common.field_paths import FieldNames
 
 _REQUESTS: tuple[type[BaseModel], ...] = (*get_args(kit.StreamingReq), *get_args(kit.NonStreamingReq))
 _KINDS = sorted(str(request.model_fields["type"].default) for request in _REQUESTS)
@@ -17,13 +17,26 @@ _UNSUPPORTED = {
     "input.transcribe": "transcription is not supported here",
 }
 
-_FIELDS = {
-    *("type", "params", "metadata", "input", "thread_id", "item_id", "item_ids", "kind", "title", "result"),
-    *("limit", "order", "after", "action", "payload", "status", "answers", "values", "skipped"),
-    *("content", "text", "id", "data", "attachments", "quoted_text", "inference_options", "tool_choice", "model"),
-}
-NOT_SUGGESTED.update(_FIELDS - KNOWN_FIELDS)
-KNOWN_FIELDS.update(_FIELDS)
+FIELDS = FieldNames(
+    frozenset(
+        {
+            *("type", "params", "metadata", "input", "thread_id", "item_id", "item_ids", "kind", "title", "result"),
+            *("limit", "order", "after", "action", "payload", "status", "answers", "values", "skipped"),
+            *(
+                "content",
+                "text",
+                "id",
+                "data",
+                "attachments",
+                "quoted_text",
+                "inference_options",
+                "tool_choice",
+                "model",
+            ),
+        }
+    )
+)
+"""What the package calls them, which is only known to who reads it."""
 
 # Kept: the package makes a new one for each request, for 3 ms.
 _requests: TypeAdapter[Any] = TypeAdapter(kit.ChatKitReq)

@@ -1,4 +1,4 @@
-"""Every error becomes a problem: one function for each way that a request can fail, installed in one place."""
+"""Every error becomes a refusal: one function for each way that a request can fail, installed in one place."""
 
 import structlog
 from fastapi import FastAPI
@@ -6,20 +6,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from chatorch.domain.model.errors import ChatorchError
 from chatorch.domain.model.run import RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent
-from chatorch.entrypoints.common.field_paths import field_error
-from chatorch.entrypoints.common.problems import (
-    INTERNAL_DETAIL,
-    MAX_ERRORS,
-    domain_problem,
-    http_problem,
-    invalid,
-    problem,
-    seconds,
-    status_of_code,
-)
+from chatorch.entrypoints.common.door import Doors
+from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, MAX_ERRORS, seconds, status_of_code
+from chatorch.entrypoints.common.problems import domain_problem, http_problem, invalid, problem
 from chatorch.entrypoints.common.refused import RequestRefused
 
 log = structlog.get_logger(__name__)
@@ -31,12 +24,16 @@ BODILESS = frozenset({204, 304})
 
 
 class ErrorResponses:
-    """The answer to any exception. `debug` shows an unexpected one's own text in `detail`."""
+    """The answer to any exception, in words of the door that is asked; its form it gets on its way out.
 
-    def __init__(self, *, debug: bool = False) -> None:
+    `debug` shows an unexpected one's own text in `detail`.
+    """
+
+    def __init__(self, doors: Doors, *, debug: bool = False) -> None:
+        self._doors = doors
         self._debug = debug
 
-    def answer(self, error: Exception) -> Response:
+    def answer(self, error: Exception, scope: Scope) -> Response:
         """Logs what is unexpected, and only that."""
         match error:
             case ChatorchError():
@@ -45,9 +42,9 @@ class ErrorResponses:
                     log.error("request_failed", exc_info=error)
                 return response
             case RequestValidationError():
-                found = error.errors()
+                found, fields = error.errors(), self._doors.of(scope).fields
                 # A body can hold a hundred thousand mistakes: no more are described than are told.
-                return invalid([field_error(item) for item in found[:MAX_ERRORS]], total=len(found))
+                return invalid([fields.error(item) for item in found[:MAX_ERRORS]], total=len(found))
             case RequestRefused():
                 return problem(error.status_code, error.code, error.detail, headers=error.headers)
             case HTTPException():
@@ -59,12 +56,12 @@ class ErrorResponses:
         return problem(500, ChatorchError.code, detail, logged={"detail": INTERNAL_DETAIL})
 
 
-def install_error_handlers(app: FastAPI, *, debug: bool = False) -> ErrorResponses:
+def install_error_handlers(app: FastAPI, doors: Doors, *, debug: bool = False) -> ErrorResponses:
     """For what is raised in a route or a dependency; the middleware answers what is raised elsewhere."""
-    responses = ErrorResponses(debug=debug)
+    responses = ErrorResponses(doors, debug=debug)
 
-    async def handle(_request: Request, error: Exception) -> Response:
-        return responses.answer(error)
+    async def handle(request: Request, error: Exception) -> Response:
+        return responses.answer(error, request.scope)
 
     for kind in (ChatorchError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, handle)

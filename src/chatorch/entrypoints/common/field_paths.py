@@ -2,14 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
 
-KNOWN_FIELDS: set[str] = set()
-"""The names that our own schemas give to fields: only these may appear in an answer."""
-
-NOT_SUGGESTED: set[str] = set()
-"""Those among them that only a form has, where unknown fields are ignored: never what somebody meant elsewhere."""
+from pydantic import BaseModel
 
 ANY = "*"
 PLACES = frozenset({"body", "query", "path", "header", "cookie"})
@@ -17,32 +14,76 @@ PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 _SHOULD = re.compile(r"^(?:Input|String|List|Dictionary|Value|Set|Tuple|Number|Data) should ")
 
 
-def field_path(loc: Iterable[int | str]) -> str:
-    """``messages.0.content``; ``*`` stands for a name that is none of ours."""
-    parts = [str(part) if isinstance(part, int) or part in KNOWN_FIELDS else ANY for part in loc]
-    return ".".join(parts) or "body"
+@dataclass(frozen=True, slots=True)
+class FieldNames:
+    """The names that a door's own schemas give to fields: only these (`known`) may appear in its answers.
+
+    `unsuggested` are those among them that are never what somebody meant who misspelt one.
+    """
+
+    known: frozenset[str] = frozenset()
+    unsuggested: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, *requests: type[BaseModel], forms: Iterable[type[BaseModel]] = (), elsewhere: Iterable[str] = ()
+    ) -> "FieldNames":
+        """Those of `requests`, and of what is in them.
+
+        Not suggested are those of `forms`, which ignore unknown fields, and names of other doors that clients may take
+        for ours (`elsewhere`).
+        """
+        meant, beside = set(_names(requests)), {*_names(forms), *elsewhere}
+        return cls(frozenset(meant | beside), frozenset(beside - meant))
+
+    def path(self, loc: Iterable[int | str]) -> str:
+        """``messages.0.content``; ``*`` stands for a name that is none of ours."""
+        parts = [str(part) if isinstance(part, int) or part in self.known else ANY for part in loc]
+        return ".".join(parts) or "body"
+
+    def error(self, error: Mapping[str, Any]) -> dict[str, str]:
+        """One of pydantic's errors as ``{"field", "problem"}``."""
+        place, *loc = error["loc"] or ("body",)
+        if place not in PLACES:
+            loc = [place, *loc]
+        problem = str(error["msg"]).removeprefix("Value error, ")
+        match error["type"]:
+            case "missing":
+                problem = "is required"
+            case "extra_forbidden":
+                problem = self._unknown(str(loc[-1]) if loc else "")
+            case "model_attributes_type" | "model_type":
+                problem = "must be an object"
+            case _:
+                problem = _SHOULD.sub("must ", problem)
+        if place in {"query", "path", "header", "cookie"}:
+            return {"field": ".".join(str(part) for part in loc) or place, "problem": problem}
+        return {"field": self.path(loc), "problem": problem}
+
+    def _unknown(self, name: str) -> str:
+        closest = difflib.get_close_matches(name[:64], sorted(self.known - self.unsuggested), n=1)
+        return "is no field of this request" + (f"; did you mean {closest[0]}?" if closest else "")
 
 
-def field_error(error: Mapping[str, Any]) -> dict[str, str]:
-    """One of pydantic's errors as ``{"field", "problem"}``."""
-    place, *loc = error["loc"] or ("body",)
-    if place not in PLACES:
-        loc = [place, *loc]
-    problem = str(error["msg"]).removeprefix("Value error, ")
-    match error["type"]:
-        case "missing":
-            problem = "is required"
-        case "extra_forbidden":
-            problem = _unknown(str(loc[-1]) if loc else "")
-        case "model_attributes_type" | "model_type":
-            problem = "must be an object"
-        case _:
-            problem = _SHOULD.sub("must ", problem)
-    if place in {"query", "path", "header", "cookie"}:
-        return {"field": ".".join(str(part) for part in loc) or place, "problem": problem}
-    return {"field": field_path(loc), "problem": problem}
+NO_NAMES = FieldNames()
 
 
-def _unknown(name: str) -> str:
-    closest = difflib.get_close_matches(name[:64], sorted(KNOWN_FIELDS - NOT_SUGGESTED), n=1)
-    return "is no field of this request" + (f"; did you mean {closest[0]}?" if closest else "")
+def _names(models: Iterable[type[BaseModel]]) -> Iterator[str]:
+    waiting, seen = list(models), set[type[BaseModel]]()
+    while waiting:
+        model = waiting.pop()
+        if model in seen:
+            continue
+        seen.add(model)
+        for name, field in model.model_fields.items():
+            yield name
+            if isinstance(field.alias, str):
+                yield field.alias
+            waiting.extend(_models_in(field.annotation))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

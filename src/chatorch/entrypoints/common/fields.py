@@ -6,7 +6,6 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chatorch.domain.model.conversation import NewMessage, Role, UsageSource
-from chatorch.entrypoints.common.field_paths import KNOWN_FIELDS
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_MESSAGES = 1000
@@ -41,11 +40,6 @@ class Strict(BaseModel):
     """A request in which every field must be known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        KNOWN_FIELDS.update(cls.model_fields)
 
 
 class Described(BaseModel):

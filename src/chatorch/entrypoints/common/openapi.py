@@ -1,12 +1,12 @@
-"""The OpenAPI document: every error that a route can answer with, as the problem that it is."""
+"""The OpenAPI document: every error that a route can answer with, in the form that its door gives it."""
 
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
-from chatorch.entrypoints.common.fields import Problem
-from chatorch.entrypoints.common.problems import MEDIA_TYPE
+from chatorch.entrypoints.common.door import Doors
+from chatorch.entrypoints.common.error_form import ErrorForm
 
 EVERYWHERE = (422, 500)
 WITH_BODY = (400, 413, 415)
@@ -19,36 +19,37 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase} for status in statuses}
 
 
-def install_openapi(app: FastAPI) -> None:
+def install_openapi(app: FastAPI, doors: Doors) -> None:
     """Replaces FastAPI's own description of errors in the document."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_problems(generate())
+            app.openapi_schema = _with_errors(generate(), doors)
         return app.openapi_schema
 
     # FastAPI documents exactly this way of extending it ("Extending OpenAPI").
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
+def _with_errors(document: dict[str, Any], doors: Doors) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    own = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(own.pop("$defs", {}), Problem=own)
     for name in FASTAPI_OWN:
         schemas.pop(name, None)
-    for path in document.get("paths", {}).values():
+    for address, path in document.get("paths", {}).items():
+        form = doors.of_template(address).errors
+        own = form.model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(own.pop("$defs", {}), **{form.model.__name__: own})
         for operation in (path[method] for method in METHODS & path.keys()):
-            _describe_errors(operation)
+            _describe_errors(operation, form)
     return document
 
 
-def _describe_errors(operation: dict[str, Any]) -> None:
+def _describe_errors(operation: dict[str, Any], form: ErrorForm) -> None:
     responses = operation.setdefault("responses", {})
     for status in (*EVERYWHERE, *(WITH_BODY if "requestBody" in operation else ())):
         responses.setdefault(str(status), {"description": HTTPStatus(status).phrase})
     for status, response in responses.items():
         if status.startswith(("4", "5")) and ("content" not in response or status == "422"):
             response["description"] = HTTPStatus(int(status)).phrase
-            response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            response["content"] = {form.media_type: {"schema": {"$ref": f"#/components/schemas/{form.model.__name__}"}}}

@@ -8,6 +8,7 @@ All of this happens before anybody's token is looked at, so it must be cheap: wh
 """
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,7 +23,6 @@ MAX_DEPTH = 64
 MAX_CONTAINERS = 20_000
 """Lists and objects in a body: each costs more than its two bytes, and the garbage collector's time with them."""
 MAX_NAMES = 16
-"""In an object outside of metadata. Pydantic makes an error of each name that it does not know."""
 MAX_SEARCHED = 20_000
 """Commas in a body whose fault is still looked for; in a longer one the fault is the body's."""
 
@@ -39,17 +39,34 @@ _Place = tuple[Any, int | str] | None
 """A place in a value as the place around it and the last step: a path costs nothing until somebody asks for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Strictness:
+    """`max_names` in an object outside of metadata, None for as many as come: pydantic makes an error of each name that
+    it does not know."""
+
+    max_names: int | None = MAX_NAMES
+
+
+STRICT = Strictness()
+
+
 class StrictRoute(APIRoute):
-    """A route whose JSON body is read by `parse_json`. Use it as ``APIRouter(route_class=StrictRoute)``."""
+    """A route whose JSON body is read by `parse_json`. Use it as ``APIRouter(route_class=StrictRoute)``.
+
+    A door whose clients send more than ours has a class of its own of it, with a `strictness` of its own.
+    """
+
+    strictness = STRICT
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
         if self.body_field is None or isinstance(self.body_field.field_info, params.Form):
             return answer
+        strictness = self.strictness
 
         async def answer_strictly(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
-            await strict.read()
+            await strict.read(strictness)
             return await answer(strict)
 
         return answer_strictly
@@ -60,17 +77,17 @@ class _StrictRequest(Request):
 
     _parsed: Any = None
 
-    async def read(self) -> None:
+    async def read(self, strictness: Strictness) -> None:
         body = await self.body()
         if body:
             _require_json(self.headers.get("content-type", ""))
-            self._parsed = parse_json(body)
+            self._parsed = parse_json(body, strictness)
 
     async def json(self) -> Any:
         return self._parsed
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, strictness: Strictness = STRICT) -> Any:
     """The value that `body` is. Raises `RequestValidationError`, with the path to the fault where it is inside."""
     if body.startswith(_BOM):
         body = body[len(_BOM) :]
@@ -91,7 +108,8 @@ def parse_json(body: bytes) -> Any:
         if body.count(b",") <= MAX_SEARCHED:
             _require_no_nul(value)
         raise _refused((), "must not contain NUL")
-    _require_few_names(value)
+    if strictness.max_names is not None:
+        _require_few_names(value, strictness.max_names)
     return value
 
 
@@ -118,16 +136,16 @@ def _require_shallow(brackets: bytes) -> None:
         raise _refused((), f"is nested deeper than {MAX_DEPTH} levels")
 
 
-def _require_few_names(value: Any) -> None:
+def _require_few_names(value: Any, most: int) -> None:
     """Of the object itself and of those in its lists; what lies deeper is metadata."""
     if not isinstance(value, dict):
         return
-    if len(value) > MAX_NAMES:
-        raise _refused((), f"has more than {MAX_NAMES} names")
+    if len(value) > most:
+        raise _refused((), f"has more than {most} names")
     for name, inner in value.items():
         for index, item in enumerate(inner if isinstance(inner, list) else ()):
-            if isinstance(item, dict) and len(item) > MAX_NAMES:
-                raise _refused((name, index), f"has more than {MAX_NAMES} names")
+            if isinstance(item, dict) and len(item) > most:
+                raise _refused((name, index), f"has more than {most} names")
 
 
 def _require_no_nul(value: Any) -> None:

@@ -15,17 +15,17 @@ import uvicorn
 
 from chatorch.domain.model.addresses import is_loopback
 from chatorch.entrypoints.common.connection import HTTP
-from chatorch.entrypoints.common.connection.ledger import CappedConfig, Caps, caps_for, raise_file_limit
+from chatorch.entrypoints.common.connection.ledger import Caps, caps_for, raise_file_limit
 from chatorch.entrypoints.common.proxies import trusts_peer
 from chatorch.entrypoints.process.listening import BACKLOG, Endpoint, ServeRefused, told
 from chatorch.entrypoints.process.logs import configure_logs
 from chatorch.entrypoints.process.metric_files import MetricFiles
 from chatorch.entrypoints.process.root_path import checked_prefix
+from chatorch.entrypoints.process.server_config import OF_APPLICATION, ServerConfig
 from chatorch.entrypoints.process.stoppable import StoppableServer
 from chatorch.entrypoints.process.stopping import at_the_end, end_well
 from chatorch.entrypoints.process.supervisor import Workers
 from chatorch.entrypoints.settings import Settings, unknown_settings
-from chatorch.entrypoints.ws.wire import WS
 
 APP = "chatorch.entrypoints.app:create_app_from_environment"
 KEEP_ALIVE_S = 75
@@ -94,7 +94,7 @@ def server_config(
     workers: int = 1, *, ws_deflate: bool = False, root_path: str = "", caps: Caps | None = None
 ) -> uvicorn.Config:
     """The access log is ours, and so are all logs' shapes; versions are nobody's business."""
-    return CappedConfig(
+    return ServerConfig(
         APP,
         caps=caps,
         factory=True,
@@ -118,7 +118,7 @@ def server_config(
 def websocket_options(*, deflate: bool = False, ping_s: float = PING_S) -> dict[str, Any]:
     """uvicorn's settings for WebSockets. Who does not answer a ping within `ping_s` is gone."""
     return {
-        "ws": WS,
+        "ws": OF_APPLICATION,
         "ws_max_size": MAX_FRAME_BYTES,
         "ws_ping_interval": ping_s,
         "ws_ping_timeout": ping_s,

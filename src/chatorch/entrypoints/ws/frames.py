@@ -12,7 +12,7 @@ from chatorch.domain.model.presence import Announcement, Notice, PresenceChanged
 from chatorch.domain.model.run import Run
 from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION, PRINTABLE_ASCII
 from chatorch.entrypoints.common.envelope import envelope
-from chatorch.entrypoints.common.field_paths import field_error
+from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.fields import MAX_MESSAGES, ChatMessageIn, Id, ModelName, Strict
 from chatorch.entrypoints.common.strict_json import parse_json
 from chatorch.entrypoints.common.views import announcement_view
@@ -81,6 +81,7 @@ KINDS: dict[str, type[ClientFrame]] = {
     "run.follow": RunFollow,
     "run.cancel": RunCancel,
 }
+FIELDS = FieldNames.of(*KINDS.values(), elsewhere=("stream", "user_id"))
 
 
 class FrameRefused(Exception):
@@ -111,7 +112,7 @@ def read_frame(text: str) -> ClientFrame:
 
 
 def _first(errors: Any) -> InvalidField:
-    found = field_error(errors[0])
+    found = FIELDS.error(errors[0])
     return InvalidField("frame" if found["field"] == "body" else found["field"], found["problem"])
 
 

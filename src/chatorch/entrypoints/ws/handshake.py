@@ -56,7 +56,7 @@ def rejection(status: int, request: http11.Request | None, client: str | None = 
     else:
         response = http_problem(status)
     if status not in OF_THE_APPLICATION:
-        told = dict(response.told)
+        told = dict(response.failure.told)
         refused = {"refused": told.pop("code"), **told}
         log.info("websocket", route=UNMATCHED, code=status, client=client, request_id=request_id, **refused)
     headers = WireHeaders({name.decode(): value.decode() for name, value in sealed(status, response.raw_headers)})
@@ -79,7 +79,7 @@ def upgrade_required() -> Response:
 
 
 def unsupported() -> Response:
-    """For a server that does not serve sockets by `wire.WS`."""
+    """For a server that does not serve sockets by `WireProtocol`."""
     return problem(501, "websocket_unsupported", "This server was not started by `chatorch serve`.")
 
 

@@ -8,8 +8,9 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from chatorch.entrypoints.common.door import ANYWHERE
+from chatorch.entrypoints.common.error_form import REFUSAL_KEY
 from chatorch.entrypoints.common.middleware.access import UNMATCHED, client_address
-from chatorch.entrypoints.common.problems import REFUSAL_KEY
 from chatorch.entrypoints.common.request_id import HEADER, begin_request
 from chatorch.entrypoints.ws.closing import BROKEN
 from chatorch.entrypoints.ws.handshake import upgrade_required
@@ -62,6 +63,6 @@ async def no_upgrade() -> Response:
 
 routes = (
     WebSocketRoute(PATH, ChatSocket(), name="chat_socket"),
-    WebSocketRoute("/{path:path}", ChatSocket(), name="no_socket"),
+    WebSocketRoute(ANYWHERE, ChatSocket(), name="no_socket"),
 )
 """Left to itself, Starlette refuses a WebSocket to an unknown address as forbidden."""

@@ -18,7 +18,7 @@ from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.identity.identify import Identified, Identify
 from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.common.problems import INTERNAL_DETAIL, for_operators
+from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, for_operators
 from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
 from chatorch.entrypoints.ws.frame_limiter import FrameLimiter

@@ -1,7 +1,7 @@
 """uvicorn's WebSocket with what ASGI has no words for: to send, and to hang up, without waiting for the client.
 
 ASGI's own `send` waits for a client that does not read, so each connection would need a task that sends, and nobody
-could hang up on a client before it reads on. uvicorn is asked for this class by name (`WS`), and an application finds
+could hang up on a client before it reads on. The door asks for this class (`Door.websocket`), and an application finds
 the connection in its scope by `wire_of`.
 """
 
@@ -25,7 +25,6 @@ from chatorch.entrypoints.ws.bounded import BoundedProtocol
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
 from chatorch.entrypoints.ws.handshake import rejection
 
-WS = f"{__name__}:WireProtocol"
 EXTENSION = "chatorch.wire"
 
 MAX_QUEUED_BYTES = 1024 * 1024
@@ -70,7 +69,7 @@ class Wire(Protocol):
 
 
 def wire_of(scope: Scope) -> Wire | None:
-    """None under a server that was not told to use `WS`."""
+    """None under a server that was not told to use `WireProtocol`."""
     wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
     return wire
 

@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatorch.entrypoints.common.connection.ledger import STATE_KEY
 from chatorch.entrypoints.common.counters import Counters
+from chatorch.entrypoints.common.error_form import REFUSAL_KEY
 from chatorch.entrypoints.common.foreign_origin import foreign_origin
 from chatorch.entrypoints.common.middleware.exchange import SCOPE_KEY, Exchange
 from chatorch.entrypoints.common.origins import AllowedOrigins
-from chatorch.entrypoints.common.problems import REFUSAL_KEY
 from chatorch.entrypoints.common.proxies import plain_address
 from chatorch.entrypoints.common.request_id import HEADER, begin_request
 

@@ -27,7 +27,7 @@ class Guard:
         app: ASGIApp,
         *,
         body_cap: int,
-        answer: Callable[[Exception], Response],
+        answer: Callable[[Exception, Scope], Response],
         large: Callable[[Scope], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
         self._app = app
@@ -56,19 +56,19 @@ class Guard:
         except Exception as error:
             if Exchange.of(scope).started:
                 raise
-            return self._answer(error)
+            return self._answer(error, scope)
         finally:
             await capped.aclose()
         return None
 
     def _refusal(self, scope: Scope, length: int | None) -> Response | None:
         if (refused := refused_of(scope)) is not None:
-            return self._answer(refused)
+            return self._answer(refused, scope)
         # A parameter with NUL would get as far as PostgreSQL, whose text cannot hold it.
         if "\0" in scope["path"]:
             return http_problem(404)
         if b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
             return invalid([{"field": "query", "problem": "must not contain NUL"}])
         if length is not None and length > self._body_cap:
-            return self._answer(BodyTooLarge())
+            return self._answer(BodyTooLarge(), scope)
         return None

@@ -5,6 +5,8 @@ from ipaddress import ip_network
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chatorch.entrypoints.common.door import PREFIX_KEY, Doors
+from chatorch.entrypoints.common.error_form import FORM_KEY
 from chatorch.entrypoints.common.forwarded import NAMES, PUBLIC_SCHEME, seen_by
 from chatorch.entrypoints.common.prefix import leave_out_twice
 from chatorch.entrypoints.common.proxies import TrustedProxies, plain_address
@@ -16,20 +18,25 @@ log = structlog.get_logger(__name__)
 
 
 class Proxied:
-    """Puts client, scheme and host as trusted proxies saw them into the scope, for HTTP and WebSocket alike.
+    """Puts client, scheme and host as trusted proxies saw them into the scope, for HTTP and WebSocket alike; and which
+    doors there are.
 
     What anybody else says in these headers is nothing; where it seems to come from a proxy, the log says so once.
     """
 
-    def __init__(self, app: ASGIApp, *, proxies: TrustedProxies) -> None:
+    def __init__(self, app: ASGIApp, *, proxies: TrustedProxies, doors: Doors) -> None:
         self._app = app
+        self._form_of = doors.form_of
+        self._own = doors.first_segments
         self._proxies = proxies
         self._said: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
             scope.pop(PUBLIC_SCHEME, None)
-            leave_out_twice(scope)
+            scope[FORM_KEY] = self._form_of
+            scope[PREFIX_KEY] = scope.get("root_path", "")
+            leave_out_twice(scope, self._own)
             if self._trusted(scope):
                 self._take_over(scope)
             elif not self._said:

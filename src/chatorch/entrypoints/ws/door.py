@@ -1,0 +1,8 @@
+"""Chat over a WebSocket."""
+
+from chatorch.entrypoints.common.door import Door
+from chatorch.entrypoints.ws.frames import FIELDS
+from chatorch.entrypoints.ws.route import router, routes
+from chatorch.entrypoints.ws.wire import WireProtocol
+
+DOOR = Door(name="ws", paths=("/ws",), routes=(*router.routes, *routes), fields=FIELDS, websocket=WireProtocol)
