@@ -1,5 +1,6 @@
 """A rule of somebody else's for who may open a run: asked on every door, and its words are what the client gets."""
 
+import asyncio
 from contextlib import ExitStack
 
 import pytest
@@ -80,3 +81,16 @@ async def test_guests_are_asked_for_too_beside_their_own_limits(apis: Apis) -> N
     api = await started(apis, UserRate(1), anonymous_chat=True, guest_requests_per_minute=2)
     for status in (200, 200, 429):
         assert (await api.anonymous().post("/api/chat", json=said())).status_code == status
+
+
+@pytest.mark.parametrize("setting", ["max_live_guest_runs", "max_live_guest_runs_per_address"])
+async def test_who_is_refused_reads_which_setting_it_was(apis: Apis, setting: str) -> None:
+    api = await apis.start(anonymous_chat=True, max_answer_chars=4, **{setting: 1})
+    pause = Pause()
+    api.model.then("Hel", pause, "lo")
+    asking = asyncio.ensure_future(api.anonymous().post("/api/chat", json=said(stream=True)))
+    await pause.reached()
+    refused = problem_of(await api.anonymous().post("/api/chat", json=said()), 429, "too_many_runs")
+    assert refused["detail"].endswith(f"; see CHATORCH_{setting.upper()}.")
+    pause.go_on()
+    assert "The answer is longer than CHATORCH_MAX_ANSWER_CHARS allows." in (await done(asking)).text

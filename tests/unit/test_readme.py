@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chatorch.entrypoints.common import problems
+from chatorch.entrypoints.common import failures
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_the_commands_that_make_run_prints_are_those_of_the_quick_start():
 def test_every_code_that_an_error_may_have_is_in_its_document_with_its_status():
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     told = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE)}
-    ours = problems._statuses_by_code() | {code: status for status, (code, _) in problems.HTTP_ERRORS.items()}
+    ours = failures._statuses_by_code() | {code: status for status, (code, _) in failures.HTTP_ERRORS.items()}
     answered = {code: status for code, status in ours.items() if code not in NEVER_ANSWERED}
     assert answered.items() <= told.items()
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))

@@ -10,13 +10,16 @@ import pytest
 import respx
 
 from chatorch.adapters.chatkit_hosted.provider import OpenAIChatKit, SessionOptions
+from chatorch.domain.model.chatkit_hosted.errors import (
+    ChatKitDomainNotAllowed,
+    ChatKitWrongOrganization,
+    HostedNotFound,
+    WorkflowNotFound,
+)
 from chatorch.domain.model.errors import ChatKitNotConfigured
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, PageRequest
 from chatorch.domain.model.upstream_errors import (
-    ChatKitDomainNotAllowed,
-    ChatKitWrongOrganization,
-    HostedNotFound,
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamInvalid,
@@ -24,7 +27,6 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
-    WorkflowNotFound,
 )
 from tests.support.chatkit_upstream import ITEM, THREAD, session_json
 from tests.support.openai_bridge import bridged

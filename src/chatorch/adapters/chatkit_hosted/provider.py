@@ -19,21 +19,18 @@ from chatorch.adapters.chatkit_hosted.answers import to_issued, to_item, to_page
 from chatorch.adapters.models.upstream.client import http_client_for, plain_address
 from chatorch.adapters.models.upstream.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.models.upstream.transport import Attempt, current_attempt
+from chatorch.domain.model.chatkit_hosted.errors import (
+    ChatKitDomainNotAllowed,
+    ChatKitWrongOrganization,
+    HostedNotFound,
+    WorkflowNotFound,
+)
 from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
 from chatorch.domain.model.chatkit_hosted.session import IssuedSession
 from chatorch.domain.model.errors import ChatKitNotConfigured
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
-from chatorch.domain.model.upstream_errors import (
-    ChatKitDomainNotAllowed,
-    ChatKitWrongOrganization,
-    HostedNotFound,
-    SettingNames,
-    UpstreamError,
-    UpstreamInvalid,
-    UpstreamRejected,
-    WorkflowNotFound,
-)
+from chatorch.domain.model.upstream_errors import SettingNames, UpstreamError, UpstreamInvalid, UpstreamRejected
 from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
 
 if TYPE_CHECKING:  # it imports half of the SDK's types, for 0.3 s
@@ -43,6 +40,21 @@ Call = Callable[[AsyncOpenAI], Awaitable[Any]]
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 OPENAI_SETTINGS = SettingNames(address="OPENAI_BASE_URL", key="OPENAI_API_KEY")
+WRONG_ORGANIZATION = (
+    "OpenAI says that the key does not belong to the organization or project; see OPENAI_API_KEY, and, where the "
+    "environment has them, OPENAI_ORG_ID and OPENAI_PROJECT_ID."
+)
+DOMAIN_NOT_ALLOWED = (
+    "OpenAI does not allow the domain of the page; see Domain allowlist in the security settings of the organization "
+    "that OPENAI_API_KEY belongs to."
+)
+NOT_FOUND: dict[type[UpstreamRejected], str] = {
+    WorkflowNotFound: (
+        "OpenAI does not know the workflow; see CHATORCH_CHATKIT_WORKFLOWS, that OPENAI_API_KEY belongs to the "
+        "workflow's own project, and that OPENAI_BASE_URL, where set, is a server that has ChatKit."
+    ),
+    HostedNotFound: "OpenAI has no such thing.",
+}
 FAILURES = (UpstreamError, openai.OpenAIError, *LIBRARY_ERRORS)
 UNREADABLE = (ValueError, RecursionError)
 
@@ -196,11 +208,11 @@ def _meant(error: BaseException, not_found: type[UpstreamRejected]) -> UpstreamE
     if isinstance(error, openai.APIStatusError):
         code, status = str(error.code or ""), error.status_code
         if "organization" in code or "project" in code:
-            return ChatKitWrongOrganization(status=status)
+            return ChatKitWrongOrganization(WRONG_ORGANIZATION, status=status)
         if "domain" in code:
-            return ChatKitDomainNotAllowed(status=status)
+            return ChatKitDomainNotAllowed(DOMAIN_NOT_ALLOWED, status=status)
         if status == 404:
-            return not_found(status=status)
+            return not_found(NOT_FOUND[not_found], status=status)
         if status in {400, 409, 410, 422}:
             return UpstreamRejected(f"OpenAI refuses the request with status {status}.", status=status)
     return failure_of(error)

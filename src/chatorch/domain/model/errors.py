@@ -28,7 +28,7 @@
     │   ├── TooManyRequests
     │   └── TooManyAttempts         wrong passwords, for a right one too
     ├── SessionGone               a ChatKit session that is over
-    ├── ChatKitNotConfigured      names the setting that is missing
+    ├── ChatKitNotConfigured      says what is missing
     ├── Unavailable               try again later
     │   ├── StoreUnavailable
     │   │   ├── NotWritable         full, or read-only: until somebody acts
@@ -38,7 +38,7 @@
     └── UpstreamError             the model did not answer properly: `upstream_errors`
 
 An error carries a stable `code`, never an HTTP status, and a `detail` that is safe to show: no secret, no text of
-a message, nothing of an upstream's body.
+a message, nothing of an upstream's body. Nor has it a setting's name: the entrypoints add those.
 """
 
 from typing import ClassVar
@@ -78,12 +78,12 @@ class RoleNotAllowed(InvalidRequest):
 
 class ModelNotAllowed(InvalidRequest):
     code = "model_not_allowed"
-    default_detail = "This model is not allowed; see CHATORCH_ALLOWED_MODELS."
+    default_detail = "This model is not allowed."
 
 
 class WorkflowNotAllowed(InvalidRequest):
     code = "workflow_not_allowed"
-    default_detail = "This workflow is not allowed; see CHATORCH_CHATKIT_WORKFLOWS."
+    default_detail = "This workflow is not allowed."
 
 
 class IdempotencyKeyReused(InvalidRequest):
@@ -181,17 +181,17 @@ class TooManyAttempts(TooMany):
 
 class TooManyRuns(TooMany):
     code = "too_many_runs"
-    default_detail = "Too many live runs at once; see CHATORCH_MAX_LIVE_RUNS_PER_USER."
+    default_detail = "Too many live runs at once."
 
 
 class TooManySessions(TooMany):
     code = "too_many_sessions"
-    default_detail = "Too many ChatKit sessions; see CHATORCH_CHATKIT_SESSIONS_PER_USER."
+    default_detail = "Too many ChatKit sessions."
 
 
 class TooManyFollowers(TooMany):
     code = "too_many_followers"
-    default_detail = "Too many event streams at once; see CHATORCH_MAX_FOLLOWERS_PER_USER."
+    default_detail = "Too many event streams at once."
 
 
 class SessionGone(ChatorchError):
@@ -200,13 +200,13 @@ class SessionGone(ChatorchError):
 
 
 class ChatKitNotConfigured(ChatorchError):
-    """`setting` is the one that is missing."""
+    """`missing` is what the operator calls it."""
 
     code = "chatkit_not_configured"
     default_detail = "Hosted ChatKit is not set up."
 
-    def __init__(self, setting: str) -> None:
-        super().__init__(f"Hosted ChatKit is not set up: {setting} is missing.")
+    def __init__(self, missing: str) -> None:
+        super().__init__(f"Hosted ChatKit is not set up: {missing} is missing.")
 
 
 class Unavailable(ChatorchError):

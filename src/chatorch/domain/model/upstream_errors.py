@@ -1,16 +1,12 @@
-"""How the model's provider may fail, and OpenAI as the provider of hosted ChatKit.
+"""How the model's provider may fail.
 
 ::
 
     UpstreamError             the model did not answer properly
     ├── UpstreamAuthFailed
-    │   ├── ChatKitWrongOrganization
-    │   └── ChatKitDomainNotAllowed
     ├── UpstreamRejected        this request is refused, and would be again
-    │   ├── UpstreamUnusable        and so would be any other of ours
-    │   │   └── UpstreamModelUnknown
-    │   ├── WorkflowNotFound
-    │   └── HostedNotFound      the provider has no such session or thread
+    │   └── UpstreamUnusable        and so would be any other of ours
+    │       └── UpstreamModelUnknown
     ├── UpstreamMoved           its address answers with a redirect that is not followed
     ├── UpstreamInvalid
     ├── UpstreamRateLimited
@@ -99,22 +95,6 @@ class UpstreamAuthFailed(UpstreamError):
     retryable = False
 
 
-class ChatKitWrongOrganization(UpstreamAuthFailed):
-    code = "chatkit_wrong_organization"
-    default_detail = (
-        "OpenAI says that the key does not belong to the organization or project; see OPENAI_API_KEY, and, where the "
-        "environment has them, OPENAI_ORG_ID and OPENAI_PROJECT_ID."
-    )
-
-
-class ChatKitDomainNotAllowed(UpstreamAuthFailed):
-    code = "chatkit_domain_not_allowed"
-    default_detail = (
-        "OpenAI does not allow the domain of the page; see Domain allowlist in the security settings of the "
-        "organization that OPENAI_API_KEY belongs to."
-    )
-
-
 class UpstreamRejected(UpstreamError):
     """The provider refuses this very request: a filter, or too long, say."""
 
@@ -133,19 +113,6 @@ class UpstreamUnusable(UpstreamRejected):
 
 class UpstreamModelUnknown(UpstreamUnusable):
     default_detail = "The model's provider does not know the model; see {model} and {address}."
-
-
-class WorkflowNotFound(UpstreamRejected):
-    code = "chatkit_workflow_not_found"
-    default_detail = (
-        "OpenAI does not know the workflow; see CHATORCH_CHATKIT_WORKFLOWS, that OPENAI_API_KEY belongs to the "
-        "workflow's own project, and that OPENAI_BASE_URL, where set, is a server that has ChatKit."
-    )
-
-
-class HostedNotFound(UpstreamRejected):
-    code = "hosted_not_found"
-    default_detail = "OpenAI has no such thing."
 
 
 class UpstreamMoved(UpstreamError):

@@ -15,6 +15,8 @@ from chatorch.ports.admission import AdmissionRule, RunRequest
 from chatorch.ports.system import Clock
 
 GUEST_RATE = Rate(10, 60)
+GUEST_RUNS = "guest-runs"
+GUEST_RUNS_OF_ADDRESS = "guest-runs-of-address"
 UNKNOWN = "unknown"
 """Guests whose address nobody knows are one address: without, there would be no limit at all."""
 
@@ -55,14 +57,12 @@ class GuestAdmission(AdmissionRule):
     def _require_place(self, address: str) -> None:
         limits = self._limits
         if self._live_in_all >= limits.live:
-            raise TooManyRuns(
-                "Too many guests at once; see CHATORCH_MAX_LIVE_GUEST_RUNS.", limit=Limit("guest-runs", limits.live, 1)
-            )
+            raise TooManyRuns("Too many guests at once.", limit=Limit(GUEST_RUNS, limits.live, 1))
         shares = zip(networks(address), FACTORS, strict=False)
         if any(self._live[network] >= limits.live_per_address * factor for network, factor in shares):
             raise TooManyRuns(
-                "Too many guests at once from this address; see CHATORCH_MAX_LIVE_GUEST_RUNS_PER_ADDRESS.",
-                limit=Limit("guest-runs-of-address", limits.live_per_address, 1),
+                "Too many guests at once from this address.",
+                limit=Limit(GUEST_RUNS_OF_ADDRESS, limits.live_per_address, 1),
             )
 
     def _take(self, address: str) -> None:

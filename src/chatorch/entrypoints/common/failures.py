@@ -14,6 +14,7 @@ from chatorch.domain.model.upstream_errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from chatorch.entrypoints.common.setting_names import detail_of
 
 MAX_ERRORS = 20
 
@@ -113,7 +114,7 @@ def domain_failure(error: e.ChatorchError) -> Failure:
     return Failure(
         status,
         error.code,
-        error.detail if status != HTTPStatus.INTERNAL_SERVER_ERROR else INTERNAL_DETAIL,
+        detail_of(error) if status != HTTPStatus.INTERNAL_SERVER_ERROR else INTERNAL_DETAIL,
         headers,
         error="invalid_grant" if isinstance(error, e.InvalidGrant) else None,
         errors=_field_errors(error) if isinstance(error, e.InvalidRequest) else None,
@@ -171,7 +172,7 @@ def for_operators(error: e.ChatorchError) -> dict[str, object]:
 def _field_errors(error: e.InvalidRequest) -> list[dict[str, str]]:
     if isinstance(error, e.InvalidField):
         return [{"field": error.field, "problem": error.problem}]
-    return [{"field": FIELDS.get(type(error), "body"), "problem": error.detail}]
+    return [{"field": FIELDS.get(type(error), "body"), "problem": detail_of(error)}]
 
 
 def _nearest(table: Mapping[type[e.ChatorchError], Any], kind: type[e.ChatorchError]) -> Any:

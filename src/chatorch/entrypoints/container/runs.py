@@ -13,6 +13,7 @@ from chatorch.domain.services.guest_admission import GuestAdmission, GuestLimits
 from chatorch.domain.services.guest_retention import GuestRetention
 from chatorch.domain.services.key_expiry import KeyExpiry
 from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.common.setting_names import MAX_ANSWER_CHARS
 from chatorch.entrypoints.container.models import ModelsTopic, chat_policy
 from chatorch.entrypoints.container.store import confirming
 from chatorch.entrypoints.container.world import Parts
@@ -42,6 +43,7 @@ class RunsTopic(ModelsTopic):
             checkpoint_s=ModelsTopic.settings.provided.checkpoint_s,
             grace_s=ModelsTopic.settings.provided.detach_grace_s,
             max_answer_chars=ModelsTopic.settings.provided.max_answer_chars,
+            answer_cap=MAX_ANSWER_CHARS,
         ),
     )
     admission_rules = providers.List(

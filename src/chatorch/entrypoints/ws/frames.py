@@ -14,6 +14,7 @@ from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION
 from chatorch.entrypoints.common.envelope import envelope
 from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.fields import MAX_MESSAGES, ChatMessageIn, Id, ModelName, Strict
+from chatorch.entrypoints.common.setting_names import detail_of
 from chatorch.entrypoints.common.strict_json import parse_json
 from chatorch.entrypoints.common.views import announcement_view
 
@@ -136,7 +137,7 @@ def pong(frame_id: str | None) -> bytes:
 
 
 def error_frame(frame_id: str | None, error: ChatorchError) -> bytes:
-    return _frame("error", frame_id, code=error.code, detail=error.detail, run_id=getattr(error, "run_id", None))
+    return _frame("error", frame_id, code=error.code, detail=detail_of(error), run_id=getattr(error, "run_id", None))
 
 
 def refused_frame(frame_id: str | None, code: str, detail: str) -> bytes:

@@ -19,6 +19,7 @@ from chatorch.domain.services.identity.identify import Identified, Identify
 from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, for_operators
+from chatorch.entrypoints.common.setting_names import detail_of
 from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
 from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
@@ -174,7 +175,7 @@ class Socket(Mailbox):
 
     def _refuse(self, frame_id: str | None, error: ChatorchError, kind: str | None = None) -> None:
         """Says why, and so in the log, as of a request: the connection's own line comes when it ends."""
-        told = {"frame": kind, "code": error.code, "detail": error.detail, **for_operators(error)}
+        told = {"frame": kind, "code": error.code, "detail": detail_of(error), **for_operators(error)}
         log.info("frame_refused", user_id=self.principal.user_id, **{k: v for k, v in told.items() if v is not None})
         self._wire.put(error_frame(frame_id, error))
 

@@ -3,6 +3,7 @@
 import pytest
 
 from chatorch.domain.model import errors, upstream_errors
+from chatorch.domain.model.chatkit_hosted import errors as hosted_errors
 from chatorch.domain.model.errors import ChatorchError, InvalidField, RunUnsettled, StoreUnavailable, ThreadBusy
 from chatorch.domain.model.upstream_errors import (
     UpstreamError,
@@ -14,7 +15,7 @@ from chatorch.domain.model.upstream_errors import (
 
 
 def all_errors() -> list[type[ChatorchError]]:
-    found = (vars(errors) | vars(upstream_errors)).values()
+    found = (vars(errors) | vars(upstream_errors) | vars(hosted_errors)).values()
     return [kind for kind in found if isinstance(kind, type) and issubclass(kind, ChatorchError)]
 
 

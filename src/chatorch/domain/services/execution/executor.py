@@ -29,12 +29,14 @@ STOP_S = 1.5
 class ExecutorSettings:
     """`checkpoint_s`: how old the saved text of a live run may be. `grace_s`: how long one goes on unwatched.
 
-    `max_answer_chars`: a longer answer is cut off and fails, since all of it is in memory and saved every second.
+    `max_answer_chars`: a longer answer is cut off and fails, since all of it is in memory and saved every second;
+    `answer_cap` is what the operator calls that.
     """
 
     checkpoint_s: float = 1.0
     grace_s: float = 30.0
     max_answer_chars: int = 1_000_000
+    answer_cap: str = "this server"
 
 
 class Executor:
@@ -107,6 +109,7 @@ class Executor:
             prompt,
             principal,
             max_chars=self._settings.max_answer_chars,
+            answer_cap=self._settings.answer_cap,
             model=self._model,
             log=self._log,
             execution_store=self._execution_store,

@@ -43,6 +43,7 @@ class RunExecution:
         principal: Principal,
         *,
         max_chars: int,
+        answer_cap: str,
         model: ChatModel,
         log: RunLog,
         execution_store: ExecutionStore,
@@ -52,6 +53,7 @@ class RunExecution:
         self.run = run
         self.principal = principal
         self._room = max_chars
+        self._answer_cap = answer_cap
         self._decided: tuple[TerminalEvent, Outcome] | None = None
         self.watchers = 0
         self.was_watched = False
@@ -126,7 +128,7 @@ class RunExecution:
                 self._room -= len(piece)
                 if self._room < 0:
                     append(run_id, piece[: self._room])
-                    raise UpstreamInvalid("The answer is longer than CHATORCH_MAX_ANSWER_CHARS allows.")
+                    raise UpstreamInvalid(f"The answer is longer than {self._answer_cap} allows.")
                 append(run_id, piece)
                 self._pieces += 1
                 if self._first_piece_at is None:

@@ -8,6 +8,7 @@ import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
+from chatorch.domain.model.chatkit_hosted.errors import WorkflowNotFound
 from chatorch.domain.model.chatkit_hosted.session import (
     ClientSecret,
     ClientSession,
@@ -17,12 +18,7 @@ from chatorch.domain.model.chatkit_hosted.session import (
 )
 from chatorch.domain.model.errors import Draining, SessionGone, StoreUnavailable, Unavailable, WorkflowNotAllowed
 from chatorch.domain.model.identity import Scope, User
-from chatorch.domain.model.upstream_errors import (
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-    WorkflowNotFound,
-)
+from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from chatorch.domain.services.chatkit_hosted.sessions import (
     ELSEWHERE_S,
     SWEEP_S,
