@@ -6,11 +6,12 @@ everywhere, so that no two transactions wait for each other: owner, runs by id, 
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, case, func, literal, select, update
 
 from chatorch.adapters.sql.columns import KEY_TEXT, UtcTime
-from chatorch.adapters.sql.rows import AnyRow
+from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.tables import LIVE, runs, threads
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import NotFound
@@ -19,19 +20,23 @@ from chatorch.domain.model.identity import UserId
 _OWNERS = 0x63686174
 """Keeps these advisory locks apart from others in the same database: "chat"."""
 
-_LOCK_OWNER = select(
-    func.pg_advisory_xact_lock(literal(_OWNERS, Integer), func.hashtext(bindparam("owner_id", type_=KEY_TEXT)))
+_LOCK_OWNER = Compiled(
+    select(
+        func.pg_advisory_xact_lock(
+            literal(_OWNERS, Integer), func.hashtext(bindparam("owner_id", type_=KEY_TEXT))
+        ).label("locked")
+    )
 )
 _MINE = (threads.c.id == bindparam("thread_id"), threads.c.owner_id == bindparam("owner_id"))
-_FIND_THREAD = select(threads.c.id).where(*_MINE)
-_LOCK_THREAD = _FIND_THREAD.with_for_update()
-_LIVE_RUNS = select(runs.c.id, runs.c.thread_id).where(runs.c.owner_id == bindparam("owner_id"), LIVE)
+_FIND_THREAD = Compiled(select(threads.c.id).where(*_MINE))
+_LOCK_THREAD = Compiled(select(threads.c.id).where(*_MINE).with_for_update())
+_LIVE_RUNS = Compiled(select(runs.c.id, runs.c.thread_id).where(runs.c.owner_id == bindparam("owner_id"), LIVE))
 
 LATER = bindparam("now", type_=UtcTime)
 FORWARD = case((threads.c.updated_at < LATER, LATER), else_=threads.c.updated_at)
 """The new `updated_at` of a thread: `now`, but never earlier than it was."""
 
-_TOUCH_THREAD = update(threads).where(threads.c.id == bindparam("thread_id")).values(updated_at=FORWARD)
+_TOUCH_THREAD = Compiled(update(threads).where(threads.c.id == bindparam("thread_id")).values(updated_at=FORWARD))
 
 
 def require_sane(*ids: str) -> None:
@@ -43,24 +48,26 @@ def require_sane(*ids: str) -> None:
 def lock_owner(connection: Connection, owner_id: UserId) -> None:
     """Lets one transaction at a time open or delete what this owner has, so that caps and keys hold."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_LOCK_OWNER, {"owner_id": owner_id})
+        _LOCK_OWNER.rows(connection, {"owner_id": owner_id})
 
 
 def require_thread(connection: Connection, owner_id: UserId, thread_id: ThreadId, *, lock: bool = False) -> None:
     """Raises `NotFound` unless the owner has this thread."""
     require_sane(thread_id)
     statement = _LOCK_THREAD if lock else _FIND_THREAD
-    if connection.execute(statement, {"thread_id": thread_id, "owner_id": owner_id}).first() is None:
+    if not statement.rows(connection, {"thread_id": thread_id, "owner_id": owner_id}):
         raise NotFound
 
 
-def live_runs_of(connection: Connection, owner_id: UserId) -> Sequence[AnyRow]:
+def live_runs_of(connection: Connection, owner_id: UserId) -> Sequence[Any]:
     """`id` and `thread_id` of the owner's live runs: a handful, as their number is capped."""
-    return connection.execute(_LIVE_RUNS, {"owner_id": owner_id}).all()
+    return _LIVE_RUNS.rows(connection, {"owner_id": owner_id})
 
 
 def touch_threads(connection: Connection, thread_ids: list[ThreadId], now: datetime) -> None:
     """Moves `updated_at` forward."""
-    if thread_ids:
-        values = [{"thread_id": thread_id, "now": now} for thread_id in sorted(thread_ids)]
-        connection.execute(_TOUCH_THREAD, values if len(values) > 1 else values[0])
+    values = [{"thread_id": thread_id, "now": now} for thread_id in sorted(thread_ids)]
+    if len(values) == 1:
+        _TOUCH_THREAD.run(connection, values[0])
+    elif values:
+        _TOUCH_THREAD.run_many(connection, values)

@@ -10,6 +10,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, insert, literal_col
 
 from chatorch.adapters.sql import reaping
 from chatorch.adapters.sql.access import touch_threads
+from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.rows import AnyRow, Values, interaction, interaction_values, usage_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs
@@ -50,7 +51,7 @@ _MOVE = (
     )
 )
 _SAVE_TEXT = update(messages).where(messages.c.id == bindparam("message_id")).values(content=bindparam("text"))
-_END = (
+_END = Compiled(
     update(runs)
     .where(runs.c.id == bindparam("run_id"), runs.c.epoch == bindparam("of_epoch"), LIVE)
     .returning(
@@ -58,7 +59,7 @@ _END = (
         runs.c.created_at, runs.c.guest_label, runs.c.heartbeat,
     )
 )  # fmt: skip
-_END_MESSAGE = (
+_END_MESSAGE = Compiled(
     update(messages)
     .where(messages.c.id == bindparam("message_id"))
     .values(content=bindparam("text"), status=bindparam("new_status"))
@@ -67,7 +68,7 @@ _MARK_REFUSED = (
     update(messages).where(messages.c.id == bindparam("message_id")).values(status=MessageStatus.INCOMPLETE.value)
 )
 _EPOCH_AND_STATUS = select(runs.c.epoch, runs.c.status).where(runs.c.id == bindparam("run_id"))
-_ADD_INTERACTIONS = insert(interactions)
+_ADD_INTERACTIONS = Compiled(insert(interactions))
 
 
 class SqlExecutionStore(ExecutionStore):
@@ -148,20 +149,20 @@ def _held(connection: Connection, missing: Sequence[Checkpoint]) -> dict[RunId, 
 
 
 def _finish(connection: Connection, ending: Outcome) -> bool:
-    row = connection.execute(_END, _ending_values(ending)).one_or_none()
+    row = _END.first(connection, _ending_values(ending))
     if row is None:
         # Either an earlier attempt of mine got through and only its answer was lost, or somebody else was quicker.
         found = connection.execute(_EPOCH_AND_STATUS, {"run_id": ending.run_id}).one_or_none()
         return found is not None and found.epoch == ending.epoch and not RunStatus(found.status).live
     complete = ending.status is RunStatus.COMPLETED
     status = MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE
-    connection.execute(_END_MESSAGE, {"message_id": row.message_id, "text": ending.text, "new_status": status.value})
+    _END_MESSAGE.run(connection, {"message_id": row.message_id, "text": ending.text, "new_status": status.value})
     if row.heartbeat > 1:  # a tail comes with a second checkpoint, and most runs are over before that
         drop(connection, [row.id])
     if ending.refused:
         connection.execute(_MARK_REFUSED, {"message_id": row.user_message_id})
     touch_threads(connection, [ThreadId(row.thread_id)], ending.finished_at)
-    connection.execute(_ADD_INTERACTIONS, interaction_values(interaction(row, ending)))
+    _ADD_INTERACTIONS.run(connection, interaction_values(interaction(row, ending)))
     return True
 
 

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, bindparam, insert, not_, select, update
 
 from chatorch.adapters.sql.access import live_runs_of, lock_owner, require_sane, require_thread, touch_threads
+from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.history import last_position, read_history
 from chatorch.adapters.sql.idempotency import find_earlier, remember
 from chatorch.adapters.sql.rows import Values, message_values, new_run_values, thread_values
@@ -13,9 +14,9 @@ from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn
 
-_ADD_THREAD = insert(threads)
-_ADD_MESSAGES = insert(messages)
-_ADD_RUN = insert(runs)
+_ADD_THREAD = Compiled(insert(threads))
+_ADD_MESSAGES = Compiled(insert(messages))
+_ADD_RUN = Compiled(insert(runs))
 _ADD_NOTES = insert(message_notes)
 _RETRIED = select(runs.c.thread_id, runs.c.user_message_id).where(
     runs.c.id == bindparam("run_id"), runs.c.owner_id == bindparam("owner_id")
@@ -55,7 +56,7 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
         touch_threads(connection, [turn.thread_id], new.now)
         last = last_position(connection, turn.thread_id)
     else:
-        connection.execute(_ADD_THREAD, thread_values(new.owner_id, turn.thread_id, turn.title, new.now))
+        _ADD_THREAD.run(connection, thread_values(new.owner_id, turn.thread_id, turn.title, new.now))
     said = _messages(new, turn, last)
     rows = [message_values(message, sent.timestamp) for message, (_, sent) in zip(said, turn.messages, strict=True)]
     run = _write_run(connection, new, turn.thread_id, said[-1].id, said[-1].position + 1, rows)
@@ -146,8 +147,8 @@ def _write_run(
         model=new.model,
         created_at=new.now,
     )
-    connection.execute(_ADD_MESSAGES, [*message_rows, message_values(answer)])
-    connection.execute(_ADD_RUN, new_run_values(run, new.guest_label))
+    _ADD_MESSAGES.run_many(connection, [*message_rows, message_values(answer)])
+    _ADD_RUN.run(connection, new_run_values(run, new.guest_label))
     remember(connection, new, thread_id)
     return run
 

@@ -5,10 +5,11 @@ from datetime import datetime
 from secrets import randbelow
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, bindparam, false, insert, true, update
+from sqlalchemy import Connection, Integer, bindparam, false, insert, true, update
 from sqlalchemy.exc import IntegrityError
 
 from chatorch.adapters.sql.columns import UtcTime
+from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.errors import breaks
 from chatorch.adapters.sql.rows import SELECT_USER, to_user, user_values
@@ -17,8 +18,8 @@ from chatorch.domain.model.errors import UsernameTaken
 from chatorch.domain.model.identity import GENERATION_STEP, User, UserId
 from chatorch.ports.users import UserStore
 
-_BY_ID = SELECT_USER.where(users.c.id == bindparam("user_id"))
-_BY_USERNAME = SELECT_USER.where(users.c.username == bindparam("username"))
+_BY_ID = Compiled(SELECT_USER.where(users.c.id == bindparam("user_id")))
+_BY_USERNAME = Compiled(SELECT_USER.where(users.c.username == bindparam("username")))
 _BY_IDS = SELECT_USER.where(users.c.id.in_(bindparam("user_ids", expanding=True)))
 _ALL = SELECT_USER.order_by(users.c.username)
 _ADD = insert(users)
@@ -91,6 +92,6 @@ def _many(connection: Connection, user_ids: list[UserId]) -> Iterator[User]:
             yield to_user(row)
 
 
-def _one(connection: Connection, statement: Select[Any], values: dict[str, Any]) -> User | None:
-    row = connection.execute(statement, values).one_or_none()
+def _one(connection: Connection, statement: Compiled, values: dict[str, Any]) -> User | None:
+    row = statement.first(connection, values)
     return None if row is None else to_user(row)
