@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from chatorch.adapters.sql import Database, SchemaMismatch, migrate, open_database, schema
+from chatorch.adapters.sql import Database, SchemaMismatch, migrate, open_database, schema, steps
 from chatorch.adapters.sql.tables import metadata
 from chatorch.domain.model.errors import StoreUnavailable
 from tests.support.postgres import Databases
@@ -18,6 +18,11 @@ from tests.support.stores import new_run, sql_stores, turn
 TABLES = {
     *("users", "threads", "messages", "runs", "idempotency_keys", "interactions"),
     *("thread_notes", "message_notes", "side_items", "ratings", "chatkit_sessions", "answer_tails", "sweeps"),
+}
+PRAGMAS = {
+    "table_xinfo": 'name, type, "notnull", dflt_value, pk, hidden',
+    "foreign_key_list": '"from", "table", "to", on_update, on_delete, match',
+    "index_xinfo": "seqno, name, desc, coll, key",
 }
 
 
@@ -36,6 +41,30 @@ def tables(connection: Connection) -> set[str]:
 
 def test_the_names_of_the_steps_tell_the_revisions_that_alembic_finds_in_them():
     assert [step.revision for step in schema.script().walk_revisions()] == [*reversed(schema.revisions())]
+
+
+def shape(connection: Connection) -> dict[str, object]:
+    """All that makes an SQLite schema, but for the order of columns: types, defaults, keys, checks, and indexes."""
+    found: dict[str, object] = {}
+    for kind, name, sql in connection.execute(text("SELECT type, name, sql FROM sqlite_master")).all():
+        listed = {
+            pragma: sorted(map(str, connection.execute(text(f"SELECT {what} FROM pragma_{pragma}('{name}')")).all()))
+            for pragma, what in PRAGMAS.items()
+        }
+        rules = ("CONSTRAINT", "CHECK", "UNIQUE", "PRIMARY KEY", "CREATE INDEX", "CREATE UNIQUE INDEX")
+        parts = sorted(part.strip(" ,\t") for part in (sql or "").splitlines() if part.strip().startswith(rules))
+        found[name] = (kind, listed, parts)
+    return found
+
+
+async def test_a_new_sqlite_file_is_as_all_steps_would_make_it(tmp_path: Path) -> None:
+    made, stepped = (open_database(f"sqlite:///{tmp_path}/{name}.db") for name in ("made", "stepped"))
+    await made.start()
+    await stepped.alter(steps.go_up)
+    assert await made.read(shape) == await stepped.read(shape)
+    assert await made.read(schema.known_revision) == await stepped.read(schema.known_revision) == schema.head()
+    await made.close()
+    await stepped.close()
 
 
 def revise(revision: str):

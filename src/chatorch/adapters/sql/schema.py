@@ -1,7 +1,8 @@
 """Which revision of the schema a database has, and how it gets to ours. The steps are in `migrations`.
 
 They stand in one line, each in a file that is named for its revision. To know which there are, and which the database
-has, nothing of Alembic is needed: a server that has nothing to change does without it.
+has, nothing of Alembic is needed, nor to make the tables of a new SQLite file: a server that has nothing to change
+does without it.
 """
 
 import re
@@ -9,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, Connection, column, func, inspect, literal, select, table
+from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table, func, inspect, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from chatorch.adapters.sql.causes import cause_of
 from chatorch.adapters.sql.errors import is_outage
+from chatorch.adapters.sql.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -28,7 +30,11 @@ OWN_DATABASE = "Give chatorch a database of its own."
 _OURS = re.compile("[0-9]{4}")
 _STEP = re.compile(r"v([0-9]{4})_\w+\.py")
 _STEPS = Path(__file__).parent / "migrations" / "versions"
-_VERSION = table("alembic_version", column("version_num"))
+_VERSION = Table(
+    "alembic_version",
+    MetaData(naming_convention={"pk": "%(table_name)s_pkc"}),
+    Column("version_num", String(32), primary_key=True),
+)
 NO_TABLES = "The database has no tables yet: run `chatorch migrate`."
 
 
@@ -46,15 +52,30 @@ def upgrade(connection: Connection) -> None:
     what is there."""
     _queue(connection)
     _require_encoding(connection)
-    if known_revision(connection) != head():
-        from chatorch.adapters.sql.steps import go_up  # noqa: PLC0415  # large, and seldom needed
-
+    revision = known_revision(connection)
+    if revision != head():
         try:
-            go_up(connection)
+            if revision is None and connection.dialect.name == "sqlite":
+                _make_all(connection)
+            else:
+                _go_up(connection)
         except DBAPIError as error:
             if is_outage(error):
                 raise
             raise SchemaMismatch(f"The tables of chatorch cannot be made here. {_why(error)}") from error
+
+
+def _go_up(connection: Connection) -> None:
+    from chatorch.adapters.sql.steps import go_up  # noqa: PLC0415  # large, and seldom needed
+
+    go_up(connection)
+
+
+def _make_all(connection: Connection) -> None:
+    """As all steps would: at once, in a tenth of the time."""
+    metadata.create_all(connection, checkfirst=False)
+    _VERSION.create(connection, checkfirst=True)
+    connection.execute(_VERSION.insert().values(version_num=head()))
 
 
 def downgrade(connection: Connection, revision: str) -> None:
