@@ -2,13 +2,17 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import OfTwo
 from tests.support.eventually import eventually
 from tests.support.server import START_S
+from tests.support.sizes import size
 from tests.support.upstream import Upstream, done, finish, text, usage
 from tests.support.worker_processes import have_served, pids
 
@@ -87,7 +91,44 @@ async def test_what_workers_counted_stays_when_they_die_or_are_renewed_and_what_
             assert shown["db_pool_size"] == 2 * pool, "nobody who is gone"
         assert both.server.logged("worker_died") == 1
         [folder] = {folder_of(pid) for pid in pids(both.server)}
-        await both.server.kill()
+        await both.server.stop()
         await both.server.start()
         assert (await counted()).endswith(b" 0.0"), "a server counts anew"
-        assert not folder.exists(), "nor of one that was killed, when the next one serves"
+        assert not folder.exists()
+
+
+@pytest.mark.long
+async def test_no_count_falls_while_workers_are_killed_and_renewed_without_end(of_two: OfTwo):
+    async with of_two() as both, httpx.AsyncClient(base_url=both.server.url) as asking:
+        before: dict[str, float] = {}
+        answered, killed, until = 0, 0, time.monotonic() + size(15, 40)
+
+        async def counts() -> dict[str, float]:
+            text = (await asking.get("/metrics", headers={"Connection": "close"})).text
+            families = [family for family in text_string_to_metric_families(text) if family.type != "gauge"]
+            return {f"{s.name}{sorted(s.labels.items())}": s.value for family in families for s in family.samples}
+
+        while time.monotonic() < until:
+            scraped_at = time.monotonic()
+            found = await counts()
+            fallen = {name: (value, found.get(name)) for name, value in before.items() if found.get(name, 0) < value}
+            assert fallen == {}
+            before = found
+            while time.monotonic() < scraped_at + 1:
+                try:
+                    answer = await asking.get("/health/live", headers={"Connection": "close"})
+                    answered += answer.status_code == 200
+                except httpx.TransportError:  # its worker was killed
+                    continue
+            if len(now := pids(both.server)) == 2:
+                killed += 1
+                os.kill(max(now), signal.SIGKILL)
+            if killed % 3 == 0:
+                both.server.send_signal(signal.SIGHUP)
+        assert killed > 2
+        route = [("method", "GET"), ("route", "/health/live"), ("status", "200")]
+
+        async def all_are_there() -> bool:
+            return (await counts())[f"chatorch_http_requests_total{route}"] >= answered - killed
+
+        await eventually(all_are_there)

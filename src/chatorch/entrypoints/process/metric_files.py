@@ -57,11 +57,12 @@ class MetricFiles:
     def __init__(self, parent: Path, workers: int) -> None:
         """Raises `OSError`. While workers are renewed there is one more of them."""
         _remove_abandoned(parent)
-        made = Path(tempfile.mkdtemp(prefix=".chatorch-", dir=parent))
-        self._lock = _locked(made)
-        self._folder = made.rename(parent / f"{NAME}{made.name.removeprefix('.chatorch-')}")
         self._taken: set[int] = set()
+        self._lock = -1
+        self._folder = Path(tempfile.mkdtemp(prefix=".chatorch-", dir=parent))
         try:
+            self._lock = _locked(self._folder)
+            self._folder = self._folder.rename(parent / f"{NAME}{self._folder.name.removeprefix('.chatorch-')}")
             for number in range(workers + 1):
                 self._make(number)
         except OSError:

@@ -197,6 +197,18 @@ def test_nothing_changes_for_who_only_imports_it():
     assert VARIABLE not in os.environ
 
 
+def test_a_folder_of_whoever_starts_the_command_is_none_of_ours():
+    begun = (
+        "import os, sys; sys.argv[1:] = ['--version']; from chatorch.__main__ import main\n"
+        "try: main()\n"
+        f"finally: print({VARIABLE!r} in os.environ)"
+    )
+    command = [sys.executable, "-c", begun]
+    environment = os.environ | {VARIABLE: "/missing"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout.endswith("False\n")
+
+
 def test_the_library_still_takes_the_value_class_and_the_folder_from_where_they_are_told():
     """`Share.use` leans on these two; nothing else says what to count with."""
     source = inspect.getsource(prometheus_client.metrics) + inspect.getsource(values)
