@@ -191,7 +191,6 @@ def test_where_the_folder_was_removed_who_comes_answers_for_itself(
 
 
 def test_nothing_changes_for_who_only_imports_it():
-    importlib.import_module("chatorch.entrypoints.app")
     importlib.import_module("chatorch.entrypoints.process.server")
     assert values.ValueClass is values.MutexValue
     assert VARIABLE not in os.environ
