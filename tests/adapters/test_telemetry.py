@@ -1,18 +1,16 @@
 """What is counted and logged of runs, and what is not."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.telemetry import PrometheusTelemetry
-from chatorch.domain.model.chatkit_hosted.session import SessionId, SessionStatus, opening
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
-from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.ports.runs import Outcome
 from tests.support.logged import logged
@@ -95,20 +93,6 @@ def test_a_finish_reason_is_logged_where_it_is_a_known_one(telemetry, reason, sh
     with logged() as out:
         telemetry.ended(RUN, ending(finish_reason=reason), pieces=0)
     assert out.lines[0]["finish_reason"] == shown
-
-
-def test_a_chatkit_session_that_fails_says_why(telemetry, registry):
-    session = opening(SessionId("cks_1"), UserId("usr_1"), "wf_1", NOW, timedelta(seconds=600), generation=0)
-    with logged() as out:
-        telemetry.session(session, SessionStatus.ACTIVE)
-        telemetry.session(session, SessionStatus.LOST, UpstreamUnavailable("Away.", status=503, cause="refused"))
-    well, lost = out.lines
-    ids = {"event": "chatkit_session", "session_id": "cks_1", "user_id": "usr_1"}
-    assert well.items() >= ({"status": "active", "level": "info"} | ids).items()
-    why = {"code": "upstream_unavailable", "detail": "Away.", "upstream_status": 503, "cause": "refused"}
-    assert lost.items() >= ({"status": "lost", "level": "warning"} | ids | why).items()
-    counted = {"status": "lost", "code": "upstream_unavailable"}
-    assert registry.get_sample_value("chatorch_chatkit_sessions_total", counted) == 1
 
 
 def test_a_cancelled_run_says_why(telemetry):

@@ -5,8 +5,9 @@ import pytest
 
 from chatorch.adapters.system import SystemClock
 from chatorch.domain.model.chatkit_hosted.history import HostedThread
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
+from chatorch.domain.model.paging import Page, PageRequest
 from chatorch.domain.model.upstream_errors import UpstreamRejected, UpstreamUnavailable
 from tests.support.api import RFC3339_UTC, Api, Apis, problem_of
 from tests.support.chatkit import SETTINGS, FakeChatKit

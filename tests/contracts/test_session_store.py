@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from chatorch.domain.model.chatkit_hosted.errors import SessionGone, TooManySessions
 from chatorch.domain.model.chatkit_hosted.session import (
     CLAIM,
     KEPT,
@@ -17,7 +18,7 @@ from chatorch.domain.model.chatkit_hosted.session import (
     SessionStatus,
     opening,
 )
-from chatorch.domain.model.errors import NotFound, SessionGone, TooManySessions
+from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.ports.chatkit_hosted.session_store import Activation, Begun
 from tests.support.stores import ANN, BOB, NOW, Stores, at

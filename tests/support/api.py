@@ -21,6 +21,7 @@ from chatorch.entrypoints.app import create_app
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.settings import Settings
 from tests.support.fakes import Pause, ScriptedChatModel, Step
+from tests.support.sessions import sessions_in
 
 PASSWORD = "correct horse battery"
 SECRET_KEY = "a secret key for tests, 32 bytes long"
@@ -135,7 +136,7 @@ def in_memory(store: MemoryStore) -> dict[str, object]:
         "threads": store.threads,
         "run_store": store.runs,
         "execution_store": store.execution_store,
-        "chatkit_session_store": store.sessions,
+        "chatkit_session_store": sessions_in(store),
         "guest_threads": store.guest_threads,
     }
 

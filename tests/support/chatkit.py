@@ -9,9 +9,10 @@ import httpx
 
 from chatorch.domain.model.chatkit_hosted.errors import HostedNotFound
 from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.chatkit_hosted.session import ClientSecret, IssuedSession
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, Page, PageRequest, bad_cursor
+from chatorch.domain.model.paging import Page, PageRequest, bad_cursor
 from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
 from chatorch.ports.system import Clock
 from tests.support.eventually import eventually

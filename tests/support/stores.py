@@ -9,7 +9,6 @@ from sqlalchemy import Connection, delete, func, select
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.sql import (
     Database,
-    SqlChatKitSessionStore,
     SqlExecutionStore,
     SqlGuestThreadStore,
     SqlRunLives,
@@ -20,6 +19,7 @@ from chatorch.adapters.sql import (
     SqlUserStore,
     open_database,
 )
+from chatorch.adapters.sql.chatkit_hosted import SqlChatKitSessionStore
 from chatorch.adapters.sql.rows import to_interaction
 from chatorch.adapters.sql.tables import answer_tails, interactions, metadata
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
@@ -32,6 +32,7 @@ from chatorch.ports.runs import ExecutionStore, IdempotencyKey, NewRun, OpenTurn
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.users import UserStore
+from tests.support.sessions import sessions_in
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ANN = UserId("usr_ann")
@@ -74,7 +75,7 @@ def memory_stores() -> Stores:
         store.thread_notes,
         store.runs,
         store.execution_store,
-        store.sessions,
+        sessions_in(store),
         store.guest_threads,
         store.run_lives,
         read_interactions,

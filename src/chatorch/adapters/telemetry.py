@@ -1,7 +1,4 @@
-"""What live runs and ChatKit sessions say: Prometheus collectors, and log lines.
-
-One where a run ends (at DEBUG also where it begins), and one for what becomes of a session.
-"""
+"""What live runs say: Prometheus collectors, and log lines: one where a run ends, at DEBUG also where it begins."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +6,10 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionStatus
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.runs import Outcome
-from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
 RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -27,7 +22,7 @@ KNOWN_REASONS = frozenset({
 log = structlog.get_logger(__name__)
 
 
-class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
+class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
     """Records into collectors of its own in the registry handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -41,9 +36,6 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
         )
         self._pieces = counter("chatorch_pieces_total", "Pieces of text that came from the model.")
         self._tokens = counter("chatorch_tokens_total", "Tokens of finished runs.", "kind")
-        self._sessions = counter(
-            "chatorch_chatkit_sessions_total", "What became of ChatKit sessions.", "status", "code"
-        )
         self._dropped = counter(
             "chatorch_provider_payloads_dropped_total", "Payloads from the model's provider that meant nothing."
         )
@@ -92,15 +84,6 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
 
     def dropped(self, payloads: int) -> None:
         self._dropped.inc(payloads)
-
-    def session(self, session: ClientSession, status: SessionStatus, error: UpstreamError | None = None) -> None:
-        self._sessions.labels(status.value, error.code if error else "").inc()
-        said = {"session_id": session.id, "user_id": session.user_id, "status": status.value}
-        if error is None:
-            log.info("chatkit_session", **said)
-        else:
-            why = {"detail": error.detail, "upstream_status": error.status, "cause": error.cause}
-            log.warning("chatkit_session", **said, code=error.code, **_without_none(why))
 
     def failed(self, what: str, error: BaseException) -> None:
         self._faults.labels(what).inc()

@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     ws_queue_bytes: Count = 1_048_576
     ws_deflate: bool = False
 
+    chatkit_hosted: bool = True
     chatkit_workflows: Workflows = ()
     chatkit_session_life_s: WholeSeconds = 600
     chatkit_refresh_window_s: WholeSeconds = 600

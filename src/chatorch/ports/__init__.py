@@ -6,8 +6,6 @@ suite a port in `tests/contracts` runs over every adapter.
 
 from chatorch.ports.admission import AdmissionRule, RunRequest
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
-from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
-from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.credentials import CredentialVerifier
 from chatorch.ports.guests import GuestThreadStore
@@ -17,7 +15,7 @@ from chatorch.ports.run_lives import RunLives
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import ExecutionStore, RunStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
-from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.tokens import Claims, TokenIssuer
@@ -25,7 +23,6 @@ from chatorch.ports.users import UserStore
 
 __all__ = [
     "AdmissionRule",
-    "ChatKitSessionStore",
     "ChatModel",
     "Claims",
     "Clock",
@@ -34,7 +31,6 @@ __all__ = [
     "ExecutionStore",
     "Finish",
     "GuestThreadStore",
-    "HostedThreads",
     "IdFactory",
     "Mailbox",
     "ModelTelemetry",
@@ -46,8 +42,6 @@ __all__ = [
     "RunRequest",
     "RunStore",
     "RunTelemetry",
-    "SessionProvider",
-    "SessionTelemetry",
     "Spawner",
     "ThreadItemStore",
     "ThreadNoteStore",

@@ -1,12 +1,10 @@
-"""What is worth counting and logging: runs, providers, sessions. Never the text of a message, never a secret."""
+"""What is worth counting and logging: runs, providers. Never the text of a message, never a secret."""
 
 from abc import abstractmethod
 from typing import Protocol
 
-from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionStatus
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
-from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.runs import Outcome
 
 
@@ -44,21 +42,4 @@ class ModelTelemetry(Protocol):
     @abstractmethod
     def dropped(self, payloads: int) -> None:
         """A provider sent so many payloads that meant nothing, in an answer that has ended; its text lacks nothing."""
-        ...
-
-
-class SessionTelemetry(Protocol):
-    @abstractmethod
-    def session(self, session: ClientSession, status: SessionStatus, error: UpstreamError | None = None) -> None:
-        """What became of a ChatKit session here, and how the provider failed, where it did."""
-        ...
-
-    @abstractmethod
-    def failed(self, what: str, error: BaseException) -> None:
-        """As in `RunTelemetry`."""
-        ...
-
-    @abstractmethod
-    def store_unavailable(self, what: str, error: StoreUnavailable) -> None:
-        """As in `RunTelemetry`."""
         ...

@@ -12,13 +12,14 @@ import respx
 from chatorch.adapters.chatkit_hosted.provider import OpenAIChatKit, SessionOptions
 from chatorch.domain.model.chatkit_hosted.errors import (
     ChatKitDomainNotAllowed,
+    ChatKitNotConfigured,
     ChatKitWrongOrganization,
     HostedNotFound,
     WorkflowNotFound,
 )
-from chatorch.domain.model.errors import ChatKitNotConfigured
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, PageRequest
+from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,

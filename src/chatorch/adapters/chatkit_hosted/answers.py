@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread, is_hosted_id
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.chatkit_hosted.session import ClientSecret, IssuedSession
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, Page
+from chatorch.domain.model.paging import Page
 from chatorch.domain.model.upstream_errors import UpstreamInvalid
 
 Json = dict[str, Any]

@@ -21,15 +21,16 @@ from chatorch.adapters.models.upstream.errors import LIBRARY_ERRORS, failure_of
 from chatorch.adapters.models.upstream.transport import Attempt, current_attempt
 from chatorch.domain.model.chatkit_hosted.errors import (
     ChatKitDomainNotAllowed,
+    ChatKitNotConfigured,
     ChatKitWrongOrganization,
     HostedNotFound,
     WorkflowNotFound,
 )
 from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.chatkit_hosted.session import IssuedSession
-from chatorch.domain.model.errors import ChatKitNotConfigured
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
+from chatorch.domain.model.paging import Page, PageRequest
 from chatorch.domain.model.upstream_errors import SettingNames, UpstreamError, UpstreamInvalid, UpstreamRejected
 from chatorch.ports.chatkit_hosted.provider import HostedThreads, SessionProvider
 

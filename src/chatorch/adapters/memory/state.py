@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chatorch.domain.model.annotations import SideItem
-from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionId
 from chatorch.domain.model.conversation import JsonObject, Message, MessageId, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import User, UserId
@@ -92,7 +91,6 @@ class State:
     live: dict[RunId, RunRecord] = field(default_factory=dict)
     keys: dict[tuple[UserId, str], UsedKey] = field(default_factory=dict)
     interactions: dict[RunId, Interaction] = field(default_factory=dict)
-    sessions: dict[SessionId, ClientSession] = field(default_factory=dict)
 
     def require_available(self) -> None:
         """Raises `StoreUnavailable` while the store is switched off."""

@@ -1,6 +1,5 @@
 """All stores of one process, over one state."""
 
-from chatorch.adapters.memory.chatkit_sessions import MemoryChatKitSessionStore
 from chatorch.adapters.memory.execution_store import MemoryExecutionStore
 from chatorch.adapters.memory.guests import MemoryGuestThreadStore
 from chatorch.adapters.memory.run_lives import MemoryRunLives
@@ -29,7 +28,11 @@ class MemoryStore:
         self.execution_store = MemoryExecutionStore(self._state)
         self.run_lives = MemoryRunLives(self._state)
         self.guest_threads = MemoryGuestThreadStore(self._state)
-        self.sessions = MemoryChatKitSessionStore(self._state)
+
+    @property
+    def state(self) -> State:
+        """For stores that stand on the same users, and fail with the others."""
+        return self._state
 
     @property
     def available(self) -> bool:

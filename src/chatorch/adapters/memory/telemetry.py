@@ -3,21 +3,19 @@
 import logging
 from collections import Counter
 
-from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionStatus
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.runs import Outcome
-from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, SessionTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 
 _logger = logging.getLogger(__name__)
 
 
-class MemoryTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
+class MemoryTelemetry(RunTelemetry, ModelTelemetry):
     """`counts` has what happened since the beginning, by name.
 
-    ``started``, ``lost``, ``pieces`` and ``dropped`` are of runs, pieces and payloads; how a run ended, or what became
-    of a session, goes by its status (``completed``, ``session.active``); faults and outages go by what was being done
+    ``started``, ``lost``, ``pieces`` and ``dropped`` are of runs, pieces and payloads; how a run ended goes
+    by its status (``completed``); faults and outages go by what was being done
     (``failed.run``, ``unavailable.checkpoint``).
     """
 
@@ -39,9 +37,6 @@ class MemoryTelemetry(RunTelemetry, ModelTelemetry, SessionTelemetry):
 
     def dropped(self, payloads: int) -> None:
         self.counts["dropped"] += payloads
-
-    def session(self, session: ClientSession, status: SessionStatus, error: UpstreamError | None = None) -> None:  # noqa: ARG002
-        self.counts[f"session.{status.value}"] += 1
 
     def failed(self, what: str, error: BaseException) -> None:
         self.counts[f"failed.{what}"] += 1

@@ -5,7 +5,6 @@ runs it, on a thread of its own for SQLite and over asyncpg for PostgreSQL.
 """
 
 from chatorch.adapters.sql.backup import Backup, back_up
-from chatorch.adapters.sql.chatkit_sessions import SqlChatKitSessionStore
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.execution_store import SqlExecutionStore
 from chatorch.adapters.sql.guests import SqlGuestThreadStore
@@ -26,7 +25,6 @@ __all__ = [
     "Database",
     "Downgrade",
     "SchemaMismatch",
-    "SqlChatKitSessionStore",
     "SqlExecutionStore",
     "SqlGuestThreadStore",
     "SqlRunLives",

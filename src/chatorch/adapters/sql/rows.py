@@ -5,9 +5,8 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from chatorch.adapters.sql.tables import chatkit_sessions, messages, runs, threads, users
+from chatorch.adapters.sql.tables import messages, runs, threads, users
 from chatorch.adapters.sql.tails import CONTENT
-from chatorch.domain.model.chatkit_hosted.session import ClientSession, SessionId, SessionStatus
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -32,7 +31,6 @@ _MESSAGE_STATUSES = {status.value: status for status in MessageStatus}
 SELECT_USER = select(users)
 NO_PASSWORD = ""
 """In place of a hash. No NULL: the release before would hash that, and fail; this it takes for a wrong hash."""
-SELECT_SESSION = select(chatkit_sessions)
 SELECT_THREAD = select(threads)
 SELECT_MESSAGE = select(
     messages.c.id,
@@ -226,44 +224,6 @@ def interaction(row: AnyRow, ending: Outcome | None = None) -> Interaction:
         created_at=row.created_at,
         guest_label=row.guest_label,
     )
-
-
-def to_session(row: AnyRow) -> ClientSession:
-    return ClientSession(
-        id=SessionId(row.id),
-        user_id=UserId(row.user_id),
-        workflow_id=row.workflow_id,
-        status=SessionStatus(row.status),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        retry_at=row.retry_at,
-        upstream_id=row.upstream_id,
-        secret_hash=row.secret_hash,
-        refreshable=row.refreshable,
-        replaced_by=SessionId(row.replaced_by) if row.replaced_by is not None else None,
-        sealed_secret=row.sealed_secret,
-        shared=row.shared,
-        generation=row.generation,
-    )
-
-
-def session_values(session: ClientSession) -> Values:
-    return {
-        "id": session.id,
-        "user_id": session.user_id,
-        "workflow_id": session.workflow_id,
-        "status": session.status.value,
-        "created_at": session.created_at,
-        "expires_at": session.expires_at,
-        "retry_at": session.retry_at,
-        "upstream_id": session.upstream_id,
-        "secret_hash": session.secret_hash,
-        "refreshable": session.refreshable,
-        "replaced_by": session.replaced_by,
-        "sealed_secret": session.sealed_secret,
-        "shared": session.shared,
-        "generation": session.generation,
-    }
 
 
 def _to_usage(row: AnyRow) -> Usage | None:

@@ -7,7 +7,6 @@
     │   ├── InvalidField            names the field
     │   ├── RoleNotAllowed
     │   ├── ModelNotAllowed
-    │   ├── WorkflowNotAllowed
     │   └── IdempotencyKeyReused
     ├── NotAuthenticated
     │   ├── InvalidGrant            wrong user name or password
@@ -24,11 +23,10 @@
     ├── TooMany                   not now; may carry the limit that is reached
     │   ├── TooManyRuns
     │   ├── TooManyFollowers
-    │   ├── TooManySessions         of ChatKit
     │   ├── TooManyRequests
     │   └── TooManyAttempts         wrong passwords, for a right one too
-    ├── SessionGone               a ChatKit session that is over
-    ├── ChatKitNotConfigured      says what is missing
+    ├── Gone                      it was there, and is over for good
+    ├── NotConfigured             a setting is missing, without which this is not to be had
     ├── Unavailable               try again later
     │   ├── StoreUnavailable
     │   │   ├── NotWritable         full, or read-only: until somebody acts
@@ -79,11 +77,6 @@ class RoleNotAllowed(InvalidRequest):
 class ModelNotAllowed(InvalidRequest):
     code = "model_not_allowed"
     default_detail = "This model is not allowed."
-
-
-class WorkflowNotAllowed(InvalidRequest):
-    code = "workflow_not_allowed"
-    default_detail = "This workflow is not allowed."
 
 
 class IdempotencyKeyReused(InvalidRequest):
@@ -184,29 +177,19 @@ class TooManyRuns(TooMany):
     default_detail = "Too many live runs at once."
 
 
-class TooManySessions(TooMany):
-    code = "too_many_sessions"
-    default_detail = "Too many ChatKit sessions."
-
-
 class TooManyFollowers(TooMany):
     code = "too_many_followers"
     default_detail = "Too many event streams at once."
 
 
-class SessionGone(ChatorchError):
-    code = "session_gone"
-    default_detail = "This ChatKit session was cancelled, or expired long ago; open another one."
+class Gone(ChatorchError):
+    code = "gone"
+    default_detail = "This is over for good."
 
 
-class ChatKitNotConfigured(ChatorchError):
-    """`missing` is what the operator calls it."""
-
-    code = "chatkit_not_configured"
-    default_detail = "Hosted ChatKit is not set up."
-
-    def __init__(self, missing: str) -> None:
-        super().__init__(f"Hosted ChatKit is not set up: {missing} is missing.")
+class NotConfigured(ChatorchError):
+    code = "not_configured"
+    default_detail = "A setting is missing, without which this is not to be had."
 
 
 class Unavailable(ChatorchError):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from chatorch.domain.model.chatkit_hosted.history import is_hosted_id
 from chatorch.domain.model.errors import InvalidField
 
 T = TypeVar("T")
@@ -27,12 +26,12 @@ class ThreadCursor:
     id: str
 
     def encode(self) -> str:
-        return _encode(["t", self.updated_at.astimezone(UTC).isoformat(), self.id])
+        return encode_cursor(["t", self.updated_at.astimezone(UTC).isoformat(), self.id])
 
     @classmethod
     def decode(cls, token: str) -> "ThreadCursor":
         """Raises `InvalidField` for anything that `encode` did not make."""
-        match _decode(token):
+        match decode_cursor(token):
             case ["t", str(at), str(id_)]:
                 try:
                     when = datetime.fromisoformat(at)
@@ -50,36 +49,19 @@ class MessageCursor:
     position: int
 
     def encode(self) -> str:
-        return _encode(["m", self.position])
+        return encode_cursor(["m", self.position])
 
     @classmethod
     def decode(cls, token: str) -> "MessageCursor":
         """Raises `InvalidField` for anything that `encode` did not make."""
-        match _decode(token):
+        match decode_cursor(token):
             case ["m", int(position)] if not isinstance(position, bool) and 0 <= position < 2**31:
                 return cls(position)
         raise bad_cursor()
 
 
-@dataclass(frozen=True, slots=True)
-class HostedCursor:
-    """A place in a list that the provider keeps: after the thing of this id."""
-
-    id: str
-
-    def encode(self) -> str:
-        return _encode(["h", self.id])
-
-    @classmethod
-    def decode(cls, token: str) -> "HostedCursor":
-        """Raises `InvalidField` for anything that `encode` did not make."""
-        match _decode(token):
-            case ["h", str(id_)] if is_hosted_id(id_):
-                return cls(id_)
-        raise bad_cursor()
-
-
-C = TypeVar("C", ThreadCursor, MessageCursor, HostedCursor)
+C = TypeVar("C")
+"""A cursor: a place in a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +85,13 @@ class Page(Generic[T]):
         return self.after is not None
 
 
-def _encode(parts: list[object]) -> str:
+def encode_cursor(parts: list[object]) -> str:
+    """`parts` are JSON, the first of them the kind of the list."""
     return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).rstrip(b"=").decode()
 
 
-def _decode(token: str) -> object:
+def decode_cursor(token: str) -> object:
+    """The parts. Raises `InvalidField` for what `encode_cursor` cannot have made."""
     try:
         raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
         return json.loads(raw)

@@ -1,8 +1,6 @@
 """What chat does: one class a topic, talking to ports only."""
 
 from chatorch.domain.services.admission import Admission, UserCap
-from chatorch.domain.services.chatkit_hosted.history import HostedHistory
-from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, ChatKitSessions, OpenedSession
 from chatorch.domain.services.commands import RetryChat, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
@@ -16,18 +14,14 @@ from chatorch.domain.services.runs import Answer, Runs
 __all__ = [
     "Admission",
     "Answer",
-    "ChatKitOffer",
-    "ChatKitSessions",
     "Conversations",
     "Executor",
     "ExecutorSettings",
     "Grant",
     "GuestAdmission",
     "GuestLimits",
-    "HostedHistory",
     "Identify",
     "LeaseReaper",
-    "OpenedSession",
     "Presence",
     "RetryChat",
     "Runs",

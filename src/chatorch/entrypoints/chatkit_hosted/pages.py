@@ -1,6 +1,7 @@
 """``?limit=&after=&order=`` of a list that OpenAI keeps."""
 
-from chatorch.domain.model.paging import DEFAULT_LIMIT, HostedCursor, PageRequest
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
+from chatorch.domain.model.paging import DEFAULT_LIMIT, PageRequest
 from chatorch.entrypoints.common.pages import After, Limit, Order
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.chatkit_hosted.session import ClientSecret, SessionId
-from chatorch.domain.model.paging import HostedCursor, PageRequest
+from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
 from chatorch.domain.services.chatkit_hosted.sessions import ChatKitSessions
 from chatorch.entrypoints.chatkit_hosted.pages import hosted_item_page, hosted_thread_page

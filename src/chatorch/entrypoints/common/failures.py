@@ -26,8 +26,8 @@ STATUSES: dict[type[e.ChatorchError], int] = {
     e.NotFound: 404,
     e.Conflict: 409,
     e.TooMany: 429,
-    e.SessionGone: 410,
-    e.ChatKitNotConfigured: 503,
+    e.Gone: 410,
+    e.NotConfigured: 503,
     e.Unavailable: 503,
     UpstreamError: 502,
     UpstreamRateLimited: 503,
@@ -39,7 +39,6 @@ STATUSES: dict[type[e.ChatorchError], int] = {
 FIELDS: dict[type[e.ChatorchError], str] = {
     e.RoleNotAllowed: "messages",
     e.ModelNotAllowed: "model",
-    e.WorkflowNotAllowed: "workflow_id",
     e.IdempotencyKeyReused: "Idempotency-Key",
 }
 
@@ -171,7 +170,8 @@ def for_operators(error: e.ChatorchError) -> dict[str, object]:
 
 def _field_errors(error: e.InvalidRequest) -> list[dict[str, str]]:
     if isinstance(error, e.InvalidField):
-        return [{"field": error.field, "problem": error.problem}]
+        problem = detail_of(error) if error.detail == error.default_detail else error.problem
+        return [{"field": error.field, "problem": problem}]
     return [{"field": FIELDS.get(type(error), "body"), "problem": detail_of(error)}]
 
 

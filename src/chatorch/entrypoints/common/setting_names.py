@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from chatorch.domain.model import errors as e
 from chatorch.domain.services.guest_admission import GUEST_RUNS, GUEST_RUNS_OF_ADDRESS
 
-OF_ERRORS: Mapping[type[e.ChatorchError], str] = {
-    e.ModelNotAllowed: "CHATORCH_ALLOWED_MODELS",
-    e.WorkflowNotAllowed: "CHATORCH_CHATKIT_WORKFLOWS",
-    e.TooManyRuns: "CHATORCH_MAX_LIVE_RUNS_PER_USER",
-    e.TooManySessions: "CHATORCH_CHATKIT_SESSIONS_PER_USER",
-    e.TooManyFollowers: "CHATORCH_MAX_FOLLOWERS_PER_USER",
+OF_ERRORS: Mapping[str, str] = {
+    e.ModelNotAllowed.code: "CHATORCH_ALLOWED_MODELS",
+    e.TooManyRuns.code: "CHATORCH_MAX_LIVE_RUNS_PER_USER",
+    e.TooManyFollowers.code: "CHATORCH_MAX_FOLLOWERS_PER_USER",
+    "workflow_not_allowed": "CHATORCH_CHATKIT_WORKFLOWS",
+    "too_many_sessions": "CHATORCH_CHATKIT_SESSIONS_PER_USER",
 }
-"""Of an error that says what it always says. One with words of its own is somebody else's, who names the setting."""
+"""By its code, of an error that says what it always says. One with words of its own is somebody else's, who names it."""
 
 OF_LIMITS: Mapping[str, str] = {
     GUEST_RUNS: "CHATORCH_MAX_LIVE_GUEST_RUNS",
@@ -35,4 +35,4 @@ def detail_of(error: e.ChatorchError) -> str:
 def _setting_of(error: e.ChatorchError) -> str | None:
     if isinstance(error, e.TooMany) and error.limit is not None:
         return OF_LIMITS.get(error.limit.name)
-    return OF_ERRORS.get(type(error)) if error.detail == error.default_detail else None
+    return OF_ERRORS.get(error.code) if error.detail == error.default_detail else None

@@ -3,7 +3,8 @@
 from dependency_injector import providers
 
 from chatorch.adapters.chatkit_hosted.provider import OpenAIChatKit, SessionOptions
-from chatorch.adapters.sql import SqlChatKitSessionStore
+from chatorch.adapters.chatkit_hosted.telemetry import PrometheusSessionTelemetry
+from chatorch.adapters.sql.chatkit_hosted import SqlChatKitSessionStore
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
 from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, ChatKitSessions
 from chatorch.entrypoints.container.world import Parts, World
@@ -29,7 +30,8 @@ def hosted_chatkit(settings: Settings) -> OpenAIChatKit:
     )
 
 
-class ChatKitHostedTopic(World):
+class Topic(World):
+    session_telemetry = providers.Singleton(PrometheusSessionTelemetry, World.registry, World.telemetry)
     chatkit_session_store = providers.Singleton(SqlChatKitSessionStore, World.database)
     chatkit = providers.Singleton(hosted_chatkit, World.settings)
     chatkit_offer = providers.Singleton(
@@ -47,7 +49,7 @@ class ChatKitHostedTopic(World):
         clock=World.clock,
         ids=World.ids,
         spawner=World.spawner,
-        telemetry=World.telemetry,
+        telemetry=session_telemetry,
         offer=chatkit_offer,
     )
     chatkit_history = providers.Singleton(HostedHistory, threads=chatkit, offer=chatkit_offer)

@@ -4,9 +4,10 @@ from abc import abstractmethod
 from typing import Protocol
 
 from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.chatkit_hosted.session import IssuedSession
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.paging import HostedCursor, Page, PageRequest
+from chatorch.domain.model.paging import Page, PageRequest
 
 
 class SessionProvider(Protocol):

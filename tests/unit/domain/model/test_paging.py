@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.errors import InvalidField
-from chatorch.domain.model.paging import HostedCursor, MessageCursor, Page, ThreadCursor
+from chatorch.domain.model.paging import MessageCursor, Page, ThreadCursor
 
 ids = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 times = st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

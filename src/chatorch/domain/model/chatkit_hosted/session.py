@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
-from chatorch.domain.model.errors import TooManySessions
+from chatorch.domain.model.chatkit_hosted.errors import TooManySessions
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.sealing import sealed, unsealed
 

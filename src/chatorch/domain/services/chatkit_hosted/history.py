@@ -2,9 +2,10 @@
 
 from chatorch.domain.model.chatkit_hosted.errors import HostedNotFound
 from chatorch.domain.model.chatkit_hosted.history import HostedItem, HostedThread, require_hosted_id, require_own
+from chatorch.domain.model.chatkit_hosted.paging import HostedCursor
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.paging import HostedCursor, Page, PageRequest, bad_cursor
+from chatorch.domain.model.paging import Page, PageRequest, bad_cursor
 from chatorch.domain.model.upstream_errors import UpstreamInvalid, UpstreamRejected
 from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer
 from chatorch.ports.chatkit_hosted.provider import HostedThreads

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from chatorch.domain.model.chatkit_hosted.errors import ChatKitNotConfigured, SessionGone, WorkflowNotAllowed
 from chatorch.domain.model.chatkit_hosted.session import (
     ClientSecret,
     ClientSession,
@@ -20,14 +21,7 @@ from chatorch.domain.model.chatkit_hosted.session import (
     refresh_at,
     sealed_for,
 )
-from chatorch.domain.model.errors import (
-    ChatKitNotConfigured,
-    NotFound,
-    SessionGone,
-    StoreUnavailable,
-    Unavailable,
-    WorkflowNotAllowed,
-)
+from chatorch.domain.model.errors import NotFound, StoreUnavailable, Unavailable
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
@@ -38,8 +32,8 @@ from chatorch.domain.model.upstream_errors import (
 from chatorch.domain.services.single_flight import SingleFlight
 from chatorch.ports.chatkit_hosted.provider import SessionProvider
 from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, ChatKitSessionStore
+from chatorch.ports.chatkit_hosted.telemetry import SessionTelemetry
 from chatorch.ports.system import Clock, IdFactory, Spawner
-from chatorch.ports.telemetry import SessionTelemetry
 
 SWEEP_S = 2.0
 ELSEWHERE_S = 20.0

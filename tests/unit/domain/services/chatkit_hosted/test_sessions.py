@@ -8,7 +8,7 @@ import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.system import TaskSpawner, TimeOrderedIds
-from chatorch.domain.model.chatkit_hosted.errors import WorkflowNotFound
+from chatorch.domain.model.chatkit_hosted.errors import SessionGone, WorkflowNotAllowed, WorkflowNotFound
 from chatorch.domain.model.chatkit_hosted.session import (
     ClientSecret,
     ClientSession,
@@ -16,7 +16,7 @@ from chatorch.domain.model.chatkit_hosted.session import (
     SessionId,
     SessionStatus,
 )
-from chatorch.domain.model.errors import Draining, SessionGone, StoreUnavailable, Unavailable, WorkflowNotAllowed
+from chatorch.domain.model.errors import Draining, StoreUnavailable, Unavailable
 from chatorch.domain.model.identity import Scope, User
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from chatorch.domain.services.chatkit_hosted.sessions import (
@@ -27,10 +27,11 @@ from chatorch.domain.services.chatkit_hosted.sessions import (
     OpenedSession,
 )
 from chatorch.ports.chatkit_hosted.session_store import Begun
-from chatorch.ports.telemetry import SessionTelemetry
+from chatorch.ports.chatkit_hosted.telemetry import SessionTelemetry
 from tests.support.app import ALICE
 from tests.support.chatkit import FakeChatKit
 from tests.support.fakes import FakeClock, Pause, settle
+from tests.support.sessions import sessions_in
 
 OFFER = ChatKitOffer(("wf_one", "wf_two"))
 
@@ -62,7 +63,7 @@ class Worker:
         self.telemetry = Telemetry()
         self.sessions = ChatKitSessions(
             chatkit=self.chatkit,
-            store=self.store.sessions,
+            store=sessions_in(self.store),
             clock=self.clock,
             ids=TimeOrderedIds(),
             spawner=self.spawner,
@@ -79,7 +80,7 @@ class Worker:
         return pause
 
     def rows(self) -> list[SessionStatus]:
-        return [session.status for session in self.store.sessions._state.sessions.values()]
+        return [session.status for session in sessions_in(self.store)._sessions.values()]
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ async def test_a_store_that_goes_while_the_provider_answers_leaves_no_session_an
 
 async def test_a_store_that_is_away_does_not_hide_what_the_provider_said(worker: Worker) -> None:
     worker.chatkit.creating.append(WorkflowNotFound())
-    begin = worker.store.sessions.begin
+    begin = sessions_in(worker.store).begin
 
     async def begin_and_go(
         session: ClientSession, replaces: SessionId | None = None, *, limit: int | None = None
@@ -184,7 +185,7 @@ async def test_a_store_that_is_away_does_not_hide_what_the_provider_said(worker:
         worker.store.available = False
         return begun
 
-    worker.store.sessions.begin = begin_and_go
+    sessions_in(worker.store).begin = begin_and_go
     with pytest.raises(WorkflowNotFound):
         await worker.open()
     assert len(worker.telemetry.outages) == 1
@@ -208,7 +209,7 @@ async def test_what_a_dead_worker_left_opening_is_lost_then_expired_then_forgott
 
 async def test_what_a_dead_worker_left_to_be_cancelled_another_cancels(worker: Worker) -> None:
     opened = await worker.open()
-    await worker.store.sessions.revoke(ALICE.user_id, None, worker.clock.now())
+    await sessions_in(worker.store).revoke(ALICE.user_id, None, worker.clock.now())
     other = Worker(worker)
     await other.sessions.sweep()
     assert worker.chatkit.cancels == [0], "its worker may be at it"
@@ -269,11 +270,11 @@ async def test_a_client_comes_back_well_before_the_end(life: int, before_end: in
     worker = Worker()
     issued = IssuedSession("cksess_1", ClientSecret("ek_x"), worker.clock.now() + timedelta(seconds=life))
     opened = await worker.open()
-    await worker.store.sessions.begin(ClientSession(
+    await sessions_in(worker.store).begin(ClientSession(
         SessionId("cks_x"), ALICE.user_id, "wf_one", SessionStatus.OPENING, worker.clock.now(), issued.expires_at,
         worker.clock.now(),
     ))  # fmt: skip
-    session = (await worker.store.sessions.activate(SessionId("cks_x"), issued, worker.clock.now())).session
+    session = (await sessions_in(worker.store).activate(SessionId("cks_x"), issued, worker.clock.now())).session
     told = OpenedSession(session, opened.secret)
     assert (session.expires_at - told.refresh_at).total_seconds() == before_end
 
@@ -314,7 +315,7 @@ async def test_where_the_other_process_failed_or_gave_up_this_one_does_it(worker
             worker.chatkit.creating.insert(0, Pause())
             await worker.spawner.aclose(wait_s=0)
             worker.chatkit.creating.clear()
-            await worker.store.sessions.settle(await the_one_opening(worker), SessionStatus.LOST)
+            await sessions_in(worker.store).settle(await the_one_opening(worker), SessionStatus.LOST)
         second = asyncio.ensure_future(other.sessions.refresh(ALICE, old.secret))
         await settle()
         if end == "left":
@@ -323,12 +324,12 @@ async def test_where_the_other_process_failed_or_gave_up_this_one_does_it(worker
         await worker.clock.advance(1)
         got = await second
         assert got.session.status is SessionStatus.ACTIVE
-        assert (await other.store.sessions.find(ALICE.user_id, got.secret.hashed())).status is SessionStatus.ACTIVE
+        assert (await sessions_in(other.store).find(ALICE.user_id, got.secret.hashed())).status is SessionStatus.ACTIVE
         await asyncio.gather(first, return_exceptions=True)
 
 
 async def the_one_opening(worker: Worker) -> SessionId:
-    (opening,) = [s.id for s in worker.store.sessions._state.sessions.values() if s.status is SessionStatus.OPENING]
+    (opening,) = [s.id for s in sessions_in(worker.store)._sessions.values() if s.status is SessionStatus.OPENING]
     return opening
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, inser
 from chatorch.adapters.sql.access import lock_owner, require_sane
 from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.database import Database
-from chatorch.adapters.sql.rows import SELECT_SESSION, session_values, to_session
+from chatorch.adapters.sql.rows import AnyRow, Values
 from chatorch.adapters.sql.tables import chatkit_sessions, users
+from chatorch.domain.model.chatkit_hosted.errors import SessionGone
 from chatorch.domain.model.chatkit_hosted.session import (
     KEPT,
     OPENING_LIMIT,
@@ -27,12 +28,14 @@ from chatorch.domain.model.chatkit_hosted.session import (
     settled,
     tidied,
 )
-from chatorch.domain.model.errors import NotFound, SessionGone
+from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
 from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, ChatKitSessionStore
 
 BATCH = 200
 """How many rows a sweep takes at once; the next one takes the rest."""
+
+SELECT_SESSION = select(chatkit_sessions)
 
 _COLUMNS = chatkit_sessions.c
 _ACCESS_LOST = (
@@ -231,3 +234,41 @@ def _changed(connection: Connection, before: ClientSession, after: ClientSession
     if after != before:
         connection.execute(_CHANGE.values(session_values(after)), {"session_id": after.id})
     return after
+
+
+def to_session(row: AnyRow) -> ClientSession:
+    return ClientSession(
+        id=SessionId(row.id),
+        user_id=UserId(row.user_id),
+        workflow_id=row.workflow_id,
+        status=SessionStatus(row.status),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        retry_at=row.retry_at,
+        upstream_id=row.upstream_id,
+        secret_hash=row.secret_hash,
+        refreshable=row.refreshable,
+        replaced_by=SessionId(row.replaced_by) if row.replaced_by is not None else None,
+        sealed_secret=row.sealed_secret,
+        shared=row.shared,
+        generation=row.generation,
+    )
+
+
+def session_values(session: ClientSession) -> Values:
+    return {
+        "id": session.id,
+        "user_id": session.user_id,
+        "workflow_id": session.workflow_id,
+        "status": session.status.value,
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "retry_at": session.retry_at,
+        "upstream_id": session.upstream_id,
+        "secret_hash": session.secret_hash,
+        "refreshable": session.refreshable,
+        "replaced_by": session.replaced_by,
+        "sealed_secret": session.sealed_secret,
+        "shared": session.shared,
+        "generation": session.generation,
+    }

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chatorch.adapters.memory.state import State
+from chatorch.domain.model.chatkit_hosted.errors import SessionGone
 from chatorch.domain.model.chatkit_hosted.session import (
     RATE_WINDOW,
     ClientSession,
@@ -17,7 +18,7 @@ from chatorch.domain.model.chatkit_hosted.session import (
     settled,
     tidied,
 )
-from chatorch.domain.model.errors import NotFound, SessionGone
+from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
 from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, ChatKitSessionStore
 
@@ -25,12 +26,13 @@ from chatorch.ports.chatkit_hosted.session_store import Activation, Begun, ChatK
 class MemoryChatKitSessionStore(ChatKitSessionStore):
     def __init__(self, state: State) -> None:
         self._state = state
+        self._sessions: dict[SessionId, ClientSession] = {}
 
     async def begin(
         self, session: ClientSession, replaces: SessionId | None = None, *, limit: int | None = None
     ) -> Begun:
         self._state.require_available()
-        sessions = self._state.sessions
+        sessions = self._sessions
         before = sessions.get(replaces) if replaces is not None else None
         if replaces is not None and (before is None or not before.refreshable):
             raise SessionGone
@@ -61,21 +63,21 @@ class MemoryChatKitSessionStore(ChatKitSessionStore):
         sealed_secret: str | None = None,
     ) -> Activation:
         self._state.require_available()
-        session = self._state.sessions.get(session_id)
+        session = self._sessions.get(session_id)
         if session is None:
             raise NotFound
-        before = self._state.sessions.get(replaces) if replaces is not None else None
+        before = self._sessions.get(replaces) if replaces is not None else None
         session = activated(session, issued, now, replaces=before, sealed_secret=sealed_secret)
-        self._state.sessions[session_id] = session
+        self._sessions[session_id] = session
         if session.status is not SessionStatus.ACTIVE or before is None:
             return Activation(session)
-        after = self._state.sessions[before.id] = replaced(before, now)
+        after = self._sessions[before.id] = replaced(before, now)
         return Activation(session, after if after != before and after.to_be_cancelled(now) else None)
 
     async def settle(self, session_id: SessionId, status: SessionStatus) -> None:
         self._state.require_available()
-        if session := self._state.sessions.get(session_id):
-            self._state.sessions[session_id] = settled(session, status)
+        if session := self._sessions.get(session_id):
+            self._sessions[session_id] = settled(session, status)
 
     async def find(self, user_id: UserId, secret_hash: str) -> ClientSession | None:
         self._state.require_available()
@@ -90,23 +92,23 @@ class MemoryChatKitSessionStore(ChatKitSessionStore):
         if session_id is not None and not found:
             raise NotFound
         after = [revoked(one, now) for one in found if not (unless_shared and one.shared)]
-        self._state.sessions.update({one.id: one for one in after})
+        self._sessions.update({one.id: one for one in after})
         return tuple(one for one in after if one.to_be_cancelled(now))
 
     async def sweep(self, now: datetime) -> tuple[ClientSession, ...]:
         self._state.require_available()
         claimed = []
-        for before in list(self._state.sessions.values()):
+        for before in list(self._sessions.values()):
             user = self._state.users.get(before.user_id)
             lost = user is not None and (user.disabled or before.generation not in (None, user.generation))
             after = tidied(before, now, access_lost=lost)
             if after is None:
-                del self._state.sessions[before.id]
+                del self._sessions[before.id]
                 continue
-            self._state.sessions[before.id] = after
+            self._sessions[before.id] = after
             if after.retry_at != before.retry_at and after.to_be_cancelled(now):
                 claimed.append(after)
         return tuple(claimed)
 
     def _of(self, user_id: UserId) -> list[ClientSession]:
-        return [one for one in self._state.sessions.values() if one.user_id == user_id]
+        return [one for one in self._sessions.values() if one.user_id == user_id]
