@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.services.identity.revocation import Revocation
+from chatorch.entrypoints.chatkit.needs import Needs, given
 from chatorch.entrypoints.chatkit.requests import parsed
 from chatorch.entrypoints.chatkit.server import Services, ThreadServer
 from chatorch.entrypoints.chatkit.stream import ChatKitStream
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
@@ -27,7 +27,7 @@ ANSWERED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _services(container: Any) -> Services:
+def _services(container: Needs) -> Services:
     return Services(
         runs=container.runs(),
         conversations=container.conversations(),
@@ -45,8 +45,8 @@ async def chatkit(
     request: Request,
     body: Annotated[dict[str, Any], Body()],
     principal: SignedIn,
-    services: Annotated[Services, Depends(provided(_services))],
-    revocation: Annotated[Revocation, Depends(provided(lambda c: c.revocation()))],
+    services: Annotated[Services, Depends(given(_services))],
+    revocation: Annotated[Revocation, Depends(given(lambda c: c.revocation()))],
 ) -> Response:
     """The self-hosted ChatKit protocol, over the caller's threads."""
     asked = parsed(body)

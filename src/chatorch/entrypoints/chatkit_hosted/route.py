@@ -10,6 +10,7 @@ from chatorch.domain.model.chatkit_hosted.session import ClientSecret, SessionId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
 from chatorch.domain.services.chatkit_hosted.sessions import ChatKitSessions
+from chatorch.entrypoints.chatkit_hosted.needs import given
 from chatorch.entrypoints.chatkit_hosted.pages import hosted_item_page, hosted_thread_page
 from chatorch.entrypoints.chatkit_hosted.schemas import (
     HostedItemOut,
@@ -19,15 +20,14 @@ from chatorch.entrypoints.chatkit_hosted.schemas import (
     SessionRequest,
 )
 from chatorch.entrypoints.chatkit_hosted.views import hosted_item_view, hosted_thread_view, session_view
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.fields import PageOut
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.entrypoints.common.views import json_response, page_view
 
-SessionsDep = Annotated[ChatKitSessions, Depends(provided(lambda c: c.chatkit_sessions()))]
-HistoryDep = Annotated[HostedHistory, Depends(provided(lambda c: c.chatkit_history()))]
+SessionsDep = Annotated[ChatKitSessions, Depends(given(lambda c: c.chatkit_sessions()))]
+HistoryDep = Annotated[HostedHistory, Depends(given(lambda c: c.chatkit_history()))]
 ThreadPage = Annotated[PageRequest[HostedCursor], Depends(hosted_thread_page)]
 ItemPage = Annotated[PageRequest[HostedCursor], Depends(hosted_item_page)]
 

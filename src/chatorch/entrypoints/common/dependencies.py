@@ -1,30 +1,14 @@
-"""What routes are given: parts of the container that the application carries, and what a request says of itself."""
+"""What a request says of itself: where its client stands, and by which key it may be told again."""
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, Header
-from starlette.requests import HTTPConnection
 
 from chatorch.domain.model.errors import InvalidField
-
-T = TypeVar("T")
 
 MAX_POSITION = 2**63 - 1
 MAX_KEY_CHARS = 255
 PRINTABLE_ASCII = r"^[\x20-\x7e]+$"
-
-
-def provided(choose: Callable[[Any], T]) -> Callable[[HTTPConnection], Coroutine[Any, Any, T]]:
-    """A dependency on something of the container's: ``Depends(provided(lambda c: c.runs()))``.
-
-    Always a coroutine function: FastAPI sends any other through a thread.
-    """
-
-    async def provide(connection: HTTPConnection) -> T:
-        return choose(connection.app.state.container)
-
-    return provide
 
 
 async def position(

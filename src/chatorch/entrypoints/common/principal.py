@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from chatorch.domain.model.errors import InvalidToken, NotAuthenticated
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
-from chatorch.domain.services.identity.identify import Identify
+from chatorch.entrypoints.common import needs
 from chatorch.entrypoints.common.middleware.access import client_address
 from chatorch.entrypoints.common.unread import ASKED_BY
 
@@ -27,10 +27,11 @@ class TokenHolder(OAuth2PasswordBearer):
         self._or_guest = or_guest
 
     async def __call__(self, request: HTTPConnection) -> Principal:  # type: ignore[override]
-        identify: Identify = request.app.state.container.identify()
+        container = needs.given.of(request.scope)
+        identify = container.identify()
         given = request.headers.get("authorization")
         if given is None:
-            if self._or_guest and request.app.state.container.settings().anonymous_chat:
+            if self._or_guest and container.settings().anonymous_chat:
                 return identify.guest(client_address(request.scope))
             raise NotAuthenticated
         principal = await identify.principal(bearer_token(given))

@@ -1,10 +1,11 @@
 """Answering with a run, as JSON when it has ended or as events while it goes: the same for every route."""
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import structlog
 from fastapi import Depends
@@ -19,9 +20,9 @@ from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.counters import Counters
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
 from chatorch.entrypoints.common.error_responses import run_problem
+from chatorch.entrypoints.common.given import Given
 from chatorch.entrypoints.common.negotiation import prefers
 from chatorch.entrypoints.common.prefix import public_path
 from chatorch.entrypoints.common.sse import EventFrames, EventStream
@@ -115,4 +116,11 @@ def events_path(scope: Scope, run_id: RunId) -> str:
     return public_path(scope, f"/api/runs/{run_id}/events")
 
 
-Responses = Annotated[RunResponses, Depends(provided(lambda c: c.run_responses()))]
+class Needs(Protocol):
+    @abstractmethod
+    def run_responses(self) -> RunResponses: ...
+
+
+given = Given[Needs]()
+
+Responses = Annotated[RunResponses, Depends(given(lambda c: c.run_responses()))]

@@ -15,7 +15,7 @@ OF_ERRORS: Mapping[str, str] = {
     "workflow_not_allowed": "CHATORCH_CHATKIT_WORKFLOWS",
     "too_many_sessions": "CHATORCH_CHATKIT_SESSIONS_PER_USER",
 }
-"""By its code, of an error that says what it always says. One with words of its own is somebody else's, who names it."""
+"""By its code, of an error that says what it always says. One with words of its own is its own to name it."""
 
 OF_LIMITS: Mapping[str, str] = {
     GUEST_RUNS: "CHATORCH_MAX_LIVE_GUEST_RUNS",

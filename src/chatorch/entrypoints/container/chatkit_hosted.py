@@ -1,5 +1,7 @@
 """ChatKit where OpenAI hosts it. Nothing else knows of it."""
 
+from typing import TYPE_CHECKING
+
 from dependency_injector import providers
 
 from chatorch.adapters.chatkit_hosted.provider import OpenAIChatKit, SessionOptions
@@ -9,6 +11,9 @@ from chatorch.domain.services.chatkit_hosted.history import HostedHistory
 from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, ChatKitSessions
 from chatorch.entrypoints.container.world import Parts, World
 from chatorch.entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from chatorch.entrypoints.chatkit_hosted.needs import Needs
 
 
 def hosted_chatkit(settings: Settings) -> OpenAIChatKit:
@@ -56,3 +61,10 @@ class Topic(World):
 
     loops: Parts = (chatkit_sessions.provided.keep_tidy,)
     closing: Parts = (chatkit,)
+
+
+if TYPE_CHECKING:
+
+    def met(given: Topic) -> Needs:
+        """For mypy: it has what the door takes of it."""
+        return given

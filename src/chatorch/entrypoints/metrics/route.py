@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.model.errors import InvalidToken, NotAuthenticated
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.local import is_local
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.problems import problem
 from chatorch.entrypoints.common.views import json_response
 from chatorch.entrypoints.metrics.metrics import CONTENT_TYPE
+from chatorch.entrypoints.metrics.needs import given
 from chatorch.entrypoints.metrics.schemas import MetricsOut
 from chatorch.entrypoints.metrics.scrapes import Scrapes
 from chatorch.entrypoints.settings import Settings
 
 router = APIRouter(tags=["operation"])
 
-Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
+Operator = Annotated[Settings, Depends(given(lambda c: c.settings()))]
 
 
 @router.head("/metrics", include_in_schema=False)
@@ -32,7 +32,7 @@ Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
 async def metrics(
     request: Request,
     settings: Operator,
-    scrapes: Annotated[Scrapes, Depends(provided(lambda c: c.scrapes()))],
+    scrapes: Annotated[Scrapes, Depends(given(lambda c: c.scrapes()))],
     accept: Annotated[str, Header()] = "",
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:

@@ -14,7 +14,7 @@ from chatorch.entrypoints.common.middleware.access import UNMATCHED, client_addr
 from chatorch.entrypoints.common.request_id import HEADER, begin_request
 from chatorch.entrypoints.ws.closing import BROKEN
 from chatorch.entrypoints.ws.handshake import upgrade_required
-from chatorch.entrypoints.ws.sockets import Sockets
+from chatorch.entrypoints.ws.needs import given
 
 PATH = "/ws/chat/{client_id}"
 
@@ -30,7 +30,7 @@ class ChatSocket:
         request_id = begin_request(offered)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        sockets: Sockets = scope["app"].state.container.sockets()
+        sockets = given.of(scope).sockets()
         code = BROKEN
         try:
             code = await sockets.serve(scope, receive, send, [(HEADER, request_id.encode("ascii"))])

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from chatorch.domain.services.presence import Presence
+from chatorch.entrypoints.api.needs import given
 from chatorch.entrypoints.api.schemas import AnnouncementOut, BroadcastRequest
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.strict_json import StrictRoute
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/broadcast", tags=["live"], route_class=StrictRou
 async def broadcast(
     body: BroadcastRequest,
     principal: SignedIn,
-    presence: Annotated[Presence, Depends(provided(lambda c: c.presence()))],
+    presence: Annotated[Presence, Depends(given(lambda c: c.presence()))],
 ) -> Response:
     """Sends an announcement to every WebSocket of every process. Needs the scope `admin`."""
     return json_response(announcement_view(await presence.announce(principal, body.text)))

@@ -1,29 +1,31 @@
 """For who runs it: is it alive, and may it have traffic."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from chatorch import __version__
+from chatorch.domain.services.execution.executor import Executor
+from chatorch.entrypoints.api import needs
+from chatorch.entrypoints.api.needs import given
 from chatorch.entrypoints.api.schemas import HealthOut, ReadyOut
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.service import SERVICE
 from chatorch.entrypoints.common.views import json_response, rfc3339
 from chatorch.entrypoints.settings import Settings
 
 router = APIRouter(tags=["operation"])
 
-Operator = Annotated[Settings, Depends(provided(lambda c: c.settings()))]
-Executor = Annotated[Any, Depends(provided(lambda c: c.executor()))]
-Readiness = Annotated[Any, Depends(provided(lambda c: c.readiness()))]
-Backplane = Annotated[Any, Depends(provided(lambda c: c.backplane()))]
+Operator = Annotated[Settings, Depends(given(lambda c: c.settings()))]
+Running = Annotated[Executor, Depends(given(lambda c: c.executor()))]
+Readiness = Annotated[needs.Readiness, Depends(given(lambda c: c.readiness()))]
+Backplane = Annotated[needs.Backplane, Depends(given(lambda c: c.backplane()))]
 
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", response_model=HealthOut, response_model_exclude_none=True)
-async def health(executor: Executor, settings: Operator, backplane: Backplane) -> Response:
+async def health(executor: Running, settings: Operator, backplane: Backplane) -> Response:
     """200 as long as the process answers, also while it drains, or Redis is away."""
     body = {
         "status": "draining" if executor.draining else "healthy",
@@ -49,7 +51,7 @@ async def live() -> dict[Literal["status"], Literal["alive"]]:
 
 @router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
-async def ready(executor: Executor, readiness: Readiness) -> Response:
+async def ready(executor: Running, readiness: Readiness) -> Response:
     """503 while draining, or where the database takes no writes, or has not answered for some seconds.
 
     The database is looked at once a second, however often this is asked.

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from chatorch.domain.services.identity.sign_in import SignIn
 from chatorch.entrypoints.api.forms import TokenForm
+from chatorch.entrypoints.api.needs import given
 from chatorch.entrypoints.api.schemas import MeOut, TokenResponse
 from chatorch.entrypoints.api.views import me_view, token_view
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.middleware.access import client_address
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
@@ -26,7 +26,7 @@ router = APIRouter(tags=["identity"])
 async def token(
     request: Request,
     form: Annotated[TokenForm, Form()],
-    sign_in: Annotated[SignIn, Depends(provided(lambda c: c.sign_in()))],
+    sign_in: Annotated[SignIn, Depends(given(lambda c: c.sign_in()))],
 ) -> Response:
     """An access token for a user name and a password (RFC 6749, 4.3)."""
     grant = await sign_in.by_password(form.username, form.password, client_address(request.scope))

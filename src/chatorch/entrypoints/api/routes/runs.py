@@ -10,17 +10,18 @@ from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import terminal_event
 from chatorch.domain.services.commands import RetryChat
 from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.api.needs import given
 from chatorch.entrypoints.api.routes.chat import ANSWERED
 from chatorch.entrypoints.api.schemas import ChatResponse, RetryRequest, RunOut
 from chatorch.entrypoints.api.views import run_view
-from chatorch.entrypoints.common.dependencies import IdempotencyKey, Position, provided
+from chatorch.entrypoints.common.dependencies import IdempotencyKey, Position
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses
 from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.entrypoints.common.views import json_response
 
-RunsDep = Annotated[Runs, Depends(provided(lambda c: c.runs()))]
+RunsDep = Annotated[Runs, Depends(given(lambda c: c.runs()))]
 
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The run's events", "content": {EVENT_STREAM: {}}},

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
 from chatorch.domain.services.conversations import Conversations
+from chatorch.entrypoints.api.needs import given
 from chatorch.entrypoints.api.schemas import MessageOut, ThreadOut, ThreadPatch
 from chatorch.entrypoints.api.views import message_view, thread_view
-from chatorch.entrypoints.common.dependencies import provided
 from chatorch.entrypoints.common.fields import PageOut
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import message_page, thread_page
@@ -19,7 +19,7 @@ from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.entrypoints.common.views import json_response, page_view
 from chatorch.ports.threads import ThreadChange
 
-ConversationsDep = Annotated[Conversations, Depends(provided(lambda c: c.conversations()))]
+ConversationsDep = Annotated[Conversations, Depends(given(lambda c: c.conversations()))]
 
 LIST = problems(401, 403, 503)
 ONE = problems(401, 403, 404, 503)

@@ -1,0 +1,15 @@
+"""The container has what each door takes of it. For mypy to read; where it does not hold, mypy says what is missing."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chatorch.entrypoints.api.needs import Needs as Api
+    from chatorch.entrypoints.chatkit.needs import Needs as ChatKit
+    from chatorch.entrypoints.common.needs import Needs as Common
+    from chatorch.entrypoints.common.run_responses import Needs as RunResponses
+    from chatorch.entrypoints.container.graph import Container
+    from chatorch.entrypoints.metrics.needs import Needs as Metrics
+    from chatorch.entrypoints.ws.needs import Needs as WebSockets
+
+    def met(given: Container) -> tuple[Api, ChatKit, Common, RunResponses, Metrics, WebSockets]:
+        return given, given, given, given, given, given
