@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from dependency_injector import providers
@@ -141,6 +142,17 @@ async def test_a_new_password_leaves_a_key_and_what_goes_on_with_it_alone(api: A
         await embedded.clock.advance(60)
         assert (await phone.ask("ping"))["type"] == "pong", "nor does it run out"
     assert (await (await api.sign_in("alice")).get("/api/me")).json()["username"] == "alice"
+
+
+async def test_a_key_that_runs_out_ends_its_socket_in_time(api: Api, embedded: Embedded) -> None:
+    key = await embedded.key(api)
+    embedded.keys.expires_at = embedded.clock.now() + timedelta(seconds=60)
+    async with served(api) as door:
+        phone = await door.connect("phone", key)
+        await embedded.clock.advance(59)
+        assert (await phone.ask("ping"))["type"] == "pong"
+        await embedded.clock.advance(4)
+        assert await phone.close_code() == 4401
 
 
 async def test_a_user_without_a_password_is_refused_as_an_unknown_one_is(api: Api, embedded: Embedded) -> None:

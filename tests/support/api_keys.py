@@ -11,11 +11,15 @@ PREFIX = "key_"
 
 
 class ApiKeys(CredentialVerifier):
-    """`asked` are the credentials that came this far; `failure` is what both methods raise instead."""
+    """`asked` are the credentials that came this far; `failure` is what both methods raise instead.
+
+    It says when keys end (`expires_at`), and does not look at it.
+    """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.failure: Exception | None = None
+        self.expires_at: datetime | None = None
         self._users: dict[str, UserId] = {}
         self._revoked: set[str] = set()
 
@@ -34,7 +38,9 @@ class ApiKeys(CredentialVerifier):
             raise self.failure
         if credential not in self._users or credential in self._revoked:
             raise InvalidToken
-        return Credential(self._users[credential], frozenset({Scope.CHAT}), id=CredentialId(credential))
+        return Credential(
+            self._users[credential], frozenset({Scope.CHAT}), self.expires_at, id=CredentialId(credential)
+        )
 
     async def revoked(self, ids: Collection[CredentialId]) -> Collection[CredentialId]:
         if self.failure is not None:

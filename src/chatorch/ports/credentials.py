@@ -19,8 +19,9 @@ class CredentialVerifier(Protocol):
     async def verify(self, credential: str, now: datetime) -> Credential | None:
         """What the credential says. None where it is not of this kind, so that the next verifier is asked.
 
-        Raises `InvalidToken` for one of this kind that is no good, and no other verifier is asked. `credential` is any
-        text of any length, `now` aware UTC. Asked for each request, so what takes long must be remembered.
+        Raises `InvalidToken` for one of this kind that is no good, or whose time is over, give or take 30 s of clock
+        difference; then no other verifier is asked. `credential` is any text of any length, `now` aware UTC. Asked for
+        each request, so what takes long must be remembered.
         """
         ...
 

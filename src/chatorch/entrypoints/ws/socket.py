@@ -72,7 +72,7 @@ class Services:
     notices: NoticeFrames
 
 
-async def admitted(identify: Identify, token: str) -> Identified:
+async def identified(identify: Identify, token: str) -> Identified:
     """Raises `InvalidToken`, `InsufficientScope`, `StoreUnavailable`."""
     holder = await identify.holder(token)
     require_scope(holder.principal, Scope.CHAT)
@@ -206,7 +206,7 @@ class Socket(Mailbox):
     async def _extend(self, frame: Auth) -> None:
         """Another token of the same user's. Where nobody can tell whether it is good, the one before still counts."""
         try:
-            holder = await admitted(self._services.identify, frame.token)
+            holder = await identified(self._services.identify, frame.token)
             if holder.principal.user_id != self.principal.user_id:
                 raise UserMismatch
         except ChatorchError as error:

@@ -19,7 +19,7 @@ from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
 from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
 from chatorch.entrypoints.ws.handshake import close_code, offered_token, refusal, subprotocol, unsupported
 from chatorch.entrypoints.ws.pace import Pace
-from chatorch.entrypoints.ws.socket import Services, Socket, admitted
+from chatorch.entrypoints.ws.socket import Services, Socket, identified
 from chatorch.entrypoints.ws.wire import Wire, wire_of
 from chatorch.ports.system import Clock
 
@@ -57,7 +57,7 @@ class Sockets:
         if response is None:
             try:
                 token = offered_token(scope)
-                entry = None if token is None else await admitted(self._services.identify, token)
+                entry = None if token is None else await identified(self._services.identify, token)
             except Unavailable as error:
                 response = domain_problem(error)
             except ChatorchError as error:
@@ -112,7 +112,7 @@ class Sockets:
     async def _entry(self, token: str) -> Identified | int:
         """Who comes in with it now; else why to close. Asked again of who had to wait: that may have been for long."""
         try:
-            return await admitted(self._services.identify, token)
+            return await identified(self._services.identify, token)
         except ChatorchError as error:
             return close_code(error)
 

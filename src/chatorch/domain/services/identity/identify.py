@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chatorch.domain.model.errors import InvalidToken, StoreUnavailable
 from chatorch.domain.model.identity import GUEST, Credential, CredentialId, Principal, Scope, User, UserId
@@ -15,6 +15,8 @@ USER_CACHE_S = 2.5
 """Less than 5 s, so that what was begun with a token at its last moment still ends in time (`revocation`)."""
 
 USER_CACHE_SIZE = 10_000
+LEEWAY = timedelta(seconds=30)
+"""For clocks that differ: so long after its time a credential still begins something."""
 WHAT = "the search for revoked credentials"
 
 
@@ -62,6 +64,8 @@ class Identify:
         for verifier in self._verifiers:
             found = await verifier.verify(credential, now)
             if found is not None:
+                if found.expires_at is not None and found.expires_at + LEEWAY <= now:
+                    raise InvalidToken
                 return Identified(await self._holder_of(found), found.expires_at)
         raise InvalidToken
 

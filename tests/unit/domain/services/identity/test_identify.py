@@ -106,6 +106,18 @@ async def test_a_key_outlives_a_password_and_a_token_does_not_and_neither_its_us
     assert await here.identify.revoked(held) == held[:1], "whoever was locked out and let in again has the same key"
 
 
+async def test_one_whose_time_is_over_is_refused_also_where_its_verifier_did_not_look(here: Process) -> None:
+    alice = await here.accounts.add("alice", PASSWORD)
+    key = here.keys.give("a", alice.id)
+    here.keys.expires_at = here.clock.now() + timedelta(seconds=60)
+    holder = await here.identify.holder(key)
+    await here.clock.advance(89)
+    assert holder.expired(here.clock.now())
+    assert await here.takes(key)
+    await here.clock.advance(1)
+    assert not await here.takes(key)
+
+
 async def test_of_one_users_keys_each_is_revoked_by_itself(here: Process) -> None:
     alice = await here.accounts.add("alice", PASSWORD)
     held = [await here.identify.holder(here.keys.give(name, alice.id)) for name in "abc"]
