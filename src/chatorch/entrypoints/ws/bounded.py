@@ -4,10 +4,9 @@ is read. What is over the bounds is cut off."""
 from abc import ABC, abstractmethod
 from typing import Any
 
-from uvicorn._types import ASGIReceiveEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
+from chatorch.entrypoints.common.connection.of_uvicorn import ASGIReceiveEvent, WebSocketsSansIOProtocol
 from chatorch.entrypoints.ws.closing import FLOODING, TOO_SLOW
 from chatorch.entrypoints.ws.intake import Intake
 

@@ -14,12 +14,12 @@ from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 from starlette.types import Scope
-from uvicorn._types import ASGISendEvent
 from websockets.exceptions import SecurityError
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
 from chatorch.entrypoints.common.connection.flow import reset
+from chatorch.entrypoints.common.connection.of_uvicorn import ASGISendEvent
 from chatorch.entrypoints.common.middleware.access import client_address
 from chatorch.entrypoints.ws.bounded import BoundedProtocol
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING

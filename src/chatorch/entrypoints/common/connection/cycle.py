@@ -8,9 +8,7 @@
 import asyncio
 from typing import Self
 
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
+from chatorch.entrypoints.common.connection.of_uvicorn import ASGISendEvent, HttpToolsProtocol, RequestResponseCycle
 from chatorch.entrypoints.common.refused import RequestRefused
 
 CHUNKLESS = frozenset({"0.9", "1.0"})
@@ -24,6 +22,7 @@ class Cycle(RequestResponseCycle):
 
     refused: RequestRefused | None = None
     lingers = False
+    _keep_alive: bool
 
     @classmethod
     def take_over(cls, cycle: RequestResponseCycle) -> None:

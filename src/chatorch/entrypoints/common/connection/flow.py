@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from uvicorn.protocols.http.flow_control import FlowControl
+from chatorch.entrypoints.common.connection.of_uvicorn import FlowControl
 
 RESET = struct.pack("ii", 1, 0)
 

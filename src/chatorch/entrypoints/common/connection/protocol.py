@@ -11,12 +11,11 @@ from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from chatorch.entrypoints.common.connection.counted import AdmittedConnection
 from chatorch.entrypoints.common.connection.cycle import CHUNKLESS, CarefulCycle, Cycle
 from chatorch.entrypoints.common.connection.heads import body_length, resolve_absolute
+from chatorch.entrypoints.common.connection.of_uvicorn import ASGI3Application, RequestResponseCycle
 from chatorch.entrypoints.common.fair_turns import FairTurns
 from chatorch.entrypoints.common.refused import broken
 

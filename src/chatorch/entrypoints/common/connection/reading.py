@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chatorch.entrypoints.common.connection.cycle import Cycle
 from chatorch.entrypoints.common.connection.flow import Flow
 from chatorch.entrypoints.common.connection.heads import refusal_of
+from chatorch.entrypoints.common.connection.of_uvicorn import HttpToolsProtocol, RequestResponseCycle
 from chatorch.entrypoints.common.connection.patience import Patience
 from chatorch.entrypoints.common.connection.pieces import Pieces
 from chatorch.entrypoints.common.refused import (

@@ -4,10 +4,8 @@ import asyncio
 from abc import ABC
 from typing import Any
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from chatorch.entrypoints.common.connection.flow import StallWatch, reset
+from chatorch.entrypoints.common.connection.of_uvicorn import ASGI3Application, RequestResponseCycle
 from chatorch.entrypoints.common.connection.reading import Reading
 
 
