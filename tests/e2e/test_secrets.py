@@ -38,6 +38,10 @@ async def talkative(server: Server, canaries: Canaries, upstream: Upstream, log_
     server.settings |= {
         "SECRET_KEY": canaries["signing key"] * 2,
         "OPENAI_API_KEY": "sk-" + canaries["provider's key"],
+        "CHATORCH_PROVIDERS": "main,local",
+        "CHATORCH_PROVIDER_LOCAL_BASE_URL": f"{upstream.base_url}?key={canaries['query of another provider']}",
+        "CHATORCH_PROVIDER_LOCAL_API_KEY": "sk-" + canaries["key of another provider"],
+        "CHATORCH_PROVIDER_LOCAL_MODELS": "*",
         "CHATORCH_METRICS_TOKEN": canaries["metrics token"],
         "CHATORCH_SYSTEM_PROMPT": canaries["system prompt"],
         "CHATORCH_ANONYMOUS_CHAT": "true",
@@ -181,6 +185,9 @@ async def let_the_provider_fail(probe: Prober, canaries: Canaries, upstream: Ups
         model = upstream.model(*script)
         assert (await probe.chat(canaries["message of a failed run"], model=model)).status in {502, 503}
         await probe.chat(canaries["message of a failed stream"], model=model, stream=True)
+    refused = upstream.model(scripts[0])
+    assert (await probe.chat(canaries["message to another provider"], model=f"local:{refused}")).status == 502
+    assert upstream.seen(refused)[0].headers["authorization"].endswith(canaries["key of another provider"])
 
 
 async def let_the_store_fail(probe: Prober, canaries: Canaries, thread_id: str, execute: Execute) -> None:

@@ -38,8 +38,11 @@ async def test_wrong_settings_are_named_without_their_values(canaries: Canaries,
         "CHATORCH_DRAIN_LIMIT_S": canaries["seconds"],
         "CHATORCH_LOG_LEVEL": canaries["level"],
         "CHATORCH_CORS_ORIGINS": f"https://ada:{canaries['origin']}@host/path",
+        "CHATORCH_PROVIDER_LOCAL_BASE_URL": f"ftp://ada:{canaries['second password']}@host",
+        "CHATORCH_PROVIDER_LOCAL_API_KEY": f"sk {canaries['second key']}",
     }
-    ended = await asyncio.to_thread(Server(tmp_path, **wrong).command, "serve")
+    server = Server(tmp_path, **wrong, CHATORCH_PROVIDERS="main,local")
+    ended = await asyncio.to_thread(server.command, "serve")
     told = ended.stdout + ended.stderr
     assert ended.returncode != 0
     assert [name for name in wrong if name not in told] == []

@@ -197,7 +197,7 @@ def failure_in_stream(error: object) -> UpstreamError:
 def retry_after_seconds(
     headers: Mapping[str, str], now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> float | None:
-    """`Retry-After-Ms` (OpenAI's own), or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), in seconds.
+    """`Retry-After-Ms`, which some send, or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), in seconds.
 
     None where there is none that makes sense; never negative, and a day at most.
     """
