@@ -7,12 +7,16 @@ import pytest
 from chatorch.adapters.models.openai.defaults import SDK_ERRORS
 from chatorch.adapters.models.upstream.errors import failure_of
 from chatorch.domain.model.upstream_errors import (
+    SettingNames,
     UpstreamError,
     UpstreamInvalid,
     UpstreamRateLimited,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from tests.adapters.models.conftest import NewModel
+from tests.support.chat import listen, prompt
+from tests.support.upstream import Step, Upstream, error, status, text
 
 REQUEST = httpx2.Request("POST", "http://user:pass@example.test/")
 
@@ -39,3 +43,25 @@ def test_every_error_of_the_sdk_means_one_error(error: Exception, kind: type[Ups
     assert type(failure) is kind
     for words in ("?", "example.test"):
         assert words not in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ([status(401)], "see A_KEY."),
+        ([text("half"), error("no", code="invalid_api_key")], "see A_KEY."),
+        ([text("half"), error("no", code="not_found")], "see A_MODEL and AN_ADDRESS."),
+        ([status(404)], "and AN_ADDRESS?"),
+        ([status(405)], "see AN_ADDRESS, and the account."),
+        ([status(303)], "see AN_ADDRESS."),
+        ([status(302, {"location": "http://elsewhere.test/"})], "see AN_ADDRESS."),
+    ],
+)
+async def test_a_failure_names_the_settings_of_its_provider_wherever_it_shows(
+    new_model: NewModel, upstream: Upstream, script: list[Step], words: str
+) -> None:
+    model = new_model(settings=SettingNames(address="AN_ADDRESS", key="A_KEY", model="A_MODEL"))
+    failure = (await listen(model, prompt(upstream.model(script)))).error
+    assert isinstance(failure, UpstreamError)
+    assert failure.detail.endswith(words)
+    assert str(failure) == failure.detail
