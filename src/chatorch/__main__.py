@@ -31,3 +31,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+elif "--multiprocessing-fork" in sys.orig_argv:  # a worker, which `multiprocessing` lets import this file first
+    from chatorch.entrypoints.process.lean_imports import import_lean
+
+    import_lean()

@@ -121,6 +121,9 @@ def serve(
 ) -> None:
     """Answer requests until stopped."""
     stop_at_once(0)
+    from chatorch.entrypoints.process.lean_imports import import_lean  # noqa: PLC0415
+
+    import_lean()
     from chatorch.entrypoints.process.listening import Endpoint, ServeRefused  # noqa: PLC0415  # slow to import
     from chatorch.entrypoints.process.server import run_server  # noqa: PLC0415
 
