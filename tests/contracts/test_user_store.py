@@ -147,3 +147,9 @@ async def test_a_user_without_a_password_has_none_until_one_is_set(stores: Store
     found = await stores.users.by_id(ANN)
     assert found is not None
     assert found.password_hash == "$argon2id$another"
+
+    await stores.users.set_password(ANN, None, at(2))
+    last = await stores.users.by_id(ANN)
+    assert last is not None
+    assert last.password_hash is None
+    assert last.generation > found.generation

@@ -55,6 +55,7 @@ app.add_typer(runs, name="runs")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user name, in any spelling")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input")]
+Without = Annotated[bool, typer.Option("--no-password", help="Without one, for who signs in otherwise")]
 
 
 def main() -> None:
@@ -156,12 +157,10 @@ def add_user(
     name: Name,
     admin: Annotated[bool, typer.Option("--admin", help="May announce to everyone")] = False,
     password_stdin: FromStdin = False,
-    no_password: Annotated[bool, typer.Option("--no-password", help="Without one, for who signs in otherwise")] = False,
+    no_password: Without = False,
 ) -> None:
     """Add an account."""
-    if no_password and password_stdin:
-        _refuse("--no-password goes without --password-stdin")
-    password = None if no_password else _password(password_stdin)
+    password = _password(password_stdin, no_password)
     user = _with_accounts(lambda accounts: accounts.add(name, password, admin))
     typer.echo(f"Added {user.username} ({user.id}).")
 
@@ -188,11 +187,11 @@ def enable_user(name: Name) -> None:
 
 
 @users.command("set-password")
-def set_password(name: Name, password_stdin: FromStdin = False) -> None:
-    """Give an account a new password; tokens issued before stop counting."""
-    password = _password(password_stdin)
+def set_password(name: Name, password_stdin: FromStdin = False, no_password: Without = False) -> None:
+    """Give an account a new password, or none any more; tokens issued before stop counting."""
+    password = _password(password_stdin, no_password)
     user = _with_accounts(lambda accounts: accounts.set_password(name, password))
-    typer.echo(f"{user.username} has a new password.")
+    typer.echo(f"{user.username} has {'a new' if password is not None else 'no'} password.")
 
 
 @runs.callback()
@@ -219,7 +218,9 @@ def show_run(run_id: Annotated[str, typer.Argument(metavar="RUN_ID")]) -> None:
         typer.echo(line)
 
 
-def _password(from_stdin: bool) -> str:
+def _password(from_stdin: bool, none: bool) -> str | None:
+    if none:
+        return _refuse("--no-password goes without --password-stdin") if from_stdin else None
     if from_stdin:
         given = _input(lambda stdin: stdin.read(MAX_PASSWORD_CHARS + 2))
         password = given.removesuffix("\n").removesuffix("\r")

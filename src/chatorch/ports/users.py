@@ -43,6 +43,6 @@ class UserStore(Protocol):
         ...
 
     @abstractmethod
-    async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
-        """Raises the generation. A no-op where there is no such user."""
+    async def set_password(self, user_id: UserId, password_hash: str | None, changed_at: datetime) -> None:
+        """Raises the generation. None takes the password away. A no-op where there is no such user."""
         ...

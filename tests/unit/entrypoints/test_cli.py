@@ -140,6 +140,8 @@ def test_a_user_may_be_without_a_password_until_one_is_set():
     assert chatorch("users", "list").stdout.rstrip("\n").split("\t")[2:] == ["chat", "disabled", "no password"]
     chatorch("users", "set-password", "ada", "--password-stdin", stdin=PASSWORD)
     assert chatorch("users", "list").stdout.rstrip("\n").split("\t")[2:] == ["chat", "disabled"]
+    assert chatorch("users", "set-password", "ada", "--no-password").stdout == "ada has no password.\n"
+    assert chatorch("users", "list").stdout.rstrip("\n").split("\t")[2:] == ["chat", "disabled", "no password"]
 
 
 def test_a_password_is_asked_for_twice_and_not_shown():

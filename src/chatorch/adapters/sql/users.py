@@ -12,7 +12,7 @@ from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.errors import breaks
-from chatorch.adapters.sql.rows import SELECT_USER, to_user, user_values
+from chatorch.adapters.sql.rows import NO_PASSWORD, SELECT_USER, to_user, user_values
 from chatorch.adapters.sql.tables import users
 from chatorch.domain.model.errors import UsernameTaken
 from chatorch.domain.model.identity import GENERATION_STEP, User, UserId
@@ -73,8 +73,13 @@ class SqlUserStore(UserStore):
         values = {"user_id": user_id, **({"step": _step()} if disabled else {})}
         await self._database.write(lambda connection: _execute(connection, statement, values), owner=user_id)
 
-    async def set_password(self, user_id: UserId, password_hash: str, changed_at: datetime) -> None:
-        values = {"user_id": user_id, "new_hash": password_hash, "changed_at": changed_at, "step": _step()}
+    async def set_password(self, user_id: UserId, password_hash: str | None, changed_at: datetime) -> None:
+        values = {
+            "user_id": user_id,
+            "new_hash": password_hash or NO_PASSWORD,
+            "changed_at": changed_at,
+            "step": _step(),
+        }
         await self._database.write(lambda connection: _execute(connection, _SET_PASSWORD, values), owner=user_id)
 
 

@@ -21,7 +21,7 @@ class Accounts:
     async def add(self, username: str, password: str | None, admin: bool = False) -> User:
         """Who has no password cannot sign in by one, until it is set. Raises `InvalidField` and `UsernameTaken`."""
         name = canonical_username(username)
-        password_hash = await self._hash(password) if password is not None else None
+        password_hash = await self._hash(password)
         now = self._clock.now()
         user = User(
             id=UserId(self._ids.new("usr")),
@@ -45,8 +45,8 @@ class Accounts:
         await self._users.set_disabled(user.id, disabled)
         return user
 
-    async def set_password(self, username: str, password: str) -> User:
-        """Tokens issued before no longer count. Raises `InvalidField` and `NotFound`."""
+    async def set_password(self, username: str, password: str | None) -> User:
+        """Another one, or none any more. Tokens issued before no longer count. Raises `InvalidField` and `NotFound`."""
         user = await self._named(username)
         await self._users.set_password(user.id, await self._hash(password), self._clock.now())
         return user
@@ -57,5 +57,5 @@ class Accounts:
             raise NotFound("There is no user of this name.")
         return user
 
-    async def _hash(self, password: str) -> str:
-        return await self._passwords.hash(canonical_password(password))
+    async def _hash(self, password: str | None) -> str | None:
+        return await self._passwords.hash(canonical_password(password)) if password is not None else None

@@ -175,6 +175,16 @@ async def test_who_has_no_password_is_refused_as_nobody_is_after_the_same_work(h
     assert work[0][0] > 0
 
 
+async def test_taking_a_password_away_ends_what_it_gave_out(here: Process) -> None:
+    await here.accounts.add("alice", PASSWORD)
+    token = await here.token()
+    await here.accounts.set_password("alice", None)
+    with pytest.raises(InvalidGrant):
+        await here.token()
+    await here.later()
+    assert not await here.takes(token)
+
+
 async def test_who_has_no_password_comes_in_otherwise_and_by_one_once_it_is_set(here: Process) -> None:
     alice = await here.accounts.add("alice", None)
     key = here.keys.give("a", alice.id)
