@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from chatorch.adapters.models.joined_turns import JoinedTurns
 from chatorch.adapters.models.offline import OfflineChatModel
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.models.router import ModelRouter
@@ -22,7 +23,7 @@ async def toy() -> AsyncIterator[ToyProvider]:
         yield toy
 
 
-@pytest.fixture(params=["openai", "offline", "scripted", "routed", "toy"])
+@pytest.fixture(params=["openai", "offline", "scripted", "routed", "joined", "toy"])
 async def model(request: pytest.FixtureRequest, toy: ToyProvider) -> AsyncIterator[ChatModel]:
     model: ChatModel
     match request.param:
@@ -30,6 +31,8 @@ async def model(request: pytest.FixtureRequest, toy: ToyProvider) -> AsyncIterat
             model = OpenAIChatModel("key", request.getfixturevalue("upstream").base_url)
         case "offline":
             model = OfflineChatModel(FakeClock(), piece_delay=0)
+        case "joined":
+            model = JoinedTurns(ScriptedChatModel("Hello"))
         case "toy":
             model = ToyChatModel(toy.address)
         case "routed":

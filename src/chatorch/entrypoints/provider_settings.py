@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -37,6 +38,11 @@ class Provider:
     @property
     def key(self) -> str | None:
         return self.api_key.get_secret_value() if self.api_key else None
+
+    @property
+    def takes_neighbours(self) -> bool:
+        """Whether it is known to take several messages of one role in a row: OpenAI itself is."""
+        return self.base_url is None or urlsplit(self.base_url).hostname == "api.openai.com"
 
 
 OPENAI_SETTINGS = SettingNames(address="OPENAI_BASE_URL", key="OPENAI_API_KEY", model="CHATORCH_MODEL")

@@ -4,7 +4,6 @@ import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError, model_validator
@@ -157,9 +156,8 @@ class Settings(BaseSettings):
 
     @property
     def takes_neighbours(self) -> bool:
-        """Whether each provider is known to take several messages of one role in a row: OpenAI itself, or none."""
-        asked = [one.base_url for one in self.chat_providers if one.base_url is not None]
-        return all(urlsplit(url).hostname == "api.openai.com" for url in asked)
+        """Whether a provider is known to take several messages of one role in a row, or there is none."""
+        return self.offline or any(one.takes_neighbours for one in self.chat_providers)
 
     @property
     def unused(self) -> tuple[str, ...]:

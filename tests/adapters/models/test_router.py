@@ -1,12 +1,20 @@
 """Which provider is asked, and by what name of the model."""
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from chatorch.adapters.models.joined_turns import JoinedTurns
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.models.router import ModelRouter
 from chatorch.adapters.models.upstream.client import HttpClients
+from chatorch.adapters.telemetry import PrometheusTelemetry
+from chatorch.domain.model.context import PromptMessage
+from chatorch.domain.model.conversation import Role
+from chatorch.entrypoints.container.models import choose_models
+from chatorch.entrypoints.settings import Settings
+from chatorch.ports.chat_model import Prompt
 from tests.support.chat import listen, prompt
-from tests.support.fakes import ScriptedChatModel
+from tests.support.fakes import FakeClock, ScriptedChatModel
 from tests.support.upstream import Upstream
 
 
@@ -32,6 +40,30 @@ async def test_the_provider_is_asked_by_the_bare_name(name: str, provider: str, 
     assert heard.text == provider
     assert [call.prompt.model for call in models[provider].calls] == [bare]
     assert models[provider].calls[0].prompt.messages == prompt(name).messages
+
+
+def settings_of(upstream: Upstream) -> Settings:
+    local = {"name": "local", "base_url": upstream.base_url}
+    return Settings(secret_key="s" * 32, openai_api_key="sk-x", providers=[{"name": "main"}, local])
+
+
+async def test_what_openai_takes_apart_is_joined_for_who_may_not_take_it(upstream: Upstream) -> None:
+    """With the same prompt: one that was made for a provider that takes neighbours."""
+    name = upstream.model()
+    models = choose_models(settings_of(upstream), FakeClock(), PrometheusTelemetry(CollectorRegistry()))
+    assert not isinstance(models["main"](), JoinedTurns)
+    said = [PromptMessage(Role.SYSTEM, "be kind"), *(PromptMessage(Role.USER, text) for text in ("a", "b"))]
+    local = models["local"]()
+    asked = Prompt(name, (*said, PromptMessage(Role.ASSISTANT, "c"), PromptMessage(Role.USER, "d")), "u")
+    assert (await listen(local, asked)).finish
+    (seen,) = upstream.seen(name)
+    assert [(each["role"], each["content"]) for each in seen.body["messages"]] == [
+        ("system", "be kind"),
+        ("user", "a\n\nb"),
+        ("assistant", "c"),
+        ("user", "d"),
+    ]
+    await local.aclose()
 
 
 async def test_all_are_closed_whatever_one_of_them_raises() -> None:

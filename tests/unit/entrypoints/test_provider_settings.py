@@ -144,7 +144,9 @@ def test_no_secret_of_a_provider_shows_when_settings_are_printed(given):
     assert CANARY not in f"{settings!r}{settings.chat_providers!r}"
 
 
-@pytest.mark.parametrize(("url", "known"), [("https://api.openai.com/v1", True), ("http://127.0.0.1:1/v1", False)])
-def test_neighbours_are_joined_where_any_provider_may_refuse_them(given, url, known):
-    settings = given(CHATORCH_PROVIDERS="main,local", OPENAI_API_KEY="sk-x", CHATORCH_PROVIDER_LOCAL_BASE_URL=url)
-    assert settings.takes_neighbours is known
+def test_each_provider_is_known_to_take_neighbours_or_not(given):
+    local = "http://127.0.0.1:1/v1"
+    settings = given(CHATORCH_PROVIDERS="main,local", OPENAI_API_KEY="sk-x", CHATORCH_PROVIDER_LOCAL_BASE_URL=local)
+    assert [one.takes_neighbours for one in settings.chat_providers] == [True, False]
+    assert settings.takes_neighbours
+    assert not given(OPENAI_BASE_URL=local).takes_neighbours

@@ -5,6 +5,7 @@ from functools import partial
 
 from dependency_injector import providers
 
+from chatorch.adapters.models.joined_turns import JoinedTurns
 from chatorch.adapters.models.offline import OFFLINE_MODEL, OfflineChatModel
 from chatorch.adapters.models.openai.chat_model import TELLING_STATUSES, OpenAIChatModel
 from chatorch.adapters.models.openai.defaults import OPENAI_BASE_URL
@@ -32,7 +33,7 @@ def choose_models(settings: Settings, clock: Clock, telemetry: ModelTelemetry) -
     clients = HttpClients(error_bodies=TELLING_STATUSES)
 
     def asking(one: Provider) -> ChatModel:
-        return OpenAIChatModel(
+        model = OpenAIChatModel(
             one.key,
             base_url=one.base_url,
             deadlines=deadlines,
@@ -40,6 +41,8 @@ def choose_models(settings: Settings, clock: Clock, telemetry: ModelTelemetry) -
             settings=one.settings,
             http_client=clients.for_url(one.base_url or OPENAI_BASE_URL),
         )
+        left_apart = settings.takes_neighbours and not one.takes_neighbours
+        return JoinedTurns(model) if left_apart else model
 
     return {one.name: partial(asking, one) for one in settings.chat_providers}
 

@@ -1,0 +1,24 @@
+"""For a provider that may refuse several messages of one role in a row, beside one that is known to take them."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
+
+from chatorch.domain.model.context import BETWEEN, PromptMessage
+from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+
+
+class JoinedTurns(ChatModel):
+    """Hands prompts on with neighbours of one role as one message, as `ContextWindow` would join them for all."""
+
+    def __init__(self, model: ChatModel) -> None:
+        self._model = model
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+        turns = groupby(prompt.messages, attrgetter("role"))
+        joined = (PromptMessage(role, BETWEEN.join(message.content for message in said)) for role, said in turns)
+        return self._model.stream(replace(prompt, messages=tuple(joined)))
+
+    async def aclose(self) -> None:
+        await self._model.aclose()
