@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINNED = re.compile(r"^([a-z0-9-]+)==([^ ]+)", re.MULTILINE)
 
+LEANED_ON = {"aiohttp", "asyncpg", "fastapi", "openai", "redis", "uvicorn", "websockets"}
+"""Of these more is used than they promise; see test_third_party_internals."""
+
 
 def text(name: str) -> str:
     return (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
@@ -48,3 +51,11 @@ def test_a_lock_names_versions_and_hashes_and_no_address(name: str):
 
 def test_who_develops_has_the_versions_that_run():
     assert (locked("run") | locked("build")).items() <= locked("dev").items()
+
+
+def test_what_is_used_beyond_its_promises_is_admitted_no_further_than_it_was_looked_at():
+    found = {
+        each.name: {bound.operator for bound in each.specifier} for each in declared("run") if each.name in LEANED_ON
+    }
+    assert found.keys() == LEANED_ON
+    assert [name for name, operators in found.items() if "<" not in operators] == []
