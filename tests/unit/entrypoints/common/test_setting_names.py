@@ -9,6 +9,7 @@ import pytest
 import chatorch
 from chatorch.domain.model import errors as e
 from chatorch.domain.model.admission import LiveRunCap
+from chatorch.domain.model.chatkit_hosted import errors as hosted
 from chatorch.domain.model.rates import Limit
 from chatorch.entrypoints.common.problems import domain_problem
 from chatorch.entrypoints.common.setting_names import MAX_ANSWER_CHARS, OF_ERRORS, OF_LIMITS, detail_of
@@ -19,9 +20,9 @@ SOURCE = Path(chatorch.__file__).parent
 
 TOLD = [
     (e.ModelNotAllowed(), "This model is not allowed; see CHATORCH_ALLOWED_MODELS."),
-    (e.WorkflowNotAllowed(), "This workflow is not allowed; see CHATORCH_CHATKIT_WORKFLOWS."),
+    (hosted.WorkflowNotAllowed(), "This workflow is not allowed; see CHATORCH_CHATKIT_WORKFLOWS."),
     (e.TooManyRuns(), "Too many live runs at once; see CHATORCH_MAX_LIVE_RUNS_PER_USER."),
-    (e.TooManySessions(retry_after=9), "Too many ChatKit sessions; see CHATORCH_CHATKIT_SESSIONS_PER_USER."),
+    (hosted.TooManySessions(retry_after=9), "Too many ChatKit sessions; see CHATORCH_CHATKIT_SESSIONS_PER_USER."),
     (e.TooManyFollowers(), "Too many event streams at once; see CHATORCH_MAX_FOLLOWERS_PER_USER."),
     (
         e.TooManyRuns("Too many guests at once.", limit=Limit("guest-runs", 50, 1)),
