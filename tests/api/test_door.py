@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -27,6 +27,7 @@ from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.strict_json import Strictness, StrictRoute
 from chatorch.entrypoints.doors import open_doors
 from chatorch.entrypoints.process.server_config import websocket_of
+from chatorch.entrypoints.ws.wire import WireProtocol
 from tests.support.api import Api, Apis
 from tests.support.logged import logged
 from tests.support.ws import served
@@ -235,6 +236,18 @@ async def test_its_websockets_go_through_the_class_that_our_door_wants(api: Api)
                 await connect(f"ws://127.0.0.1:{door.port}{path}")
             assert refused.value.response.status_code == 404
             assert refused.value.response.headers["Content-Type"] == media_type
+
+
+async def test_a_server_of_another_application_finds_the_class_in_what_is_mounted(api: Api):
+    host = FastAPI()
+    host.mount("/chat", api.app)
+    assert websocket_of(host) is WireProtocol
+    async with served(replace(api, app=host)) as door, asyncio.timeout(5):
+        async with connect(f"ws://127.0.0.1:{door.port}/chat/toys/talk") as socket:
+            assert (await socket.recv()).startswith("hello")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as client:
+            toy_of(await client.get("/chat/toys/nowhere"), 404, "not_found")
+            problem_of(await client.get("/chat/nowhere"), 404, "not_found")
 
 
 async def test_alone_it_may_bring_a_websocket_class_of_its_own(api: Api):

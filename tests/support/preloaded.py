@@ -17,6 +17,7 @@ _fork.set_forkserver_preload(
         "uvloop",
         "uvicorn.protocols.http.httptools_impl",
         "chatorch.entrypoints.app",
+        *(f"chatorch.entrypoints.{door}.door" for door in ("api", "chatkit_hosted", "metrics", "ws")),
         "chatorch.entrypoints.cli",
         "chatorch.entrypoints.process.server",
         "tests.support.preloaded",

@@ -12,5 +12,7 @@ DOOR = Door(
     name="api",
     paths=("/", "/api", "/docs", "/health", "/openapi.json", "/token"),
     routes=tuple(route for topic in TOPICS for route in topic.router.routes),
-    fields=FieldNames.of(ChatRequest, RetryRequest, ThreadPatch, BroadcastRequest, forms=(TokenForm,)),
+    fields=FieldNames.of(
+        ChatRequest, RetryRequest, ThreadPatch, BroadcastRequest, forms=(TokenForm,), elsewhere=("id",)
+    ),
 )
