@@ -7,12 +7,14 @@ from chatorch.entrypoints.common.door import Door
 from chatorch.entrypoints.common.field_paths import FieldNames
 
 TOPICS = (chat, runs, threads, identity, broadcast, health, home)
+ELSEWHERE = ("after", "id", "run_id", "token", "type")
+"""Of answers and frames, which clients send here by mistake."""
 
 DOOR = Door(
     name="api",
     paths=("/", "/api", "/docs", "/health", "/openapi.json", "/token"),
     routes=tuple(route for topic in TOPICS for route in topic.router.routes),
     fields=FieldNames.of(
-        ChatRequest, RetryRequest, ThreadPatch, BroadcastRequest, forms=(TokenForm,), elsewhere=("id",)
+        ChatRequest, RetryRequest, ThreadPatch, BroadcastRequest, forms=(TokenForm,), elsewhere=ELSEWHERE
     ),
 )

@@ -82,7 +82,7 @@ KINDS: dict[str, type[ClientFrame]] = {
     "run.follow": RunFollow,
     "run.cancel": RunCancel,
 }
-FIELDS = FieldNames.of(*KINDS.values(), elsewhere=("stream", "user_id"))
+FIELDS = FieldNames.of(*KINDS.values(), elsewhere=("stream", "text", "title", "user_id"))
 
 
 class FrameRefused(Exception):
