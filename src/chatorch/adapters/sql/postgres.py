@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, event, text
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from chatorch.adapters.sql import schema
@@ -90,7 +89,7 @@ class PostgresDatabase(Database):
     async def write_first(self, work: Work[T]) -> T:
         engines = self._engines or await self._open()
         with self.writes.watched():
-            return await self._run(engines.kept_free.sync_engine, work)
+            return await self._run(engines.kept_free, work)
 
     async def write_at_once(self, work: Work[T]) -> T:
         return await self.write_first(partial(_without_waiting, work))
@@ -98,7 +97,7 @@ class PostgresDatabase(Database):
     async def alter(self, work: Work[T]) -> T:
         # A connection of its own, in a transaction that takes as long as it takes, through whatever is in between.
         engine = _engine(_connector(self._address, statement_cache_size=0), pooled=True, poolclass=NullPool)
-        return await self._run(engine.sync_engine, work)
+        return await self._run(engine, work)
 
     def in_use(self) -> int:
         pool = self._engines.writes.pool if self._engines is not None else None
@@ -111,8 +110,8 @@ class PostgresDatabase(Database):
         self._closed = True
         await asyncio.gather(*self._running, return_exceptions=True)
         if self._engines is not None:
-            await self._engines.whole.dispose()
-            await self._engines.kept_free.dispose()
+            for engine in (self._engines.writes, self._engines.kept_free):
+                await greenlet_spawn(engine.dispose)
 
     async def _run(
         self, engine: Engine, work: Work[T], then: Callable[[], None] | None = None, *, logged: bool = True
@@ -157,28 +156,26 @@ class PostgresDatabase(Database):
         first = None if pooled else _for_good(limits)
         pool = {"max_overflow": 0, "pool_timeout": self._pool_timeout, "pool_use_lifo": True}
 
-        def pool_of(size: int, command_timeout: float) -> AsyncEngine:
+        def pool_of(size: int, command_timeout: float) -> Engine:
             connect = _connector(self._address, first, command_timeout=command_timeout, **measures)
             return _engine(connect, pooled=pooled, pool_size=size, **pool)
 
-        whole = pool_of(self._pool_size, self._statement_timeout)
+        writes = pool_of(self._pool_size, self._statement_timeout)
         # For heartbeats and who watches them: not to be late because all others are taken.
         kept_free = pool_of(1, self._heartbeat_timeout)
-        for engine in (whole, kept_free):
-            event.listen(engine.sync_engine.pool, "checkout", _refuse_closed)
-        writes = whole.sync_engine
+        for engine in (writes, kept_free):
+            event.listen(engine.pool, "checkout", _refuse_closed)
         # A read needs no transaction of its own: that saves BEGIN and COMMIT, two of three journeys. But only a
         # transaction makes a pooler stay with one server connection from preparing to executing.
         reads = writes if pooled else writes.execution_options(isolation_level="AUTOCOMMIT")
-        return _Engines(whole, writes, reads, kept_free)
+        return _Engines(writes, reads, kept_free)
 
 
 @dataclass(frozen=True, slots=True)
 class _Engines:
-    whole: AsyncEngine
     writes: Engine
     reads: Engine
-    kept_free: AsyncEngine
+    kept_free: Engine
 
 
 def _transact(engine: Engine, work: Work[T]) -> T:
@@ -225,10 +222,13 @@ def _connector(address: PostgresAddress, first: str | None = None, **options: An
     return connect
 
 
-def _engine(connect: Callable[[], Awaitable[Any]], *, pooled: bool, **pool: Any) -> AsyncEngine:
-    """`pooled`: every statement is prepared anew, without a name, so that nothing of it stays behind."""
+def _engine(connect: Callable[[], Awaitable[Any]], *, pooled: bool, **pool: Any) -> Engine:
+    """For use in `greenlet_spawn` only: `sqlalchemy.ext.asyncio` does no more, and loads the whole ORM.
+
+    `pooled`: every statement is prepared anew, without a name, so that nothing of it stays behind.
+    """
     unprepared = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if pooled else {}
-    return create_async_engine(
+    return create_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,
         json_deserializer=load_json,
