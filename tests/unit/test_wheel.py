@@ -83,7 +83,7 @@ def test_a_command_says_in_one_line_what_to_install(bare: Path, command: tuple[s
     assert (done.returncode, done.stdout, done.stderr) == (2, "", ADVICE)
 
 
-@pytest.mark.parametrize("module", ["app", "cli", "container", "settings", "process.server", "chatkit.route"])
+@pytest.mark.parametrize("module", ["app", "settings", "chatkit.route"])
 def test_whoever_imports_the_service_is_told_so_too(bare: Path, module: str):
     importing = f"try: import chatorch.entrypoints.{module}\nexcept ImportError as error: print('chatorch:', error)"
     assert run(bare / "python", "-I", "-c", importing).stdout == ADVICE

@@ -29,6 +29,8 @@ AT_HOME = {
 WITHOUT = """
 import asyncio, json, os, sys
 sys.modules.update(dict.fromkeys(("asyncpg", "greenlet", "redis", "hiredis", "chatkit", "agents"), None))
+from chatorch.entrypoints.process.lean_imports import SPARED, import_lean
+import_lean()
 from chatorch.entrypoints.settings import SettingsError, load_settings
 told = {}
 for name, value in json.loads(sys.argv[1]).items():
@@ -40,7 +42,9 @@ from chatorch.entrypoints.app import create_app_from_environment
 async def live():
     async with app.router.lifespan_context(app): return app.state.started
 app = create_app_from_environment()
-print(json.dumps([told, asyncio.run(live())]))
+serves = asyncio.run(live())
+needless = {"alembic", "mako", "sqlalchemy.orm", "sqlalchemy.dialects.postgresql", *sum(SPARED.values(), ())}
+print(json.dumps([told, serves, sorted(needless & set(sys.modules))]))
 """
 
 
@@ -108,7 +112,7 @@ def test_the_service_on_sqlite_does_without_the_others_and_names_what_is_asked_f
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told, serves = json.loads(done.stdout)
+    told, serves, needless = json.loads(done.stdout)
     assert told == {
         "DATABASE_URL": ["DATABASE_URL: PostgreSQL is not installed: pip install 'chatorch[postgres]'"],
         "REDIS_URL": ["REDIS_URL: Redis is not installed: pip install 'chatorch[redis]'"],
@@ -117,3 +121,4 @@ def test_the_service_on_sqlite_does_without_the_others_and_names_what_is_asked_f
         ],
     }
     assert serves
+    assert needless == [], "nor does it load what it has no use for"

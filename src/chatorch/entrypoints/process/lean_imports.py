@@ -12,7 +12,7 @@ from importlib import import_module
 SPARED = {
     "structlog": ("rich",),  # for tracebacks on a console; ours hold no text of theirs (logs.py)
     "uvicorn": ("watchfiles",),  # to start anew when a file changes
-    "dependency_injector.wiring": ("werkzeug", "yaml"),  # to know Flask's objects, and to read settings from YAML
+    "dependency_injector.containers": ("werkzeug", "yaml"),  # to know Flask's objects, and to read settings from YAML
     "jwt": ("cryptography",),  # for signatures but HS256. Who is to verify others takes this line out
 }
 """By who would load it."""
