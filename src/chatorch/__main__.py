@@ -5,16 +5,19 @@ import signal
 import sys
 
 REFUSED = 2
+lacking: str | None = None
+try:
+    from chatorch.entrypoints.process.process_one import be_init
+    from chatorch.entrypoints.process.stopping import interrupt_as_usual, stop_at_once
+except ImportError as error:  # the command is there without what it is for, which is an extra
+    if not type(error).__module__.startswith("chatorch."):
+        raise
+    lacking = str(error)
 
 
 def main() -> None:
-    try:
-        from chatorch.entrypoints.process.process_one import be_init  # noqa: PLC0415  # an extra of the wheel
-        from chatorch.entrypoints.process.stopping import interrupt_as_usual, stop_at_once  # noqa: PLC0415
-    except ImportError as error:
-        if not type(error).__module__.startswith("chatorch."):
-            raise
-        sys.stderr.write(f"chatorch: {error}\n")
+    if lacking is not None:
+        sys.stderr.write(f"chatorch: {lacking}\n")
         sys.exit(REFUSED)
     stop_at_once()
     if os.getpid() == 1:

@@ -1,17 +1,15 @@
 """What a process of the service takes before anybody asks it for anything."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import BINARY, Server, serving
+from tests.support.server import Server, serving
 
 MB = 1024
 WORKER_MB, WITH_CHATKIT_MB = 110, 170
-START_CPU_S, HELP_CPU_S = 2.5, 0.5
+START_CPU_S = 2.5
 """A start takes half as much where nothing else keeps the processor busy."""
 
 
@@ -51,11 +49,3 @@ async def test_a_start_takes_little_time_of_the_processor(tmp_path: Path):
         async with serving(server):
             taken.append(cpu_s(server.process.pid))
     assert min(taken) <= START_CPU_S
-
-
-def test_the_help_takes_little_time_of_the_processor():
-    before = os.times()
-    subprocess.run([BINARY, "--help"], check=True, capture_output=True, timeout=30)
-    after = os.times()
-    taken = after.children_user + after.children_system - before.children_user - before.children_system
-    assert taken <= HELP_CPU_S
