@@ -7,12 +7,13 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.telemetry import PrometheusTelemetry
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
+from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunStatus
 from chatorch.entrypoints.metrics.metrics import Metrics
-from chatorch.ports.runs import Outcome
+from chatorch.ports.runs import RunEnd
 from tests.support.logged import logged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,12 +27,17 @@ RUN = Run(
     status=RunStatus.QUEUED,
     model="a-model",
     created_at=NOW,
-    text=CANARY,
+    content=Content.of(CANARY),
 )
 
 
-def ending(status: RunStatus = RunStatus.COMPLETED, **more) -> Outcome:
-    return Outcome(RunId("run_1"), 1, status, CANARY, 9, NOW, **more)
+OF_OUTCOME = {"finish_reason", "usage", "error", "cancel_reason"}
+
+
+def ending(status: RunStatus = RunStatus.COMPLETED, **more) -> RunEnd:
+    outcome = Outcome(status, **{name: value for name, value in more.items() if name in OF_OUTCOME})
+    others = {name: value for name, value in more.items() if name not in OF_OUTCOME}
+    return RunEnd(RunId("run_1"), 1, outcome, Content.of(CANARY), NOW, **others)
 
 
 @pytest.fixture

@@ -30,11 +30,13 @@ async def test_an_answer_has_exactly_these_members(api: Api, alice: httpx.AsyncC
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     body = answer.json()
     assert body.keys() == {
-        "response", "thread_id", "timestamp", "run_id", "message_id", "model", "finish_reason", "usage",
+        "response", "parts", "thread_id", "timestamp", "run_id", "message_id", "model", "finish_reason", "usage",
     }  # fmt: skip
     assert (body["response"], body["model"], body["finish_reason"]) == ("Hello world", MODEL, "stop")
+    assert body["parts"] == [{"type": "text", "text": "Hello world"}]
     assert body["usage"] == {
-        "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "source": "provider",
+        "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cached_tokens": 0,
+        "reasoning_tokens": 0, "source": "provider",
     }  # fmt: skip
     assert [body[name][:4] for name in ("thread_id", "run_id", "message_id")] == ["thr_", "run_", "msg_"]
     assert is_time(body["timestamp"])
@@ -54,7 +56,8 @@ async def test_where_the_provider_counts_nothing_the_usage_is_a_guess_that_says_
     body = await ask(alice, "Hi")
     assert body["finish_reason"] == "length"
     assert body["usage"] == {
-        "prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "source": "estimated",
+        "prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cached_tokens": 0,
+        "reasoning_tokens": 0, "source": "estimated",
     }  # fmt: skip
 
 

@@ -39,7 +39,8 @@ async def test_a_stream_is_these_bytes(api: Api, alice: httpx.AsyncClient) -> No
         f'"text":"Grüße\\n😀"}}\n\n'
         f'id: 9\nevent: run.completed\ndata: {{"run_id":"{run}","seq":9,"type":"run.completed",'
         f'"message_id":"{message}","finish_reason":"stop",'
-        '"usage":{"prompt_tokens":7,"completion_tokens":5,"total_tokens":12,"source":"provider"}}\n\n'
+        '"usage":{"prompt_tokens":7,"completion_tokens":5,"total_tokens":12,'
+        '"cached_tokens":0,"reasoning_tokens":0,"source":"provider"}}\n\n'
     )
     assert answer.content.decode() == expected
 

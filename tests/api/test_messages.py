@@ -18,12 +18,15 @@ async def test_a_message_has_exactly_these_members(alice: httpx.AsyncClient) -> 
     answer = (await alice.post("/api/chat/protected", json={"messages": given})).json()
     question, reply = await messages(alice, answer["thread_id"])
     for message in (question, reply):
-        assert message.keys() == {"id", "role", "content", "status", "created_at", "run_id", "metadata"}
+        assert message.keys() == {"id", "role", "content", "parts", "status", "created_at", "run_id", "metadata"}
         assert message["id"].startswith("msg_")
         assert is_time(message["created_at"])
         assert message["status"] == "complete"
     assert (question["role"], question["content"], question["metadata"]) == ("user", "Hi", {"a": 1})
     assert (reply["role"], reply["content"], reply["metadata"]) == ("assistant", "Hello world", {})
+    assert [message["parts"] for message in (question, reply)] == [
+        [{"type": "text", "text": "Hi"}], [{"type": "text", "text": "Hello world"}],
+    ]  # fmt: skip
     assert (reply["id"], reply["run_id"]) == (answer["message_id"], answer["run_id"])
 
 

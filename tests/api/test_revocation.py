@@ -110,7 +110,7 @@ async def test_streams_and_waiting_requests_and_the_run_itself_end_within_5_s(ti
                 assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
             assert api.model.calls[0].closed
             run = timed.run(run_id)
-            assert (run.status, run.text, run.cancel_reason) == ("cancelled", "So far", "user")
+            assert (run.status, run.text, run.outcome.cancel_reason) == ("cancelled", "So far", "user")
             pauses[1].go_on()
             assert (await done(unharmed)).json()["response"] == "So far and on"
 

@@ -18,6 +18,7 @@ MEMBERS = {
     "usage",
     "error",
     "text",
+    "parts",
 }
 
 
@@ -41,9 +42,17 @@ async def test_a_completed_run_tells_all_there_is(alice: httpx.AsyncClient) -> N
         "status": "completed",
         "model": MODEL,
         "finish_reason": "stop",
-        "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "source": "provider"},
+        "usage": {
+            "prompt_tokens": 7,
+            "completion_tokens": 5,
+            "total_tokens": 12,
+            "cached_tokens": 0,
+            "reasoning_tokens": 0,
+            "source": "provider",
+        },
         "error": None,
         "text": "Hello world",
+        "parts": [{"type": "text", "text": "Hello world"}],
     }
 
 

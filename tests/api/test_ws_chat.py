@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.domain.model.run import PIECE_CHARS
+from chatorch.domain.model.content import PIECE_CHARS
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from tests.support.api import Api, Apis, ask, frames_of, live_run
 from tests.support.fakes import Pause

@@ -5,19 +5,21 @@ from dataclasses import replace
 
 import pytest
 
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import (
-    TAKEOVER_GAP,
+    EPOCH_SPAN,
+    INTERRUPTED,
     CancelReason,
     Interaction,
+    Outcome,
     Run,
     RunError,
     RunStatus,
-    position_after,
-    replay,
     terminal_event,
 )
+from chatorch.domain.model.transcript import replay
 from chatorch.ports.runs import Checkpoint, LiveRun, Ownership
 from tests.support.stores import ANN, NOW, Stores, at, ending, new_run, turn
 
@@ -50,7 +52,7 @@ async def test_a_checkpoint_saves_text_and_position_together(stores: Stores) -> 
 
     assert ownerships == {RUN: Ownership.MINE}
     run = await stores.runs.read_run(ANN, RUN)
-    assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "héllo 🙂", position_after("héllo 🙂"))
+    assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "héllo 🙂", Content.of("héllo 🙂").tip)
     assert await answer_status(stores) is MessageStatus.STREAMING
 
 
@@ -71,7 +73,7 @@ async def test_a_checkpoint_without_text_keeps_the_text_that_was_saved(stores: S
     await stores.execution_store.checkpoint([Checkpoint(RUN, 1, None)])
 
     run = await stores.runs.read_run(ANN, RUN)
-    assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "so far", position_after("so far"))
+    assert (run.status, run.text, run.seq) == (RunStatus.STREAMING, "so far", Content.of("so far").tip)
 
 
 async def test_a_checkpoint_learns_that_the_user_wants_it_stopped(stores: Stores) -> None:
@@ -168,7 +170,7 @@ async def test_tails_are_read_as_one_text_with_what_stands_before_them(stores: S
 
     assert await shown(stores) == {text}
     run = await stores.runs.read_run(ANN, RUN)
-    assert (run.status, run.seq) == (RunStatus.STREAMING, position_after(text))
+    assert (run.status, run.seq) == (RunStatus.STREAMING, Content.of(text).tip)
     assert (await live(stores))[RUN].heartbeat == 6
 
 
@@ -204,7 +206,7 @@ async def test_the_whole_text_replaces_all_tails(stores: Stores) -> None:
 async def test_an_end_has_the_text_that_it_says_whatever_tails_there_were(stores: Stores, status: RunStatus) -> None:
     await open_run(stores)
     text = await grow(stores, "begin ", "and ", "more ")
-    done = replace(ending("r", f"{text}to the end", status=status), error=RunError("x", "y", retryable=True))
+    done = ending("r", f"{text}to the end", status=status, error=RunError("x", "y", retryable=True))
 
     assert await stores.execution_store.finish(done)
 
@@ -217,12 +219,12 @@ async def test_an_interrupted_run_keeps_its_tails_or_the_longer_text(stores: Sto
     await open_run(stores)
     text = await grow(stores, "begin ", "and ", "more")
 
-    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), {RUN: rescued})
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), {RUN: Content.of(rescued)})
 
     kept = max(text, rescued, key=len)
     assert await shown(stores) == {kept}
     run = await stores.runs.read_run(ANN, RUN)
-    assert (run.status, run.seq) == (RunStatus.INTERRUPTED, position_after(kept) + 1 + TAKEOVER_GAP)
+    assert (run.status, run.seq) == (RunStatus.INTERRUPTED, Content.of(kept).tip + 1 + EPOCH_SPAN)
     assert await stores.leftovers() == 0
 
 
@@ -297,7 +299,7 @@ async def test_who_watches_sees_the_live_runs(stores: Stores) -> None:
 
 async def test_a_completed_run_is_written_with_message_thread_and_interaction(stores: Stores) -> None:
     opened = await open_run(stores)
-    done = replace(ending("r", "answer"), finish_reason="stop", usage=USAGE, first_piece_ms=12, duration_ms=345)
+    done = ending("r", "answer", finish_reason="stop", usage=USAGE, first_piece_ms=12, duration_ms=345)
 
     assert await stores.execution_store.finish(done)
 
@@ -305,11 +307,10 @@ async def test_a_completed_run_is_written_with_message_thread_and_interaction(st
     assert run == replace(
         opened,
         status=RunStatus.COMPLETED,
-        text="answer",
+        content=Content.of("answer"),
         seq=done.seq,
         finished_at=at(60),
-        finish_reason="stop",
-        usage=USAGE,
+        outcome=Outcome(RunStatus.COMPLETED, "stop", USAGE),
     )
     assert await answer_status(stores) is MessageStatus.COMPLETE
     assert (await stores.threads.read_thread(ANN, THREAD)).updated_at == at(60)
@@ -323,10 +324,10 @@ async def test_a_failed_run_keeps_its_text_and_says_why(stores: Stores) -> None:
     await open_run(stores)
     error = RunError("upstream_timeout", "The model did not answer in time.", retryable=True)
 
-    assert await stores.execution_store.finish(replace(ending("r", "half", status=RunStatus.FAILED), error=error))
+    assert await stores.execution_store.finish(ending("r", "half", status=RunStatus.FAILED, error=error))
 
     run = await stores.runs.read_run(ANN, RUN)
-    assert (run.status, run.text, run.error, run.usage) == (RunStatus.FAILED, "half", error, None)
+    assert (run.status, run.text, run.outcome) == (RunStatus.FAILED, "half", Outcome(RunStatus.FAILED, error=error))
     assert await answer_status(stores) is MessageStatus.INCOMPLETE
     (interaction,) = await stores.interactions()
     assert (interaction.status, interaction.error_code) == (RunStatus.FAILED, "upstream_timeout")
@@ -336,10 +337,11 @@ async def test_a_failed_run_keeps_its_text_and_says_why(stores: Stores) -> None:
 async def test_a_cancelled_run_keeps_its_text_and_says_who(stores: Stores, reason: CancelReason) -> None:
     await open_run(stores)
 
-    await stores.execution_store.finish(replace(ending("r", "half", status=RunStatus.CANCELLED), cancel_reason=reason))
+    await stores.execution_store.finish(ending("r", "half", status=RunStatus.CANCELLED, cancel_reason=reason))
 
     run = await stores.runs.read_run(ANN, RUN)
-    assert (run.status, run.text, run.cancel_reason) == (RunStatus.CANCELLED, "half", reason)
+    assert (run.status, run.text) == (RunStatus.CANCELLED, "half")
+    assert run.outcome == Outcome(RunStatus.CANCELLED, cancel_reason=reason)
     assert await answer_status(stores) is MessageStatus.INCOMPLETE
 
 
@@ -412,8 +414,16 @@ async def test_an_interrupted_run_ends_with_the_text_saved_and_a_higher_epoch(st
 
     assert list(ended) == [RUN]
     run = await stores.runs.read_run(ANN, RUN)
-    assert run == replace(opened, status=RunStatus.INTERRUPTED, text="so far", epoch=2, seq=run.seq, finished_at=at(90))
-    assert run.seq == position_after("so far") + 1 + TAKEOVER_GAP
+    assert run == replace(
+        opened,
+        status=RunStatus.INTERRUPTED,
+        content=Content.of("so far"),
+        epoch=2,
+        seq=run.seq,
+        finished_at=at(90),
+        outcome=INTERRUPTED,
+    )
+    assert run.seq == Content.of("so far").tip + 1 + EPOCH_SPAN
     assert await answer_status(stores) is MessageStatus.INCOMPLETE
     assert (await stores.threads.read_thread(ANN, THREAD)).updated_at == at(90)
     assert await stores.interactions() == [

@@ -9,7 +9,7 @@ from chatorch.domain.model.conversation import MessageId, MessageStatus, NewMess
 from chatorch.domain.model.errors import ThreadBusy, TooManyRuns
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunError, RunStatus
-from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn, Outcome
+from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn, RunEnd
 from tests.support.stores import ANN, Stores, at, ending, new_run, turn
 
 THREAD = ThreadId("thr_t")
@@ -66,9 +66,9 @@ async def test_a_blank_or_empty_answer_takes_no_room_in_the_history(stores: Stor
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
-def refusal(name: str) -> Outcome:
+def refusal(name: str) -> RunEnd:
     error = RunError("upstream_rejected", "The model's provider refused the request.")
-    return replace(ending(name, "", status=RunStatus.FAILED), error=error, refused=True)
+    return ending(name, "", status=RunStatus.FAILED, error=error, refused=True)
 
 
 async def statuses(stores: Stores) -> list[tuple[str, str]]:
@@ -91,7 +91,10 @@ async def test_a_refused_message_stays_in_its_thread_and_is_marked(stores: Store
         ("before", "complete"), ("bad", "incomplete"), ("", "incomplete"),
     ]  # fmt: skip
     run = await stores.runs.read_run(ANN, RunId("run_r1"))
-    assert (run.status, run.error and run.error.code) == (RunStatus.FAILED, "upstream_rejected")
+    assert (run.status, run.outcome and run.outcome.error and run.outcome.error.code) == (
+        RunStatus.FAILED,
+        "upstream_rejected",
+    )
     assert [i.error_code for i in await stores.interactions() if i.run_id == "run_r1"] == ["upstream_rejected"]
 
 

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chatorch.adapters.memory.run_control import MemoryRunControl
+from chatorch.domain.model.content import Content, PartDelta
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
-from chatorch.domain.model.run import SILENCE, MessageDelta, RunStarted
+from chatorch.domain.model.run import SILENCE, RunStarted
 from chatorch.ports.run_control import CancelCall, RunControl
+from tests.support.contents import text_in
 from tests.support.eventually import eventually
 from tests.support.redis_process import RedisProcess, processes
 from tests.support.redis_server import RedisServer
@@ -95,7 +97,7 @@ async def test_text_of_a_dead_process_is_rescued(two: list[RedisProcess]):
         await executor.log._publisher.ship()
     await executor.die()
 
-    assert await other.run_control.last_content([OTHER, RUN]) == {RUN: "Hello world 🌍"}
+    assert await other.run_control.last_content([OTHER, RUN]) == {RUN: Content.of("Hello world 🌍")}
 
 
 async def test_nobody_hears_a_disowned_run_any_more(two: list[RedisProcess]):
@@ -110,12 +112,12 @@ async def test_nobody_hears_a_disowned_run_any_more(two: list[RedisProcess]):
     listening = asyncio.ensure_future(listen())
 
     async def followed() -> bool:
-        return other.log.text(RUN) == "before"
+        return text_in(other.log, RUN) == "before"
 
     await eventually(followed)
     other.run_control.fence(RUN, 2)
     await asyncio.wait_for(listening, 5)
-    assert heard == [STARTED, MessageDelta(7, "before")]
+    assert heard == [STARTED, PartDelta(7, "before")]
 
     zombie.log.append(RUN, " too late")
     await zombie.log._publisher.ship()
@@ -125,4 +127,4 @@ async def test_nobody_hears_a_disowned_run_any_more(two: list[RedisProcess]):
     assert [event async for event in other.log.follow(RUN, 0)] == []
     [[(entry, _)]] = await other.link.ask(("XRANGE", f"{other.link.prefix}run:{RUN}:log", "-", "+"))
     assert entry.startswith(b"2-")
-    assert zombie.log.text(RUN) == "before too late", "its own followers hear of it from the checkpoint"
+    assert text_in(zombie.log, RUN) == "before too late", "its own followers hear of it from the checkpoint"

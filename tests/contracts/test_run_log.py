@@ -8,19 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatorch.adapters.memory.run_log import MemoryRunLog
+from chatorch.domain.model.content import PIECE_CHARS, Content, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import (
-    PIECE_CHARS,
     SILENCE,
     CancelReason,
-    MessageDelta,
-    MessageSnapshot,
     RunCancelled,
     RunEvent,
     RunInterrupted,
     RunStarted,
 )
 from chatorch.ports.run_log import RunLog
+from tests.support.contents import text_in
 from tests.support.redis_process import processes
 
 RUN = RunId("run_1")
@@ -64,7 +63,7 @@ async def test_a_resume_inside_a_piece_sends_the_rest_of_it(log: RunLog):
     await asyncio.sleep(0)
     log.end(RUN, RunInterrupted(7))
 
-    assert await following == [MessageDelta(6, "llo"), RunInterrupted(7)]
+    assert await following == [PartDelta(6, "llo"), RunInterrupted(7)]
 
 
 async def test_pieces_that_a_follower_missed_come_as_one(log: RunLog):
@@ -74,7 +73,7 @@ async def test_pieces_that_a_follower_missed_come_as_one(log: RunLog):
 
     following = log.follow(RUN, 1)
 
-    assert await anext(following) == MessageDelta(5, "abcd")
+    assert await anext(following) == PartDelta(5, "abcd")
     await following.aclose()
 
 
@@ -86,7 +85,7 @@ async def test_a_long_text_comes_in_pieces_from_any_position_while_it_grows(log:
         told, position = log.follow(RUN, after), after
         while position < len(long) - 1:
             event = await anext(told)
-            assert isinstance(event, MessageDelta)
+            assert isinstance(event, PartDelta)
             assert 0 < len(event.text) <= PIECE_CHARS
             assert event.text == long[position - 1 : event.seq - 1]
             position = event.seq
@@ -99,7 +98,7 @@ async def test_a_long_text_comes_in_pieces_from_any_position_while_it_grows(log:
 
     assert first.text + "".join(event.text for event in rest[:-1]) == long
     ahead = await heard(log, after=len(long) + 9)
-    assert [type(event) for event in ahead[:2]] == [MessageSnapshot, MessageDelta]
+    assert [type(event) for event in ahead[:2]] == [Snapshot, PartDelta]
     assert "".join(event.text for event in ahead[:-1]) == long
 
 
@@ -124,7 +123,7 @@ async def test_a_follower_ahead_of_the_text_waits_until_it_is_passed(log: RunLog
     log.append(RUN, "fg")
     log.end(RUN, RunInterrupted(9))
 
-    assert await following == [MessageDelta(8, "fg"), RunInterrupted(9)]
+    assert await following == [PartDelta(8, "fg"), RunInterrupted(9)]
 
 
 async def test_a_follower_ahead_of_all_text_gets_a_snapshot_at_the_end(log: RunLog):
@@ -134,7 +133,7 @@ async def test_a_follower_ahead_of_all_text_gets_a_snapshot_at_the_end(log: RunL
     await asyncio.sleep(0)
     log.end(RUN, RunInterrupted(5))
 
-    assert await following == [MessageSnapshot(4, "abc"), RunInterrupted(5)]
+    assert await following == [Snapshot(4, Content.of("abc")), RunInterrupted(5)]
 
 
 async def test_silence_is_noticed(log: RunLog):
@@ -153,8 +152,8 @@ async def test_an_abandoned_log_ends_without_a_terminal_event(log: RunLog):
     await asyncio.sleep(0)
     log.abandon(RUN)
 
-    assert await following == [STARTED, MessageDelta(4, "abc")]
-    assert log.text(RUN) is None
+    assert await following == [STARTED, PartDelta(4, "abc")]
+    assert text_in(log, RUN) is None
 
 
 async def test_a_log_that_is_not_here_has_nothing_to_say_and_takes_nothing(log: RunLog):
@@ -162,7 +161,7 @@ async def test_a_log_that_is_not_here_has_nothing_to_say_and_takes_nothing(log: 
     log.end(RUN, RunInterrupted(2))
     log.abandon(RUN)
 
-    assert log.text(RUN) is None
+    assert text_in(log, RUN) is None
     assert await heard(log) == []
 
 
@@ -172,8 +171,8 @@ async def test_who_comes_right_after_the_end_still_hears_it_but_the_run_is_live_
     log.end(RUN, RunInterrupted(5))
     log.append(RUN, "too late")
 
-    assert await heard(log, after=1) == [MessageDelta(4, "abc"), RunInterrupted(5)]
-    assert log.text(RUN) is None
+    assert await heard(log, after=1) == [PartDelta(4, "abc"), RunInterrupted(5)]
+    assert text_in(log, RUN) is None
 
 
 @given(
@@ -188,7 +187,7 @@ def test_text_before_any_cut_and_text_after_it_are_the_whole(pieces: list[str], 
         for piece, read in zip(pieces, reads, strict=False):
             log.append(RUN, piece)
             if read:
-                log.text(RUN)
+                text_in(log, RUN)
         whole = "".join(pieces)
         place = min(cut, len(whole))
         following = asyncio.ensure_future(heard(log, after=1 + place))

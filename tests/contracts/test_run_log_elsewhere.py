@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatorch.domain.model.content import Content, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.run import (
     SILENCE,
     CancelReason,
-    MessageDelta,
-    MessageSnapshot,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -23,6 +22,7 @@ from chatorch.domain.model.run import (
     TerminalEvent,
 )
 from chatorch.ports.run_log import RunLog
+from tests.support.contents import text_in
 from tests.support.eventually import eventually
 from tests.support.redis_process import RedisProcess, processes
 from tests.support.redis_server import RedisServer
@@ -45,7 +45,7 @@ async def heard(log: RunLog, after: int = 0) -> list[RunEvent]:
 
 async def until_known(log: RunLog, text: str) -> None:
     async def known() -> bool:
-        return log.text(RUN) == text
+        return text_in(log, RUN) == text
 
     await eventually(known)
 
@@ -61,11 +61,11 @@ async def test_a_follower_elsewhere_hears_the_start_all_text_and_the_end_in_orde
 
     assert await following == [
         STARTED,
-        MessageDelta(7, "Hello "),
-        MessageDelta(12, "world"),
+        PartDelta(7, "Hello "),
+        PartDelta(12, "world"),
         RunCancelled(13, CancelReason.USER),
     ]
-    assert elsewhere.log.text(RUN) is None
+    assert text_in(elsewhere.log, RUN) is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_every_end_arrives_as_it_was_told_also_for_who_comes_after_it(
     here.log.append(RUN, "abc")
     here.log.end(RUN, terminal)
 
-    assert await heard(elsewhere.log, after=2) == [MessageDelta(4, "bc"), terminal]
+    assert await heard(elsewhere.log, after=2) == [PartDelta(4, "bc"), terminal]
     assert await heard(elsewhere.log, after=5) == []
 
 
@@ -101,7 +101,7 @@ async def test_a_follower_elsewhere_that_is_ahead_of_the_copy_waits_for_it(two: 
         here.log.append(RUN, "def")
         while (event := await anext(following)) is SILENCE:
             pass
-    assert event == MessageDelta(7, "ef")
+    assert event == PartDelta(7, "ef")
     await following.aclose()
 
 
@@ -113,8 +113,8 @@ async def test_a_run_that_is_abandoned_ends_elsewhere_without_a_terminal_event(t
     await until_known(elsewhere.log, "abc")
     here.log.abandon(RUN)
 
-    assert await following == [STARTED, MessageDelta(4, "abc")]
-    assert elsewhere.log.text(RUN) is None
+    assert await following == [STARTED, PartDelta(4, "abc")]
+    assert text_in(elsewhere.log, RUN) is None
 
 
 async def test_what_is_followed_here_is_not_written_here(two: list[RedisProcess]):
@@ -128,7 +128,7 @@ async def test_what_is_followed_here_is_not_written_here(two: list[RedisProcess]
     elsewhere.log.abandon(RUN)
     here.log.end(RUN, RunInterrupted(5))
 
-    assert await following == [STARTED, MessageDelta(4, "abc"), RunInterrupted(5)]
+    assert await following == [STARTED, PartDelta(4, "abc"), RunInterrupted(5)]
 
 
 async def test_silence_is_noticed_elsewhere(two: list[RedisProcess]):
@@ -151,11 +151,11 @@ async def test_text_that_cannot_be_told_sends_followers_elsewhere_to_the_row_and
     here.log.open(RunId("run_2"), 1, STARTED)
     here.log.append(RunId("run_2"), "fine")
 
-    assert await following == [STARTED, MessageDelta(4, "abc")]
-    assert here.log.text(RUN) == "abc\ud800"
+    assert await following == [STARTED, PartDelta(4, "abc")]
+    assert text_in(here.log, RUN) == "abc\ud800"
 
     async def told() -> bool:
-        return await elsewhere.run_control.last_content([RUN, RunId("run_2")]) == {"run_2": "fine"}
+        return await elsewhere.run_control.last_content([RUN, RunId("run_2")]) == {"run_2": Content.of("fine")}
 
     await eventually(told)
 
@@ -176,7 +176,7 @@ async def test_who_follows_before_the_first_word_has_arrived_still_hears_it(two:
     here.log.append(RUN, "abc")
     here.log.end(RUN, RunInterrupted(5))
 
-    assert await following == [STARTED, MessageDelta(4, "abc"), RunInterrupted(5)]
+    assert await following == [STARTED, PartDelta(4, "abc"), RunInterrupted(5)]
 
 
 async def test_nothing_stays_of_a_run_that_nobody_follows_any_more(two: list[RedisProcess]):
@@ -189,14 +189,14 @@ async def test_nothing_stays_of_a_run_that_nobody_follows_any_more(two: list[Red
     await following.aclose()
 
     async def dropped() -> bool:
-        return elsewhere.log.text(RUN) is None
+        return text_in(elsewhere.log, RUN) is None
 
     await eventually(dropped)
     assert elsewhere.log._replicas._replicas == {}
     here.log.append(RUN, "def")
     here.log.end(RUN, RunInterrupted(8))
 
-    assert await heard(elsewhere.log, after=2) == [MessageDelta(7, "bcdef"), RunInterrupted(8)]
+    assert await heard(elsewhere.log, after=2) == [PartDelta(7, "bcdef"), RunInterrupted(8)]
     assert here.log._publisher._runs == {}
 
 
@@ -214,7 +214,7 @@ async def test_a_late_follower_of_a_long_run_gets_all_text_though_its_log_is_sho
         events = await heard(elsewhere.log)
 
         assert "".join(event.text for event in events[1:-1]) == "".join(pieces)
-        assert await elsewhere.run_control.last_content([RUN]) == {RUN: "".join(pieces)}
+        assert await elsewhere.run_control.last_content([RUN]) == {RUN: Content.of("".join(pieces))}
 
 
 async def come_and_go(log: RunLog, known: str, leave_after: int) -> tuple[str, int]:
@@ -229,9 +229,9 @@ async def come_and_go(log: RunLog, known: str, leave_after: int) -> tuple[str, i
         async with aclosing(log.follow(RUN, position)) as following:
             async for event in following:
                 match event:
-                    case MessageSnapshot():
+                    case Snapshot():
                         known = event.text
-                    case MessageDelta():
+                    case PartDelta():
                         assert event.seq - len(event.text) == position, "no gap, no repeat"
                         known += event.text
                     case RunInterrupted():

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from chatorch.domain.model.admission import LiveRunCap
+from chatorch.domain.model.content import START
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.errors import (
     ChatorchError,
@@ -16,7 +17,7 @@ from chatorch.domain.model.errors import (
 )
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
-from chatorch.domain.model.run import STARTED_SEQ, RunStatus
+from chatorch.domain.model.run import RunStatus
 from chatorch.ports.runs import Checkpoint, IdempotencyKey, NewRun, OpenTurn
 from tests.support.stores import ANN, BOB, NOW, Stores, at, ending, new_run, turn
 
@@ -50,7 +51,7 @@ async def test_opening_a_thread_writes_thread_messages_run_and_an_empty_answer(s
     assert not opened.joined
     assert (run.id, run.thread_id, run.owner_id) == ("run_r", THREAD, ANN)
     assert (run.user_message_id, run.message_id) == ("msg_m_1", "msg_r_answer")
-    assert (run.status, run.epoch, run.seq, run.text) == (RunStatus.QUEUED, 1, STARTED_SEQ, "")
+    assert (run.status, run.epoch, run.seq, run.text) == (RunStatus.QUEUED, 1, START, "")
     assert (run.model, run.created_at, run.finished_at) == ("a-model", NOW, None)
     assert await stores.runs.read_run(ANN, run.id) == run
     page = await stores.threads.list_messages(ANN, THREAD, PageRequest())

@@ -27,7 +27,7 @@ from chatorch.domain.services import (
     StartChat,
     UserCap,
 )
-from chatorch.ports.runs import Outcome
+from chatorch.ports.runs import RunEnd
 from chatorch.ports.telemetry import RunTelemetry
 from tests.support.fakes import FakeClock, ScriptedChatModel
 
@@ -39,7 +39,7 @@ WINDOW = ContextWindow(10_000, "Be brief.")
 
 class RecordingTelemetry(RunTelemetry):
     def __init__(self) -> None:
-        self.endings: list[Outcome] = []
+        self.endings: list[RunEnd] = []
         self.lost_runs: list[Run] = []
         self.interruptions: list[int] = []
         self.failures: list[str] = []
@@ -47,7 +47,7 @@ class RecordingTelemetry(RunTelemetry):
 
     def started(self, run: Run) -> None: ...
 
-    def ended(self, run: Run, ending: Outcome, pieces: int) -> None:
+    def ended(self, run: Run, ending: RunEnd, pieces: int) -> None:
         self.endings.append(ending)
 
     def lost(self, run: Run) -> None:
@@ -154,8 +154,8 @@ def text_of(events: list[RunEvent]) -> str:
         match event:
             case _ if isinstance(event, TERMINAL_EVENTS):
                 return shown
-            case _ if type(event).__name__ == "MessageSnapshot":
+            case _ if type(event).__name__ == "Snapshot":
                 shown = event.text
-            case _ if type(event).__name__ == "MessageDelta":
+            case _ if type(event).__name__ == "PartDelta":
                 shown += event.text
     return shown

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, Table, delete, func, select
 
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.sql import (
@@ -21,14 +23,15 @@ from chatorch.adapters.sql import (
 )
 from chatorch.adapters.sql.chatkit_hosted import SqlChatKitSessionStore
 from chatorch.adapters.sql.rows import to_interaction
-from chatorch.adapters.sql.tables import answer_tails, interactions, metadata
+from chatorch.adapters.sql.tables import answer_tails, interactions, message_parts, metadata
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.run import Interaction, RunStatus, position_after
+from chatorch.domain.model.run import Interaction, Outcome, RunStatus
 from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.run_lives import RunLives
-from chatorch.ports.runs import ExecutionStore, IdempotencyKey, NewRun, OpenTurn, Outcome, RunStore
+from chatorch.ports.runs import ExecutionStore, IdempotencyKey, NewRun, OpenTurn, RunEnd, RunStore
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.users import UserStore
@@ -43,7 +46,7 @@ BOB = UserId("usr_bob")
 class Stores:
     """All stores over the same data, and what was recorded of ended runs, in any order.
 
-    `leftovers` counts what is kept beside messages for runs that live.
+    `leftovers` counts what is kept beside messages for runs that live, `part_rows` what is kept of parts.
     """
 
     users: UserStore
@@ -57,6 +60,7 @@ class Stores:
     run_lives: RunLives
     interactions: Callable[[], Awaitable[list[Interaction]]]
     leftovers: Callable[[], Awaitable[int]]
+    part_rows: Callable[[], Awaitable[int]]
 
 
 def memory_stores() -> Stores:
@@ -67,6 +71,10 @@ def memory_stores() -> Stores:
 
     async def nothing() -> int:
         return 0
+
+    async def count_parts() -> int:
+        held = (record.message for thread in store._state.threads.values() for record in thread.messages)
+        return sum(max(len(message.parts) - 1, 0) for message in held)
 
     return Stores(
         store.users,
@@ -80,6 +88,7 @@ def memory_stores() -> Stores:
         store.run_lives,
         read_interactions,
         nothing,
+        count_parts,
     )
 
 
@@ -87,8 +96,8 @@ def sql_stores(database: Database) -> Stores:
     async def read_interactions() -> list[Interaction]:
         return await database.read(_interactions)
 
-    async def count_tails() -> int:
-        count = select(func.count()).select_from(answer_tails)
+    async def rows_of(table: Table) -> int:
+        count = select(func.count()).select_from(table)
         return await database.read(lambda connection: connection.execute(count).scalar_one())
 
     return Stores(
@@ -102,7 +111,8 @@ def sql_stores(database: Database) -> Stores:
         SqlGuestThreadStore(database),
         SqlRunLives(database),
         read_interactions,
-        count_tails,
+        partial(rows_of, answer_tails),
+        partial(rows_of, message_parts),
     )
 
 
@@ -158,12 +168,25 @@ def turn(name: str, thread: str, *contents: str, opens: bool = False) -> OpenTur
     )
 
 
-def ending(name: str, text: str = "an answer", *, status: RunStatus = RunStatus.COMPLETED, epoch: int = 1) -> Outcome:
-    return Outcome(
+def ending(
+    name: str,
+    said: str | Content = "an answer",
+    *,
+    status: RunStatus = RunStatus.COMPLETED,
+    epoch: int = 1,
+    first_piece_ms: int | None = None,
+    duration_ms: int | None = None,
+    refused: bool = False,
+    **outcome: Any,
+) -> RunEnd:
+    """`outcome` is what else `Outcome` takes."""
+    return RunEnd(
         run_id=RunId(f"run_{name}"),
         epoch=epoch,
-        status=status,
-        text=text,
-        seq=position_after(text) + 1,
+        outcome=Outcome(status, **outcome),
+        content=said if isinstance(said, Content) else Content.of(said),
         finished_at=at(60),
+        first_piece_ms=first_piece_ms,
+        duration_ms=duration_ms,
+        refused=refused,
     )

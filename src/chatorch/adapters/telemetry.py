@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.ports.runs import Outcome
+from chatorch.ports.runs import RunEnd
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
@@ -58,20 +58,20 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
         structlog.contextvars.bind_contextvars(run_id=run.id)
         log.debug("run_started", **_ids(run), model=run.model)
 
-    def ended(self, run: Run, ending: Outcome, pieces: int) -> None:
-        code = ending.error.code if ending.error else ""
-        self._outcomes.labels(ending.status.value, code).inc()
+    def ended(self, run: Run, end: RunEnd, pieces: int) -> None:
+        code = end.outcome.error.code if end.outcome.error else ""
+        self._outcomes.labels(end.outcome.status.value, code).inc()
         self._processed.inc()
         self._pieces.inc(pieces)
-        if ending.first_piece_ms is not None:
-            self._first_piece.observe(ending.first_piece_ms / 1000)
-        if ending.duration_ms is not None:
-            self._duration.observe(ending.duration_ms / 1000)
-        if ending.usage is not None:
-            self._tokens.labels("prompt").inc(ending.usage.prompt_tokens)
-            self._tokens.labels("completion").inc(ending.usage.completion_tokens)
-        say = log.warning if ending.status is RunStatus.FAILED else log.info
-        say("run_ended", **_ids(run), model=run.model, **_outcome(ending), pieces=pieces)
+        if end.first_piece_ms is not None:
+            self._first_piece.observe(end.first_piece_ms / 1000)
+        if end.duration_ms is not None:
+            self._duration.observe(end.duration_ms / 1000)
+        if end.outcome.usage is not None:
+            self._tokens.labels("prompt").inc(end.outcome.usage.prompt_tokens)
+            self._tokens.labels("completion").inc(end.outcome.usage.completion_tokens)
+        say = log.warning if end.outcome.status is RunStatus.FAILED else log.info
+        say("run_ended", **_ids(run), model=run.model, **_outcome(end), pieces=pieces)
 
     def lost(self, run: Run) -> None:
         self._lost.inc()
@@ -98,20 +98,20 @@ def _ids(run: Run) -> dict[str, str]:
     return {"run_id": run.id, "thread_id": run.thread_id, "user_id": run.owner_id}
 
 
-def _outcome(ending: Outcome) -> dict[str, object]:
+def _outcome(end: RunEnd) -> dict[str, object]:
     """What there is to say about an end; never the text. An error's detail is safe to show, and so to log."""
     said = {
-        "status": ending.status.value,
-        "code": ending.error.code if ending.error else None,
-        "detail": ending.error.detail if ending.error else None,
-        "upstream_status": ending.upstream_status,
-        "cause": ending.cause,
-        "reason": ending.cancel_reason.value if ending.cancel_reason else None,
-        "finish_reason": _known(ending.finish_reason),
-        "first_piece_ms": ending.first_piece_ms,
-        "duration_ms": ending.duration_ms,
-        "prompt_tokens": ending.usage.prompt_tokens if ending.usage else None,
-        "completion_tokens": ending.usage.completion_tokens if ending.usage else None,
+        "status": end.outcome.status.value,
+        "code": end.outcome.error.code if end.outcome.error else None,
+        "detail": end.outcome.error.detail if end.outcome.error else None,
+        "upstream_status": end.upstream_status,
+        "cause": end.cause,
+        "reason": end.outcome.cancel_reason.value if end.outcome.cancel_reason else None,
+        "finish_reason": _known(end.outcome.finish_reason),
+        "first_piece_ms": end.first_piece_ms,
+        "duration_ms": end.duration_ms,
+        "prompt_tokens": end.outcome.usage.prompt_tokens if end.outcome.usage else None,
+        "completion_tokens": end.outcome.usage.completion_tokens if end.outcome.usage else None,
     }
     return _without_none(said)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from chatorch.domain.model.conversation import Usage
 from chatorch.domain.model.identity import is_guest
-from chatorch.domain.model.run import Interaction
+from chatorch.domain.model.run import Interaction, Outcome
 from chatorch.ports.run_lives import RunLife, RunRow
 
 ABSENT = "-"
@@ -25,6 +25,8 @@ def lines_of(life: RunLife) -> Iterator[str]:
 
 def _of_row(row: RunRow) -> Iterator[tuple[str, object]]:
     run = row.run
+    outcome = run.outcome or Outcome(run.status)
+    error = outcome.error
     yield "run", run.id
     yield "owner", f"{run.owner_id} (guest)" if is_guest(run.owner_id) else run.owner_id
     yield "thread", run.thread_id
@@ -36,12 +38,12 @@ def _of_row(row: RunRow) -> Iterator[tuple[str, object]]:
     yield "seq", run.seq
     yield "heartbeats", row.heartbeat
     yield "cancel requested", "yes" if row.cancel_requested else "no"
-    yield "cancel reason", run.cancel_reason.value if run.cancel_reason else None
-    yield "finish reason", run.finish_reason
-    yield "usage", run.usage
-    yield "error code", run.error.code if run.error else None
-    yield "error detail", run.error.detail if run.error else None
-    yield "retryable", ("yes" if run.error.retryable else "no") if run.error else None
+    yield "cancel reason", outcome.cancel_reason.value if outcome.cancel_reason else None
+    yield "finish reason", outcome.finish_reason
+    yield "usage", outcome.usage
+    yield "error code", error.code if error else None
+    yield "error detail", error.detail if error else None
+    yield "retryable", ("yes" if error.retryable else "no") if error else None
     yield "user message", f"{run.user_message_id} ({row.question_chars} characters)"
     yield "answer", f"{run.message_id} ({row.answer_chars} characters)"
 

@@ -2,9 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from chatorch.domain.model.content import NOTHING, Facts, PartKind
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Usage
 
@@ -19,6 +20,21 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class PartStart:
+    """A part begins; what is yielded next is its body. See `chatorch.domain.model.content.Part`."""
+
+    kind: PartKind
+    head: Facts = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnd:
+    """The part that is open is whole."""
+
+    result: Facts = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """How the model ended. `usage` is None where the provider counted nothing."""
 
@@ -26,14 +42,21 @@ class Finish:
     usage: Usage | None
 
 
+Piece = str | PartStart | PartEnd | Finish
+
+
 class ChatModel(Protocol):
     @abstractmethod
-    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         """Yields pieces of text, never empty and free of NUL and lone surrogates, then exactly one `Finish`, last.
 
-        Text that arrived together comes as one piece. Raises an `UpstreamError` for whatever goes wrong, before or
-        after the first piece; an end that the provider did not announce is `UpstreamInvalid`. Keeps its own
-        deadlines (`UpstreamTimeout`). Closing the iterator, or cancelling who waits for it, closes the connection.
+        Text that arrived together comes as one piece. It belongs to the part that is open, at first the message's own
+        text. A `PartStart` begins another part, a `PartEnd` ends it: one at a time, text never between two, and none
+        left open by the `Finish`. What a head or a result says is as clean as text is.
+
+        Raises an `UpstreamError` for whatever goes wrong, before or after the first piece; an end that the provider did
+        not announce is `UpstreamInvalid`. Keeps its own deadlines (`UpstreamTimeout`). Closing the iterator, or
+        cancelling who waits for it, closes the connection.
         """
         ...
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 
 
@@ -35,13 +36,13 @@ class RunControl(Protocol):
         ...
 
     @abstractmethod
-    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:
-        """All text that was last told of runs executed elsewhere; without those of which nothing is known."""
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, Content]:
+        """All content that was last told of runs executed elsewhere; without those of which nothing is known."""
         ...
 
     @abstractmethod
     def fence(self, run_id: RunId, epoch: int) -> None:
-        """The run was ended by lease_reaper, under this (the raised) epoch.
+        """The run was ended by a reaper, under this (the raised) epoch.
 
         What an executor of an earlier epoch still tells is refused everywhere, and its followers, who may have seen
         more than was stored, are sent to the run's row.

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
+from chatorch.domain.model.content import NOTHING, Content, Facts, PartKind
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import RunEvent, RunStarted, Silence, TerminalEvent
 
@@ -21,7 +22,17 @@ class RunLog(Protocol):
 
     @abstractmethod
     def append(self, run_id: RunId, text: str) -> None:
-        """Adds a piece of text (not empty). A no-op where the log is not open here."""
+        """Adds a piece of text (not empty) to the part that is open. A no-op where the log is not open here."""
+        ...
+
+    @abstractmethod
+    def start_part(self, run_id: RunId, kind: PartKind, head: Facts = NOTHING) -> None:
+        """Begins another part. As `append`; raises `ValueError` while one is open, the message's own text apart."""
+        ...
+
+    @abstractmethod
+    def end_part(self, run_id: RunId, result: Facts = NOTHING) -> None:
+        """Ends the part that is open. As `append`; raises `ValueError` where there is none."""
         ...
 
     @abstractmethod
@@ -35,17 +46,17 @@ class RunLog(Protocol):
         ...
 
     @abstractmethod
-    def text(self, run_id: RunId) -> str | None:
-        """The whole text so far; None where the log is not open here, or has ended."""
+    def content(self, run_id: RunId) -> Content | None:
+        """All content so far; None where the log is not open here, or has ended."""
         ...
 
     @abstractmethod
     def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
-        """Yields what comes after position `after`, live: no gap, no repeat, no piece of text over `PIECE_CHARS`.
+        """Yields what comes after position `after`, live: no gap, no repeat, no piece of a body over `PIECE_CHARS`.
 
-        A follower ahead of the text, which may be a copy that is a moment behind, waits until it is passed; where the
-        end comes first, it begins anew with a snapshot before that. `SILENCE` comes when nothing was said for two to
-        four seconds. Ends after the terminal event; ends without one where this log has no more to say (never open
-        here, or abandoned): then the run's row tells.
+        A follower ahead of the content, which may be a copy that is a moment behind, waits until it is passed; where
+        the end comes first, it begins anew with a snapshot before that. One of an earlier epoch begins anew at once.
+        `SILENCE` comes when nothing was said for two to four seconds. Ends after the terminal event; ends without one
+        where this log has no more to say (never open here, or abandoned): then the run's row tells.
         """
         ...

@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId, Usage
+from chatorch.domain.model.content import START, Content, PartPiece
+from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.run import CancelReason, Run, RunError, RunStatus
+from chatorch.domain.model.run import Outcome, Run, end_seq
 
 KEY_LIFE = timedelta(hours=24)
 
@@ -119,15 +120,28 @@ class RunStore(Protocol):
 class Checkpoint:
     """A live run as its executor has it; `text` None where nothing came since the last checkpoint.
 
-    `text` is what stands from `start` on, in code points: with 0 the whole, which replaces what was saved, else a tail
-    of it. `start` is then where the text ended that is known to be saved. After an attempt that was not answered the
-    same `start` comes again, with as much text or more; and the whole again, where it was the whole.
+    `text` is what stands from `start` on in its joined text, in code points: with 0 the whole, which replaces what was
+    saved, else a tail of it. `start` is then where the text ended that is known to be saved. After an attempt that was
+    not answered the same `start` comes again, with as much text or more; and the whole again, where it was the whole.
+    `parts` are what is new of the parts beside the first, in the same way, and `tip` is `Content.tip` of all of it; a
+    message of nothing but text has neither.
     """
 
     run_id: RunId
     epoch: int
     text: str | None
     start: int = 0
+    parts: tuple[PartPiece, ...] = ()
+    tip: int | None = None
+
+    @property
+    def news(self) -> bool:
+        return self.text is not None or bool(self.parts)
+
+    @property
+    def position(self) -> int:
+        """After all of the content, where there is news."""
+        return START + self.start + len(self.text or "") if self.tip is None else self.tip
 
 
 class Ownership(Enum):
@@ -143,8 +157,8 @@ class Ownership(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended; `seq` is the terminal event's. `retry_after` is not kept. Durations in milliseconds.
+class RunEnd:
+    """The end of a run, as its executor reports it. Durations in milliseconds.
 
     `refused`: the provider refused the user's message, without a word of text. `upstream_status` and `cause` are
     `UpstreamError`'s, for a log, and not kept.
@@ -152,19 +166,19 @@ class Outcome:
 
     run_id: RunId
     epoch: int
-    status: RunStatus
-    text: str
-    seq: int
+    outcome: Outcome
+    content: Content
     finished_at: datetime
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    error: RunError | None = None
-    cancel_reason: CancelReason | None = None
     first_piece_ms: int | None = None
     duration_ms: int | None = None
     refused: bool = False
     upstream_status: int | None = None
     cause: str | None = None
+
+    @property
+    def seq(self) -> int:
+        """The terminal event's."""
+        return end_seq(self.epoch, self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +198,15 @@ class ExecutionStore(Protocol):
 
     @abstractmethod
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
-        """Saves texts and positions and moves heartbeats; every run handed in is answered for.
+        """Saves contents and positions and moves heartbeats; every run handed in is answered for.
 
-        A run whose text is not None becomes `streaming`. Another's or an ended run is `LOST`, and left alone. It does
+        A run of which there is news becomes `streaming`. Another's or an ended run is `LOST`, and left alone. It does
         not wait for a run whose rows are held, so that one run does not hold up the heartbeats of the others.
         """
         ...
 
     @abstractmethod
-    async def finish(self, ending: Outcome) -> bool:
+    async def finish(self, end: RunEnd) -> bool:
         """Writes run, message (complete only where completed), thread time and interaction. True if the end is mine.
 
         A user's message that was refused becomes incomplete (`chatorch.domain.model.conversation.refused`).
@@ -218,15 +232,14 @@ class ExecutionStore(Protocol):
 
     @abstractmethod
     async def interrupt(
-        self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
+        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
     ) -> Sequence[RunId]:
-        """Ends as `interrupted`, with the text saved, those that are live and exactly as seen (epoch and heartbeat).
+        """Ends as `interrupted`, with the content saved, those that are live and exactly as seen (epoch and heartbeat).
 
         Waits for no lock: those whose rows are held are left alone, and where a table is locked it raises, unless it
         has ended some by then. Many are ended in several transactions.
-        Where `texts` has a longer text than was saved, that one is kept.
-
-        Raises their epoch; the terminal event lies `1 + TAKEOVER_GAP` after the text. Writes messages, thread times and
+        Where `contents` has a fresher content than was saved (`chatorch.domain.model.content.fresher`), that one is
+        kept. Raises their epoch, under which the terminal event is told. Writes messages, thread times and
         interactions too. Returns which it ended.
         """
         ...

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
-from chatorch.ports.runs import Outcome
+from chatorch.ports.runs import RunEnd
 
 
 class RunTelemetry(Protocol):
@@ -13,7 +13,7 @@ class RunTelemetry(Protocol):
     def started(self, run: Run) -> None: ...
 
     @abstractmethod
-    def ended(self, run: Run, ending: Outcome, pieces: int) -> None:
+    def ended(self, run: Run, end: RunEnd, pieces: int) -> None:
         """`run` is as it was opened. Called once a run that ended here, after the end was stored."""
         ...
 

@@ -8,12 +8,13 @@ import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.annotations import SideItem
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, SideItemId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.paging import PageRequest
-from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, LiveRun, NewRun, OpenTurn, Outcome
+from chatorch.domain.model.run import Outcome, RunStatus
+from chatorch.ports.runs import Checkpoint, LiveRun, NewRun, OpenTurn, RunEnd
 from chatorch.ports.threads import ThreadChange
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -52,7 +53,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "runs.forget_keys": lambda store: store.runs.forget_keys(NOW, 9),
     "execution_store.checkpoint": lambda store: store.execution_store.checkpoint([Checkpoint(RUN, 1, "Hello")]),
     "execution_store.finish": lambda store: store.execution_store.finish(
-        Outcome(RUN, 1, RunStatus.FAILED, "Hello", 7, NOW)
+        RunEnd(RUN, 1, Outcome(RunStatus.FAILED), Content.of("Hello"), NOW)
     ),
     "execution_store.live_runs": lambda store: store.execution_store.live_runs(),
     "execution_store.witness": lambda store: store.execution_store.witness([RUN]),
@@ -117,7 +118,7 @@ async def test_it_works_again_once_it_is_switched_on(store: MemoryStore, name: s
     store.available = False
     store.available = True
     if name in {"runs.reopen_run", "runs.answer_again"}:
-        await store.execution_store.finish(Outcome(RUN, 1, RunStatus.FAILED, "", 2, NOW))
+        await store.execution_store.finish(RunEnd(RUN, 1, Outcome(RunStatus.FAILED), Content(), NOW))
     await OPERATIONS[name](store)
 
 
@@ -135,7 +136,7 @@ async def test_metadata_is_kept_as_it_was_whatever_its_sender_does_to_it(store: 
 async def test_interactions_come_in_the_order_of_their_ends(store: MemoryStore):
     await store.runs.open_run(*opening("2"))
     for number in ("2", "1"):
-        await store.execution_store.finish(Outcome(RunId(f"run_{number}"), 1, RunStatus.FAILED, "", 2, NOW))
+        await store.execution_store.finish(RunEnd(RunId(f"run_{number}"), 1, Outcome(RunStatus.FAILED), Content(), NOW))
     assert [interaction.run_id for interaction in store.interactions()] == ["run_2", "run_1"]
 
 

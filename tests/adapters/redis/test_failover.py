@@ -8,9 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from chatorch.adapters.redis.link import Away, RedisLink
+from chatorch.domain.model.content import PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
-from chatorch.domain.model.run import MessageDelta, MessageSnapshot, RunInterrupted, RunStarted
+from chatorch.domain.model.run import RunInterrupted, RunStarted
 from chatorch.ports.run_log import RunLog
+from tests.support.contents import text_in
 from tests.support.eventually import eventually
 from tests.support.fake_redis import fake_redis
 from tests.support.logged import logged
@@ -67,16 +69,16 @@ async def text_of(log: RunLog) -> str:
     text = ""
     async for event in log.follow(RUN, 0):
         match event:
-            case MessageDelta():
+            case PartDelta():
                 text += event.text
-            case MessageSnapshot():
+            case Snapshot():
                 text = event.text
     return text
 
 
 async def known(log: RunLog, text: str) -> None:
     async def look() -> bool:
-        return log.text(RUN) == text
+        return text_in(log, RUN) == text
 
     await eventually(look, BACK_S)
 
@@ -98,7 +100,7 @@ async def test_when_old_connections_stay_on_a_demoted_node_all_are_made_anew(nod
                 here.log.append(RUN, f"meanwhile {number} ")
                 for process in (here, elsewhere):
                     await fault_is(process.link, "READONLY", NOTICED_S)
-                assert here.log.text(RUN) == text
+                assert text_in(here.log, RUN) == text
                 wire.lead_to(second.port)
                 for process in (here, elsewhere):
                     await fault_is(process.link, None, BACK_S)

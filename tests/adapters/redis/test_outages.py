@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chatorch.adapters.redis.log_publisher import MOST_KEPT, MOST_KEPT_CHARS
+from chatorch.domain.model.content import PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.presence import Announcement, ClientId, Device, RunBegan
-from chatorch.domain.model.run import SILENCE, MessageDelta, MessageSnapshot, RunInterrupted, RunStarted
+from chatorch.domain.model.run import SILENCE, RunInterrupted, RunStarted
 from chatorch.ports.run_control import CancelCall
 from chatorch.ports.run_log import RunLog
+from tests.support.contents import text_in
 from tests.support.eventually import eventually
 from tests.support.fakes import START
 from tests.support.logged import logged
@@ -40,16 +42,16 @@ async def text_of(log: RunLog, run_id: RunId = RUN) -> str:
     text = ""
     async for event in log.follow(run_id, 0):
         match event:
-            case MessageDelta():
+            case PartDelta():
                 text += event.text
-            case MessageSnapshot():
+            case Snapshot():
                 text = event.text
     return text
 
 
 async def until_known(log: RunLog, text: str, within: float = 5.0) -> None:
     async def known() -> bool:
-        return log.text(RUN) == text
+        return text_in(log, RUN) == text
 
     await eventually(known, within)
 
@@ -78,7 +80,7 @@ async def test_killed_and_started_empty_again_and_again_a_follower_elsewhere_mis
         own_redis.kill()
         whole += await say(20)
         await here.until(up=False)
-        assert here.log.text(RUN) == whole
+        assert text_in(here.log, RUN) == whole
         whole += await say(5)
         own_redis.start()
         await until_known(elsewhere.log, whole)
@@ -100,7 +102,7 @@ async def test_many_followed_runs_are_all_whole_when_redis_is_back(own_redis: Re
     following = [asyncio.ensure_future(text_of(elsewhere.log, run_id)) for run_id in runs]
 
     async def known(text: str) -> bool:
-        return all(elsewhere.log.text(run_id) == text for run_id in runs)
+        return all(text_in(elsewhere.log, run_id) == text for run_id in runs)
 
     await eventually(lambda: known("before "), within=10)
     own_redis.kill()
@@ -286,5 +288,5 @@ async def test_followers_of_runs_elsewhere_hear_silence_meanwhile(own_redis: Red
         here.log.append(RUN, "back")
         while (event := await anext(following)) is SILENCE:
             pass
-    assert event == MessageDelta(5, "back")
+    assert event == PartDelta(5, "back")
     await following.aclose()

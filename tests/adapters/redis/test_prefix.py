@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from chatorch.adapters.redis.link import key_prefix
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.presence import Announcement, ClientId, Device, RunBegan
@@ -42,7 +43,7 @@ async def test_nothing_crosses_and_every_key_and_channel_has_its_prefix(own_redi
         await process.connections.broadcast(news)
         await mailboxes[number].until(RunBegan(RUN, STARTED), news)
         assert await text_of(process.log) == str(number)
-        assert await process.run_control.last_content([RUN]) == {RUN: str(number)}
+        assert await process.run_control.last_content([RUN]) == {RUN: Content.of(str(number))}
         assert await process.connections.count() == 1
     client = Redis(port=own_redis.port)
     names = [*await client.keys("*"), *await client.execute_command("PUBSUB", "CHANNELS")]

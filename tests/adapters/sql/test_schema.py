@@ -18,6 +18,7 @@ from tests.support.stores import new_run, sql_stores, turn
 TABLES = {
     *("users", "threads", "messages", "runs", "idempotency_keys", "interactions"),
     *("thread_notes", "message_notes", "side_items", "ratings", "chatkit_sessions", "answer_tails", "sweeps"),
+    "message_parts",
 }
 PRAGMAS = {
     "table_xinfo": 'name, type, "notnull", dflt_value, pk, hidden',

@@ -6,9 +6,10 @@ from datetime import datetime
 from types import MappingProxyType
 
 from chatorch.adapters.memory.state import State
+from chatorch.domain.model.content import Content, assembled, fresher
 from chatorch.domain.model.conversation import MessageStatus, RunId
-from chatorch.domain.model.run import TAKEOVER_GAP, Run, RunStatus, position_after
-from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Outcome, Ownership
+from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, end_seq
+from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Ownership, RunEnd
 
 
 class MemoryExecutionStore(ExecutionStore):
@@ -24,36 +25,33 @@ class MemoryExecutionStore(ExecutionStore):
         if record is None or record.run.epoch != checkpoint.epoch:
             return Ownership.LOST
         record.heartbeat += 1
-        if checkpoint.text is not None:
-            text = record.run.text[: checkpoint.start] + checkpoint.text
-            record.run = replace(record.run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
-            record.answer.message = replace(record.answer.message, content=text)
+        if checkpoint.news:
+            text = record.run.text
+            if checkpoint.text is not None:
+                text = text[: checkpoint.start] + checkpoint.text
+            record.pieces |= {(piece.index, piece.start): piece for piece in checkpoint.parts}
+            content = assembled(text, [record.pieces[place] for place in sorted(record.pieces)])
+            seq = record.run.base + checkpoint.position
+            record.run = replace(record.run, status=RunStatus.STREAMING, content=content, seq=seq)
+            record.answer.message = record.answer.message.holding(content)
         return Ownership.CANCEL if record.cancel_requested else Ownership.MINE
 
-    async def finish(self, ending: Outcome) -> bool:
+    async def finish(self, end: RunEnd) -> bool:
         self._state.require_writable()
-        record = self._state.runs.get(ending.run_id)
-        if record is None or record.run.epoch != ending.epoch:
+        record = self._state.runs.get(end.run_id)
+        if record is None or record.run.epoch != end.epoch:
             return False
         if record.run.status.live:
             ended = replace(
                 record.run,
-                status=ending.status,
-                text=ending.text,
-                seq=ending.seq,
-                finished_at=ending.finished_at,
-                finish_reason=ending.finish_reason,
-                usage=ending.usage,
-                error=ending.error,
-                cancel_reason=ending.cancel_reason,
+                status=end.outcome.status,
+                content=end.content,
+                seq=end.seq,
+                finished_at=end.finished_at,
+                outcome=replace(end.outcome, error=_kept(end.outcome.error)),
             )
-            self._state.end_run(
-                ended,
-                ending.finished_at,
-                first_piece_ms=ending.first_piece_ms,
-                duration_ms=ending.duration_ms,
-            )
-            if ending.refused:
+            self._state.end_run(ended, end.finished_at, first_piece_ms=end.first_piece_ms, duration_ms=end.duration_ms)
+            if end.refused:
                 self._mark(ended)
         return True
 
@@ -71,24 +69,29 @@ class MemoryExecutionStore(ExecutionStore):
         return [LiveRun(r.run.id, r.run.epoch, r.heartbeat) for r in self._state.live.values()]
 
     async def interrupt(
-        self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
+        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
     ) -> Sequence[RunId]:
         self._state.require_writable()
-        return [seen.run_id for seen in runs if self._interrupt(seen, now, texts.get(seen.run_id, ""))]
+        return [seen.run_id for seen in runs if self._interrupt(seen, now, contents.get(seen.run_id))]
 
-    def _interrupt(self, seen: LiveRun, now: datetime, text: str) -> bool:
+    def _interrupt(self, seen: LiveRun, now: datetime, told: Content | None) -> bool:
         record = self._state.live.get(seen.run_id)
         if record is None or (record.run.epoch, record.heartbeat) != (seen.epoch, seen.heartbeat):
             return False
         run = record.run
-        if len(text) > len(run.text):
-            run = replace(run, text=text, seq=position_after(text))
+        content = run.content if told is None else fresher(run.content, told)
         interrupted = replace(
             run,
             status=RunStatus.INTERRUPTED,
             epoch=run.epoch + 1,
-            seq=run.seq + 1 + TAKEOVER_GAP,
+            seq=end_seq(run.epoch + 1, content),
+            content=content,
             finished_at=now,
+            outcome=INTERRUPTED,
         )
         self._state.end_run(interrupted, now)
         return True
+
+
+def _kept(error: RunError | None) -> RunError | None:
+    return None if error is None else replace(error, retry_after=None)

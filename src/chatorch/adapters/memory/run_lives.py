@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from chatorch.adapters.memory.state import State
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import NotFound
 from chatorch.ports.run_lives import RunLife, RunLives, RunRow
@@ -22,7 +23,7 @@ class MemoryRunLives(RunLives):
         run = record.run
         question = self._state.threads[run.thread_id].find(run.user_message_id)
         row = RunRow(
-            replace(run, text=""),
+            replace(run, content=Content()),
             record.heartbeat,
             record.cancel_requested,
             record.guest_label,

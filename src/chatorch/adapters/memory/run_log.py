@@ -1,22 +1,12 @@
-"""The run log of one process: the text itself is the log, and every position in it is a slice."""
+"""The run log of one process: the content itself is the log, and every position in it is a slice."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 
+from chatorch.domain.model.content import NOTHING, PIECE_CHARS, START, Content, Draft, Facts, PartDelta, PartKind
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.run import (
-    PIECE_CHARS,
-    SILENCE,
-    STARTED_SEQ,
-    MessageDelta,
-    RunEvent,
-    RunStarted,
-    Silence,
-    TerminalEvent,
-    first_of,
-    next_delta,
-    position_after,
-)
+from chatorch.domain.model.run import SILENCE, RunEvent, RunStarted, Silence, TerminalEvent
+from chatorch.domain.model.transcript import Transcript
 from chatorch.ports.run_log import RunLog
 
 SILENCE_S = 2.0
@@ -39,7 +29,18 @@ class MemoryRunLog(RunLog):
 
     def append(self, run_id: RunId, text: str) -> None:
         if (log := self._logs.get(run_id)) and not log.closed:
-            log.append(text)
+            log.draft.append(text)
+            log.grown()
+
+    def start_part(self, run_id: RunId, kind: PartKind, head: Facts = NOTHING) -> None:
+        if (log := self._logs.get(run_id)) and not log.closed:
+            log.draft.start(kind, head)
+            log.grown()
+
+    def end_part(self, run_id: RunId, result: Facts = NOTHING) -> None:
+        if (log := self._logs.get(run_id)) and not log.closed:
+            log.draft.end(result)
+            log.grown()
 
     def end(self, run_id: RunId, terminal: TerminalEvent) -> None:
         if log := self._logs.get(run_id):
@@ -50,9 +51,9 @@ class MemoryRunLog(RunLog):
         if log := self._logs.pop(run_id, None):
             log.close(None)
 
-    def text(self, run_id: RunId) -> str | None:
+    def content(self, run_id: RunId) -> Content | None:
         log = self._logs.get(run_id)
-        return None if log is None or log.closed else log.text()
+        return None if log is None or log.closed else log.draft.content()
 
     async def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         log = self._logs.get(run_id)
@@ -65,7 +66,7 @@ class MemoryRunLog(RunLog):
             if event is not None:
                 yield event
                 position = event.seq
-                if position != log.tip or log.closed:
+                if position != log.draft.tip or log.closed:
                     continue
             elif log.closed:
                 return
@@ -74,103 +75,62 @@ class MemoryRunLog(RunLog):
 
 
 class _Log:
-    """One run's text as a head and the pieces since it was last read whole, and who waits for more.
+    """A transcript, and who waits for more of it.
 
-    Appending is a list append; a follower at the tip takes the last piece as it is. Silence is noticed by one timer
-    a log, set again when it rings, not by one a piece.
+    Silence is noticed by one timer a log, set again when it rings, not by one a piece.
     """
 
     __slots__ = (
         "_appended",
-        "_head",
         "_served",
         "_served_after",
         "_silence_s",
-        "_started",
-        "_tail",
-        "_terminal",
         "_timer",
+        "_transcript",
         "_waiters",
         "closed",
-        "tip",
+        "draft",
     )
 
     def __init__(self, started: RunStarted, silence_s: float) -> None:
-        self._started = started
+        self.draft = Draft(base=started.seq - START)
+        self._transcript = Transcript(started, self.draft)
         self._silence_s = silence_s
-        self._head = ""
-        self._tail: list[str] = []
-        self._terminal: TerminalEvent | None = None
         self._waiters: list[asyncio.Future[bool]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._appended = False
-        self._served: MessageDelta | None = None
+        self._served: RunEvent | None = None
         self._served_after = 0
         self.closed = False
-        self.tip = STARTED_SEQ
 
-    def append(self, text: str) -> None:
-        self._tail.append(text)
-        self.tip += len(text)
+    def grown(self) -> None:
+        """Something has been added to the draft."""
         self._appended = True
         if self._waiters:
             self._wake(True)
 
     def close(self, terminal: TerminalEvent | None) -> None:
-        self._terminal = terminal
+        self._transcript.terminal = terminal
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
         self._wake(True)
-
-    def text(self) -> str:
-        if self._tail:
-            self._head += "".join(self._tail)
-            self._tail.clear()
-        return self._head
 
     def next_after(self, position: int) -> RunEvent | None:
         """The next event for a follower at `position`; None where there is nothing more yet.
 
         Followers that stand at the same place get the same object, so that a door can encode it once for all.
         """
-        tip = self.tip
-        if STARTED_SEQ <= position < tip:
-            served = self._served
-            if served is None or served.seq != tip or self._served_after != position:
-                if tip - position > PIECE_CHARS:
-                    return self._piece_after(position)
-                self._served = served = MessageDelta(tip, self._since(position))
-                self._served_after = position
-            return served
-        if position < STARTED_SEQ:
-            return self._started
-        if position == tip:
-            return self._terminal
-        if self._terminal is None or position == self._terminal.seq:
-            return None
-        return first_of(self.text())
-
-    def _piece_after(self, position: int) -> MessageDelta:
-        """As long as the head has it, what has come since is not joined to it: that copies all."""
         served = self._served
-        if served is None or self._served_after != position or len(served.text) != PIECE_CHARS:
-            head = self._head if position_after(self._head) >= position + PIECE_CHARS else self.text()
-            self._served = served = next_delta(head, position)
-            self._served_after = position
-        return served
-
-    def _since(self, position: int) -> str:
-        """The text after a position, looking from the end, where followers usually are."""
-        tail = self._tail
-        begins = self.tip
-        for index in range(len(tail) - 1, -1, -1):
-            begins -= len(tail[index])
-            if begins == position and index == len(tail) - 1:
-                return tail[index]
-            if begins <= position:
-                return "".join(tail[index:])[position - begins :]
-        return self.text()[position - STARTED_SEQ :]
+        if served is not None and self._served_after == position:
+            if served.seq == self.draft.tip:
+                return served
+            if type(served) is PartDelta and len(served.text) == PIECE_CHARS:
+                return served
+        event = self._transcript.next_after(position)
+        if type(event) is PartDelta:
+            self._served, self._served_after = event, position
+        return event
 
     def changed(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[bool]:
         """Done at the next append or the end; with False where nothing came for about `silence_s` seconds."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chatorch.domain.model.annotations import SideItem
+from chatorch.domain.model.content import PartPiece
 from chatorch.domain.model.conversation import JsonObject, Message, MessageId, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import User, UserId
-from chatorch.domain.model.run import Interaction, Run, RunStatus
+from chatorch.domain.model.run import Interaction, Outcome, Run, RunStatus
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class RunRecord:
     guest_label: str | None
     heartbeat: int = 0
     cancel_requested: bool = False
+    pieces: dict[tuple[int, int], PartPiece] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,10 @@ class State:
         record.run = ended
         complete = ended.status is RunStatus.COMPLETED
         record.answer.message = replace(
-            record.answer.message,
-            content=ended.text,
+            record.answer.message.holding(ended.content),
             status=MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE,
         )
+        outcome = ended.outcome or Outcome(ended.status)
         self.threads[ended.thread_id].touch(at)
         self.interactions[ended.id] = Interaction(
             run_id=ended.id,
@@ -149,10 +151,10 @@ class State:
             user_id=ended.owner_id,
             model=ended.model,
             status=ended.status,
-            usage=ended.usage,
+            usage=outcome.usage,
             first_piece_ms=first_piece_ms,
             duration_ms=duration_ms,
-            error_code=None if ended.error is None else ended.error.code,
+            error_code=None if outcome.error is None else outcome.error.code,
             created_at=ended.created_at,
             guest_label=record.guest_label,
         )

@@ -5,7 +5,7 @@ from collections import Counter
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.ports.runs import Outcome
+from chatorch.ports.runs import RunEnd
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 
 _logger = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ class MemoryTelemetry(RunTelemetry, ModelTelemetry):
     def started(self, run: Run) -> None:  # noqa: ARG002
         self.counts["started"] += 1
 
-    def ended(self, run: Run, ending: Outcome, pieces: int) -> None:  # noqa: ARG002
-        self.counts[ending.status.value] += 1
+    def ended(self, run: Run, end: RunEnd, pieces: int) -> None:  # noqa: ARG002
+        self.counts[end.outcome.status.value] += 1
         self.counts["pieces"] += pieces
 
     def lost(self, run: Run) -> None:  # noqa: ARG002

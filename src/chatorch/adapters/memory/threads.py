@@ -10,7 +10,7 @@ from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import Message, Thread, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
-from chatorch.domain.model.run import CancelReason, Run, RunStatus
+from chatorch.domain.model.run import CancelReason, Outcome, Run, RunStatus
 from chatorch.ports.threads import ThreadChange, ThreadStore
 
 T = TypeVar("T", Thread, Message)
@@ -45,9 +45,8 @@ class MemoryThreadStore(ThreadStore):
         state.require_writable()
         state.thread_of(owner_id, thread_id)
         if live := state.live_in(thread_id):
-            cancelled = replace(
-                live, status=RunStatus.CANCELLED, cancel_reason=CancelReason.USER, finished_at=now, seq=live.seq + 1
-            )
+            outcome = Outcome(RunStatus.CANCELLED, cancel_reason=CancelReason.USER)
+            cancelled = replace(live, status=outcome.status, outcome=outcome, finished_at=now, seq=live.seq + 1)
             state.end_run(cancelled, now)
         state.remove(thread_id)
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from chatorch.domain.model.context import BETWEEN, PromptMessage
-from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.chat_model import ChatModel, Piece, Prompt
 
 
 class JoinedTurns(ChatModel):
@@ -15,7 +15,7 @@ class JoinedTurns(ChatModel):
     def __init__(self, model: ChatModel) -> None:
         self._model = model
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         turns = groupby(prompt.messages, attrgetter("role"))
         joined = (PromptMessage(role, BETWEEN.join(message.content for message in said)) for role, said in turns)
         return self._model.stream(replace(prompt, messages=tuple(joined)))

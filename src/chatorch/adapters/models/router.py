@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from chatorch.domain.model.model_names import ModelNames
-from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.chat_model import ChatModel, Piece, Prompt
 
 
 class ModelRouter(ChatModel):
@@ -18,7 +18,7 @@ class ModelRouter(ChatModel):
         self._providers = dict(providers)
         self._names = ModelNames(tuple(self._providers))
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         """The provider's own stream: nothing stands between it and whoever reads."""
         at = self._names.find(prompt.model)
         return self._providers[at.provider].stream(replace(prompt, model=at.model))

@@ -1,15 +1,18 @@
 """What processes tell each other about a run: entries of its log, and now and then all of it, the base.
 
-Both carry positions in the text, so that whoever has one part can tell what it lacks.
+Both carry positions in the content, so that whoever has one part can tell what it lacks.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from chatorch.adapters.redis.link import RedisLink
-from chatorch.adapters.redis.scripts import DISOWN, Command
+from chatorch.adapters.redis.scripts import FENCE, Command
+from chatorch.domain.model.content import START, Content, Draft, PartKind
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import (
     RunCancelled,
@@ -18,7 +21,6 @@ from chatorch.domain.model.run import (
     RunInterrupted,
     RunStarted,
     TerminalEvent,
-    position_after,
 )
 
 LIVE_MS = 3_600_000
@@ -31,8 +33,20 @@ _TERMINALS: dict[str, type[TerminalEvent]] = {
 }
 
 
+class Head(msgspec.Struct, array_like=True, gc=False):
+    """A part begins, or, where `kind` is empty, the one that is open ends."""
+
+    kind: str
+    facts: dict[str, Any]
+
+
+Fact = Head | str
+
+
 class Entry(msgspec.Struct, array_like=True, gc=False):
-    """Text that begins after position `begins`, the end where `kind` names one; or `gone`: only the row knows."""
+    """What follows position `begins`: text, and then `more`, heads and texts in turn; the end where `kind` names one.
+    Or `gone`: only the row knows.
+    """
 
     epoch: int
     begins: int
@@ -40,14 +54,16 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     kind: str = ""
     terminal: bytes = b""
     gone: bool = False
+    more: tuple[Fact, ...] = ()
 
 
 class Base(msgspec.Struct, array_like=True, gc=False):
-    """A run's start, and all its text at some time."""
+    """A run's start, and all its content at some time: its first text, and then heads and texts as in `Entry`."""
 
     epoch: int
     started: RunStarted
     text: str
+    more: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +73,22 @@ class Stored:
     base: Base | None
     entries: list[Entry] = field(default_factory=list)
 
-    def text(self) -> str | None:
-        """All text, unless the run is gone or nothing is known of it."""
+    def content(self) -> Content | None:
+        """All content, unless the run is gone or nothing is known of it."""
         if self.base is None or any(entry.gone for entry in self.entries):
             return None
-        text = self.base.text
-        for entry in self.entries:
-            tip = position_after(text)
-            if entry.epoch == self.base.epoch and entry.begins <= tip:
-                text += entry.text[tip - entry.begins :]
-        return text
+        draft = Draft()
+        for told in (entry_of_base(self.base), *self.entries):
+            if told.epoch == self.base.epoch and told.begins <= draft.tip:
+                for fact in facts_beyond(told, draft.tip):
+                    match fact:
+                        case str():
+                            draft.append(fact)
+                        case Head(kind="", facts=result):
+                            draft.end(result)
+                        case Head():
+                            draft.start(PartKind(fact.kind), fact.facts)
+        return draft.content()
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -90,10 +112,53 @@ def channel(link: RedisLink, run_id: RunId) -> str:
     return f"{link.prefix}run:{run_id}"
 
 
-def entry_of(epoch: int, begins: int, text: str, terminal: TerminalEvent | None) -> Entry:
+def entry_of(epoch: int, begins: int, told: Sequence[Fact], terminal: TerminalEvent | None) -> Entry:
+    text, more = _apart(told)
     if terminal is None:
-        return Entry(epoch, begins, text)
-    return Entry(epoch, begins, text, type(terminal).__name__, encode(terminal))
+        return Entry(epoch, begins, text, more=more)
+    return Entry(epoch, begins, text, type(terminal).__name__, encode(terminal), more=more)
+
+
+def base_of(epoch: int, started: RunStarted, content: Content) -> Base:
+    first, *others = content.parts
+    more: list[Fact] = []
+    for part in others:
+        more += [Head(part.kind.value, dict(part.head)), part.body]
+        if part.closed:
+            more.append(Head("", dict(part.result)))
+    return Base(epoch, started, *_apart([first.body, *more]))
+
+
+def entry_of_base(base: Base) -> Entry:
+    return Entry(base.epoch, START, base.text, more=base.more)
+
+
+def facts_beyond(entry: Entry, tip: int) -> Iterator[Fact]:
+    """What an entry says beyond a position that it reaches."""
+    at = entry.begins
+    for fact in (entry.text, *entry.more):
+        if isinstance(fact, str):
+            if news := fact[max(tip - at, 0) :]:
+                yield news
+            at += len(fact)
+        else:
+            if at >= tip:
+                yield fact
+            at += 1
+
+
+def _apart(told: Sequence[Fact]) -> tuple[str, tuple[Fact, ...]]:
+    """The text that it begins with, and what follows; pieces of text that are neighbours become one."""
+    facts: list[Fact] = [""]
+    for texts, same in groupby(told, key=lambda fact: isinstance(fact, str)):
+        if not texts:
+            facts += same
+        elif text := "".join(piece for piece in same if isinstance(piece, str)):
+            if len(facts) == 1:
+                facts[0] = text
+            else:
+                facts.append(text)
+    return str(facts[0]), tuple(facts[1:])
 
 
 def terminal_of(entry: Entry) -> TerminalEvent | None:
@@ -110,8 +175,8 @@ def stored_of(log: list[tuple[bytes, dict[bytes, bytes]]], base: bytes | None) -
     return Stored(_decode_base(base) if base else None, [decode_entry(fields[b"e"]) for _, fields in log])
 
 
-def disowning(link: RedisLink, run_id: RunId, epoch: int, life_ms: int) -> Command:
+def fencing(link: RedisLink, run_id: RunId, epoch: int, life_ms: int) -> Command:
     """Tells all who follow the run to read its row; nobody of this epoch or an earlier one is listened to any more."""
     entry: Any = encode(Entry(epoch, LAST_SEQ, gone=True))
     keys = [log_key(link, run_id), base_key(link, run_id)]
-    return DISOWN(keys, epoch, LAST_SEQ, entry, life_ms, channel(link, run_id))
+    return FENCE(keys, epoch, LAST_SEQ, entry, life_ms, channel(link, run_id))

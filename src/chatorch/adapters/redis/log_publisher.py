@@ -10,18 +10,21 @@ import structlog
 from chatorch.adapters.redis.entries import (
     ENDED_MS,
     LIVE_MS,
-    Base,
+    Fact,
+    Head,
     base_key,
+    base_of,
     channel,
-    disowning,
     encode,
     entry_of,
+    fencing,
     log_key,
 )
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import SHIP, Command
+from chatorch.domain.model.content import START, Content, Facts, PartKind
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.run import STARTED_SEQ, RunStarted, TerminalEvent
+from chatorch.domain.model.run import RunStarted, TerminalEvent
 from chatorch.ports.run_log import RunLog
 
 SHIP_S = 0.02
@@ -41,15 +44,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Outgoing:
-    """A run that is executed here. `pieces` are not shipped yet; `whole` is all its text once it has ended."""
+    """A run that is executed here. `news` is not shipped yet, and follows the position `told`; `whole` is all its
+    content once it has ended.
+    """
 
     epoch: int
     started: RunStarted
-    tip: int = STARTED_SEQ
-    pieces: list[str] = field(default_factory=list)
+    tip: int = START
+    told: int = START
+    news: list[Fact] = field(default_factory=list)
     entries: int = 0
     based: bool = False
-    whole: str = ""
+    whole: Content = field(default_factory=Content)
     terminal: TerminalEvent | None = None
 
 
@@ -79,16 +85,30 @@ class LogPublisher:
         if run is None:
             return
         run.tip += len(text)
+        self._add(run_id, run, text)
+
+    def start_part(self, run_id: RunId, kind: PartKind, head: Facts) -> None:
+        self._add_head(run_id, Head(kind.value, dict(head)))
+
+    def end_part(self, run_id: RunId, result: Facts) -> None:
+        self._add_head(run_id, Head("", dict(result)))
+
+    def _add_head(self, run_id: RunId, head: Head) -> None:
+        if run := self._runs.get(run_id):
+            run.tip += 1
+            self._add(run_id, run, head)
+
+    def _add(self, run_id: RunId, run: _Outgoing, fact: Fact) -> None:
         if run.based:
-            run.pieces.append(text)
+            run.news.append(fact)
         if run_id not in self._new:
             self._mark(run_id)
 
-    def end(self, run_id: RunId, whole: str, terminal: TerminalEvent) -> None:
+    def end(self, run_id: RunId, whole: Content, terminal: TerminalEvent) -> None:
         if run := self._runs.get(run_id):
             run.whole, run.terminal = whole, terminal
             self._ended[run_id] = asyncio.get_running_loop().time()
-            self._ended_chars += len(whole)
+            self._ended_chars += whole.weight
             self._mark(run_id)
             self._forget_old()
 
@@ -96,7 +116,7 @@ class LogPublisher:
         """Others are told that there is no more to come from here."""
         if run := self._runs.get(run_id):
             self._drop(run_id)
-            self._link.post(disowning(self._link, run_id, run.epoch, ENDED_MS))
+            self._link.post(fencing(self._link, run_id, run.epoch, ENDED_MS))
 
     async def keep(self) -> None:
         """For ever: ships."""
@@ -151,16 +171,17 @@ class LogPublisher:
         return batch
 
     def _parcel(self, run_id: RunId, run: _Outgoing) -> tuple[bytes, ...]:
-        text = "".join(run.pieces)
-        run.pieces.clear()
-        entry = entry_of(run.epoch, run.tip - len(text), text, run.terminal)
+        told = run.told if run.based else run.tip
+        entry = entry_of(run.epoch, told, run.news, run.terminal)
+        run.news.clear()
+        run.told = run.tip
         base = b""
         if not run.based or run.entries >= self._rebase_every:
             run.based, run.entries = True, 0
-            whole = run.whole if run.terminal else self._local.text(run_id) or ""
-            base = encode(Base(run.epoch, run.started, whole))
+            whole = run.whole if run.terminal else self._local.content(run_id) or Content()
+            base = encode(base_of(run.epoch, run.started, whole))
         run.entries += 1
-        seq = run.terminal.seq if run.terminal else run.tip
+        seq = run.tip + 1 if run.terminal else run.tip
         life = ENDED_MS if run.terminal else LIVE_MS
         name = channel(self._link, run_id).encode()
         return b"%d" % run.epoch, b"%d" % seq, encode(entry), base, b"%d" % life, name
@@ -186,7 +207,7 @@ class LogPublisher:
     def _drop(self, run_id: RunId) -> None:
         run = self._runs.pop(run_id, None)
         if self._ended.pop(run_id, None) is not None and run is not None:
-            self._ended_chars -= len(run.whole)
+            self._ended_chars -= run.whole.weight
         self._new.pop(run_id, None)
 
     def _base_all(self) -> None:
@@ -198,7 +219,7 @@ class LogPublisher:
         for run_id in run_ids:
             if run := self._runs.get(run_id):
                 run.based = False
-                run.pieces.clear()
+                run.news.clear()
                 self._mark(run_id)
 
     def _forget_old(self) -> None:

@@ -8,9 +8,12 @@ import structlog
 from chatorch.adapters.redis.entries import (
     Base,
     Entry,
+    Fact,
     Stored,
     channel,
     decode_entry,
+    entry_of_base,
+    facts_beyond,
     reading,
     stored_of,
     terminal_of,
@@ -19,8 +22,9 @@ from chatorch.adapters.redis.entries import (
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import WATCH, Command
 from chatorch.adapters.redis.tasks import ended
+from chatorch.domain.model.content import START, PartKind
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.run import STARTED_SEQ, RunEvent, Silence
+from chatorch.domain.model.run import RunEvent, Silence
 from chatorch.ports.run_log import RunLog
 
 WATCH_S = 2.0
@@ -79,7 +83,7 @@ class Replica:
             entries = stored.entries
             if stored.base is not None:
                 self._open(stored.base)
-                entries = [Entry(stored.base.epoch, STARTED_SEQ, stored.base.text), *entries]
+                entries = [entry_of_base(stored.base), *entries]
         self.loading = self.stale = False
         held, self._held = self._held, []
         if self.opened:
@@ -94,19 +98,29 @@ class Replica:
 
     def _open(self, base: Base) -> None:
         if not self.opened:
-            self._epoch, self._tip = base.epoch, STARTED_SEQ
+            self._epoch, self._tip = base.epoch, START
             self._local.open(self.run_id, base.epoch, base.started)
 
     def _take(self, entry: Entry) -> None:
         if entry.begins > self._tip:
             self.stale = True
             return
-        if text := entry.text[self._tip - entry.begins :]:
-            self._tip += len(text)
-            self._local.append(self.run_id, text)
+        for fact in facts_beyond(entry, self._tip):
+            self._add(fact)
         if (terminal := terminal_of(entry)) is not None:
             self.closed = True
             self._local.end(self.run_id, terminal)
+
+    def _add(self, fact: Fact) -> None:
+        if isinstance(fact, str):
+            self._tip += len(fact)
+            self._local.append(self.run_id, fact)
+            return
+        self._tip += 1
+        if fact.kind:
+            self._local.start_part(self.run_id, PartKind(fact.kind), fact.facts)
+        else:
+            self._local.end_part(self.run_id, fact.facts)
 
 
 class Replicas:

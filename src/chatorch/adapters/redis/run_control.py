@@ -1,19 +1,20 @@
-"""Cancels, watchers, last_content and disowning over Redis."""
+"""Cancels, watchers, last contents and fencing over Redis."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 
 import msgspec
 
-from chatorch.adapters.redis.entries import LIVE_MS, disowning, reading, stored_of, watch_key
+from chatorch.adapters.redis.entries import LIVE_MS, fencing, reading, stored_of, watch_key
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import WATCHED
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.ports.run_control import CancelCall, RunControl
 
 WATCHED_S = 0.5
-DISOWN_FOR_S = 600.0
-RESCUED_AT_ONCE = 50
+FENCE_FOR_S = 600.0
+READ_AT_ONCE = 50
 
 
 class _Cancel(msgspec.Struct, array_like=True):
@@ -61,21 +62,21 @@ class RedisRunControl(RunControl):
             return frozenset(asked)
         return frozenset(run_id for run_id, count in zip(asked, followed, strict=True) if count)
 
-    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, str]:
-        asked, rescued = list(run_ids), dict[RunId, str]()
-        for first in range(0, len(asked), RESCUED_AT_ONCE):
-            some = asked[first : first + RESCUED_AT_ONCE]
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, Content]:
+        asked, found = list(run_ids), dict[RunId, Content]()
+        for first in range(0, len(asked), READ_AT_ONCE):
+            some = asked[first : first + READ_AT_ONCE]
             try:
                 answers = await self._link.ask(*(command for run_id in some for command in reading(self._link, run_id)))
             except Away:
                 break
             for run_id, entries, base in zip(some, answers[::2], answers[1::2], strict=True):
-                if (text := stored_of(entries, base).text()) is not None:
-                    rescued[run_id] = text
-        return rescued
+                if (content := stored_of(entries, base).content()) is not None:
+                    found[run_id] = content
+        return found
 
     def fence(self, run_id: RunId, epoch: int) -> None:
-        self._link.post(disowning(self._link, run_id, epoch, LIVE_MS), keep_s=DISOWN_FOR_S)
+        self._link.post(fencing(self._link, run_id, epoch, LIVE_MS), keep_s=FENCE_FOR_S)
 
     def _hear(self, data: bytes) -> None:
         told = _decode(data)

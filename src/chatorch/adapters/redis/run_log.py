@@ -8,6 +8,7 @@ from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.log_publisher import REBASE_EVERY, LogPublisher
 from chatorch.adapters.redis.replicas import Replicas
 from chatorch.adapters.redis.tasks import ended
+from chatorch.domain.model.content import NOTHING, Content, Facts, PartKind
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import RunEvent, RunStarted, Silence, TerminalEvent
 from chatorch.ports.run_log import RunLog
@@ -60,10 +61,20 @@ class RedisRunLog(RunLog):
             self._local.append(run_id, text)
             self._publisher.append(run_id, text)
 
+    def start_part(self, run_id: RunId, kind: PartKind, head: Facts = NOTHING) -> None:
+        if run_id in self._open:
+            self._local.start_part(run_id, kind, head)
+            self._publisher.start_part(run_id, kind, head)
+
+    def end_part(self, run_id: RunId, result: Facts = NOTHING) -> None:
+        if run_id in self._open:
+            self._local.end_part(run_id, result)
+            self._publisher.end_part(run_id, result)
+
     def end(self, run_id: RunId, terminal: TerminalEvent) -> None:
         if run_id in self._open:
             self._open.discard(run_id)
-            self._publisher.end(run_id, self._local.text(run_id) or "", terminal)
+            self._publisher.end(run_id, self._local.content(run_id) or Content(), terminal)
             self._local.end(run_id, terminal)
             asyncio.get_running_loop().call_later(LINGER_S, self._here.discard, run_id)
 
@@ -74,8 +85,8 @@ class RedisRunLog(RunLog):
             self._local.abandon(run_id)
             self._publisher.abandon(run_id)
 
-    def text(self, run_id: RunId) -> str | None:
-        return self._local.text(run_id)
+    def content(self, run_id: RunId) -> Content | None:
+        return self._local.content(run_id)
 
     def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         if run_id in self._here:

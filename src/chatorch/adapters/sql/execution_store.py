@@ -6,19 +6,21 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, literal_column, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, insert, literal_column, not_, select, update
 
-from chatorch.adapters.sql import reaping
+from chatorch.adapters.sql import parts, reaping
 from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.database import Database
-from chatorch.adapters.sql.rows import AnyRow, Values, interaction, interaction_values, usage_values
+from chatorch.adapters.sql.outcomes import outcome_values
+from chatorch.adapters.sql.rows import AnyRow, Values, interaction, interaction_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs
 from chatorch.adapters.sql.tails import append, drop
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.domain.model.run import RunStatus, position_after
-from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Outcome, Ownership
+from chatorch.domain.model.run import RunStatus, base_of
+from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Ownership, RunEnd
 
 INTERRUPTED_AT_ONCE = 10
 """In one transaction: heartbeats go in between."""
@@ -61,8 +63,13 @@ _END = Compiled(
 )  # fmt: skip
 _END_MESSAGE = Compiled(
     update(messages)
-    .where(messages.c.id == bindparam("message_id"))
+    .where(messages.c.id == bindparam("message_id"), not_(messages.c.has_parts))
     .values(content=bindparam("text"), status=bindparam("new_status"))
+)
+_END_MESSAGE_OF_PARTS = (
+    update(messages)
+    .where(messages.c.id == bindparam("message_id"))
+    .values(content=bindparam("text"), status=bindparam("new_status"), has_parts=bindparam("with_parts"))
 )
 _MARK_REFUSED = (
     update(messages).where(messages.c.id == bindparam("message_id")).values(status=MessageStatus.INCOMPLETE.value)
@@ -80,8 +87,8 @@ class SqlExecutionStore(ExecutionStore):
             return {}
         return await self._database.write_first(lambda connection: _checkpoint(connection, checkpoints))
 
-    async def finish(self, ending: Outcome) -> bool:
-        return await self._database.write(lambda connection: _finish(connection, ending))
+    async def finish(self, end: RunEnd) -> bool:
+        return await self._database.write(lambda connection: _finish(connection, end))
 
     async def live_runs(self) -> Sequence[LiveRun]:
         return await self._database.read(reaping.live_runs)
@@ -90,12 +97,12 @@ class SqlExecutionStore(ExecutionStore):
         return await self._database.write_at_once(lambda connection: reaping.witness(connection, quiet))
 
     async def interrupt(
-        self, runs: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str] = MappingProxyType({})
+        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
     ) -> Sequence[RunId]:
         ended: list[RunId] = []
         for start in range(0, len(runs), INTERRUPTED_AT_ONCE):
             some = runs[start : start + INTERRUPTED_AT_ONCE]
-            end = partial(reaping.interrupt, seen=some, now=now, texts=texts)
+            end = partial(reaping.interrupt, seen=some, now=now, contents=contents)
             try:
                 ended += await self._database.write_at_once(end)
             except StoreUnavailable:
@@ -111,32 +118,39 @@ def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> di
     standings = {c.run_id: Ownership.LOST for c in checkpoints}
     standings |= {c.run_id: Ownership.CANCEL if live[c.run_id].cancel_requested else Ownership.MINE for c in mine}
     standings |= _held(connection, [c for c in checkpoints if c.run_id not in live])
-    tails = [c for c in mine if c.text and c.start]
-    wholes = _save_whole(connection, live, [c for c in mine if c.text is not None and not c.start])
-    standings |= {run_id: Ownership.HELD for run_id, saved in wholes.items() if not saved}
-    if tails:
+    touching = _touching(connection, live, [c for c in mine if _is_whole(c) or c.parts])
+    standings |= {run_id: Ownership.HELD for run_id, free in touching.items() if not free}
+    saved = [c for c in mine if c.news and touching.get(c.run_id, True)]
+    if wholes := [c for c in saved if _is_whole(c)]:
+        connection.execute(_SAVE_TEXT, [{"message_id": live[c.run_id].message_id, "text": c.text} for c in wholes])
+        drop(connection, [c.run_id for c in wholes])
+    if tails := [c for c in saved if c.text and c.start]:
         append(connection, [{"run_id": c.run_id, "start": c.start, "text": c.text} for c in tails])
-    moved = [*tails, *(c for c in mine if wholes.get(c.run_id))]
-    if moved:
-        values = [{"run_id": c.run_id, "new_seq": position_after(c.text or "") + c.start} for c in moved]
+    parts.put(connection, [(live[c.run_id].message_id, c.parts) for c in saved if c.parts])
+    if saved:
+        values = [{"run_id": c.run_id, "new_seq": base_of(c.epoch) + c.position} for c in saved]
         connection.execute(_MOVE, values)
-    if silent := {c.run_id for c in mine} - {c.run_id for c in moved}:
+    if silent := {c.run_id for c in mine} - {c.run_id for c in saved}:
         connection.execute(_BEAT, {"run_ids": list(silent)})
     return standings
 
 
-def _save_whole(
+def _is_whole(checkpoint: Checkpoint) -> bool:
+    return checkpoint.text is not None and not checkpoint.start
+
+
+def _touching(
     connection: Connection, live: Mapping[str, AnyRow], checkpoints: Sequence[Checkpoint]
 ) -> dict[RunId, bool]:
-    """Which of them were saved. Waits for no message that is held: the others' heartbeats hang on it."""
+    """Of those that change a message, or need it for rows of their own, whether it is to be had.
+
+    Waits for no message that is held: the others' heartbeats hang on it.
+    """
     if not checkpoints:
         return {}
-    texts = {live[c.run_id].message_id: c for c in checkpoints}
-    free = connection.execute(_FREE_MESSAGES, {"message_ids": list(texts)}).scalars().all()
-    if free:
-        connection.execute(_SAVE_TEXT, [{"message_id": id_, "text": texts[id_].text} for id_ in free])
-        drop(connection, [texts[id_].run_id for id_ in free])
-    return {c.run_id: id_ in free for id_, c in texts.items()}
+    ids = {c.run_id: live[c.run_id].message_id for c in checkpoints}
+    free = set(connection.execute(_FREE_MESSAGES, {"message_ids": list(ids.values())}).scalars())
+    return {run_id: message_id in free for run_id, message_id in ids.items()}
 
 
 def _held(connection: Connection, missing: Sequence[Checkpoint]) -> dict[RunId, Ownership]:
@@ -148,37 +162,38 @@ def _held(connection: Connection, missing: Sequence[Checkpoint]) -> dict[RunId, 
     return {c.run_id: Ownership.HELD for c in missing if epochs.get(c.run_id) == c.epoch}
 
 
-def _finish(connection: Connection, ending: Outcome) -> bool:
-    row = _END.first(connection, _ending_values(ending))
+def _finish(connection: Connection, end: RunEnd) -> bool:
+    row = _END.first(connection, _end_values(end))
     if row is None:
         # Either an earlier attempt of mine got through and only its answer was lost, or somebody else was quicker.
-        found = connection.execute(_EPOCH_AND_STATUS, {"run_id": ending.run_id}).one_or_none()
-        return found is not None and found.epoch == ending.epoch and not RunStatus(found.status).live
-    complete = ending.status is RunStatus.COMPLETED
-    status = MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE
-    _END_MESSAGE.run(connection, {"message_id": row.message_id, "text": ending.text, "new_status": status.value})
+        found = connection.execute(_EPOCH_AND_STATUS, {"run_id": end.run_id}).one_or_none()
+        return found is not None and found.epoch == end.epoch and not RunStatus(found.status).live
+    _end_message(connection, row.message_id, end)
     if row.heartbeat > 1:  # a tail comes with a second checkpoint, and most runs are over before that
         drop(connection, [row.id])
-    if ending.refused:
+    if end.refused:
         connection.execute(_MARK_REFUSED, {"message_id": row.user_message_id})
-    touch_threads(connection, [ThreadId(row.thread_id)], ending.finished_at)
-    _ADD_INTERACTIONS.run(connection, interaction_values(interaction(row, ending)))
+    touch_threads(connection, [ThreadId(row.thread_id)], end.finished_at)
+    _ADD_INTERACTIONS.run(connection, interaction_values(interaction(row, end)))
     return True
 
 
-def _ending_values(ending: Outcome) -> Values:
+def _end_message(connection: Connection, message_id: str, end: RunEnd) -> None:
+    complete = end.outcome.status is RunStatus.COMPLETED
+    status = MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE
+    values = {"message_id": message_id, "text": end.content.text, "new_status": status.value}
+    if end.content.text_only and _END_MESSAGE.run(connection, values):
+        return
+    connection.execute(_END_MESSAGE_OF_PARTS, {**values, "with_parts": not end.content.text_only})
+    parts.write_whole(connection, message_id, end.content)
+
+
+def _end_values(end: RunEnd) -> Values:
     """What `_END` sets, and which run it looks for."""
-    error = ending.error
     return {
-        "run_id": ending.run_id,
-        "of_epoch": ending.epoch,
-        "status": ending.status.value,
-        "seq": ending.seq,
-        "finished_at": ending.finished_at,
-        "finish_reason": ending.finish_reason,
-        **usage_values(ending.usage),
-        "error_code": error.code if error else None,
-        "error_detail": error.detail if error else None,
-        "error_retryable": error.retryable if error else None,
-        "cancel_reason": ending.cancel_reason.value if ending.cancel_reason else None,
+        "run_id": end.run_id,
+        "of_epoch": end.epoch,
+        "seq": end.seq,
+        "finished_at": end.finished_at,
+        **outcome_values(end.outcome),
     }

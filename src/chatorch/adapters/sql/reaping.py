@@ -18,17 +18,19 @@ from sqlalchemy import (
     update,
 )
 
+from chatorch.adapters.sql import parts
 from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.rows import AnyRow, interaction, interaction_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, sweeps, threads
 from chatorch.adapters.sql.tails import fold, fold_left
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
-from chatorch.domain.model.run import TAKEOVER_GAP, RunStatus, position_after
+from chatorch.domain.model.run import EPOCH_SPAN, RunStatus, base_of
 from chatorch.ports.runs import LiveRun
 
 _LOCK_TABLES = text(
-    "LOCK TABLE runs, messages, threads, interactions, answer_tails, sweeps IN ROW EXCLUSIVE MODE NOWAIT"
+    "LOCK TABLE runs, messages, threads, interactions, answer_tails, message_parts, sweeps IN ROW EXCLUSIVE MODE NOWAIT"
 )
 """What every INSERT and UPDATE takes. Who gets it waits for no table afterwards."""
 
@@ -55,6 +57,7 @@ _LOCK = (
         runs.c.model,
         runs.c.created_at,
         runs.c.guest_label,
+        messages.c.has_parts,
     )
     .join_from(runs, messages, messages.c.id == runs.c.message_id)
     .join(threads, threads.c.id == runs.c.thread_id)
@@ -63,15 +66,19 @@ _LOCK = (
     .with_for_update(skip_locked=True)
 )
 _MOVE = update(runs).where(runs.c.id == bindparam("run_id")).values(seq=bindparam("new_seq"))
-_SAVE_TEXT = update(messages).where(messages.c.id == bindparam("message_id")).values(content=bindparam("text"))
+_SAVE = (
+    update(messages)
+    .where(messages.c.id == bindparam("message_id"))
+    .values(content=bindparam("text"), has_parts=bindparam("with_parts"))
+)
 _INTERRUPT = (
     update(runs)
     .where(runs.c.id.in_(bindparam("run_ids", expanding=True)))
     .values(
         status=RunStatus.INTERRUPTED.value,
         epoch=runs.c.epoch + literal_column("1"),
-        # A live run's `seq` is the position after its text; the terminal event is the next, and then the gap.
-        seq=runs.c.seq + literal_column(str(1 + TAKEOVER_GAP)),
+        # A live run's `seq` is the position after its content; the terminal event is the next, in the next epoch.
+        seq=runs.c.seq + literal_column(str(1 + EPOCH_SPAN)),
         finished_at=bindparam("now", type_=UtcTime),
     )
 )
@@ -114,7 +121,7 @@ def _try_to_move(connection: Connection, quiet: Collection[RunId]) -> frozenset[
 
 
 def interrupt(
-    connection: Connection, seen: Sequence[LiveRun], now: datetime, texts: Mapping[RunId, str]
+    connection: Connection, seen: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content]
 ) -> list[RunId]:
     """See `chatorch.ports.runs.ExecutionStore.interrupt`."""
     _require_tables(connection)
@@ -123,8 +130,8 @@ def interrupt(
     rows = [row for row in locked if (row.epoch, row.heartbeat) == as_seen[row.id]]
     if not rows:
         return []
-    _save_longer(connection, rows, texts)
-    fold(connection, [row.message_id for row in rows], [row.id for row in rows])
+    fresh = _save_fresher(connection, rows, contents)
+    fold(connection, [row.message_id for row in rows if row.id not in fresh], [row.id for row in rows])
     fold_left(connection)
     connection.execute(_INTERRUPT, {"run_ids": [row.id for row in rows], "now": now})
     connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
@@ -133,11 +140,26 @@ def interrupt(
     return [RunId(row.id) for row in rows]
 
 
-def _save_longer(connection: Connection, rows: Sequence[AnyRow], texts: Mapping[RunId, str]) -> None:
-    longer = [(row, text) for row in rows if position_after(text := texts.get(RunId(row.id), "")) > row.seq]
-    if longer:
-        connection.execute(_MOVE, [{"run_id": row.id, "new_seq": position_after(text)} for row, text in longer])
-        connection.execute(_SAVE_TEXT, [{"message_id": row.message_id, "text": text} for row, text in longer])
+def _save_fresher(
+    connection: Connection, rows: Sequence[AnyRow], contents: Mapping[RunId, Content]
+) -> Mapping[str, Content]:
+    """Of the runs of which more is known than was saved, all of it: that is saved now."""
+    fresh = {
+        row.id: told
+        for row in rows
+        if (told := contents.get(RunId(row.id))) is not None and told.tip > row.seq - base_of(row.epoch)
+    }
+    if not fresh:
+        return fresh
+    some = [(row, fresh[row.id]) for row in rows if row.id in fresh]
+    moved = [{"run_id": row.id, "new_seq": base_of(row.epoch) + told.tip} for row, told in some]
+    connection.execute(_MOVE, moved)
+    saved = [{"message_id": row.message_id, "text": told.text, "with_parts": not told.text_only} for row, told in some]
+    connection.execute(_SAVE, saved)
+    for row, told in some:
+        if row.has_parts or not told.text_only:
+            parts.write_whole(connection, row.message_id, told)
+    return fresh
 
 
 def _require_tables(connection: Connection) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from chatorch.adapters.sql.outcomes import to_outcome, to_usage, usage_values
+from chatorch.adapters.sql.parts import PARTS, to_content
 from chatorch.adapters.sql.tables import messages, runs, threads, users
 from chatorch.adapters.sql.tails import CONTENT
+from chatorch.domain.model.content import Part
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -15,12 +18,10 @@ from chatorch.domain.model.conversation import (
     RunId,
     Thread,
     ThreadId,
-    Usage,
-    UsageSource,
 )
 from chatorch.domain.model.identity import Scope, User, UserId
-from chatorch.domain.model.run import CancelReason, Interaction, Run, RunError, RunStatus
-from chatorch.ports.runs import Outcome
+from chatorch.domain.model.run import INTERRUPTED, Interaction, Run, RunStatus
+from chatorch.ports.runs import RunEnd
 
 AnyRow = Row[*tuple[Any, ...]]
 Values = dict[str, Any]
@@ -43,8 +44,12 @@ SELECT_MESSAGE = select(
     messages.c.run_id,
     messages.c.metadata,
 )
-SELECT_RUN = select(runs, CONTENT.label("text")).join_from(runs, messages, messages.c.id == runs.c.message_id)
-"""The run with its text, which is that of the assistant's message."""
+"""Without its parts."""
+SELECT_WHOLE_MESSAGE = SELECT_MESSAGE.add_columns(PARTS.label("parts"))
+SELECT_RUN = select(runs, CONTENT.label("text"), PARTS.label("parts")).join_from(
+    runs, messages, messages.c.id == runs.c.message_id
+)
+"""The run with its content, which is that of the assistant's message."""
 
 
 def to_user(row: AnyRow) -> User:
@@ -98,7 +103,7 @@ def thread_values(owner_id: UserId, thread_id: ThreadId, title: str, now: dateti
 
 def to_message(row: AnyRow) -> Message:
     # By place, and the enums by table: a history is a hundred of these, and by name each takes five times as long.
-    id_, thread_id, position, role, content, status, created_at, run_id, metadata = row
+    id_, thread_id, position, role, content, status, created_at, run_id, metadata, *rows = row
     return Message(
         id=id_,
         thread_id=thread_id,
@@ -109,7 +114,13 @@ def to_message(row: AnyRow) -> Message:
         created_at=created_at,
         run_id=run_id,
         metadata=metadata,
+        parts=_to_parts(content, rows[0]) if rows and rows[0] is not None else (),
     )
+
+
+def _to_parts(content: str, rows: str) -> tuple[Part, ...]:
+    whole = to_content(content, rows)
+    return () if whole.text_only else whole.parts
 
 
 def message_values(message: Message, timestamp: str | None = None) -> Values:
@@ -141,12 +152,9 @@ def to_run(row: AnyRow) -> Run:
         created_at=row.created_at,
         epoch=row.epoch,
         seq=row.seq,
-        text=row.text,
+        content=to_content(row.text, row.parts),
         finished_at=row.finished_at,
-        finish_reason=row.finish_reason,
-        usage=_to_usage(row),
-        error=_to_error(row),
-        cancel_reason=CancelReason(row.cancel_reason) if row.cancel_reason is not None else None,
+        outcome=to_outcome(row),
     )
 
 
@@ -168,15 +176,6 @@ def new_run_values(run: Run, guest_label: str | None) -> Values:
     }
 
 
-def usage_values(usage: Usage | None) -> Values:
-    return {
-        "prompt_tokens": usage.prompt_tokens if usage else None,
-        "completion_tokens": usage.completion_tokens if usage else None,
-        "total_tokens": usage.total_tokens if usage else None,
-        "usage_source": usage.source.value if usage else None,
-    }
-
-
 def to_interaction(row: AnyRow) -> Interaction:
     return Interaction(
         run_id=RunId(row.run_id),
@@ -184,7 +183,7 @@ def to_interaction(row: AnyRow) -> Interaction:
         user_id=UserId(row.user_id),
         model=row.model,
         status=RunStatus(row.status),
-        usage=_to_usage(row),
+        usage=to_usage(row),
         first_piece_ms=row.first_piece_ms,
         duration_ms=row.duration_ms,
         error_code=row.error_code,
@@ -209,30 +208,19 @@ def interaction_values(record: Interaction) -> Values:
     }
 
 
-def interaction(row: AnyRow, ending: Outcome | None = None) -> Interaction:
-    """The record of a run's end; without an `Outcome`, of one that nobody was left to measure."""
+def interaction(row: AnyRow, end: RunEnd | None = None) -> Interaction:
+    """The record of a run's end; without a `RunEnd`, of one that nobody was left to measure."""
+    outcome = end.outcome if end else INTERRUPTED
     return Interaction(
         run_id=RunId(row.id),
         thread_id=ThreadId(row.thread_id),
         user_id=UserId(row.owner_id),
         model=row.model,
-        status=ending.status if ending else RunStatus.INTERRUPTED,
-        usage=ending.usage if ending else None,
-        first_piece_ms=ending.first_piece_ms if ending else None,
-        duration_ms=ending.duration_ms if ending else None,
-        error_code=ending.error.code if ending and ending.error else None,
+        status=outcome.status,
+        usage=outcome.usage,
+        first_piece_ms=end.first_piece_ms if end else None,
+        duration_ms=end.duration_ms if end else None,
+        error_code=outcome.error.code if outcome.error else None,
         created_at=row.created_at,
         guest_label=row.guest_label,
     )
-
-
-def _to_usage(row: AnyRow) -> Usage | None:
-    if row.usage_source is None:
-        return None
-    return Usage(row.prompt_tokens, row.completion_tokens, row.total_tokens, UsageSource(row.usage_source))
-
-
-def _to_error(row: AnyRow) -> RunError | None:
-    if row.error_code is None:
-        return None
-    return RunError(row.error_code, row.error_detail, row.error_retryable)

@@ -8,6 +8,7 @@ from chatorch.adapters.sql.access import require_sane
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.rows import SELECT_RUN, to_interaction, to_run
 from chatorch.adapters.sql.tables import interactions, messages, runs
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.errors import NotFound
 from chatorch.ports.run_lives import RunLife, RunLives, RunRow
 
@@ -36,6 +37,11 @@ def _read(connection: Connection, run_id: str) -> RunLife:
     question = connection.execute(_QUESTION_CHARS, {"message_id": row.user_message_id}).scalar_one_or_none()
     run = to_run(row)
     seen = RunRow(
-        replace(run, text=""), row.heartbeat, row.cancel_requested, row.guest_label, question or 0, len(run.text)
+        replace(run, content=Content()),
+        row.heartbeat,
+        row.cancel_requested,
+        row.guest_label,
+        question or 0,
+        len(run.text),
     )
     return RunLife(seen, interaction)

@@ -68,7 +68,24 @@ messages = Table(
     Column("metadata", JSON, nullable=False),
     Column("client_timestamp", Text),
     Column("superseded", Boolean, nullable=False),
+    Column("has_parts", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("thread_id", "position"),
+)
+
+message_parts = Table(
+    "message_parts",
+    metadata,
+    # Of a message that is more than text, the parts from the second on; of a part's body, what stands from `start` on,
+    # in code points. The body of a text part stands in the message's own text, from `text_at` on.
+    Column("message_id", KEY_TEXT, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("head", JSON, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("result", JSON, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    Column("text_at", Integer),
 )
 
 runs = Table(
@@ -92,6 +109,8 @@ runs = Table(
     Column("completion_tokens", BigInteger),
     Column("total_tokens", BigInteger),
     Column("usage_source", Text),
+    Column("cached_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
     Column("error_code", Text),
     Column("error_detail", Text),
     Column("error_retryable", Boolean),
@@ -188,6 +207,8 @@ interactions = Table(
     Column("completion_tokens", BigInteger),
     Column("total_tokens", BigInteger),
     Column("usage_source", Text),
+    Column("cached_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
     Column("first_piece_ms", BigInteger),
     Column("duration_ms", BigInteger),
     Column("error_code", Text),

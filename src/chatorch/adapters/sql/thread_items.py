@@ -22,7 +22,7 @@ from sqlalchemy import (
 from chatorch.adapters.sql.access import lock_owner, require_sane, require_thread, touch_threads
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.history import last_position
-from chatorch.adapters.sql.rows import SELECT_MESSAGE, AnyRow, message_values, thread_values, to_message
+from chatorch.adapters.sql.rows import SELECT_WHOLE_MESSAGE, AnyRow, message_values, thread_values, to_message
 from chatorch.adapters.sql.tables import LIVE, message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.annotations import ItemPage, NotedMessage, SideItem, ThreadItem
 from chatorch.domain.model.conversation import Message, SideItemId, ThreadId
@@ -34,7 +34,7 @@ Place = tuple[int, int]
 """A message's is its position with rank 0."""
 
 _HERE: BindParameter[Any] = bindparam("thread_id")
-_MESSAGES = SELECT_MESSAGE.where(messages.c.thread_id == _HERE, not_(messages.c.superseded))
+_MESSAGES = SELECT_WHOLE_MESSAGE.where(messages.c.thread_id == _HERE, not_(messages.c.superseded))
 _SIDE_ITEMS = select(side_items).where(side_items.c.thread_id == _HERE, not_(side_items.c.superseded))
 _SIDE_PLACE = tuple_(side_items.c.position, side_items.c.rank)
 _PLACE_OF_MESSAGE = select(messages.c.position).where(

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, not_, select, tupl
 from chatorch.adapters.sql.access import FORWARD, lock_owner, require_sane, require_thread
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.rows import (
-    SELECT_MESSAGE,
     SELECT_RUN,
     SELECT_THREAD,
+    SELECT_WHOLE_MESSAGE,
     interaction_values,
     to_message,
     to_run,
@@ -132,7 +132,7 @@ def _list_messages(
 ) -> Page[Message]:
     require_thread(connection, owner_id, thread_id)
     position = messages.c.position
-    statement = SELECT_MESSAGE.where(messages.c.thread_id == thread_id, not_(messages.c.superseded))
+    statement = SELECT_WHOLE_MESSAGE.where(messages.c.thread_id == thread_id, not_(messages.c.superseded))
     if page.after is not None:
         at = page.after.position
         statement = statement.where(position < at if page.descending else position > at)

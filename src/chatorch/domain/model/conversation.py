@@ -1,11 +1,12 @@
 """What is said: threads, messages and what an answer cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
+from chatorch.domain.model.content import Content, Part
 from chatorch.domain.model.identity import UserId
 
 ThreadId = NewType("ThreadId", str)
@@ -40,12 +41,17 @@ class UsageSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer, and whether the provider counted them or we guessed."""
+    """Tokens of one answer, and whether the provider counted them or we guessed.
+
+    Of the prompt's tokens `cached_tokens` were cheaper; of the completion's `reasoning_tokens` are no part of the text.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     source: UsageSource
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,10 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a thread. `position` is unique in the thread and rises; order and cursors use nothing else."""
+    """One turn of a thread. `position` is unique in the thread and rises; order and cursors use nothing else.
+
+    `content` is all text of it; `parts` are all its parts, none where it is nothing but text.
+    """
 
     id: MessageId
     thread_id: ThreadId
@@ -73,6 +82,15 @@ class Message:
     created_at: datetime
     run_id: RunId | None = None
     metadata: JsonObject = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def whole(self) -> Content:
+        return Content(self.parts) if self.parts else Content.of(self.content)
+
+    def holding(self, content: Content) -> "Message":
+        """The same with another content."""
+        return replace(self, content=content.text, parts=() if content.text_only else content.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,23 @@
-"""A run: one generation, its events, and how it may end.
+"""A run: one generation, how it may end, and its events.
 
-`seq` is a position, not a count. `run.started` is 1; text follows, one position a code point; so the position after
-a text is `1 + len(text)`, and the terminal event is one further. Whoever knows the text knows every position: a
+`seq` is a position, not a count: ``(epoch - 1) · 2^32`` and the place in the content (`chatorch.domain.model.content`).
+`run.started` is 1, and the terminal event is one beyond the content. Whoever knows the content knows every position: a
 resume at any of them is a slice.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from chatorch.domain.model.content import START, Content, ContentEvent
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.identity import UserId
 
-STARTED_SEQ = 1
+EPOCH_SPAN = 2**32
+"""How far the positions of one epoch lie from those of the next.
 
-PIECE_CHARS = 4096
-"""A longer text is told in pieces: nobody need hold it all, and a client library may take no frame over 1 MiB."""
-
-TAKEOVER_GAP = 2**32
-"""How much further an end lies that another than the executor wrote.
-
-The executor's followers may have seen more text than was stored; a terminal event beyond anything they saw still
-reaches them.
+The followers of an executor may have seen more than was stored; whatever another one says lies beyond all of that, and
+still reaches them.
 """
 
 
@@ -52,18 +47,36 @@ class CancelReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunError:
+    """`retry_after` (seconds) is the provider's wish, which becomes a header and is not kept."""
+
     code: str
     detail: str
     retryable: bool = False
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: decided once. Its row keeps it, and its terminal event says it."""
+
+    status: RunStatus
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: RunError | None = None
+    cancel_reason: CancelReason | None = None
+
+
+INTERRUPTED = Outcome(RunStatus.INTERRUPTED)
+"""Its worker is gone."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Run:
     """One generation, as it is stored.
 
-    `message_id` is the assistant message that it writes, `user_message_id` the one it answers; `text` is the
-    assistant message's text so far. `seq` is the position after `text` while the run lives, and the terminal
-    event's own once it has ended. `epoch` rises when another worker takes the run over.
+    `message_id` is the assistant message that it writes, `user_message_id` the one it answers; `content` is what the
+    assistant message holds so far. `seq` is the position after that while the run lives, and the terminal event's own
+    once it has ended. `epoch` rises when another worker takes the run over.
     """
 
     id: RunId
@@ -75,13 +88,19 @@ class Run:
     model: str
     created_at: datetime
     epoch: int = 1
-    seq: int = STARTED_SEQ
-    text: str = ""
+    seq: int = START
+    content: Content = field(default_factory=Content)
     finished_at: datetime | None = None
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    error: RunError | None = None
-    cancel_reason: CancelReason | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def text(self) -> str:
+        return self.content.text
+
+    @property
+    def base(self) -> int:
+        """From where the positions of its content are counted. Who finds a run abandoned adds its end, and no more."""
+        return base_of(max(self.epoch - 1, 1) if self.status is RunStatus.INTERRUPTED else self.epoch)
 
 
 # -- events --------------------------------------------------------------------------------------------------------
@@ -96,22 +115,6 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageDelta:
-    """Text to append. `seq` is the position after it."""
-
-    seq: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class MessageSnapshot:
-    """The text from its beginning, to replace what the client has. `seq` is the position after it."""
-
-    seq: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class RunCompleted:
     seq: int
     message_id: MessageId
@@ -121,7 +124,7 @@ class RunCompleted:
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
-    """`retry_after` (seconds) is the provider's wish; it becomes a header, not a member of the event."""
+    """`retry_after` becomes a header, not a member of the event."""
 
     seq: int
     code: str
@@ -142,7 +145,7 @@ class RunInterrupted:
 
 
 TerminalEvent = RunCompleted | RunFailed | RunCancelled | RunInterrupted
-RunEvent = RunStarted | MessageDelta | MessageSnapshot | TerminalEvent
+RunEvent = RunStarted | ContentEvent | TerminalEvent
 
 TERMINAL_EVENTS = (RunCompleted, RunFailed, RunCancelled, RunInterrupted)
 
@@ -161,65 +164,43 @@ STORE_AWAY = Silence()
 # -- rules ---------------------------------------------------------------------------------------------------------
 
 
-def position_after(text: str) -> int:
-    return STARTED_SEQ + len(text)
+def base_of(epoch: int) -> int:
+    """From where the positions of an epoch are counted."""
+    return (epoch - 1) * EPOCH_SPAN
+
+
+def end_seq(epoch: int, content: Content) -> int:
+    """The position of a terminal event that is told under an epoch."""
+    return base_of(epoch) + content.tip + 1
 
 
 def started_event(run: Run) -> RunStarted:
-    return RunStarted(STARTED_SEQ, run.thread_id, run.message_id, run.model)
+    return RunStarted(run.base + START, run.thread_id, run.message_id, run.model)
+
+
+def event_of(outcome: Outcome, seq: int, message_id: MessageId) -> TerminalEvent:
+    """What an outcome is told as."""
+    match outcome.status:
+        case RunStatus.COMPLETED if outcome.usage is not None:
+            return RunCompleted(seq, message_id, outcome.finish_reason or "stop", outcome.usage)
+        case RunStatus.FAILED if outcome.error is not None:
+            error = outcome.error
+            return RunFailed(seq, error.code, error.detail, error.retryable, error.retry_after)
+        case RunStatus.CANCELLED:
+            return RunCancelled(seq, outcome.cancel_reason or CancelReason.USER)
+        case RunStatus.INTERRUPTED:
+            return RunInterrupted(seq)
+    raise ValueError(f"{outcome.status} without what belongs to it")
 
 
 def terminal_event(run: Run) -> TerminalEvent | None:
     """The terminal event that an ended run's row stands for; None while it lives."""
-    match run.status:
-        case RunStatus.COMPLETED if run.usage is not None:
-            return RunCompleted(run.seq, run.message_id, run.finish_reason or "stop", run.usage)
-        case RunStatus.FAILED if run.error is not None:
-            return RunFailed(run.seq, run.error.code, run.error.detail, run.error.retryable)
-        case RunStatus.CANCELLED:
-            return RunCancelled(run.seq, run.cancel_reason or CancelReason.USER)
-        case RunStatus.INTERRUPTED:
-            return RunInterrupted(run.seq)
-        case RunStatus.QUEUED | RunStatus.STREAMING:
-            return None
-    raise ValueError(f"run {run.id} is {run.status} without what belongs to it")
-
-
-def next_delta(text: str, after: int) -> MessageDelta:
-    """What follows a position in a text, as far as it goes into one piece."""
-    start = after - STARTED_SEQ
-    piece = text[start : start + PIECE_CHARS]
-    return MessageDelta(after + len(piece), piece)
-
-
-def first_of(text: str) -> MessageSnapshot:
-    """For a client that must begin anew: what it cannot hold follows as deltas."""
-    piece = text[:PIECE_CHARS]
-    return MessageSnapshot(position_after(piece), piece)
-
-
-def replay(run: Run, after: int) -> Iterator[RunEvent]:
-    """What a stored run still has to say to a client that stands at position `after` (0: at the start).
-
-    Nothing once it has the terminal event. A client ahead of the stored text gets, once the run has ended, a
-    snapshot and the end; while the run lives it gets nothing yet: the next checkpoint will pass it. Text comes in
-    pieces of `PIECE_CHARS`, each made when it is asked for.
-    """
-    terminal = terminal_event(run)
-    if terminal is not None and after >= terminal.seq:
-        return
-    if after < STARTED_SEQ:
-        yield started_event(run)
-        after = STARTED_SEQ
-    position = position_after(run.text)
-    if after > position and terminal is not None:
-        yield (snapshot := first_of(run.text))
-        after = snapshot.seq
-    while after < position:
-        yield (delta := next_delta(run.text, after))
-        after = delta.seq
-    if terminal is not None:
-        yield terminal
+    if run.status.live:
+        return None
+    try:
+        return event_of(run.outcome or Outcome(run.status), run.seq, run.message_id)
+    except ValueError:
+        raise ValueError(f"run {run.id} is {run.status} without what belongs to it") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from functools import partial
 from chatorch.domain.model.annotations import ItemPage, NotedMessage, ThreadItem
 from chatorch.domain.model.conversation import JsonObject, ThreadId
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.services.conversations import ended_meanwhile, with_live_text
+from chatorch.domain.services.conversations import as_it_is_now, ended_meanwhile
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
@@ -60,6 +60,4 @@ class Annotations:
         await self._notes.rate(principal.user_id, thread_id, item_ids, rating, self._clock.now())
 
     def _as_it_is_now(self, item: ThreadItem) -> ThreadItem:
-        return (
-            replace(item, message=with_live_text(item.message, self._log)) if isinstance(item, NotedMessage) else item
-        )
+        return replace(item, message=as_it_is_now(item.message, self._log)) if isinstance(item, NotedMessage) else item

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import cast
 
+from chatorch.domain.model.content import fresher
 from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import Principal
@@ -79,19 +80,19 @@ class Conversations:
         found = await self._store.list_messages(principal.user_id, thread_id, page)
         if any(ended_meanwhile(message, self._log) for message in found.items):
             found = await self._store.list_messages(principal.user_id, thread_id, page)
-        return replace(found, items=tuple(with_live_text(message, self._log) for message in found.items))
+        return replace(found, items=tuple(as_it_is_now(message, self._log) for message in found.items))
 
 
 def ended_meanwhile(message: Message, log: RunLog) -> bool:
     """Whether the row may be older than the end of its run. One that is executed elsewhere looks the same."""
     streaming = message.status is MessageStatus.STREAMING and message.run_id is not None
-    return streaming and log.text(cast("RunId", message.run_id)) is None
+    return streaming and log.content(cast("RunId", message.run_id)) is None
 
 
-def with_live_text(message: Message, log: RunLog) -> Message:
-    """As it is now, where its run is known here."""
+def as_it_is_now(message: Message, log: RunLog) -> Message:
+    """With what its run has said, where that is known here."""
     if message.status is not MessageStatus.STREAMING or message.run_id is None:
         return message
-    text = log.text(message.run_id)
+    live = log.content(message.run_id)
     # A copy of another process's run may have fallen behind its row.
-    return message if text is None or len(text) < len(message.content) else replace(message, content=text)
+    return message if live is None else message.holding(fresher(message.whole, live))

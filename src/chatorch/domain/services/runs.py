@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from chatorch.domain.model.admission import LiveRunCap
+from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot, fresher
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import Draining, RunUnsettled
@@ -14,16 +15,13 @@ from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, re
 from chatorch.domain.model.presence import ClientId, RunBegan
 from chatorch.domain.model.run import (
     STORE_AWAY,
-    TERMINAL_EVENTS,
     CancelReason,
-    MessageDelta,
-    MessageSnapshot,
     Run,
     RunEvent,
+    RunStarted,
     RunStatus,
     Silence,
     TerminalEvent,
-    position_after,
     started_event,
 )
 from chatorch.domain.model.text import title_from
@@ -46,10 +44,10 @@ OpenIt = Callable[[LiveRunCap | None], Awaitable[OpenedRun]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A run that was waited for: all its text, and how it ended."""
+    """A run that was waited for: all its content, and how it ended."""
 
     run: Run
-    text: str
+    content: Content
     terminal: TerminalEvent
 
 
@@ -197,9 +195,11 @@ class Runs:
         if executed_here and run.status.live and not self._executor.executes(run_id):
             # It ended while its row was read.
             run = await self._store.read_run(principal.user_id, run_id)
-        text = self._log.text(run_id) if run.status.live else None
-        if text and len(text) > len(run.text):  # a copy of another process's may have fallen behind its row
-            return replace(run, status=RunStatus.STREAMING, text=text, seq=position_after(text))
+        live = self._log.content(run_id) if run.status.live else None
+        # A copy of another process's may have fallen behind its row.
+        content = run.content if live is None else fresher(run.content, live)
+        if content is not run.content:
+            return replace(run, status=RunStatus.STREAMING, content=content, seq=run.base + content.tip)
         return run
 
     async def cancel(self, principal: Principal, run_id: RunId) -> None:
@@ -217,24 +217,24 @@ class Runs:
 
     async def answer(self, run: Run) -> Answer:
         """Waits for the end. Raises `RunUnsettled` when the store does not take it for 10 s."""
-        parts: list[str] = []
+        draft = Draft()
         away_since: float | None = None
         events = self.events(run)
         try:
             async for event in events:
                 match event:
-                    case MessageDelta():
-                        parts.append(event.text)
-                    case MessageSnapshot():
-                        parts = [event.text]
+                    case PartDelta() | PartStarted() | PartEnded() | Snapshot():
+                        draft.apply(event)
                     case Silence():
                         now = self._clock.monotonic()
                         away_since = (away_since or now) if event is STORE_AWAY else None
                         unsettled = self._executor.unsettled_for(run.id)
                         if max(unsettled, now - (away_since or now)) >= UNSETTLED_S:
                             raise RunUnsettled(run.id)
-                    case _ if isinstance(event, TERMINAL_EVENTS):
-                        return Answer(run, "".join(parts), event)
+                    case RunStarted():
+                        pass
+                    case _:
+                        return Answer(run, draft.content(), event)
         finally:
             await events.aclose()
         raise RuntimeError("a run's events ended without a terminal one")

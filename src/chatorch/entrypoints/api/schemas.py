@@ -15,6 +15,7 @@ from chatorch.entrypoints.common.fields import (
     Id,
     Metadata,
     ModelName,
+    PartOut,
     Strict,
     Time,
     Title,
@@ -59,7 +60,10 @@ class BroadcastRequest(Strict):
 
 
 class ChatResponse(Described):
+    """`response` is all text of `parts`."""
+
     response: str
+    parts: list[PartOut]
     thread_id: str
     timestamp: Time
     run_id: str
@@ -75,7 +79,7 @@ class RunErrorOut(Described):
 
 
 class RunOut(Described):
-    """`text` is what is there so far."""
+    """`text` and `parts` are what is there so far."""
 
     id: str
     thread_id: str
@@ -88,6 +92,7 @@ class RunOut(Described):
     usage: UsageOut | None
     error: RunErrorOut | None
     text: str
+    parts: list[PartOut]
 
 
 class ThreadOut(Described):
@@ -104,6 +109,7 @@ class MessageOut(Described):
     id: str
     role: Role
     content: str
+    parts: list[PartOut]
     status: MessageStatus
     created_at: Time
     run_id: str | None

@@ -2,11 +2,14 @@
 
 from chatorch.domain.model.conversation import Message, Thread
 from chatorch.domain.model.identity import Principal, Scope
-from chatorch.domain.model.run import Run
+from chatorch.domain.model.run import Outcome, Run
+from chatorch.entrypoints.common.parts import parts_view
 from chatorch.entrypoints.common.views import Json, rfc3339, usage_view
 
 
 def run_view(run: Run) -> Json:
+    outcome = run.outcome or Outcome(run.status)
+    usage, error = outcome.usage, outcome.error
     return {
         "id": run.id,
         "thread_id": run.thread_id,
@@ -15,10 +18,11 @@ def run_view(run: Run) -> Json:
         "model": run.model,
         "created_at": rfc3339(run.created_at),
         "finished_at": rfc3339(run.finished_at) if run.finished_at else None,
-        "finish_reason": run.finish_reason,
-        "usage": usage_view(run.usage) if run.usage else None,
-        "error": {"code": run.error.code, "detail": run.error.detail} if run.error else None,
+        "finish_reason": outcome.finish_reason,
+        "usage": usage_view(usage) if usage else None,
+        "error": {"code": error.code, "detail": error.detail} if error else None,
         "text": run.text,
+        "parts": parts_view(run.content),
     }
 
 
@@ -37,6 +41,7 @@ def message_view(message: Message) -> Json:
         "id": message.id,
         "role": message.role,
         "content": message.content,
+        "parts": parts_view(message.whole),
         "status": message.status,
         "created_at": rfc3339(message.created_at),
         "run_id": message.run_id,

@@ -1,15 +1,13 @@
-"""A run's events as those of one assistant message."""
+"""A run's events as those of the items that its message is shown as."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 from chatkit.errors import CustomStreamError
 
+from chatorch.domain.model.content import Draft, Part, PartDelta, PartEnded, PartKind, PartStarted, Snapshot
 from chatorch.domain.model.run import (
-    TERMINAL_EVENTS,
     CancelReason,
-    MessageDelta,
-    MessageSnapshot,
     Run,
     RunCancelled,
     RunEvent,
@@ -20,36 +18,151 @@ from chatorch.domain.model.run import (
     TerminalEvent,
 )
 from chatorch.entrypoints.chatkit.frames import SILENT, AnswerFrames, Encoded
+from chatorch.entrypoints.chatkit.part_items import (
+    Json,
+    call_item,
+    output_of,
+    part_id,
+    sources_of,
+    text_contents,
+    thought_task,
+    workflow_item,
+)
+
+GROWN = 1.25
+"""How much longer a thought must be before it is told again: ChatKit tells the whole of it each time."""
+AT_LEAST_CHARS = 200
 
 
 async def answer_events(run: Run, events: AsyncGenerator[RunEvent | Silence]) -> AsyncGenerator[Encoded]:
     """Raises `CustomStreamError` at the end of a run that ended without an answer, and not because its user said so."""
-    frames = AnswerFrames(run.message_id, run.thread_id, run.created_at)
-    parts: list[str] = []
+    answer = _Answer(run)
     async with aclosing(events):
         async for event in events:
-            match event:
-                case MessageDelta():
-                    parts.append(event.text)
-                    yield frames.delta(event.text)
-                case Silence():
-                    yield SILENT
-                case RunStarted():
-                    for frame in frames.begin():
-                        yield frame
-                case MessageSnapshot():
-                    parts = [event.text]
-                    yield frames.replaced(event.text)
-                case _ if isinstance(event, TERMINAL_EVENTS):
-                    for frame in frames.end("".join(parts)):
-                        yield frame
-                    _raise_for(event)
+            if type(event) is PartDelta and event.kind is PartKind.TEXT:  # first, because it is nearly always one
+                yield answer.text(event)
+                continue
+            if isinstance(event, Silence):
+                yield SILENT
+                continue
+            for frame in answer.frames_for(event):
+                yield frame
+            _raise_for(event)
 
 
-def _raise_for(terminal: TerminalEvent) -> None:
-    match terminal:
+class _Answer:
+    """What is shown of one message: an assistant's message for its texts, and items of their own for other parts.
+
+    The message is shown as soon as the run begins. Where something else comes before any text, it is taken back, and
+    comes again with the first text.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._placed = {"thread_id": run.thread_id, "created_at": run.created_at}
+        self._message_id = run.message_id
+        self._frames = AnswerFrames(run.message_id, run.thread_id, run.created_at)
+        self._draft = Draft()
+        self._shown = False
+        self._texts = 0
+        self._sources = 0
+        self._told_chars = 0
+
+    def text(self, delta: PartDelta) -> Encoded:
+        self._draft.append(delta.text)
+        return self._frames.delta(delta.text, max(self._texts - 1, 0))
+
+    def frames_for(self, event: RunEvent) -> Iterator[Encoded]:
+        match event:
+            case RunStarted():
+                yield from self._begin()
+            case PartStarted():
+                self._draft.apply(event)
+                yield from self._part_began(event)
+            case PartDelta():
+                self._draft.apply(event)
+                yield from self._grown(event)
+            case PartEnded():
+                self._draft.apply(event)
+                yield from self._part_ended(event)
+            case Snapshot():
+                yield from self._replaced(event)
+            case _:
+                if self._shown:
+                    yield from self._frames.end(text_contents(self._draft.content()))
+
+    def _begin(self) -> Iterator[Encoded]:
+        self._shown, self._texts = True, 1
+        yield from self._frames.begin()
+
+    def _part_began(self, event: PartStarted) -> Iterator[Encoded]:
+        if event.part.kind is PartKind.TEXT:
+            if not self._shown:
+                yield from self._begin()
+            elif self._draft.text():
+                self._texts += 1
+                yield self._frames.part_added(self._texts - 1)
+            return
+        if self._shown and not self._draft.text():
+            self._shown = False
+            yield self._frames.removed()
+        if event.part.kind is PartKind.REASONING:
+            self._told_chars = 0
+            yield self._frames.item("added", self._thought(event.index, Part(PartKind.REASONING)))
+
+    def _grown(self, event: PartDelta) -> Iterator[Encoded]:
+        if event.kind is not PartKind.REASONING:
+            return
+        chars = self._draft.open_chars
+        if chars >= max(self._told_chars * GROWN, self._told_chars + AT_LEAST_CHARS):
+            self._told_chars = chars
+            part = self._draft.content().parts[event.index]
+            yield self._frames.task(part_id(self._message_id, event.index), thought_task(part))
+
+    def _part_ended(self, event: PartEnded) -> Iterator[Encoded]:
+        content = self._draft.content()
+        part = content.parts[event.index]
+        match part.kind:
+            case PartKind.REASONING:
+                yield self._frames.item("done", self._thought(event.index, part))
+            case PartKind.TOOL_CALL:
+                for kind in ("added", "done"):
+                    yield self._frames.item(kind, self._call(event.index, part, None))
+            case PartKind.TOOL_RESULT:
+                for index, call in enumerate(content.parts):
+                    if call.kind is PartKind.TOOL_CALL and call.head.get("id") == part.head.get("call_id"):
+                        yield self._frames.item("replaced", self._call(index, call, output_of(part)))
+            case PartKind.SOURCE if self._shown:
+                for source in sources_of(content)[self._sources :]:
+                    yield self._frames.annotation(max(self._texts - 1, 0), self._sources, source)
+                    self._sources += 1
+
+    def _replaced(self, event: Snapshot) -> Iterator[Encoded]:
+        self._draft.apply(event)
+        if event.content.text_only:
+            yield self._frames.replaced(text_contents(event.content))
+            return
+        for index, part in event.content.shown():
+            if part.kind is PartKind.REASONING:
+                yield self._frames.item("replaced", self._thought(index, part))
+            elif part.kind is PartKind.TOOL_CALL:
+                yield self._frames.item("replaced", self._call(index, part, None))
+        contents = text_contents(event.content)
+        self._texts = len(contents)
+        if contents:
+            self._shown = True
+            yield self._frames.replaced(contents)
+
+    def _thought(self, index: int, part: Part) -> Json:
+        return {**self._placed, **workflow_item(self._message_id, index, part)}
+
+    def _call(self, index: int, part: Part, output: object) -> Json:
+        return {**self._placed, **call_item(self._message_id, index, part, output)}
+
+
+def _raise_for(event: RunEvent | TerminalEvent) -> None:
+    match event:
         case RunFailed():
-            raise CustomStreamError(terminal.detail, allow_retry=terminal.retryable)
+            raise CustomStreamError(event.detail, allow_retry=event.retryable)
         case RunInterrupted():
             raise CustomStreamError("The answer was interrupted.", allow_retry=True)
         case RunCancelled(reason=CancelReason.SHUTDOWN):

@@ -4,7 +4,9 @@ from datetime import datetime
 
 import msgspec
 
+from chatorch.domain.model.content import Facts
 from chatorch.domain.model.conversation import MessageId, ThreadId
+from chatorch.entrypoints.chatkit.part_items import Json, annotation
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,41 +25,58 @@ SILENT = Encoded(b"")
 
 
 class AnswerFrames:
-    """The events of one assistant message with a single part of text, from its begin to its end."""
+    """The events of one assistant message, from its begin to its end, and of the items that stand beside it."""
 
     def __init__(self, message_id: MessageId, thread_id: ThreadId, created_at: datetime) -> None:
         self._message_id = message_id
         self._placed = {"id": message_id, "thread_id": thread_id, "created_at": created_at}
-        head, tail = self._updated("text_delta", delta="|").split(b'"|"')
-        self._delta_form = head.replace(b"%", b"%%") + b"%b" + tail.replace(b"%", b"%%")
+        self._delta_form, self._delta_of = self._form(0), 0
 
     def begin(self) -> list[Encoded]:
-        return [
-            Encoded(_encode({"type": "thread.item.added", "item": self._item(None)})),
-            Encoded(self._updated("added", content=_part(""))),
-        ]
+        return [self.item("added", self._message([])), self.part_added(0)]
 
-    def delta(self, text: str) -> Encoded:
+    def part_added(self, index: int) -> Encoded:
+        return self._updated("added", index, content=_empty())
+
+    def delta(self, text: str, index: int) -> Encoded:
+        if index != self._delta_of:
+            self._delta_form, self._delta_of = self._form(index), index
         return Encoded(self._delta_form % _encode(text))
 
-    def replaced(self, text: str) -> Encoded:
+    def annotation(self, index: int, number: int, source: Facts) -> Encoded:
+        return self._updated("annotation_added", index, annotation_index=number, annotation=annotation(source))
+
+    def removed(self) -> Encoded:
+        """Nothing was said in it."""
+        return Encoded(_encode({"type": "thread.item.removed", "item_id": self._message_id}))
+
+    def replaced(self, contents: list[Json]) -> Encoded:
         """Whatever was shown before."""
-        return Encoded(_encode({"type": "thread.item.replaced", "item": self._item(text)}))
+        return self.item("replaced", self._message(contents or [_empty()]))
 
-    def end(self, text: str) -> list[Encoded]:
-        """`text` as it is stored, so that reading the thread shows the same."""
-        return [
-            Encoded(self._updated("done", content=_part(text))),
-            Encoded(_encode({"type": "thread.item.done", "item": self._item(text or None)})),
-        ]
+    def end(self, contents: list[Json]) -> list[Encoded]:
+        """`contents` as they are stored, so that reading the thread shows the same."""
+        done = [self._updated("done", index, content=content) for index, content in enumerate(contents or [_empty()])]
+        return [*done, self.item("done", self._message(contents))]
 
-    def _item(self, text: str | None) -> dict[str, object]:
-        return {**self._placed, "type": "assistant_message", "content": [] if text is None else [_part(text)]}
+    def task(self, item_id: str, task: Json) -> Encoded:
+        update = {"type": "workflow.task.updated", "task_index": 0, "task": task}
+        return Encoded(_encode({"type": "thread.item.updated", "item_id": item_id, "update": update}))
 
-    def _updated(self, kind: str, **members: object) -> bytes:
-        update = {"type": f"assistant_message.content_part.{kind}", "content_index": 0, **members}
-        return _encode({"type": "thread.item.updated", "item_id": self._message_id, "update": update})
+    def item(self, event: str, item: Json) -> Encoded:
+        return Encoded(_encode({"type": f"thread.item.{event}", "item": item}))
+
+    def _message(self, contents: list[Json]) -> Json:
+        return {**self._placed, "type": "assistant_message", "content": contents}
+
+    def _form(self, index: int) -> bytes:
+        head, tail = self._updated("text_delta", index, delta="|").data.split(b'"|"')
+        return head.replace(b"%", b"%%") + b"%b" + tail.replace(b"%", b"%%")
+
+    def _updated(self, kind: str, index: int, **members: object) -> Encoded:
+        update = {"type": f"assistant_message.content_part.{kind}", "content_index": index, **members}
+        return Encoded(_encode({"type": "thread.item.updated", "item_id": self._message_id, "update": update}))
 
 
-def _part(text: str) -> dict[str, object]:
-    return {"type": "output_text", "text": text, "annotations": []}
+def _empty() -> Json:
+    return {"type": "output_text", "text": "", "annotations": []}

@@ -1,23 +1,26 @@
 """ChatKit's items as ours and back. What ours cannot say is noted beside it, so that each reads back equal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from chatkit.types import (
     AssistantMessageContent,
     AssistantMessageItem,
+    ClientToolCallItem,
     HiddenContextItem,
     InferenceOptions,
     UserMessageItem,
     UserMessageTextContent,
     WidgetItem,
+    WorkflowItem,
 )
 from chatkit.types import ThreadItem as ChatKitItem
 from chatkit.widgets import BasicRoot, Card, DynamicWidgetRoot, ListView
 from pydantic import BaseModel, TypeAdapter
 
 from chatorch.domain.model.annotations import NotedMessage, SideItem, ThreadItem
+from chatorch.domain.model.content import Content, PartKind
 from chatorch.domain.model.conversation import (
     JsonObject,
     Message,
@@ -28,6 +31,7 @@ from chatorch.domain.model.conversation import (
     SideItemId,
     ThreadId,
 )
+from chatorch.entrypoints.chatkit.part_items import call_item, outputs, text_contents, workflow_item
 
 _PLACED = ("id", "thread_id", "created_at")
 _ROOTS = {kind.__name__: kind for kind in (Card, ListView, BasicRoot, DynamicWidgetRoot)}
@@ -35,20 +39,39 @@ _ROOTS = {kind.__name__: kind for kind in (Card, ListView, BasicRoot, DynamicWid
 _items: TypeAdapter[ChatKitItem] = TypeAdapter(ChatKitItem)
 
 
-def to_chatkit(item: ThreadItem) -> ChatKitItem:
+def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
+    """A message's parts other than text are items of their own."""
     if isinstance(item, SideItem):
-        return _from_side(item)
+        return [_from_side(item)]
     message = item.message
     placed: dict[str, Any] = {"id": message.id, "thread_id": message.thread_id, "created_at": message.created_at}
     match message.role:
         case Role.USER:
             note = item.note or {"content": [UserMessageTextContent(text=message.content)]}
-            return UserMessageItem.model_validate({"attachments": [], "inference_options": {}, **note, **placed})
+            return [UserMessageItem.model_validate({"attachments": [], "inference_options": {}, **note, **placed})]
+        case Role.ASSISTANT if message.parts and not item.note:
+            return list(_from_parts(message.id, message.whole, placed))
         case Role.ASSISTANT:
             note = item.note or {"content": _parts(message.content)}
-            return AssistantMessageItem.model_validate({**note, **placed})
+            return [AssistantMessageItem.model_validate({**note, **placed})]
         case Role.SYSTEM:
-            return HiddenContextItem(content=message.content, **placed)
+            return [HiddenContextItem(content=message.content, **placed)]
+
+
+def _from_parts(message_id: str, content: Content, placed: dict[str, Any]) -> Iterator[ChatKitItem]:
+    """As they are told live: the message with all its texts stands where the first text is."""
+    contents, answered = text_contents(content), outputs(content)
+    told = False
+    for index, part in content.shown():
+        match part.kind:
+            case PartKind.TEXT if contents and not told and part.body:
+                told = True
+                yield AssistantMessageItem.model_validate({**placed, "content": contents})
+            case PartKind.REASONING:
+                yield WorkflowItem.model_validate({**placed, **workflow_item(message_id, index, part)})
+            case PartKind.TOOL_CALL:
+                output = answered.get(str(part.head.get("id")))
+                yield ClientToolCallItem.model_validate({**placed, **call_item(message_id, index, part, output)})
 
 
 def from_chatkit(item: ChatKitItem) -> ThreadItem:

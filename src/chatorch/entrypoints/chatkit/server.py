@@ -42,6 +42,7 @@ from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.chatkit.answer import answer_events
 from chatorch.entrypoints.chatkit.asking import INPUT, chat_of, model_of, title_of
 from chatorch.entrypoints.chatkit.frames import Encoded
+from chatorch.entrypoints.chatkit.part_items import message_id_of
 from chatorch.entrypoints.chatkit.turn import TurnItems
 from chatorch.ports.system import IdFactory
 
@@ -199,7 +200,8 @@ class ThreadServer(ChatKitServer[Principal]):
     ) -> None:
         if len(item_ids) > MAX_LIMIT:
             raise InvalidField("params.item_ids", f"must be at most {MAX_LIMIT}")
-        await self._services.items.rate(context, ThreadId(thread_id), item_ids, feedback)
+        rated = list(dict.fromkeys(map(message_id_of, item_ids)))
+        await self._services.items.rate(context, ThreadId(thread_id), rated, feedback)
 
     async def action(
         self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Principal

@@ -13,6 +13,7 @@ from chatorch.domain.model.text import title_from
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.chatkit.items import from_chatkit, to_chatkit
+from chatorch.entrypoints.chatkit.part_items import message_id_of
 from chatorch.entrypoints.common.fields import MAX_TITLE_CHARS
 from chatorch.ports.system import IdFactory
 from chatorch.ports.threads import ThreadChange
@@ -85,16 +86,23 @@ class ThreadItems(Store[Principal]):
     ) -> Page[ChatKitItem]:
         if thread_id in self._new:
             return Page()
+        behind = message_id_of(after) if after else None
         page = await self._items.page(
-            context, ThreadId(thread_id), limit=_within(limit), after=after or None, descending=order == "desc"
+            context, ThreadId(thread_id), limit=_within(limit), after=behind, descending=order == "desc"
         )
         last = item_id(page.items[-1]) if page.has_more else None
-        return Page(data=[to_chatkit(item) for item in page.items], has_more=page.has_more, after=last)
+        shown = [to_chatkit(item) for item in page.items]
+        data = [item for items in shown for item in (reversed(items) if order == "desc" else items)]
+        return Page(data=data, has_more=page.has_more, after=last)
 
     async def load_item(self, thread_id: str, item_id: str, context: Principal) -> ChatKitItem:
         if thread_id in self._new:
             raise NotFound
-        return to_chatkit(await self._items.read(context, ThreadId(thread_id), item_id))
+        found = to_chatkit(await self._items.read(context, ThreadId(thread_id), message_id_of(item_id)))
+        for item in found:
+            if item.id == item_id:
+                return item
+        raise NotFound
 
     async def add_thread_item(self, thread_id: str, item: ChatKitItem, context: Principal) -> None:
         await self.save_item(thread_id, item, context)

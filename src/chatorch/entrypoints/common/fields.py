@@ -3,8 +3,16 @@
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
+from chatorch.domain.model.content import PartKind
 from chatorch.domain.model.conversation import NewMessage, Role, UsageSource
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -60,10 +68,39 @@ class ChatMessageIn(Strict):
         return NewMessage(self.role, self.content, self.timestamp, self.metadata or {})
 
 
+class PartOut(Described):
+    """A part of a message; which members it has depends on its `type`. `index` where a message has several."""
+
+    type: PartKind
+    index: int | None = None
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    status: str | None = None
+    needs_approval: bool | None = None
+    call_id: str | None = None
+    content: str | None = None
+    is_error: bool | None = None
+    file_id: str | None = None
+    media_type: str | None = None
+    size: int | None = None
+    url: str | None = None
+    title: str | None = None
+    data: Any = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        members: dict[str, Any] = serialize(self)
+        return {name: value for name, value in members.items() if value is not None}
+
+
 class UsageOut(Described):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
     source: UsageSource
 
 

@@ -81,7 +81,7 @@ class RunResponses:
         async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
             answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
-            return json_response(chat_view(run, answer.text, answer.terminal, self._clock.now()))
+            return json_response(chat_view(run, answer.content, answer.terminal, self._clock.now()))
         return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
     def follow(self, request: Request, principal: Principal, run: Run, after: int = 0) -> EventStream:

@@ -6,16 +6,17 @@ from contextlib import AbstractContextManager, aclosing, nullcontext
 
 from starlette.types import Send
 
+from chatorch.domain.model.content import PartDelta
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.run import TERMINAL_EVENTS, MessageDelta, RunEvent, Silence
-from chatorch.entrypoints.common.envelope import EVENT_TYPES, envelope
+from chatorch.domain.model.run import TERMINAL_EVENTS, RunEvent, Silence
+from chatorch.entrypoints.common.envelope import EVENT_TYPES, PART_DELTA, envelope, type_of
 from chatorch.entrypoints.common.pumped import PING, PING_AFTER_S, PumpedStream
 
-_TYPES = {kind: name.encode() for kind, name in EVENT_TYPES.items()}
+_TYPES = {name: name.encode() for name in (*EVENT_TYPES.values(), PART_DELTA)}
 
 
 def sse_frame(run_id: RunId, event: RunEvent) -> bytes:
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type(event)], envelope(run_id, event))
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type_of(event)], envelope(run_id, event))
 
 
 class EventFrames:
@@ -66,7 +67,7 @@ class EventStream(PumpedStream):
         sent_at = now()
         async with aclosing(self._events) as events:
             async for event in events:
-                if type(event) is MessageDelta:  # first, because it is nearly always one
+                if type(event) is PartDelta:  # first, because it is nearly always one
                     body, more = frame(run_id, event), True
                 elif isinstance(event, Silence):
                     if now() - sent_at < self._ping_after_s:

@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.responses import Response
 
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Usage
 from chatorch.domain.model.paging import Page
 from chatorch.domain.model.presence import Announcement
 from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.entrypoints.common.parts import parts_view
 from chatorch.entrypoints.common.unread import WholeAnswer
 
 T = TypeVar("T")
@@ -34,14 +36,17 @@ def usage_view(usage: Usage) -> Json:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
         "source": usage.source,
     }
 
 
-def chat_view(run: Run, text: str, end: RunCompleted, finished_at: datetime) -> Json:
+def chat_view(run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Json:
     """The answer of a run that completed; `run` may be as it was opened."""
     return {
-        "response": text,
+        "response": content.text,
+        "parts": parts_view(content),
         "thread_id": run.thread_id,
         "timestamp": rfc3339(finished_at),
         "run_id": run.id,

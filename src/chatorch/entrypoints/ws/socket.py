@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import structlog
 from starlette.types import Receive
 
+from chatorch.domain.model.content import PIECE_CHARS, PartDelta
 from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, Overloaded, UserMismatch
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
 from chatorch.domain.model.presence import ClientId, Notice, PresenceChanged
-from chatorch.domain.model.run import PIECE_CHARS, MessageDelta, MessageSnapshot, Run, RunEvent, Silence
+from chatorch.domain.model.run import Run, RunEvent, Silence
 from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.identity.identify import Identified, Identify
 from chatorch.domain.services.presence import Presence
@@ -244,6 +245,6 @@ class Socket(Mailbox):
             async for event in events:
                 if isinstance(event, Silence):
                     continue
-                if isinstance(event, MessageDelta | MessageSnapshot) and len(event.text) == PIECE_CHARS:
+                if type(event) is not PartDelta or len(event.text) == PIECE_CHARS:
                     await self._wire.drained()  # more may follow at once
                 put(frame(run_id, event))

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatorch.domain.model.content import PIECE_CHARS, Content, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import (
-    PIECE_CHARS,
-    TAKEOVER_GAP,
+    EPOCH_SPAN,
     TERMINAL_EVENTS,
     CancelReason,
-    MessageDelta,
-    MessageSnapshot,
+    Outcome,
     Run,
     RunCancelled,
     RunCompleted,
@@ -26,11 +25,10 @@ from chatorch.domain.model.run import (
     RunInterrupted,
     RunStarted,
     RunStatus,
-    position_after,
-    replay,
     started_event,
     terminal_event,
 )
+from chatorch.domain.model.transcript import replay
 
 USAGE = Usage(3, 4, 7, UsageSource.PROVIDER)
 LIVE = Run(
@@ -44,22 +42,27 @@ LIVE = Run(
     created_at=datetime(2026, 1, 2, tzinfo=UTC),
 )
 ENDS = [
-    {"status": RunStatus.COMPLETED, "usage": USAGE, "finish_reason": "length"},
-    {"status": RunStatus.FAILED, "error": RunError("upstream_timeout", "Too slow.", retryable=True)},
-    {"status": RunStatus.CANCELLED, "cancel_reason": CancelReason.DETACHED},
-    {"status": RunStatus.INTERRUPTED},
+    Outcome(RunStatus.COMPLETED, "length", USAGE),
+    Outcome(RunStatus.FAILED, error=RunError("upstream_timeout", "Too slow.", retryable=True)),
+    Outcome(RunStatus.CANCELLED, cancel_reason=CancelReason.DETACHED),
+    Outcome(RunStatus.INTERRUPTED),
 ]
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-gaps = st.sampled_from([1, TAKEOVER_GAP])
+gaps = st.sampled_from([1, EPOCH_SPAN])
+
+
+def position_after(text: str) -> int:
+    return Content.of(text).tip
 
 
 def live(text: str) -> Run:
-    return replace(LIVE, text=text, seq=position_after(text))
+    return replace(LIVE, content=Content.of(text), seq=position_after(text))
 
 
-def ended(text: str, end: dict[str, object], gap: int = 1) -> Run:
-    return replace(LIVE, text=text, seq=position_after(text) + gap, **end)
+def ended(text: str, end: Outcome, gap: int = 1) -> Run:
+    seq = position_after(text) + gap
+    return replace(LIVE, content=Content.of(text), seq=seq, status=end.status, outcome=end)
 
 
 @st.composite
@@ -74,10 +77,10 @@ def text_of_a_client(before: str, events: list[RunEvent]) -> str:
     """The one rule of every client: a delta appends, a snapshot replaces."""
     for event in events:
         match event:
-            case MessageDelta():
+            case PartDelta():
                 before += event.text
-            case MessageSnapshot():
-                before = event.text
+            case Snapshot():
+                before = event.content.text
     return before
 
 
@@ -86,7 +89,7 @@ def test_text_before_a_cut_and_what_replay_sends_are_the_stored_text(run: Run, c
     cut = min(cut, len(run.text))
     events = list(replay(run, position_after(run.text[:cut])))
     assert text_of_a_client(run.text[:cut], events) == run.text
-    assert not any(isinstance(event, MessageSnapshot | RunStarted) for event in events)
+    assert not any(isinstance(event, Snapshot | RunStarted) for event in events)
 
 
 @given(runs())
@@ -120,32 +123,30 @@ EDGES = sorted({0, 1, len(LONG), *(at + by for at in range(0, len(LONG), PIECE_C
 def test_a_long_text_comes_in_pieces_from_any_position(run: Run, cut: int):
     events = list(replay(run, position_after(LONG[:cut])))
     assert text_of_a_client(LONG[:cut], events) == LONG
-    deltas = [event for event in events if isinstance(event, MessageDelta)]
+    deltas = [event for event in events if isinstance(event, PartDelta)]
     assert all(0 < len(delta.text) <= PIECE_CHARS for delta in deltas)
     assert all(LONG[: delta.seq - 1].endswith(delta.text) for delta in deltas)
 
 
 def test_whoever_must_begin_anew_is_told_a_long_text_in_pieces_from_its_beginning():
-    run = ended(LONG, ENDS[-1], TAKEOVER_GAP)
+    run = ended(LONG, ENDS[-1], EPOCH_SPAN)
     snapshot, *others = replay(run, position_after(LONG) + 5)
-    assert snapshot == MessageSnapshot(1 + PIECE_CHARS, LONG[:PIECE_CHARS])
+    assert snapshot == Snapshot(1 + PIECE_CHARS, Content.of(LONG[:PIECE_CHARS]))
     assert text_of_a_client("another text", [snapshot, *others]) == LONG
     assert others == list(replay(run, snapshot.seq))
 
 
 @given(texts, st.sampled_from(ENDS), gaps, st.integers(0, 3))
-def test_a_client_that_has_the_end_hears_nothing_more(text: str, end: dict[str, object], gap: int, beyond: int):
+def test_a_client_that_has_the_end_hears_nothing_more(text: str, end: Outcome, gap: int, beyond: int):
     run = ended(text, end, gap)
     assert list(replay(run, run.seq + beyond)) == []
 
 
 @given(texts, texts.filter(bool), st.sampled_from(ENDS))
-def test_a_client_that_saw_more_than_was_stored_gets_a_snapshot_and_the_end(
-    saved: str, lost: str, end: dict[str, object]
-):
-    run = ended(saved, end, TAKEOVER_GAP)
+def test_a_client_that_saw_more_than_was_stored_gets_a_snapshot_and_the_end(saved: str, lost: str, end: Outcome):
+    run = ended(saved, end, EPOCH_SPAN)
     events = list(replay(run, position_after(saved + lost)))
-    assert [type(event) for event in events] == [MessageSnapshot, type(terminal_event(run))]
+    assert [type(event) for event in events] == [Snapshot, type(terminal_event(run))]
     assert text_of_a_client(saved + lost, events) == saved
 
 
@@ -171,18 +172,18 @@ def test_a_position_counts_code_points():
         (ENDS[1], RunFailed(4, "upstream_timeout", "Too slow.", retryable=True)),
         (ENDS[2], RunCancelled(4, CancelReason.DETACHED)),
         (ENDS[3], RunInterrupted(4)),
-        ({"status": RunStatus.CANCELLED}, RunCancelled(4, CancelReason.USER)),
-        ({"status": RunStatus.COMPLETED, "usage": USAGE}, RunCompleted(4, LIVE.message_id, "stop", USAGE)),
+        (Outcome(RunStatus.CANCELLED), RunCancelled(4, CancelReason.USER)),
+        (Outcome(RunStatus.COMPLETED, usage=USAGE), RunCompleted(4, LIVE.message_id, "stop", USAGE)),
     ],
 )
-def test_an_ended_row_is_its_terminal_event(end: dict[str, object], event: RunEvent):
+def test_an_ended_row_is_its_terminal_event(end: Outcome, event: RunEvent):
     assert terminal_event(ended("Hi", end)) == event
 
 
 @pytest.mark.parametrize("status", [RunStatus.COMPLETED, RunStatus.FAILED])
 def test_a_row_without_what_belongs_to_its_end_is_an_error(status: RunStatus):
     with pytest.raises(ValueError, match="run_1"):
-        terminal_event(ended("Hi", {"status": status}))
+        terminal_event(ended("Hi", Outcome(status)))
 
 
 def test_only_queued_and_streaming_runs_are_live():

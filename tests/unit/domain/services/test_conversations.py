@@ -54,7 +54,7 @@ async def test_a_run_that_nobody_follows_makes_way_and_one_that_is_followed_does
         await chat.clock.advance(0.05)
     await made
     ended = await chat.runs.read(ALICE, run.id)
-    assert (ended.status, ended.cancel_reason, ended.text) == (RunStatus.CANCELLED, "detached", "Hello")
+    assert (ended.status, ended.outcome.cancel_reason, ended.text) == (RunStatus.CANCELLED, "detached", "Hello")
 
 
 async def test_where_there_is_no_run_there_is_way_and_anothers_thread_is_not_found():

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from chatorch.domain.model.content import Content, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageStatus, NewMessage, Role, RunId, UsageSource
 from chatorch.domain.model.errors import (
     Draining,
@@ -22,10 +23,8 @@ from chatorch.domain.model.errors import (
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.model.run import (
-    TAKEOVER_GAP,
+    EPOCH_SPAN,
     CancelReason,
-    MessageDelta,
-    MessageSnapshot,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -92,9 +91,10 @@ async def test_usage_is_estimated_where_the_provider_counts_nothing():
 
     run = await chat.ended(await chat.start())
 
-    assert run.finish_reason == "length"
-    assert run.usage is not None
-    assert (run.usage.completion_tokens, run.usage.source) == (2, UsageSource.ESTIMATED)
+    assert run.outcome is not None
+    assert run.outcome.finish_reason == "length"
+    assert run.outcome.usage is not None
+    assert (run.outcome.usage.completion_tokens, run.outcome.usage.source) == (2, UsageSource.ESTIMATED)
 
 
 async def test_a_provider_that_fails_midway_ends_the_run_with_what_there_is():
@@ -160,7 +160,7 @@ async def test_leaving_is_not_stopping_until_the_grace_is_over():
     assert not (await chat.model.called()).closed
     await chat.clock.advance(1.5)
     await (await chat.model.called()).until_closed()
-    assert (await chat.ended(run)).cancel_reason is CancelReason.DETACHED
+    assert (await chat.ended(run)).outcome.cancel_reason is CancelReason.DETACHED
     keeping.cancel()
 
 
@@ -188,7 +188,7 @@ async def test_a_guest_who_leaves_stops_the_run_at_once():
         await pause.reached()
     await (await chat.model.called()).until_closed()
     await settle()
-    assert [ending.cancel_reason for ending in chat.telemetry.endings] == [CancelReason.DETACHED]
+    assert [ending.outcome.cancel_reason for ending in chat.telemetry.endings] == [CancelReason.DETACHED]
 
 
 async def test_a_guests_run_ends_with_its_guest_however_long_the_grace_and_a_users_does_not_however_short():
@@ -202,7 +202,7 @@ async def test_a_guests_run_ends_with_its_guest_however_long_the_grace_and_a_use
         assert (await chat.model.called()).closed is ends
         pause.go_on()
         await settle()
-        assert [ending.status for ending in chat.telemetry.endings] == ["cancelled" if ends else "completed"]
+        assert [ending.outcome.status for ending in chat.telemetry.endings] == ["cancelled" if ends else "completed"]
 
 
 async def test_a_run_that_nobody_ever_followed_is_not_kept_for_ever():
@@ -214,7 +214,7 @@ async def test_a_run_that_nobody_ever_followed_is_not_kept_for_ever():
 
     await (await chat.model.called()).until_closed()
     await settle()
-    assert [ending.cancel_reason for ending in chat.telemetry.endings] == [CancelReason.DETACHED]
+    assert [ending.outcome.cancel_reason for ending in chat.telemetry.endings] == [CancelReason.DETACHED]
     keeping.cancel()
 
 
@@ -315,7 +315,7 @@ async def test_a_run_long_ended_is_replayed_from_the_store_at_any_position():
     run = await chat.ended(await chat.start())
 
     assert text_of(await chat.heard(run)) == "Hello"
-    assert await chat.heard(run, after=3) == [MessageDelta(6, "llo"), *(await chat.heard(run))[-1:]]
+    assert await chat.heard(run, after=3) == [PartDelta(6, "llo"), *(await chat.heard(run))[-1:]]
     assert await chat.heard(run, after=7) == []
 
 
@@ -434,7 +434,7 @@ async def test_a_worker_that_was_declared_dead_publishes_nothing_and_its_followe
         events = await follower
     assert text_of(events) == "Hello"
     assert isinstance(events[-1], RunInterrupted)
-    assert events[-1].seq > TAKEOVER_GAP
+    assert events[-1].seq > EPOCH_SPAN
     assert chat.telemetry.lost_runs
     assert len(chat.store.interactions()) == 1
 
@@ -463,7 +463,7 @@ async def test_a_follower_ahead_of_what_a_dead_worker_had_saved_gets_a_snapshot_
 
     events = await other.heard(await other.runs.read(ALICE, run.id), after=6)
 
-    assert events == [MessageSnapshot(4, "Hel"), RunInterrupted(4 + 1 + TAKEOVER_GAP)]
+    assert events == [Snapshot(4, Content.of("Hel")), RunInterrupted(4 + 1 + EPOCH_SPAN)]
 
 
 async def test_a_run_executed_elsewhere_is_followed_through_its_row():

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -19,7 +20,7 @@ from chatorch.domain.model.conversation import (
 )
 from chatorch.domain.model.identity import Principal, Scope, UserId
 from chatorch.domain.model.paging import Page
-from chatorch.domain.model.run import Run, RunCompleted, RunError, RunStatus
+from chatorch.domain.model.run import Outcome, Run, RunCompleted, RunError, RunStatus
 from chatorch.entrypoints.api import schemas
 from chatorch.entrypoints.api.views import me_view, message_view, run_view, thread_view, token_view
 from chatorch.entrypoints.common.fields import MAX_METADATA_BYTES, PageOut
@@ -31,18 +32,26 @@ THREAD = Thread(ThreadId("thr_1"), UserId("usr_1"), "Title", {"a": [1]}, NOW, NO
 MESSAGE = Message(MessageId("msg_1"), ThreadId("thr_1"), 0, Role.USER, "hi", MessageStatus.COMPLETE, NOW)
 LIVE = Run(
     RunId("run_1"), ThreadId("thr_1"), UserId("usr_1"), MessageId("msg_1"), MessageId("msg_2"),
-    RunStatus.STREAMING, "a-model", NOW, text="so far",
+    RunStatus.STREAMING, "a-model", NOW, content=Content.of("so far"),
 )  # fmt: skip
 FAILED = Run(
     RunId("run_1"), ThreadId("thr_1"), UserId("usr_1"), MessageId("msg_1"), MessageId("msg_2"),
-    RunStatus.FAILED, "a-model", NOW, finished_at=NOW, error=RunError("upstream_timeout", "late", retryable=True),
+    RunStatus.FAILED, "a-model", NOW, finished_at=NOW,
+    outcome=Outcome(RunStatus.FAILED, error=RunError("upstream_timeout", "late", retryable=True)),
 )  # fmt: skip
+
+
+ANSWER = Content.of("answer")
+COMPLETED = RunCompleted(9, MessageId("msg_2"), "stop", USAGE)
 
 
 @pytest.mark.parametrize(
     ("view", "schema"),
     [
-        (chat_view(LIVE, "answer", RunCompleted(9, MessageId("msg_2"), "stop", USAGE), NOW), schemas.ChatResponse),
+        (
+            chat_view(LIVE, ANSWER, COMPLETED, NOW),
+            schemas.ChatResponse,
+        ),
         (run_view(LIVE), schemas.RunOut),
         (run_view(FAILED), schemas.RunOut),
         (thread_view(THREAD), schemas.ThreadOut),

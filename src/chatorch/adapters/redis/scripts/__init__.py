@@ -2,11 +2,11 @@
 
 from chatorch.adapters.redis.scripts.devices import ATTACH, CLAIM, COUNT, DETACH, DEVICES, SWEEP
 from chatorch.adapters.redis.scripts.presence_events import ANNOUNCE, ANNOUNCED, NOW, SEND, SENT
-from chatorch.adapters.redis.scripts.runs import DISOWN, SHIP, WATCH, WATCHED
+from chatorch.adapters.redis.scripts.runs import FENCE, SHIP, WATCH, WATCHED
 from chatorch.adapters.redis.scripts.script import Argument, Command, Script
 
 ALL = (
-    *(SHIP, DISOWN, WATCH, WATCHED),
+    *(SHIP, FENCE, WATCH, WATCHED),
     *(ATTACH, CLAIM, DETACH, SWEEP, DEVICES, SEND, SENT, COUNT),
     *(NOW, ANNOUNCE, ANNOUNCED),
 )
@@ -20,7 +20,7 @@ __all__ = [
     "COUNT",
     "DETACH",
     "DEVICES",
-    "DISOWN",
+    "FENCE",
     "NOW",
     "SEND",
     "SENT",

@@ -48,7 +48,7 @@ Adds the entries and tells them.
 An entry that lies behind what is there was held up on a connection long given up, and is ignored.
 """
 
-DISOWN = Script(
+FENCE = Script(
     _PLACE
     + """
 local at = place(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from chatorch.domain.model.content import Content, pieces
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import CancelReason
@@ -55,11 +56,11 @@ class Checkpoints:
 
         Raises `StoreUnavailable`; nothing is lost by that, the next round saves it.
         """
-        texts = {run_id: self._log.text(run_id) or "" for run_id in self._live}
-        if not texts:
+        contents = {run_id: self._log.content(run_id) or Content() for run_id in self._live}
+        if not contents:
             self.fail = False
             return
-        checkpoints = [_checkpoint(self._live[run_id], text) for run_id, text in texts.items()]
+        checkpoints = [_checkpoint(self._live[run_id], content) for run_id, content in contents.items()]
         for portion in _portions(checkpoints):
             try:
                 ownerships = await self._execution_store.checkpoint(portion)
@@ -70,19 +71,21 @@ class Checkpoints:
             self.fail = False
             self._hear(ownerships)
             for saved in portion:
-                if saved.text is not None and ownerships[saved.run_id] is Ownership.MINE:
-                    self._saved(saved.run_id, len(texts[saved.run_id]))
+                if saved.news and ownerships[saved.run_id] is Ownership.MINE:
+                    self._saved(saved)
 
-    def _saved(self, run_id: RunId, chars: int) -> None:
-        if execution := self._live.get(run_id):
-            execution.saved_chars = chars
-            execution.whole_chars = execution.whole_chars or chars
+    def _saved(self, saved: Checkpoint) -> None:
+        if execution := self._live.get(saved.run_id):
+            execution.saved_tip = saved.position
+            if saved.text is not None:
+                execution.saved_chars = chars = saved.start + len(saved.text)
+                execution.whole_chars = execution.whole_chars or chars
 
     async def _beat(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Once more without text, where there was any."""
         self.fail = True
-        if any(checkpoint.text is not None for checkpoint in checkpoints):
-            bare = [replace(checkpoint, text=None) for checkpoint in checkpoints]
+        if any(checkpoint.news for checkpoint in checkpoints):
+            bare = [_bare(checkpoint) for checkpoint in checkpoints]
             ownerships = await self._execution_store.checkpoint(bare)
             self.fail = False
             self._hear(ownerships)
@@ -100,28 +103,38 @@ class Checkpoints:
 
 def _portions(checkpoints: Sequence[Checkpoint]) -> Iterator[Sequence[Checkpoint]]:
     """Nearly always one. Heartbeats must not wait for much text, so each has all of them, and some of the text."""
-    left = deque(checkpoint for checkpoint in checkpoints if checkpoint.text is not None)
+    left = deque(checkpoint for checkpoint in checkpoints if checkpoint.news)
     while True:
         room = AT_ONCE_CHARS
         now: dict[RunId, Checkpoint] = {}
-        while left and (not now or len(left[0].text or "") <= room):
+        while left and (not now or _chars(left[0]) <= room):
             some = left.popleft()
-            room -= len(some.text or "")
+            room -= _chars(some)
             now[some.run_id] = some
-        yield [now.get(each.run_id) or (replace(each, text=None) if each.text else each) for each in checkpoints]
+        yield [now.get(each.run_id) or (_bare(each) if each.news else each) for each in checkpoints]
         if not left:
             return
 
 
-def _checkpoint(execution: RunExecution, text: str) -> Checkpoint:
-    """The tail, or the whole where that is short or has doubled: all that is saved is a few times as long as the text.
+def _bare(checkpoint: Checkpoint) -> Checkpoint:
+    return replace(checkpoint, text=None, parts=())
+
+
+def _chars(checkpoint: Checkpoint) -> int:
+    return len(checkpoint.text or "") + sum(len(piece.body) for piece in checkpoint.parts)
+
+
+def _checkpoint(execution: RunExecution, content: Content) -> Checkpoint:
+    """The tail of the text, or the whole where that is short or has doubled: all that is saved is a few times as long
+    as the text. Of the other parts what is new.
 
     Until a whole is known to be saved, nobody knows where a tail would begin.
     """
-    run, start = execution.run, execution.saved_chars
+    run, start, text = execution.run, execution.saved_chars, content.text
+    parts, tip = ((), None) if content.text_only else (pieces(content, execution.saved_tip), content.tip)
     if len(text) == start:
-        return Checkpoint(run.id, run.epoch, None)
+        return Checkpoint(run.id, run.epoch, None, parts=parts, tip=tip)
     if len(text) <= SHORT_CHARS or len(text) >= 2 * execution.whole_chars:
         execution.whole_chars = 0
-        return Checkpoint(run.id, run.epoch, text)
-    return Checkpoint(run.id, run.epoch, text[start:], start)
+        return Checkpoint(run.id, run.epoch, text, parts=parts, tip=tip)
+    return Checkpoint(run.id, run.epoch, text[start:], start, parts, tip)

@@ -1,4 +1,4 @@
-"""Outcome what a dead worker left.
+"""Ending what a dead worker left.
 
 A worker shows that it lives by moving the heartbeat of its runs, a counter. A run is abandoned when its heartbeat
 was seen to stand still for the whole lease. Only time counts that lies between two looks of which each committed a
@@ -33,7 +33,7 @@ class _Sighting:
 
 
 class LeaseReaper:
-    """Ends abandoned runs as `interrupted`, with the freshest text that is to be had. `lease_s` is in seconds.
+    """Ends abandoned runs as `interrupted`, with the freshest content that is to be had. `lease_s` is in seconds.
 
     `executed_here` tells which runs this process carries out, and `heartbeats_fail` whether their own heartbeats do not
     get through: then a small write of its own proves nothing (a full disk may have room for just that one).
@@ -114,12 +114,12 @@ class LeaseReaper:
         expired = await self._look()
         if not expired:
             return 0
-        texts = await self._run_control.last_content([run.run_id for run in expired])
+        contents = await self._run_control.last_content([run.run_id for run in expired])
         # That may have taken its time, so again: are they as still as before, and does the store take writes?
         still = set(await self._look())
         expired = [run for run in expired if run in still]
         await self._still_ours()
-        ended = set(await self._execution_store.interrupt(expired, self._clock.now(), texts)) if expired else set()
+        ended = set(await self._execution_store.interrupt(expired, self._clock.now(), contents)) if expired else set()
         if ended:
             self._telemetry.interrupted(len(ended), GAVE_NO_SIGN)
         for run in expired:

@@ -3,27 +3,24 @@
 import asyncio
 from contextlib import aclosing
 
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import (
     CancelReason,
+    Outcome,
     Run,
-    RunCancelled,
-    RunCompleted,
     RunError,
-    RunFailed,
-    RunInterrupted,
     RunStatus,
-    TerminalEvent,
-    position_after,
+    event_of,
     started_event,
 )
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
-from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Prompt
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import ExecutionStore, Outcome
+from chatorch.ports.runs import ExecutionStore, RunEnd
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -54,12 +51,13 @@ class RunExecution:
         self.principal = principal
         self._room = max_chars
         self._answer_cap = answer_cap
-        self._decided: tuple[TerminalEvent, Outcome] | None = None
+        self._decided: RunEnd | None = None
         self.watchers = 0
         self.was_watched = False
         self.begun_at = clock.monotonic()
         self.saved_chars = 0
         self.whole_chars = 0
+        self.saved_tip = START
         self.finishing_since: float | None = None
         self.ended = asyncio.Event()
         self._prompt = prompt
@@ -92,11 +90,11 @@ class RunExecution:
     async def carry_out(self) -> None:
         """Runs to the end. When this itself is cancelled, it saves what there is before it gives way."""
         try:
-            terminal = await self._pull()
+            outcome = await self._pull()
             if self._lost:
                 self._give_up()
             else:
-                await self._settle(terminal)
+                await self._settle(outcome)
         except asyncio.CancelledError:
             await asyncio.shield(self._save_last())
             raise
@@ -105,7 +103,7 @@ class RunExecution:
 
     # -- pulling ---------------------------------------------------------------------------------------------------
 
-    async def _pull(self) -> TerminalEvent:
+    async def _pull(self) -> Outcome:
         try:
             async with asyncio.timeout(None) as self._scope:
                 if self._stopped is not None or self._lost:
@@ -117,19 +115,24 @@ class RunExecution:
             self.finishing_since = self._clock.monotonic()
         self._refused = finish.reason == FILTERED
         usage = finish.usage or self._estimated_usage()
-        return RunCompleted(self._end_seq(), self.run.message_id, finish.reason, usage)
+        return Outcome(RunStatus.COMPLETED, finish_reason=finish.reason, usage=usage)
 
     async def _stream(self) -> Finish:
         run_id, append = self.run.id, self._log.append
         async with aclosing(self._model.stream(self._prompt)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, Finish):
+                if isinstance(piece, str):
+                    self._room -= len(piece)
+                    if self._room < 0:
+                        append(run_id, piece[: self._room])
+                        raise UpstreamInvalid(f"The answer is longer than {self._answer_cap} allows.")
+                    append(run_id, piece)
+                elif isinstance(piece, PartStart):
+                    self._log.start_part(run_id, piece.kind, piece.head)
+                elif isinstance(piece, PartEnd):
+                    self._log.end_part(run_id, piece.result)
+                else:
                     return piece
-                self._room -= len(piece)
-                if self._room < 0:
-                    append(run_id, piece[: self._room])
-                    raise UpstreamInvalid(f"The answer is longer than {self._answer_cap} allows.")
-                append(run_id, piece)
                 self._pieces += 1
                 if self._first_piece_at is None:
                     self._first_piece_at = self._clock.monotonic()
@@ -140,40 +143,44 @@ class RunExecution:
         if self._scope is not None and self._scope.when() is None:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
-    def _broken_off(self, error: Exception) -> TerminalEvent:
+    def _broken_off(self, error: Exception) -> Outcome:
         if self._scope is not None and self._scope.expired():
-            return RunCancelled(self._end_seq(), self._stopped or CancelReason.USER)
+            return self._cancelled(self._stopped or CancelReason.USER)
         if isinstance(error, UpstreamError):
             self._refused, self._failure = error.refuses_message, error
-            return RunFailed(self._end_seq(), error.code, error.detail, error.retryable, error.retry_after)
-        self._telemetry.failed("a run", error)
-        return RunFailed(self._end_seq(), ChatorchError.code, ChatorchError.default_detail, retryable=True)
+            told = RunError(error.code, error.detail, error.retryable, error.retry_after)
+        else:
+            self._telemetry.failed("a run", error)
+            told = RunError(ChatorchError.code, ChatorchError.default_detail, retryable=True)
+        return Outcome(RunStatus.FAILED, usage=self._usage_so_far(), error=told)
+
+    def _cancelled(self, reason: CancelReason) -> Outcome:
+        return Outcome(RunStatus.CANCELLED, usage=self._usage_so_far(), cancel_reason=reason)
 
     # -- finishing -------------------------------------------------------------------------------------------------
 
-    async def _settle(self, terminal: TerminalEvent) -> None:
+    async def _settle(self, outcome: Outcome) -> None:
         """Writes the end until the store takes it; only then it is told."""
-        ending = self._ending(terminal)
-        self._decided = terminal, ending
+        end = self._decided = self._end(outcome)
         backoff, unexpected = 0.1, 0
         while unexpected < MAX_UNEXPECTED:
             try:
-                mine = await self._execution_store.finish(ending)
+                mine = await self._execution_store.finish(end)
             except StoreUnavailable as error:
                 self._telemetry.store_unavailable("the end of a run", error)
             except Exception as error:
                 unexpected += 1
                 self._telemetry.failed("the end of a run", error)
             else:
-                return self._publish(terminal, ending) if mine else self._give_up()
+                return self._publish(end) if mine else self._give_up()
             await self._clock.sleep(backoff)
             backoff = min(backoff * 2, MAX_BACKOFF_S)
         # The row stays live and its heartbeat stops: whoever recovers runs will end it.
         return self._give_up()
 
-    def _publish(self, terminal: TerminalEvent, ending: Outcome) -> None:
-        self._log.end(self.run.id, terminal)
-        self._telemetry.ended(self.run, ending, self._pieces)
+    def _publish(self, end: RunEnd) -> None:
+        self._log.end(self.run.id, event_of(end.outcome, end.seq, self.run.message_id))
+        self._telemetry.ended(self.run, end, self._pieces)
 
     def _give_up(self) -> None:
         self._log.abandon(self.run.id)
@@ -181,65 +188,46 @@ class RunExecution:
 
     async def _save_last(self) -> None:
         """One try, for a process that is being torn down. What was decided stands: the store may have it already."""
-        if self._log.text(self.run.id) is None:
+        if self._log.content(self.run.id) is None:
             return
-        if self._decided is None:
-            stopped = RunCancelled(self._end_seq(), CancelReason.SHUTDOWN)
-            self._decided = stopped, self._ending(stopped)
-        terminal, ending = self._decided
+        end = self._decided = self._decided or self._end(self._cancelled(CancelReason.SHUTDOWN))
         try:
-            mine = await self._execution_store.finish(ending)
+            mine = await self._execution_store.finish(end)
         except StoreUnavailable as error:
             self._telemetry.store_unavailable("the end of a run", error)
             mine = False
         if mine:
-            self._publish(terminal, ending)
+            self._publish(end)
         else:
             self._give_up()
 
-    def _ending(self, terminal: TerminalEvent) -> Outcome:
-        text = self._text()
-        status, finish_reason, error, cancelled = RunStatus.COMPLETED, None, None, None
-        usage = self._estimated_usage() if text else None
-        match terminal:
-            case RunCompleted():
-                finish_reason, usage = terminal.finish_reason, terminal.usage
-            case RunFailed():
-                status, error = RunStatus.FAILED, RunError(terminal.code, terminal.detail, terminal.retryable)
-            case RunCancelled():
-                status, cancelled = RunStatus.CANCELLED, terminal.reason
-            case RunInterrupted():
-                raise ValueError("an executor never interrupts its own run")
-        return Outcome(
+    def _end(self, outcome: Outcome) -> RunEnd:
+        content = self._content()
+        return RunEnd(
             run_id=self.run.id,
             epoch=self.run.epoch,
-            status=status,
-            text=text,
-            seq=terminal.seq,
+            outcome=outcome,
+            content=content,
             finished_at=self._clock.now(),
-            finish_reason=finish_reason,
-            usage=usage,
-            error=error,
-            cancel_reason=cancelled,
             first_piece_ms=self._milliseconds_to(self._first_piece_at),
             duration_ms=self._milliseconds_to(self._clock.monotonic()),
-            refused=self._refused and blank(text),
+            refused=self._refused and blank(content.text),
             upstream_status=self._failure.status if self._failure else None,
             cause=self._failure.cause if self._failure else None,
         )
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def _text(self) -> str:
-        return self._log.text(self.run.id) or ""
-
-    def _end_seq(self) -> int:
-        return position_after(self._text()) + 1
+    def _content(self) -> Content:
+        return self._log.content(self.run.id) or Content()
 
     def _milliseconds_to(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.begun_at) * 1000)
 
+    def _usage_so_far(self) -> Usage | None:
+        return self._estimated_usage() if self._content().weight else None
+
     def _estimated_usage(self) -> Usage:
         prompt = sum(estimate_tokens(message.content) for message in self._prompt.messages)
-        completion = estimate_tokens(self._text())
+        completion = sum(estimate_tokens(part.body) for part in self._content().parts)
         return Usage(prompt, completion, prompt + completion, UsageSource.ESTIMATED)

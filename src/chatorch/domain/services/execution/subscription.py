@@ -4,22 +4,22 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from weakref import WeakValueDictionary
 
+from chatorch.domain.model.content import PartDelta
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import (
+    EPOCH_SPAN,
     SILENCE,
     STORE_AWAY,
-    TAKEOVER_GAP,
     TERMINAL_EVENTS,
     CancelReason,
-    MessageDelta,
     Run,
     RunCancelled,
     RunEvent,
     Silence,
-    replay,
 )
+from chatorch.domain.model.transcript import replay
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import RunStore
@@ -51,7 +51,7 @@ class Subscription:
             while True:
                 async with aclosing(self._log.follow(run_id, position)) as live:
                     async for event in live:
-                        if type(event) is MessageDelta:  # first, because it is nearly always one
+                        if type(event) is PartDelta:  # first, because it is nearly always one
                             yield event
                             position = event.seq
                             continue
@@ -81,7 +81,7 @@ class Subscription:
         try:
             row = await self._store.read_run(owner_id, run_id)
         except NotFound:
-            return [RunCancelled(position + 1 + TAKEOVER_GAP, CancelReason.USER)], True
+            return [RunCancelled(position + 1 + EPOCH_SPAN, CancelReason.USER)], True
         except StoreUnavailable:
             return [], None
         return replay(row, position), not row.status.live

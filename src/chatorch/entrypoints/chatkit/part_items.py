@@ -1,0 +1,85 @@
+"""Parts of a message as ChatKit's items: thoughts as workflows, calls as calls, sources as annotations of the text.
+
+An item of a part is named after its message and the part: ``msg_1.2``.
+"""
+
+import json
+from typing import Any
+
+from chatorch.domain.model.content import Content, Facts, Part, PartKind
+
+Json = dict[str, Any]
+
+
+def part_id(message_id: str, index: int) -> str:
+    return f"{message_id}.{index}"
+
+
+def message_id_of(item_id: str) -> str:
+    """The message that an item belongs to; itself where it is one."""
+    return item_id.partition(".")[0]
+
+
+def workflow_item(message_id: str, index: int, part: Part) -> Json:
+    workflow = {"type": "reasoning", "tasks": [thought_task(part)], "summary": None, "expanded": False}
+    return {"type": "workflow", "id": part_id(message_id, index), "workflow": workflow}
+
+
+def thought_task(part: Part) -> Json:
+    indicator = "complete" if part.closed else "loading"
+    return {"type": "thought", "status_indicator": indicator, "title": None, "content": part.body}
+
+
+def call_item(message_id: str, index: int, part: Part, output: object) -> Json:
+    """Never `pending`: a page would carry it out, and answer."""
+    return {
+        "type": "client_tool_call",
+        "id": part_id(message_id, index),
+        "status": "completed",
+        "call_id": part.head.get("id") or part_id(message_id, index),
+        "name": part.head.get("name") or "",
+        "arguments": _arguments(part.body),
+        "output": {"status": "not_executed"} if output is None else output,
+    }
+
+
+def output_of(result: Part) -> Json:
+    return {"status": result.head.get("status"), "content": result.body}
+
+
+def outputs(content: Content) -> dict[str, Json]:
+    """What was answered to calls, by their ids."""
+    results = (part for part in content.parts if part.kind is PartKind.TOOL_RESULT)
+    return {str(part.head.get("call_id")): output_of(part) for part in results}
+
+
+def text_contents(content: Content) -> list[Json]:
+    """The text parts that say something; the last of them is annotated with the sources."""
+    texts = [part.body for part in content.parts if part.kind is PartKind.TEXT and part.body]
+    contents: list[Json] = [{"type": "output_text", "text": text, "annotations": []} for text in texts]
+    if contents and (sources := sources_of(content)):
+        contents[-1]["annotations"] = [annotation(source) for source in sources]
+    return contents
+
+
+def sources_of(content: Content) -> list[Facts]:
+    return [part.head for part in content.parts if part.kind is PartKind.SOURCE and part.head]
+
+
+def annotation(source: Facts) -> Json:
+    url, title, file_id = source.get("url"), source.get("title"), source.get("file_id")
+    if url is not None:
+        of: Json = {"type": "url", "url": url, "title": title or url}
+    else:
+        name = title or file_id or ""
+        of = {"type": "file", "title": name, "filename": name}
+    return {"type": "annotation", "source": of, "index": None}
+
+
+def _arguments(text: str) -> Json:
+    """ChatKit has an object; what is none is kept as text."""
+    try:
+        value = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"arguments": text}
