@@ -6,6 +6,7 @@ from itertools import product
 
 from chatorch.domain.model.content import START, Content, Part, PartKind
 from chatorch.domain.model.conversation import Message, MessageStatus, RunId, ThreadId, Usage, UsageSource
+from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import EPOCH_SPAN, Outcome, RunStatus
 from chatorch.ports.runs import Checkpoint, IdempotencyKey, Ownership
@@ -232,6 +233,15 @@ async def test_a_thread_that_is_deleted_takes_its_parts_with_it(stores: Stores) 
     assert await stores.part_rows() == len(ANSWER.parts) - 1
     assert await stores.execution_store.checkpoint([executor.checkpoint(ANSWER)]) == {RUN: Ownership.LOST}
     await stores.threads.delete_thread(ANN, ThreadId("thr_other"), at(1))
+    assert await stores.part_rows() == 0
+
+
+async def test_what_guests_left_takes_its_parts_with_it(stores: Stores) -> None:
+    guest = UserId("gst_0001")
+    await stores.runs.open_run(new_run("r", owner=guest), turn("m_r", "t", opens=True))
+    await stores.execution_store.finish(ending("r", ANSWER))
+    assert await stores.part_rows() == len(ANSWER.parts) - 1
+    assert await stores.guest_threads.forget(at(3600), 10) == 1
     assert await stores.part_rows() == 0
 
 

@@ -73,7 +73,9 @@ async def test_many_that_watch_at_once_are_in_nobodys_way(url: str) -> None:
     await asyncio.gather(*(database.close() for database in databases))
 
 
-@pytest.mark.parametrize("lock", ["runs IN SHARE", "messages IN ACCESS EXCLUSIVE", "threads IN EXCLUSIVE"])
+@pytest.mark.parametrize(
+    "lock", ["runs IN SHARE", "messages IN ACCESS EXCLUSIVE", "threads IN EXCLUSIVE", "message_parts IN SHARE"]
+)
 async def test_where_a_table_is_locked_who_watches_is_told_at_once(
     on_postgres: Database, postgres_url: str, lock: str
 ) -> None:

@@ -3,12 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0007"
+revision: str = "0006"
 down_revision: str | None = "0005"
 branch_labels = None
 depends_on = None
 
-GOING_BACK = "Of messages only their text stays: what was thought, called, found or attached is gone."
+GOING_BACK = "Messages keep their text, and lose their other parts: reasoning, calls of tools, sources, files."
 
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
