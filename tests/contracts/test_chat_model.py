@@ -9,10 +9,14 @@ from chatorch.adapters.models.joined_turns import JoinedTurns
 from chatorch.adapters.models.offline import OfflineChatModel
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.models.router import ModelRouter
-from chatorch.ports.chat_model import ChatModel, Finish
+from chatorch.domain.model.content import PartKind
+from chatorch.domain.model.upstream_errors import UpstreamError
+from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart
+from tests.support import upstream as play
 from tests.support.chat import listen, prompt
 from tests.support.fakes import FakeClock, ScriptedChatModel
 from tests.support.toy_provider import ToyChatModel, ToyProvider, toy_provider
+from tests.support.upstream import Upstream
 
 MODEL = "mock-5-1"
 
@@ -84,3 +88,45 @@ async def test_usage_adds_up_where_it_was_counted(model: ChatModel) -> None:
     assert isinstance(finish, Finish)
     if finish.usage is not None:
         assert finish.usage.total_tokens == finish.usage.prompt_tokens + finish.usage.completion_tokens
+
+
+@pytest.fixture(params=["openai", "scripted"])
+async def thinker(request: pytest.FixtureRequest, upstream: Upstream) -> AsyncIterator[tuple[ChatModel, str, str]]:
+    """Models that answer with parts: one by the first name, and one that breaks off within a part by the other."""
+    model: ChatModel
+    thought = [PartStart(PartKind.REASONING), "Hm\ufffd", PartEnd()]
+    if request.param == "scripted":
+        call = [PartStart(PartKind.TOOL_CALL, {"id": "c1", "name": "weather"}), "{}", PartEnd()]
+        source = [PartStart(PartKind.SOURCE, {"url": "https://example.com/"}), PartEnd()]
+        model = ScriptedChatModel()
+        model.then(*thought, PartStart(PartKind.TEXT), "Hello", PartEnd(), *call, *source)
+        model.then(*thought[:2], UpstreamError())
+        yield model, MODEL, MODEL
+    else:
+        model = OpenAIChatModel("key", upstream.base_url, max_retries=0)
+        hm = play.chunk(play.delta(reasoning_content="Hm\0"))
+        calls = [{"index": n, "id": f"c{n}", "function": {"name": "weather", "arguments": "{"}} for n in (1, 2)]
+        cited = {"type": "url_citation", "url_citation": {"url": "https://example.com/"}}
+        rest = [play.chunk(play.delta(tool_calls=calls)), play.chunk(play.delta(annotations=[cited]))]
+        whole = upstream.model(hm, play.text("Hello"), *rest, play.finish("tool_calls"), play.done())
+        yield model, whole, upstream.model(hm, play.error())
+    await model.aclose()
+
+
+async def test_parts_come_one_at_a_time_and_are_closed_at_the_finish(thinker: tuple[ChatModel, str, str]) -> None:
+    model, name, _ = thinker
+    heard = await listen(model, prompt(name))
+    assert heard.finish
+    first, thought, *others = heard.content.parts
+    assert (first.body, thought.body, heard.text) == ("", "Hm\ufffd", "Hello")
+    assert {PartKind.TEXT, PartKind.TOOL_CALL, PartKind.SOURCE} == {part.kind for part in others}
+    assert all(part.closed for part in (thought, *others))
+
+
+async def test_what_fails_within_a_part_leaves_it_open(thinker: tuple[ChatModel, str, str]) -> None:
+    model, name, failing = thinker
+    await listen(model, prompt(name))
+    heard = await listen(model, prompt(failing))
+    assert heard.error is not None
+    assert heard.content.parts[-1].body == "Hm\ufffd"
+    assert not heard.content.parts[-1].closed

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from chatorch.domain.model.conversation import Usage, UsageSource
-from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.chat_model import ChatModel, Finish, Piece, Prompt
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.system import Clock
 
@@ -123,7 +123,7 @@ class Pause:
         await self._opened.wait()
 
 
-Step = str | Finish | Exception | Pause
+Step = Piece | Exception | Pause
 
 PROVIDER_USAGE = Usage(7, 5, 12, UsageSource.PROVIDER)
 
@@ -150,7 +150,7 @@ class ModelCall:
 
 
 class ScriptedChatModel(ChatModel):
-    """Plays scripts: text is yielded, an exception raised, a `Pause` waited for, a `Finish` ends it.
+    """Plays scripts: text is yielded, so are parts, an exception raised, a `Pause` waited for, a `Finish` ends it.
 
     A script that says no end ends well, with `PROVIDER_USAGE`. Scripts given by `then` are for one call each, in
     their order; all other calls play the one of the constructor. `calls` records them all.
@@ -175,7 +175,7 @@ class ScriptedChatModel(ChatModel):
                 await self._called.wait()
         return self.calls[times - 1]
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         call = ModelCall(prompt)
         self.calls.append(call)
         self._called.set()
@@ -184,7 +184,7 @@ class ScriptedChatModel(ChatModel):
     async def aclose(self) -> None:
         self.closed = True
 
-    async def _play(self, call: ModelCall, steps: Iterable[Step]) -> AsyncGenerator[str | Finish]:
+    async def _play(self, call: ModelCall, steps: Iterable[Step]) -> AsyncGenerator[Piece]:
         try:
             for step in steps:
                 match step:
@@ -196,7 +196,7 @@ class ScriptedChatModel(ChatModel):
                         call.finished = True
                         yield step
                         return
-                    case str():
+                    case _:
                         yield step
             call.finished = True
             yield Finish("stop", PROVIDER_USAGE)

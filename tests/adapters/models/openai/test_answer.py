@@ -9,6 +9,7 @@ import pytest
 from chatorch.adapters.models.openai.answer import Answer
 from chatorch.domain.model.conversation import Usage, UsageSource
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
+from tests.support.chat import told
 
 
 def choice(content: object = None, reason: object = None, index: object = 0, **delta: object) -> bytes:
@@ -18,8 +19,8 @@ def choice(content: object = None, reason: object = None, index: object = 0, **d
 
 def taken(*payloads: bytes | dict[str, Any]) -> tuple[str, Answer]:
     answer = Answer()
-    text = answer.take([p if isinstance(p, bytes) else json.dumps(p).encode() for p in payloads])
-    return text, answer
+    pieces = answer.take([p if isinstance(p, bytes) else json.dumps(p).encode() for p in payloads])
+    return told(pieces).text, answer
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,30 @@ def test_the_finish_reason_and_the_usage_may_come_apart_or_together() -> None:
 def test_a_usage_that_makes_no_sense_counts_as_none(usage: object, total: int | None) -> None:
     finish = taken({"choices": [{"index": 0, "finish_reason": "stop"}], "usage": usage})[1].finish()
     assert (finish.usage and finish.usage.total_tokens) == total
+
+
+@pytest.mark.parametrize(
+    ("said", "cached", "reasoned"),
+    [
+        ({}, 0, 0),
+        ({"prompt_tokens_details": {"cached_tokens": 3}}, 3, 0),
+        ({"completion_tokens_details": {"reasoning_tokens": 4}, "prompt_tokens_details": None}, 0, 4),
+        ({"prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 2}, 5, 0),
+        ({"prompt_cache_hit_tokens": 5, "prompt_tokens_details": {"cached_tokens": 5}}, 5, 0),
+        ({"prompt_tokens_details": {"cached_tokens": 0}, "cached_tokens": 6}, 6, 0),
+        ({"cached_tokens": 6, "reasoning_tokens": 7}, 6, 7),
+        ({"cache_read_input_tokens": 8, "output_tokens_details": {"reasoning_tokens": 9.0}}, 8, 9),
+        ({"prompt_tokens_details": {"cached_tokens": -1}, "completion_tokens_details": ["x"]}, 0, 0),
+        ({"cached_tokens": 2**70, "reasoning_tokens": "many"}, 0, 0),
+        ({"cached_tokens": True, "reasoning_tokens": None}, 0, 0),
+    ],
+)
+def test_of_the_tokens_some_were_cached_and_some_were_reasoning(
+    said: dict[str, Any], cached: int, reasoned: int
+) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30, **said}
+    finish = taken({"choices": [{"index": 0, "finish_reason": "stop"}], "usage": usage})[1].finish()
+    assert finish.usage == Usage(10, 20, 30, UsageSource.PROVIDER, cached_tokens=cached, reasoning_tokens=reasoned)
 
 
 def test_done_without_a_finish_reason_counts_as_stop() -> None:

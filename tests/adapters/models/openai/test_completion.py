@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from chatorch.adapters.models.openai.completion import Completion
 from chatorch.adapters.models.upstream.deadlines import Deadlines, Watch
 from chatorch.adapters.models.upstream.transport import SOURCE_EXTENSION, ByteSource
-from chatorch.ports.chat_model import Finish
+from chatorch.ports.chat_model import Finish, Piece
+from tests.support.chat import told
 
 CHARACTERS = st.characters() | st.sampled_from(["\0", "\ud83d", "\ude00", "\u2028", "\n", "\r", "😀"])
 
@@ -26,11 +27,11 @@ def heard(reads: Sequence[bytes]) -> tuple[str, Finish]:
         response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body())
         watch = Watch(Deadlines())
         completion = Completion(response, watch)
-        text = ""
+        pieces: list[Piece] = []
         while not completion.over:
-            text += completion.feed(await completion.read())
+            pieces += completion.feed(await completion.read())
         watch.stop()
-        return text, await completion.finish()
+        return told(pieces).text, await completion.finish()
 
     return asyncio.run(listen())
 

@@ -11,6 +11,8 @@ import pytest
 from chatorch.adapters.models.openai.completion import Completion
 from chatorch.adapters.models.upstream.deadlines import Deadlines, Watch
 from chatorch.domain.model.upstream_errors import UpstreamError
+from chatorch.ports.chat_model import Piece
+from tests.support.chat import told
 from tests.support.provider_responses import DONE, STOP, chunk, event, said
 from tests.support.sizes import size
 
@@ -98,16 +100,16 @@ async def heard(reads: Sequence[bytes], content_type: str) -> tuple[str, str]:
 
     watch = Watch(Deadlines())
     completion = Completion(httpx2.Response(200, headers={"content-type": content_type}, content=body()), watch)
-    text = ""
+    pieces: list[Piece] = []
     try:
         while not completion.over:
-            text += completion.feed(await completion.read())
+            pieces += completion.feed(await completion.read())
         await completion.finish()
     except UpstreamError as failure:
-        return text, failure.code
+        return told(pieces).text, failure.code
     finally:
         watch.stop()
-    return text, "completed"
+    return told(pieces).text, "completed"
 
 
 def line_of_the_last(text: str, stream: bytes) -> int:

@@ -1,7 +1,7 @@
 """The chat model behind any server that speaks OpenAI's chat-completions API."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Set
+from collections.abc import AsyncGenerator, Iterator, Set
 from urllib.parse import urlsplit
 
 import httpx2
@@ -26,7 +26,7 @@ from chatorch.adapters.models.upstream.deadlines import Deadlines, Watch
 from chatorch.adapters.models.upstream.errors import failure_of
 from chatorch.adapters.models.upstream.transport import Attempt, current_attempt
 from chatorch.domain.model.upstream_errors import SettingNames, UpstreamError, UpstreamUnavailable
-from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.chat_model import ChatModel, Finish, Piece, Prompt
 from chatorch.ports.telemetry import ModelTelemetry
 
 NO_KEY = "none"
@@ -43,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 class OpenAIChatModel(ChatModel):
     """Streams from ``{base_url}/chat/completions``. Refusals count as text; only the first choice is heard.
+
+    Reasoning is a part of its own wherever a provider puts it, but for tags in the text, which is told as it is. Tool
+    calls and sources are parts too. What a provider interleaves is told one part after the other.
 
     A server that ignores `stream` and answers with one JSON completion is understood as well. One that refuses
     ``stream_options``, ``user`` or ``stream`` itself, with 400 or 422 and by name, is asked once more without it; where
@@ -82,7 +85,7 @@ class OpenAIChatModel(ChatModel):
         )
         self._refused = RefusedMembers()
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         if self._client.is_closed():
             raise UpstreamUnavailable
         attempt, watch = Attempt(), Watch(self._deadlines)
@@ -100,8 +103,8 @@ class OpenAIChatModel(ChatModel):
                     watch.waiting = None
                 except INTERRUPTIONS as error:
                     data = completion.rest(watch.cause_of(error))
-                if text := completion.feed(data):
-                    yield text
+                for piece in completion.feed(data):
+                    yield piece
             finish = await completion.finish()
         except FAILURES as error:
             failure = attempt.failure if isinstance(error, TimeoutError) and attempt.failure else failure_of(error)
@@ -111,10 +114,10 @@ class OpenAIChatModel(ChatModel):
                 await response.aclose()
             if completion is not None and completion.dropped and self._telemetry is not None:
                 self._telemetry.dropped(completion.dropped)
+        for ending in _ending(completion, finish):
+            yield ending
         if failure is not None:
             raise failure.named(self._settings)
-        if finish is not None:
-            yield finish
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -160,3 +163,10 @@ class OpenAIChatModel(ChatModel):
         if self._send_user and USER not in omitted:
             body[USER] = prompt.user
         return body
+
+
+def _ending(completion: Completion | None, finish: Finish | None) -> Iterator[Piece]:
+    if completion is not None:
+        yield from completion.settle(whole=finish is not None)
+    if finish is not None:
+        yield finish

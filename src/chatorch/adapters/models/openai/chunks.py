@@ -1,34 +1,35 @@
 """What one object of a provider's says. Each member is read for itself: a strange one costs nothing but itself."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from chatorch.adapters.models.openai.calls import CallPiece, calls_in
 from chatorch.adapters.models.openai.reports import Json, broken_off, report_in_part, report_of
-from chatorch.adapters.models.upstream.payloads import Number
+from chatorch.adapters.models.openai.said import Spoken, plain_text, said_in, text_of
+from chatorch.adapters.models.openai.sources import Source, sources_of_chunk, sources_of_message
 from chatorch.domain.model.upstream_errors import UpstreamError
 
-REPLACEMENT = "\ufffd"
 OTHER = "other"
 
 _REASON = re.compile("(?=.{1,32}$)[A-Za-z]+(?:[_-][A-Za-z]+)*")
 """Words, as every provider has them. What is longer, or has digits or blanks, may be a key, or what somebody said."""
-_MAX_DEPTH = 8
-_TEXT_TYPES = frozenset({"", "text", "output_text", "text_delta", "refusal"})
 _NO_REASONS = frozenset({"", "null", "none"})
 
 
 @dataclass(slots=True)
 class Chunk:
-    """`delta` is text to append, `message` the text of a whole message; None where there is no message.
+    """`delta` is what to append, `message` what a whole message says; None where there is no message.
 
     `reason` is the finish reason, as sent where it is a word, else ``other``; `failure` is what the chunk reports, or
     its reason means.
     """
 
-    delta: str = ""
-    message: str | None = None
+    delta: list[Spoken] = field(default_factory=list)
+    message: list[Spoken] | None = None
+    calls: list[CallPiece] = field(default_factory=list)
+    whole_calls: list[CallPiece] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     reason: str | None = None
     failure: UpstreamError | None = None
     usage: object = None
@@ -47,6 +48,7 @@ def chunk_of(value: Json) -> Chunk:
         chunk.usage = chunk.usage or groq.get("usage")
     for choice in choices:
         _read_choice(choice, chunk)
+    chunk.sources += sources_of_chunk(value)
     return chunk
 
 
@@ -67,9 +69,16 @@ def _is_first(index: object, place: int) -> bool:
 
 def _read_choice(choice: Json, chunk: Chunk) -> None:
     delta, message = choice.get("delta"), choice.get("message")
-    chunk.delta += _said_in(delta) or _text_in(choice.get("text"))
+    spoken = said_in(delta)
+    if not text_of(spoken) and (text := plain_text(choice.get("text"))):
+        spoken.append(Spoken(text))
+    chunk.delta += spoken
+    chunk.calls += calls_in(delta)
     if message is not None:
-        chunk.message = (chunk.message or "") + _said_in(message)
+        chunk.message = (chunk.message or []) + said_in(message)
+        chunk.whole_calls += calls_in(message)
+    for said in (delta, message):
+        chunk.sources += sources_of_message(said)
     reason = choice.get("finish_reason")
     if isinstance(reason, str) and reason.strip().lower() not in _NO_REASONS:
         chunk.reason = reason.strip() if _REASON.fullmatch(reason.strip()) else OTHER
@@ -78,34 +87,3 @@ def _read_choice(choice: Json, chunk: Chunk) -> None:
         if chunk.failure is None and isinstance(place, Mapping):
             chunk.failure = report_in_part(place)
     chunk.failure = chunk.failure or broken_off(reason)
-
-
-def _said_in(said: object) -> str:
-    """The text of a delta or a message: its content, and its refusal, which is text too."""
-    if isinstance(said, Mapping):
-        content, refusal = _text_in(said.get("content")), _refusal_in(said.get("refusal"))
-        return content if refusal == content else content + refusal
-    return said if isinstance(said, str) else ""
-
-
-def _text_in(content: object, depth: int = 0) -> str:
-    """Text as providers write it: a string, a number that the text looked like, parts."""
-    match content:
-        case str():
-            return content
-        case bool():
-            return json.dumps(content)
-        case Number():
-            return content.written
-        case int() | float():
-            return str(content)
-        case list() if depth < _MAX_DEPTH:
-            return "".join(_text_in(part, depth + 1) for part in content)
-        case Mapping() if depth < _MAX_DEPTH and str(content.get("type") or "").lower() in _TEXT_TYPES:
-            said = (_text_in(content.get(name), depth + 1) for name in ("text", "value", "content"))
-            return next(filter(None, said), "") or _refusal_in(content.get("refusal"))
-    return ""
-
-
-def _refusal_in(refusal: object) -> str:
-    return refusal if isinstance(refusal, str) else ""

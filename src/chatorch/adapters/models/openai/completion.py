@@ -1,4 +1,4 @@
-"""One streamed completion: bytes in, pieces of text and the finish out."""
+"""One streamed completion: bytes in, parts and the finish out."""
 
 import asyncio
 from contextlib import suppress
@@ -6,6 +6,7 @@ from contextlib import suppress
 import httpx2
 
 from chatorch.adapters.models.openai.answer import Answer
+from chatorch.adapters.models.openai.parts import Piece
 from chatorch.adapters.models.upstream.deadlines import Watch
 from chatorch.adapters.models.upstream.errors import LIBRARY_ERRORS
 from chatorch.adapters.models.upstream.sse import PayloadParser
@@ -17,7 +18,7 @@ DRAIN_SECONDS = 0.1
 
 
 class Completion:
-    """What one response says. Until it is `over`: ``text = completion.feed(await completion.read())``; then `finish`.
+    """What one response says. Until it is `over`: ``pieces = completion.feed(await completion.read())``; then `finish`.
 
     What is neither events nor JSON (a proxy's login page, say) is over at once.
     """
@@ -33,21 +34,25 @@ class Completion:
         self.over = False
         self.read = self._source.read
 
-    def feed(self, data: bytes) -> str:
-        """The text that `data` completes, often none; no `data` is the end of the response."""
+    def feed(self, data: bytes) -> list[Piece]:
+        """What `data` completes, often nothing; no `data` is the end of the response."""
         answer, parser = self._answer, self._parser
         if data:
             payloads = parser.feed(data)
         else:
             payloads = parser.close()
             self.over = self._at_end = True
-        text = ""
+        pieces: list[Piece] = []
         if payloads:
             self._watch.progress = True
-            text = answer.take(payloads)
+            pieces = answer.take(payloads)
         if answer.over or parser.overflow or parser.alien:
             self.over = True
-        return text + answer.close() if self.over else text
+        return pieces + answer.release() if self.over else pieces
+
+    def settle(self, *, whole: bool) -> list[Piece]:
+        """What comes last, once. `whole`: after `finish`, and no part stays open; else before a failure is told."""
+        return self._answer.settle(whole=whole)
 
     @property
     def dropped(self) -> int:
