@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import aclosing
 
-from chatorch.domain.model.content import START, Content
+from chatorch.domain.model.content import START, Content, Facts, PartKind
 from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
 from chatorch.domain.model.identity import Principal
@@ -16,6 +16,7 @@ from chatorch.domain.model.run import (
     event_of,
     started_event,
 )
+from chatorch.domain.model.sizes import MAX_FACTS_CHARS, PART_CHARS, size_of
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Prompt
@@ -125,11 +126,13 @@ class RunExecution:
                     self._room -= len(piece)
                     if self._room < 0:
                         append(run_id, piece[: self._room])
-                        raise UpstreamInvalid(f"The answer is longer than {self._answer_cap} allows.")
+                        raise self._too_long()
                     append(run_id, piece)
                 elif isinstance(piece, PartStart):
+                    self._make_room(PART_CHARS, piece.head)
                     self._log.start_part(run_id, piece.kind, piece.head)
                 elif isinstance(piece, PartEnd):
+                    self._make_room(0, piece.result)
                     self._log.end_part(run_id, piece.result)
                 else:
                     return piece
@@ -137,6 +140,18 @@ class RunExecution:
                 if self._first_piece_at is None:
                     self._first_piece_at = self._clock.monotonic()
         raise RuntimeError("the model's stream ended without a Finish")
+
+    def _make_room(self, chars: int, facts: Facts) -> None:
+        """For what counts beside the text. Raises `UpstreamInvalid` where there is none left."""
+        size = size_of(facts)
+        self._room -= chars + size
+        if self._room < 0:
+            raise self._too_long()
+        if size > MAX_FACTS_CHARS:
+            raise UpstreamInvalid("The model's provider sent a part that says too much beside its text.")
+
+    def _too_long(self) -> UpstreamInvalid:
+        return UpstreamInvalid(f"The answer is longer than {self._answer_cap} allows.")
 
     def _leave_stream(self) -> None:
         # A scope that is ending already cannot be asked again: a run may be stopped and lost at once.
@@ -229,5 +244,7 @@ class RunExecution:
 
     def _estimated_usage(self) -> Usage:
         prompt = sum(estimate_tokens(message.content) for message in self._prompt.messages)
-        completion = sum(estimate_tokens(part.body) for part in self._content().parts)
-        return Usage(prompt, completion, prompt + completion, UsageSource.ESTIMATED)
+        parts = self._content().parts
+        completion = sum(estimate_tokens(part.body) for part in parts)
+        reasoning = sum(estimate_tokens(part.body) for part in parts if part.kind is PartKind.REASONING)
+        return Usage(prompt, completion, prompt + completion, UsageSource.ESTIMATED, reasoning_tokens=reasoning)

@@ -1,0 +1,86 @@
+"""What a model says beside text: kept as it comes, and never without end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chatorch.domain.model.content import Part, PartKind
+from chatorch.domain.model.conversation import UsageSource
+from chatorch.domain.model.run import RunFailed, RunStatus
+from chatorch.domain.model.upstream_errors import UpstreamTimeout
+from chatorch.ports.chat_model import Finish, PartEnd, PartStart
+from tests.support.app import ALICE, Chat
+from tests.support.fakes import ScriptedChatModel, Step
+from tests.support.sizes import size
+
+HM = (PartStart(PartKind.REASONING), "Hm", PartEnd({"details": [{"signature": "s"}]}))
+HELLO = (PartStart(PartKind.TEXT), "Hello", PartEnd())
+
+
+def flood(kind: PartKind, head: dict[str, str], result: dict[str, str], body: str) -> Iterator[Step]:
+    for _ in range(1_000_000):
+        yield PartStart(kind, head)
+        if body:
+            yield body
+        yield PartEnd(result)
+
+
+async def test_parts_are_kept_as_they_came() -> None:
+    chat = Chat(ScriptedChatModel(*HM, *HELLO, Finish("stop", None)))
+    run = await chat.ended(await chat.start())
+    assert run.text == "Hello"
+    assert run.content.parts[1:] == (
+        Part(PartKind.REASONING, {}, "Hm", {"details": [{"signature": "s"}]}, closed=True),
+        Part(PartKind.TEXT, {}, "Hello", {}, closed=True),
+    )
+    assert run.outcome is not None
+    assert run.outcome.usage is not None
+    assert (run.outcome.usage.reasoning_tokens, run.outcome.usage.source) == (1, UsageSource.ESTIMATED)
+
+
+async def test_a_failure_within_a_part_keeps_what_came_of_it() -> None:
+    chat = Chat(ScriptedChatModel(*HM[:2], UpstreamTimeout()))
+    run = await chat.ended(await chat.start())
+    assert run.status is RunStatus.FAILED
+    assert run.content.parts[1:] == (Part(PartKind.REASONING, {}, "Hm"),)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("kind", "head", "result", "body"),
+    [
+        (PartKind.SOURCE, {"url": "https://example.com/"}, {}, ""),
+        (PartKind.REASONING, {}, {"details": "x" * 1000}, ""),
+        (PartKind.TOOL_CALL, {"id": "i" * 1000, "name": "n"}, {}, "{}"),
+        (PartKind.TEXT, {}, {}, "a"),
+    ],
+)
+async def test_a_million_parts_end_as_a_text_without_end_does(
+    kind: PartKind, head: dict[str, str], result: dict[str, str], body: str
+) -> None:
+    most = size(50_000, 1_000_000)
+    steps = flood(kind, head, result, body)
+    chat = Chat(model := ScriptedChatModel(), max_answer_chars=most)
+    model.then(*(step for _, step in zip(range(most // 25), steps, strict=False)))
+    run = await chat.ended(await chat.start())
+    assert isinstance((await chat.heard(run))[-1], RunFailed)
+    assert run.outcome is not None
+    assert run.outcome.error is not None
+    assert run.outcome.error.code == "upstream_invalid"
+    assert 0 < len(run.content.parts) <= most / 100
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [PartStart(PartKind.SOURCE, {"url": "x" * 600_000})],
+        [*HM[:2], PartEnd({"details": [{"data": "x" * 600_000}]})],
+    ],
+    ids=["head", "result"],
+)
+async def test_a_head_or_a_result_that_is_huge_fails_the_run(steps: list[Step]) -> None:
+    chat = Chat(ScriptedChatModel(*steps))
+    run = await chat.ended(await chat.start())
+    assert run.status is RunStatus.FAILED
+    assert run.content.weight <= 2
+    assert (await chat.runs.read(ALICE, run.id)).outcome == run.outcome
