@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     providers: Providers = ()
     system_prompt: str | None = None
     context_chars: Count = 48_000
+    send_reasoning: bool = False
     anonymous_chat: bool = False
     client_system: bool = True
     max_content_chars: Count = 2000

@@ -63,8 +63,12 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
     if notes := [{"message_id": id_, "body": sent.note} for id_, sent in turn.messages if sent.note is not None]:
         connection.execute(_ADD_NOTES, notes)
     if turn.title is None:
-        said = read_history(connection, turn.thread_id, said[-1].position, new.history_chars)
+        said = _history(connection, new, turn.thread_id, said[-1].position)
     return OpenedRun(run, said, joined=False)
+
+
+def _history(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int) -> tuple[Message, ...]:
+    return read_history(connection, thread_id, upto, new.history_chars, with_parts=new.with_parts)
 
 
 def reopen_run(connection: Connection, new: NewRun, retry_of: RunId, cap: LiveRunCap | None) -> OpenedRun:
@@ -106,7 +110,7 @@ def _answer_again(
     touch_threads(connection, [thread_id], new.now)
     last = last_position(connection, thread_id)
     run = _write_run(connection, new, thread_id, message_id, last + 1, [])
-    return OpenedRun(run, read_history(connection, thread_id, question.position, new.history_chars), joined=False)
+    return OpenedRun(run, _history(connection, new, thread_id, question.position), joined=False)
 
 
 def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId, cap: LiveRunCap | None) -> None:

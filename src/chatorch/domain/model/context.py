@@ -5,12 +5,14 @@ message, and that first; then a message of the user's; user and assistant in tur
 that is to be answered last, and whole.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, groupby, islice, takewhile
 from operator import attrgetter
 
+from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.conversation import Message, Role, refused
+from chatorch.domain.model.sizes import size_of
 from chatorch.domain.model.text import blank
 
 BETWEEN = "\n\n"
@@ -22,8 +24,11 @@ REFUSALS = 2
 
 @dataclass(frozen=True, slots=True)
 class PromptMessage:
+    """`reasoning`: the parts of that kind that go back to the model with its own words."""
+
     role: Role
     content: str
+    reasoning: tuple[Part, ...] = ()
 
 
 def going_out(newest_first: Iterable[Message]) -> Iterator[Message]:
@@ -46,14 +51,33 @@ def going_out(newest_first: Iterable[Message]) -> Iterator[Message]:
                 yield message
 
 
-def fitting(newest_first: Iterable[Message], max_chars: int) -> tuple[list[Message], Message | None]:
+def text_alone(message: Message) -> int:
+    """What a message weighs in a prompt that has its text, in code points."""
+    return len(message.content)
+
+
+def with_reasoning(message: Message) -> int:
+    """What it weighs in a prompt that has its reasoning too."""
+    return len(message.content) + sum(len(part.body) + size_of(part.result) for part in reasoning_of(message))
+
+
+def reasoning_of(message: Message) -> tuple[Part, ...]:
+    """What of its reasoning may go back: what came whole, of a model's own answer."""
+    if not (message.parts and _answers(message)):
+        return ()
+    return tuple(part for part in message.parts if part.kind is PartKind.REASONING and part.closed)
+
+
+def fitting(
+    newest_first: Iterable[Message], max_chars: int, weight: Callable[[Message], int] = text_alone
+) -> tuple[list[Message], Message | None]:
     """Those that fit into `max_chars` code points, oldest first, and the first that does not.
 
     The newest fits in any case.
     """
     kept: list[Message] = []
     for message in newest_first:
-        max_chars -= len(message.content)
+        max_chars -= weight(message)
         if kept and max_chars < 0:
             return kept[::-1], message
         kept.append(message)
@@ -69,11 +93,14 @@ class ContextWindow:
     system prompt does not count against the limit, nor does what stands between messages that are joined.
 
     `takes_neighbours`: the provider is known to take several messages of one role in a row, so they are not joined.
+    `sends_reasoning`: the model is told what it thought, which counts against the limit with the message that it is
+    of. Nothing else beside the text goes out: no tool call without an answer, and no answer without its call.
     """
 
     max_chars: int
     system_prompt: str | None = None
     takes_neighbours: bool = False
+    sends_reasoning: bool = False
 
     def select(self, messages: Sequence[Message]) -> tuple[PromptMessage, ...]:
         """`messages` are the thread's, oldest first, the user's message to answer last.
@@ -84,14 +111,19 @@ class ContextWindow:
         opening = list(takewhile(_is_system, messages))
         rules = self._rules(opening, len(messages[-1].content))
         left = self.max_chars - sum(len(rule.content) for rule in rules)
-        chosen, _ = fitting(going_out(reversed(messages[len(opening) :])), left)
+        weight = with_reasoning if self.sends_reasoning else text_alone
+        chosen, _ = fitting(going_out(reversed(messages[len(opening) :])), left, weight)
         rules += filter(_is_system, chosen)
         said = dropwhile(_is_answer, (message for message in chosen if message.role is not Role.SYSTEM))
-        turns = _apart(said) if self.takes_neighbours else _joined(said)
+        turns = map(self._told, said) if self.takes_neighbours else _joined(map(self._told, said))
         system = [rule.content for rule in rules]
         if self.system_prompt and not blank(self.system_prompt):
             system.insert(0, self.system_prompt)
         return (*([PromptMessage(Role.SYSTEM, BETWEEN.join(system))] if system else []), *turns)
+
+    def _told(self, message: Message) -> PromptMessage:
+        reasoning = reasoning_of(message) if self.sends_reasoning else ()
+        return PromptMessage(message.role, message.content, reasoning)
 
     def _rules(self, opening: Sequence[Message], newest_chars: int) -> list[Message]:
         """Those of the system messages at the thread's beginning that fit, the first of them first."""
@@ -120,11 +152,9 @@ def _answers(message: Message) -> bool:
     return message.role is Role.ASSISTANT and message.run_id is not None
 
 
-def _apart(messages: Iterable[Message]) -> list[PromptMessage]:
-    return [PromptMessage(message.role, message.content) for message in messages]
-
-
-def _joined(messages: Iterable[Message]) -> list[PromptMessage]:
+def _joined(messages: Iterable[PromptMessage]) -> Iterator[PromptMessage]:
     """Neighbours of one role as one message."""
-    turns = groupby(messages, attrgetter("role"))
-    return [PromptMessage(role, BETWEEN.join(message.content for message in said)) for role, said in turns]
+    for role, neighbours in groupby(messages, attrgetter("role")):
+        said = list(neighbours)
+        content = BETWEEN.join(message.content for message in said)
+        yield PromptMessage(role, content, tuple(part for message in said for part in message.reasoning))

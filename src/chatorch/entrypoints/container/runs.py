@@ -66,6 +66,7 @@ class RunsTopic(ModelsTopic):
             max_chars=ModelsTopic.settings.provided.context_chars,
             system_prompt=ModelsTopic.settings.provided.system_prompt,
             takes_neighbours=ModelsTopic.settings.provided.takes_neighbours,
+            sends_reasoning=ModelsTopic.settings.provided.send_reasoning,
         ),
         admission=admission,
     )

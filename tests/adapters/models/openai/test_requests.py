@@ -9,6 +9,7 @@ import pytest
 import respx
 
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
+from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
 from chatorch.domain.model.upstream_errors import (
@@ -139,3 +140,28 @@ async def test_no_compression_is_asked_for(new_model: NewModel, upstream: Upstre
     name = upstream.model(*ANSWER)
     await listen(new_model(), prompt(name))
     assert upstream.seen(name)[0].headers["accept-encoding"] == "identity"
+
+
+async def test_reasoning_goes_back_as_it_came(router: respx.MockRouter) -> None:
+    details = [
+        {"type": "reasoning.text", "signature": "s", "index": 0, "format": "f"},
+        {"type": "reasoning.encrypted", "data": "d"},
+    ]
+    signed = Part(PartKind.REASONING, {}, "Hm, ", {"details": details}, closed=True)
+    plain = Part(PartKind.REASONING, {}, "so", closed=True)
+    sealed = Part(PartKind.REASONING, {}, "", {"details": [{"type": "reasoning.encrypted", "data": "e"}]}, closed=True)
+    answers = [(signed, plain), (plain,), (sealed,), ()]
+    messages = tuple(PromptMessage(Role.ASSISTANT, "Hi", parts) for parts in answers)
+    body = await body_of(router, Prompt("gpt-x", (PromptMessage(Role.USER, "Hello"), *messages), "usr_1"))
+    assert body["messages"] == [
+        {"role": "user", "content": "Hello"},
+        {
+            "role": "assistant",
+            "content": "Hi",
+            "reasoning_content": "Hm, so",
+            "reasoning_details": [{**details[0], "text": "Hm, "}, details[1]],
+        },
+        {"role": "assistant", "content": "Hi", "reasoning_content": "so"},
+        {"role": "assistant", "content": "Hi", "reasoning_details": [{"type": "reasoning.encrypted", "data": "e"}]},
+        {"role": "assistant", "content": "Hi"},
+    ]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.context import ContextWindow, PromptMessage, fitting, going_out
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
 from tests.support.sizes import size
@@ -277,3 +278,60 @@ def answered_turns(messages: list[Message]) -> list[tuple[Message, Message]]:
         and question.content
         and answer.run_id
     ]
+
+
+SIGNED = Part(PartKind.REASONING, {}, "Hm", {"details": [{"signature": "s"}]}, closed=True)
+OPEN = Part(PartKind.REASONING, {}, "Or")
+CALL = Part(PartKind.TOOL_CALL, {"id": "c1", "name": "weather"}, "{}", closed=True)
+RESULT = Part(PartKind.TOOL_RESULT, {"call_id": "c1", "status": "completed"}, "sun", closed=True)
+
+
+def answered(*parts: Part, kind: str = "A+") -> list[Message]:
+    """A thread whose first answer is ``Hi`` and these parts."""
+    asked, answer, again = thread("U:Hello", f"{kind}Hi", "U:Bye")
+    return [asked, replace(answer, parts=(Part(PartKind.TEXT, body="Hi"), *parts)), again]
+
+
+def reasoning_in(messages: list[Message], *, limit: int = 1000, neighbours: bool = False) -> list[tuple[Part, ...]]:
+    window = ContextWindow(limit, takes_neighbours=neighbours, sends_reasoning=True)
+    return [message.reasoning for message in window.select(messages)]
+
+
+@pytest.mark.parametrize("neighbours", [True, False])
+def test_reasoning_goes_out_only_where_that_is_wanted_and_only_what_came_whole(neighbours: bool):
+    parts = (SIGNED, CALL, RESULT, OPEN)
+    assert reasoning_in(answered(*parts), neighbours=neighbours) == [(), (SIGNED,), ()]
+    assert [message.reasoning for message in ALL.select(answered(*parts))] == [(), (), ()]
+
+
+def test_no_tool_call_goes_out_nor_a_message_that_is_nothing_else():
+    for window in (ALL, ContextWindow(1000, sends_reasoning=True)):
+        told = window.select(answered(CALL))
+        assert [(message.role, message.content, message.reasoning) for message in told] == [
+            (Role.USER, "Hello", ()),
+            (Role.ASSISTANT, "Hi", ()),
+            (Role.USER, "Bye", ()),
+        ]
+    asked, answer, again = answered(CALL, SIGNED)
+    silent = replace(answer, content="", parts=(Part(PartKind.TEXT), CALL, SIGNED))
+    assert [message.role for message in ALL.select([asked, silent, again])] == [Role.USER]
+
+
+def test_what_a_client_says_that_a_model_thought_does_not_go_out():
+    assert reasoning_in(answered(SIGNED, kind="A:")) == [(), (), ()]
+
+
+def test_reasoning_counts_against_the_limit_where_it_goes_out():
+    messages = answered(Part(PartKind.REASONING, {}, "x" * 50, closed=True))
+    assert [m.content for m in ContextWindow(10).select(messages)] == ["Hello", "Hi", "Bye"]
+    assert reasoning_in(messages, limit=59) == [()]
+    assert len(reasoning_in(messages, limit=60)) == 3
+    details = answered(Part(PartKind.REASONING, {}, "", {"details": [{"data": "x" * 50}]}, closed=True))
+    assert len(reasoning_in(details, limit=60)) == 1
+
+
+def test_the_reasoning_of_joined_answers_stays_in_order():
+    asked, answer, again = answered(SIGNED)
+    other = replace(SIGNED, body="So")
+    second = replace(answer, id=MessageId("msg_9"), parts=(Part(PartKind.TEXT, body="Hi"), other))
+    assert reasoning_in([asked, answer, second, again]) == [(), (SIGNED, other), ()]

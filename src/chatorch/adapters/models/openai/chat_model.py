@@ -13,6 +13,7 @@ from chatorch import __version__
 from chatorch.adapters.models.openai.client import RepeatingClient
 from chatorch.adapters.models.openai.completion import Completion
 from chatorch.adapters.models.openai.defaults import FAILURES, OPENAI_BASE_URL, OPENAI_SETTINGS, SDK_ERRORS
+from chatorch.adapters.models.openai.prompts import message_of
 from chatorch.adapters.models.openai.refusals import (
     OPTIONAL,
     STREAM,
@@ -154,7 +155,7 @@ class OpenAIChatModel(ChatModel):
     def _body_of(self, prompt: Prompt, omitted: Set[str]) -> dict[str, object]:
         body: dict[str, object] = {
             "model": prompt.model,
-            "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+            "messages": [message_of(message) for message in prompt.messages],
         }
         if STREAM not in omitted:
             body[STREAM] = True

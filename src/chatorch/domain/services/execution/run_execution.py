@@ -243,7 +243,9 @@ class RunExecution:
         return self._estimated_usage() if self._content().weight else None
 
     def _estimated_usage(self) -> Usage:
-        prompt = sum(estimate_tokens(message.content) for message in self._prompt.messages)
+        asked = self._prompt.messages
+        prompt = sum(estimate_tokens(message.content) for message in asked)
+        prompt += sum(estimate_tokens(part.body) for message in asked for part in message.reasoning)
         parts = self._content().parts
         completion = sum(estimate_tokens(part.body) for part in parts)
         reasoning = sum(estimate_tokens(part.body) for part in parts if part.kind is PartKind.REASONING)
