@@ -107,6 +107,8 @@ def reasoning() -> Iterator[PartsCase]:
     yield case("LiteLLM", [*pieces, delta(thinking_blocks=[last]), *TEXT], (*HM, kept), HELLO)
     thought = {"google": {"thought": True}}
     yield case("Gemini", [delta(content=t, extra_content=thought) for t in ("Hm,", " so")] + [*TEXT], HM, HELLO)
+    tagged = [delta(content="<thought>Hm,", extra_content=thought), delta(content=" so", extra_content=thought)]
+    yield case("Gemini, with tags", [*tagged, delta(content="</thought>Hello"), TEXT[1]], HM, HELLO)
     yield case("tags in the text", [delta(content="<think>Hm</think>Hello")], ("text", "<think>Hm</think>Hello"))
     yield whole(
         "a whole message that repeats what deltas said",

@@ -1,6 +1,7 @@
 """Streams that were right once, and then were dropped from, repeated, reordered, cut, filled with junk, retyped."""
 
 import asyncio
+import json
 import random
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,7 @@ import pytest
 
 from chatorch.adapters.models.openai.completion import Completion
 from chatorch.adapters.models.upstream.deadlines import Deadlines, Watch
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.chat_model import Piece
 from tests.support.chat import told
@@ -23,6 +25,17 @@ JUNK = [
     b"data: 17\n\n", b'data: {"choices": [{"delta": {"content": null}}]}\n\n', b"<html>\n", b"data: data: {}\n\n",
     b"data: {\n",
 ]  # fmt: skip
+BESIDE: list[dict[str, object]] = [
+    {"reasoning_content": "Hm"},
+    {"reasoning": "So", "reasoning_content": "So", "content": ""},
+    {"reasoning": "Or", "reasoning_details": [{"type": "reasoning.text", "text": "Or", "index": 0, "signature": "s"}]},
+    {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}]},
+    {"annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.com/", "title": "A"}}]},
+    {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"city"'}}]},
+    {"tool_calls": [{"index": 0, "function": {"arguments": ': "Rome"}'}}]},
+    {"tool_calls": [{"index": 1, "id": "c2", "function": {"name": "other", "arguments": "{}"}}]},
+    {"function_call": {"name": "weather", "arguments": "{}"}},
+]
 VALUES = [
     b"null",
     b"0",
@@ -40,7 +53,8 @@ VALUES = [
     b"1e999",
 ]
 MEMBER = re.compile(
-    rb'"(?:id|object|created|model|choices|index|delta|content|finish_reason|usage)": ("[^"]*"|\d+|null)'
+    rb'"(?:id|object|created|model|choices|index|delta|content|finish_reason|usage|reasoning|reasoning_content|text|type'
+    rb'|thinking|url|title|name|arguments|signature)": ("[^"]*"|\d+|null)'
 )
 PIECE = re.compile(r"<\d+>")
 ANNOUNCED = re.compile(rb'"finish_reason": "[^"\s]|\[\s*done', re.IGNORECASE)
@@ -51,6 +65,8 @@ def correct(chance: random.Random) -> list[bytes]:
     pieces = [said(f"<{number}>") for number in range(chance.randint(1, 8))]
     counts = event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
     role = event(chunk({"role": "assistant", "content": ""}))
+    for _ in range(chance.choice([0, 0, 1, 3])):
+        pieces.insert(chance.randint(0, len(pieces)), event(chunk(chance.choice(BESIDE))))
     return [
         role,
         *pieces,
@@ -106,10 +122,20 @@ async def heard(reads: Sequence[bytes], content_type: str) -> tuple[str, str]:
             pieces += completion.feed(await completion.read())
         await completion.finish()
     except UpstreamError as failure:
-        return told(pieces).text, failure.code
+        return shown(pieces + completion.settle(whole=False)).text, failure.code
     finally:
         watch.stop()
-    return told(pieces).text, "completed"
+    content = shown(pieces + completion.settle(whole=True))
+    assert all(part.closed for part in content.parts[1:])
+    return content.text, "completed"
+
+
+def shown(pieces: Sequence[Piece]) -> Content:
+    """What they add up to, which must be such as can be stored: one part at a time, and nothing but JSON."""
+    content = told(pieces)
+    for part in content.parts:
+        json.dumps([part.body, dict(part.head), dict(part.result)], allow_nan=False, ensure_ascii=False).encode()
+    return content
 
 
 def line_of_the_last(text: str, stream: bytes) -> int:

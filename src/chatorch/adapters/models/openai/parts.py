@@ -16,6 +16,8 @@ Piece = str | PartStart | PartEnd
 
 MAX_HELD_CHARS = 1_000_000
 """How much may be held back. What has been told is counted by who hears it."""
+_TAG, _END_TAG = "<thought>", "</thought>"
+"""Gemini's, around what it says to be reasoning."""
 EACH = 64
 """What a thing that is held back takes beside its words."""
 
@@ -29,8 +31,8 @@ class Parts:
     """
 
     __slots__ = (
-        "_blanks", "_call", "_calls", "_first", "_halves", "_sources", "_thoughts", "_waiting", "dropped", "held",
-        "open", "pieces",
+        "_blanks", "_call", "_calls", "_first", "_halves", "_sources", "_tagged", "_thoughts", "_waiting", "dropped",
+        "held", "open", "pieces",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class Parts:
         self.held = 0
         self.dropped = 0
         self._first = True
+        self._tagged = False
         self._halves = {PartKind.TEXT: Halves(), PartKind.REASONING: Halves()}
         self._blanks: dict[PartKind, list[str]] = {PartKind.TEXT: [], PartKind.REASONING: []}
         self._thoughts = Thoughts()
@@ -87,9 +90,14 @@ class Parts:
 
     def _speak(self, spoken: Spoken) -> None:
         if spoken.thought:
+            if spoken.tagged and not self._tagged:
+                spoken = replace(spoken, text=spoken.text.removeprefix(_TAG))
+            self._tagged = spoken.tagged
             self._think(spoken)
         else:
-            self._tell(PartKind.TEXT, spoken.text)
+            text = spoken.text.removeprefix(_END_TAG) if self._tagged else spoken.text
+            self._tagged = self._tagged and not spoken.text
+            self._tell(PartKind.TEXT, text)
 
     def _think(self, spoken: Spoken) -> None:
         thoughts = self._thoughts

@@ -26,13 +26,15 @@ _TEXTS = ("text", "summary", "thinking", "reasoning", "reasoning_text", "reasoni
 class Spoken:
     """A piece of text, or of reasoning (`thought`).
 
-    `detail` is what else came with a piece of reasoning. `repeats`: what came with it may be all of it so far.
+    `detail` is what else came with a piece of reasoning. `repeats`: it may be all so far, and not only what is new.
+    `tagged`: the provider puts tags around it, beside saying that it is reasoning.
     """
 
     text: str
     thought: bool = False
     detail: Json | None = None
     repeats: bool = False
+    tagged: bool = False
 
 
 def said_in(said: object) -> list[Spoken]:
@@ -46,7 +48,7 @@ def said_in(said: object) -> list[Spoken]:
     if isinstance(refusal, str) and refusal and refusal != text_of(spoken):
         spoken.append(Spoken(refusal))
     if _is_thought(said):
-        spoken = [replace(one, thought=True) for one in spoken]
+        spoken = [replace(one, thought=True, tagged=True) for one in spoken]
     thoughts: list[Spoken] = []
     for name in _LISTS:
         thoughts = _both(thoughts, [replace(one, repeats=True) for one in _in_details(said.get(name))])
