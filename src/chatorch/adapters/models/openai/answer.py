@@ -61,7 +61,7 @@ class Answer:
 
     def take(self, payloads: list[bytes]) -> list[Piece]:
         chunk: Plain | None
-        text, flowing = "", self._flowing
+        text, flowing, merely = "", self._flowing, True
         for payload in payloads:
             try:
                 chunk = plain(payload)
@@ -80,16 +80,14 @@ class Answer:
                     continue
             self._append(text)
             self._take_other(payload, chunk)
-            text, flowing = "", self._flowing
+            text, flowing, merely = "", self._flowing, False
             if self.over:
                 break
-        if flowing is not _TEXT or self._parts.pieces:
-            self._append(text)
-            return self._parts.taken()
-        if not text:  # or merely more of it, as nearly always
-            return []
-        self._spoke_text = True
-        return [text.replace("\0", REPLACEMENT) if "\0" in text else text]
+        if merely and flowing is _TEXT and text and "\0" not in text:  # as nearly always
+            self._spoke_text = True
+            return [text]
+        self._append(text)
+        return self._parts.taken()
 
     def release(self) -> list[Piece]:
         """What was held back for more of it, when no more comes."""

@@ -42,10 +42,11 @@ class Completion:
         else:
             payloads = parser.close()
             self.over = self._at_end = True
-        pieces: list[Piece] = []
         if payloads:
             self._watch.progress = True
             pieces = answer.take(payloads)
+        else:
+            pieces = []
         if answer.over or parser.overflow or parser.alien:
             self.over = True
         return pieces + answer.release() if self.over else pieces
