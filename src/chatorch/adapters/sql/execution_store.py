@@ -168,7 +168,7 @@ def _finish(connection: Connection, end: RunEnd) -> bool:
         # Either an earlier attempt of mine got through and only its answer was lost, or somebody else was quicker.
         found = connection.execute(_EPOCH_AND_STATUS, {"run_id": end.run_id}).one_or_none()
         return found is not None and found.epoch == end.epoch and not RunStatus(found.status).live
-    _end_message(connection, row.message_id, end)
+    _end_message(connection, row, end)
     if row.heartbeat > 1:  # a tail comes with a second checkpoint, and most runs are over before that
         drop(connection, [row.id])
     if end.refused:
@@ -178,14 +178,15 @@ def _finish(connection: Connection, end: RunEnd) -> bool:
     return True
 
 
-def _end_message(connection: Connection, message_id: str, end: RunEnd) -> None:
+def _end_message(connection: Connection, row: AnyRow, end: RunEnd) -> None:
     complete = end.outcome.status is RunStatus.COMPLETED
     status = MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE
-    values = {"message_id": message_id, "text": end.content.text, "new_status": status.value}
+    values = {"message_id": row.message_id, "text": end.content.text, "new_status": status.value}
     if end.content.text_only and _END_MESSAGE.run(connection, values):
         return
     connection.execute(_END_MESSAGE_OF_PARTS, {**values, "with_parts": not end.content.text_only})
-    parts.write_whole(connection, message_id, end.content)
+    # What was never saved has no rows to take away.
+    parts.write_whole(connection, row.message_id, end.content, instead=row.heartbeat > 0)
 
 
 def _end_values(end: RunEnd) -> Values:

@@ -88,9 +88,10 @@ def put(connection: Connection, told: Iterable[tuple[str, Sequence[PartPiece]]])
         connection.execute(_MARK, {"message_ids": list({row["message_id"] for row in rows})})
 
 
-def write_whole(connection: Connection, message_id: str, content: Content) -> None:
-    """All of them anew, one row each; whoever calls says in the message whether it has any."""
-    connection.execute(_DROP, {"message_id": message_id})
+def write_whole(connection: Connection, message_id: str, content: Content, *, instead: bool = True) -> None:
+    """All of them, one row each, `instead` of those that are there; whoever calls says in the message if it has any."""
+    if instead:
+        connection.execute(_DROP, {"message_id": message_id})
     if rows := [_values(message_id, piece) for piece in pieces(content)]:
         connection.execute(_PUT, rows)
 
