@@ -86,6 +86,7 @@ def _several() -> Iterator[PartsCase]:
         [*pieces(a, rest_a[0]), delta(content="Hello"), delta(reasoning="Hm"), *pieces(rest_a[1], b, *rest_b)],
         call(), ("text", "Hello"), ("reasoning", "Hm"), two,
     )  # fmt: skip
+    yield case("calls: text while nothing is known but the name", [*pieces(a), *TEXT, *pieces(*rest_a)], call(), HELLO)
     whole_a = entry('{"city": "Rome"}', id="c1", name="weather")
     whole_b = entry('{"n":2}', id="c2", name="other")
     yield case("calls: all with the same index", pieces(whole_a, whole_b), call(), two)

@@ -52,9 +52,10 @@ class Parts:
 
     @property
     def flowing(self) -> PartKind | None:
-        """The kind of which more may be appended as it is."""
+        """The kind of which more may be appended as it is: nothing waits before it."""
         kind = self.open
-        return kind if kind in self._halves and not self._halves[kind].half else None
+        waits = self._call is not None or kind not in self._halves or self._halves[kind].half
+        return None if waits else kind
 
     @property
     def overflow(self) -> bool:
