@@ -85,10 +85,14 @@ class Screen:
             case "message.delta":
                 assert event["seq"] == self.position + len(event["text"]), f"{event} at {self.position}"
                 self.text += event["text"]
+            case "part.delta":
+                assert event["seq"] == self.position + len(event["text"]), f"{event} at {self.position}"
+            case "part.started" | "part.ended":
+                assert event["seq"] == self.position + 1, f"{event} at {self.position}"
             case "message.snapshot":
                 self.snapshots += 1
                 self.text = event["text"]
-                assert event["seq"] == 1 + len(self.text)
+                assert event["seq"] == 1 + len(self.text) or "parts" in event
             case kind:
                 assert kind in TERMINAL
                 assert event["seq"] > self.position
