@@ -3,8 +3,9 @@
 import random
 from dataclasses import dataclass
 
-from chatorch.domain.model.content import START, Content, Part, PartKind, pieces
+from chatorch.domain.model.content import START, Content, Part, PartKind
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.part_pieces import pieces
 from chatorch.ports.runs import Checkpoint, Ownership
 from tests.support.stores import Stores, new_run, turn
 

@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.content import START, Content, PartPiece
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.part_pieces import PartPiece
 from chatorch.domain.model.run import Outcome, Run, end_seq
 
 KEY_LIFE = timedelta(hours=24)

@@ -6,8 +6,9 @@ from datetime import datetime
 from types import MappingProxyType
 
 from chatorch.adapters.memory.state import State
-from chatorch.domain.model.content import Content, assembled, fresher
+from chatorch.domain.model.content import Content, fresher
 from chatorch.domain.model.conversation import MessageStatus, RunId
+from chatorch.domain.model.part_pieces import assembled
 from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, end_seq
 from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Ownership, RunEnd
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chatorch.domain.model.annotations import SideItem
-from chatorch.domain.model.content import PartPiece
 from chatorch.domain.model.conversation import JsonObject, Message, MessageId, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import User, UserId
+from chatorch.domain.model.part_pieces import PartPiece
 from chatorch.domain.model.run import Interaction, Outcome, Run, RunStatus
 
 

@@ -10,11 +10,9 @@ slice, and what comes before a position and what comes after it are together wha
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import groupby
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -44,17 +42,10 @@ class PartKind(StrEnum):
 class Part:
     """One part as far as it is known. `closed`: it has ended, so `result` is all there will be.
 
-    ============  =======================================  ==========================  =========================
-    kind          head                                     body                        result
-    ============  =======================================  ==========================  =========================
-    text                                                   the text
-    reasoning                                              the text                    ``details``: the provider's
-    tool_call     ``id``, ``name``                         arguments, as JSON text
-    tool_result   ``call_id``, ``status``                  what the tool said
-    file          ``file_id``, ``name``, ``media_type``…
-    source        ``url``, ``title``, ``file_id``
-    data          ``name``                                 JSON text
-    ============  =======================================  ==========================  =========================
+    A text has a body only, and so has a reasoning, whose result may hold the provider's own ``details``. The head of a
+    tool call has ``id`` and ``name``, its body the arguments as JSON text; that of a tool result ``call_id`` and
+    ``status``, its body what the tool said. A source (``url``, ``title``, ``file_id``) and a file (``file_id``,
+    ``name``, ``media_type``, ``size``) are a head only; the body of data (``name``) is JSON text.
     """
 
     kind: PartKind
@@ -108,9 +99,6 @@ class Snapshot:
 
 
 ContentEvent = PartDelta | PartStarted | PartEnded | Snapshot
-
-
-# -- content -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,67 +155,6 @@ class Content:
                 break
             draft.apply(event)
         return draft.content()
-
-
-# -- pieces --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PartPiece:
-    """What a store is told of the part `index` (1 and up): its body from `start` on; its head comes each time.
-
-    The body of a text part is in the joined text, where it begins at `text_at`; here it is empty. `closed` and `result`
-    as in `Part`. Pieces of one place replace each other.
-    """
-
-    index: int
-    kind: PartKind
-    head: Facts
-    start: int
-    body: str
-    result: Facts = field(default_factory=lambda: NOTHING)
-    closed: bool = False
-    text_at: int | None = None
-
-
-def pieces(content: Content, saved: int = START) -> tuple[PartPiece, ...]:
-    """What of the parts beside the first follows the position `saved`. With the joined text it is all that is new."""
-    found: list[PartPiece] = []
-    at = text_at = 0
-    for index, part in enumerate(content.parts):
-        begins = at + 1
-        at = begins + len(part.body) + part.closed
-        if index and at > saved:
-            if part.kind is PartKind.TEXT:
-                piece = PartPiece(index, part.kind, part.head, 0, "", part.result, part.closed, text_at)
-            else:
-                start = max(saved - begins, 0)
-                piece = PartPiece(index, part.kind, part.head, start, part.body[start:], part.result, part.closed)
-            found.append(piece)
-        if part.kind is PartKind.TEXT:
-            text_at += len(part.body)
-    return tuple(found)
-
-
-def assembled(text: str, saved: Iterable[PartPiece] = ()) -> Content:
-    """The content of which `text` is the joined text, and `saved` are the pieces, by index and start."""
-    parts = [Part(PartKind.TEXT)]
-    begins = [0]
-    for _, same in groupby(saved, attrgetter("index")):
-        first, *others = same
-        last = others[-1] if others else first
-        body = "".join(piece.body for piece in (first, *others))
-        parts.append(Part(first.kind, first.head, body, last.result, last.closed))
-        if first.text_at is not None:
-            begins.append(first.text_at)
-    ends = iter([*begins[1:], len(text)])
-    starts = iter(begins)
-    return Content(
-        tuple(
-            replace(part, body=text[next(starts) : next(ends)]) if part.kind is PartKind.TEXT else part
-            for part in parts
-        )
-    )
 
 
 def fresher(one: Content, other: Content) -> Content:
@@ -315,13 +242,7 @@ class Draft:
 
     def text(self) -> str:
         """All text parts as one text."""
-        if len(self._parts) == 1:
-            return self._whole()
         return self.content().text
-
-    @property
-    def text_only(self) -> bool:
-        return len(self._parts) == 1
 
     @property
     def open_chars(self) -> int:

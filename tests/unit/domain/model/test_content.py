@@ -18,10 +18,9 @@ from chatorch.domain.model.content import (
     PartKind,
     PartStarted,
     Snapshot,
-    assembled,
     fresher,
-    pieces,
 )
+from chatorch.domain.model.part_pieces import assembled, pieces
 
 bodies = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 facts = st.dictionaries(st.sampled_from(["id", "name", "url"]), bodies, max_size=2)
@@ -106,7 +105,7 @@ def test_a_draft_that_grows_in_pieces_says_the_same_as_one_that_is_whole(content
             while (following := draft.next_after(follower.tip)) is not None:
                 follower.apply(following)
             assert follower.content() == so_far
-    assert (draft.tip, draft.text(), draft.text_only) == (content.tip, content.text, content.text_only)
+    assert (draft.tip, draft.text()) == (content.tip, content.text)
 
 
 @given(contents(), st.integers(1, 3))

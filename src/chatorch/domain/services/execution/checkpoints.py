@@ -4,9 +4,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from chatorch.domain.model.content import Content, pieces
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import CancelReason
 from chatorch.domain.services.execution.run_execution import RunExecution
 from chatorch.ports.run_log import RunLog
