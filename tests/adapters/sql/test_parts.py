@@ -108,7 +108,7 @@ async def test_what_is_read_beside_a_writer_is_of_one_moment(url: str, stores: S
         return len(seen)
 
     readers = [asyncio.ensure_future(read()) for _ in range(2)]
-    await executor.save(stores, long, *range(START + 1, long.tip, size(5, 1)))
+    await executor.save(stores, long, *range(START + 1, long.tip, size(9, 1)))
     await stores.execution_store.finish(ending("r", long))
     done = True
     assert min(await asyncio.gather(*readers)) > 3
