@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -194,28 +195,26 @@ async def test_who_ends_abandoned_runs_waits_for_no_row_of_theirs(postgres_url: 
     await database.close()
 
 
-@pytest.mark.parametrize("bad", ["NUL \0", "half \ud800"])
-@pytest.mark.parametrize("where", ["body", "head", "text"])
-async def test_one_run_s_bad_text_loses_nobody_s_heartbeat(
-    database: Database, stores: Stores, bad: str, where: str
-) -> None:
+async def test_one_run_s_bad_text_loses_nobody_s_heartbeat(database: Database, stores: Stores) -> None:
     """As it is with a text: the batch is refused or kept, and goes in without what is new."""
-    executors = {name: await begin(stores, name, name) for name in ("good", "bad")}
-    part = Part(PartKind.REASONING, {"id": bad} if where == "head" else {}, bad if where == "body" else "fine")
-    content = Content((Part(PartKind.TEXT, {}, bad if where == "text" else ""), part))
-    batch = [executors["good"].checkpoint(ANSWER), executors["bad"].checkpoint(content)]
-    try:
-        await stores.execution_store.checkpoint(batch)
-    except Exception:
-        assert await stores.part_rows() == 0
-        assert {run.heartbeat for run in await stores.execution_store.live_runs()} == {0}
-        await stores.execution_store.checkpoint([replace(each, text=None, parts=()) for each in batch])
-        assert where != "head"
-    else:
-        assert await shown(stores, "good", "good") == ANSWER
-        assert await shown(stores, "bad", "bad") == content
-        assert where == "head" or not isinstance(database, PostgresDatabase)
-    assert {run.heartbeat for run in await stores.execution_store.live_runs()} == {1}
+    rows = 0
+    for number, (bad, where) in enumerate(product(["NUL \0", "half \ud800"], ["body", "head", "text"])):
+        good, other = [await begin(stores, f"{name}{number}", f"{name}{number}") for name in ("good", "bad")]
+        part = Part(PartKind.REASONING, {"id": bad} if where == "head" else {}, bad if where == "body" else "fine")
+        content = Content((Part(PartKind.TEXT, {}, bad if where == "text" else ""), part))
+        batch = [good.checkpoint(ANSWER), other.checkpoint(content)]
+        try:
+            await stores.execution_store.checkpoint(batch)
+        except Exception:
+            assert where != "head"
+            await stores.execution_store.checkpoint([replace(each, text=None, parts=()) for each in batch])
+        else:
+            assert where == "head" or not isinstance(database, PostgresDatabase)
+            assert await shown(stores, good.name, good.name) == ANSWER
+            assert await shown(stores, other.name, other.name) == content
+            rows += len(ANSWER.parts)
+        assert await stores.part_rows() == rows
+        assert {run.heartbeat for run in await stores.execution_store.live_runs()} == {1}
 
 
 # -- the version before ------------------------------------------------------------------------------------------------
@@ -249,12 +248,10 @@ async def test_a_longer_text_that_the_version_before_rescues_is_kept_with_the_pa
     assert list(replay(run, after=run.seq - 1))[-1] == terminal_event(run)
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM threads", "DELETE FROM messages"])
-async def test_what_the_version_before_deletes_leaves_no_part(
-    database: Database, stores: Stores, statement: str
-) -> None:
-    await (await begin(stores)).save(stores, ANSWER, 9, 14)
-    await database.write(run_sql(statement))
+async def test_what_the_version_before_deletes_leaves_no_part(database: Database, stores: Stores) -> None:
+    for name in "ab":
+        await (await begin(stores, name, name)).save(stores, ANSWER, 9, 14)
+    await database.write(run_sql("DELETE FROM threads WHERE id = 'thr_a'", "DELETE FROM messages"))
     assert await stores.part_rows() == 0
 
 
