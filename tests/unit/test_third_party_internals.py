@@ -26,7 +26,7 @@ from uvicorn.lifespan.on import LifespanOn
 from websockets.server import ServerProtocol
 
 from chatorch.adapters.models.openai.client import RepeatingClient
-from chatorch.adapters.models.upstream.connections import Connector
+from chatorch.adapters.models.upstream.kept_connections import Connector
 from chatorch.adapters.redis.sentinels import Followed
 from chatorch.entrypoints.common.connection.counted import AdmittedConnection
 from chatorch.entrypoints.common.connection.cycle import CarefulCycle, Cycle, RefusedCycle
@@ -40,7 +40,7 @@ from chatorch.entrypoints.common.connection.of_uvicorn import (
 from chatorch.entrypoints.common.connection.protocol import HttpConnection
 from chatorch.entrypoints.common.connection.reading import Reading
 from chatorch.entrypoints.common.connection.sending import Sending
-from chatorch.entrypoints.common.middleware.access import route_template
+from chatorch.entrypoints.common.middleware.access_log import route_template
 from chatorch.entrypoints.process.stoppable import StoppableServer
 from chatorch.entrypoints.process.worker import _Server
 from chatorch.entrypoints.ws.bounded import BoundedProtocol
@@ -135,7 +135,7 @@ async def test_aiohttps_reader_still_holds_what_came_before_an_error() -> None:
 
 
 def test_aiohttps_connector_gives_connections_as_ours_expects() -> None:
-    see = "adapters/models/upstream/connections.py"
+    see = "adapters/models/upstream/kept_connections.py"
     assert gone(aiohttp.TCPConnector, Connector, see=see, also=("connect",)) == []
     assert gone(AiohttpConnection, Connector, see=see, holder="connection", also=("protocol", "close")) == []
 
@@ -157,7 +157,7 @@ async def test_fastapi_tells_the_whole_route_where_the_access_log_looks() -> Non
         await client.get("/api/things/1")
     assert seen == ["/api/things/{thing_id}"], (
         "FastAPI keeps an included router's prefix elsewhere than in its 'effective_route_context': see "
-        "entrypoints/common/middleware/access.py, route_template"
+        "entrypoints/common/middleware/access_log.py, route_template"
     )
 
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Scope
 from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.door import Doors
 from chatorch.entrypoints.common.error_responses import install_error_handlers
-from chatorch.entrypoints.common.middleware.access import Access
+from chatorch.entrypoints.common.middleware.access_log import Access
 from chatorch.entrypoints.common.middleware.cors import Cors
 from chatorch.entrypoints.common.middleware.guard import Guard
 from chatorch.entrypoints.common.middleware.proxied import Proxied

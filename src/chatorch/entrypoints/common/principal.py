@@ -10,7 +10,7 @@ from chatorch.domain.model.errors import InvalidToken, NotAuthenticated
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
 from chatorch.entrypoints.common import needs
-from chatorch.entrypoints.common.middleware.access import client_address
+from chatorch.entrypoints.common.middleware.access_log import client_address
 from chatorch.entrypoints.common.unread import ASKED_BY
 
 

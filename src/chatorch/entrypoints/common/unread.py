@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chatorch.entrypoints.common.middleware.access import client_address
+from chatorch.entrypoints.common.middleware.access_log import client_address
 
 PIECE_BYTES = 64 * 1024
 MOST = 128 * 1024 * 1024

@@ -13,7 +13,7 @@ from websockets.datastructures import Headers as WireHeaders
 
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
 from chatorch.entrypoints.common.foreign_origin import foreign_origin
-from chatorch.entrypoints.common.middleware.access import UNMATCHED
+from chatorch.entrypoints.common.middleware.access_log import UNMATCHED
 from chatorch.entrypoints.common.origins import AllowedOrigins
 from chatorch.entrypoints.common.principal import bearer_token
 from chatorch.entrypoints.common.problems import http_problem, problem

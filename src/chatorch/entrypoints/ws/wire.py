@@ -20,7 +20,7 @@ from websockets.protocol import OPEN
 
 from chatorch.entrypoints.common.connection.flow import reset
 from chatorch.entrypoints.common.connection.of_uvicorn import ASGISendEvent
-from chatorch.entrypoints.common.middleware.access import client_address
+from chatorch.entrypoints.common.middleware.access_log import client_address
 from chatorch.entrypoints.ws.bounded import BoundedProtocol
 from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
 from chatorch.entrypoints.ws.handshake import rejection

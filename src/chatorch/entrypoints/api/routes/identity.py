@@ -11,7 +11,7 @@ from chatorch.entrypoints.api.forms import TokenForm
 from chatorch.entrypoints.api.needs import given
 from chatorch.entrypoints.api.schemas import MeOut, TokenResponse
 from chatorch.entrypoints.api.views import me_view, token_view
-from chatorch.entrypoints.common.middleware.access import client_address
+from chatorch.entrypoints.common.middleware.access_log import client_address
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.views import json_response

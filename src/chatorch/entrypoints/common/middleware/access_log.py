@@ -6,7 +6,7 @@ from time import perf_counter
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatorch.entrypoints.common.connection.ledger import STATE_KEY
+from chatorch.entrypoints.common.connection.caps import STATE_KEY
 from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.error_form import REFUSAL_KEY
 from chatorch.entrypoints.common.foreign_origin import foreign_origin
