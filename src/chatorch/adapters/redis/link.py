@@ -14,8 +14,8 @@ from chatorch.adapters.redis.address import COMMAND_S, way_to
 from chatorch.adapters.redis.channels import Channels, Hear
 from chatorch.adapters.redis.command_pipeline import Answered, Away, CommandPipeline, Posted
 from chatorch.adapters.redis.faults import MISTAKE, PAUSED, Cure, Fault, fault_of
+from chatorch.adapters.redis.health import REMIND_S, State
 from chatorch.adapters.redis.scripts import Command
-from chatorch.adapters.redis.state import REMIND_S, State
 from chatorch.adapters.redis.tasks import ended
 from chatorch.adapters.redis.vetting import SOURCES, vet, writing
 
