@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from chatorch.adapters.sql import Database, SchemaMismatch, migrate, open_database, schema, steps
+from chatorch.adapters.sql import Database, SchemaMismatch, migrate, migration_steps, open_database, schema
 from chatorch.adapters.sql.tables import metadata
 from chatorch.domain.model.errors import StoreUnavailable
 from tests.support.postgres import Databases
@@ -61,7 +61,7 @@ def shape(connection: Connection) -> dict[str, object]:
 async def test_a_new_sqlite_file_is_as_all_steps_would_make_it(tmp_path: Path) -> None:
     made, stepped = (open_database(f"sqlite:///{tmp_path}/{name}.db") for name in ("made", "stepped"))
     await made.start()
-    await stepped.alter(steps.go_up)
+    await stepped.alter(migration_steps.go_up)
     assert await made.read(shape) == await stepped.read(shape)
     assert await made.read(schema.known_revision) == await stepped.read(schema.known_revision) == schema.head()
     await made.close()

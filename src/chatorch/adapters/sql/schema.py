@@ -66,7 +66,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def _go_up(connection: Connection) -> None:
-    from chatorch.adapters.sql.steps import go_up  # noqa: PLC0415  # large, and seldom needed
+    from chatorch.adapters.sql.migration_steps import go_up  # noqa: PLC0415  # large, and seldom needed
 
     go_up(connection)
 
@@ -80,7 +80,7 @@ def _make_all(connection: Connection) -> None:
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Undoes steps, and with them their data, down to a revision; ``base`` leaves nothing."""
-    from chatorch.adapters.sql.steps import go_down  # noqa: PLC0415  # large, and seldom needed
+    from chatorch.adapters.sql.migration_steps import go_down  # noqa: PLC0415  # large, and seldom needed
 
     _queue(connection)
     go_down(connection, revision)
@@ -104,9 +104,9 @@ def mismatch(revision: str | None, needed: str) -> str | None:
 
 def script() -> "ScriptDirectory":
     """The steps that this version knows, read once."""
-    from chatorch.adapters.sql import steps  # noqa: PLC0415  # large, and seldom needed
+    from chatorch.adapters.sql import migration_steps  # noqa: PLC0415  # large, and seldom needed
 
-    return steps.script()
+    return migration_steps.script()
 
 
 @cache
