@@ -20,8 +20,8 @@ import httpx2
 from yarl import URL
 
 from chatorch.adapters.models.upstream.causes import network_cause
-from chatorch.adapters.models.upstream.connections import LOST, Connector, Use, current_use
 from chatorch.adapters.models.upstream.errors import Unreached, failure_of, failure_of_status
+from chatorch.adapters.models.upstream.kept_connections import LOST, Connector, Use, current_use
 from chatorch.adapters.models.upstream.redirects import MAX_REDIRECTS, is_redirect, redirected
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid, UpstreamMoved, UpstreamUnavailable
 
