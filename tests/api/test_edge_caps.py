@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import httpx
 from prometheus_client import CollectorRegistry
 
-from chatorch.entrypoints.common.connection.ledger import GRACE_S, Caps
+from chatorch.entrypoints.common.connection.caps import GRACE_S, Caps
 from chatorch.entrypoints.metrics.metrics import Metrics
 from tests.support.api import Api
 from tests.support.eventually import eventually

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from chatorch.entrypoints.common.connection import HttpConnection
-from chatorch.entrypoints.common.connection.ledger import GRACE_S, Caps
+from chatorch.entrypoints.common.connection.caps import GRACE_S, Caps
 from tests.support.eventually import eventually
 from tests.support.plumbed_app import plumbed_app, serving
 from tests.support.raw_http import dialled, head, unread

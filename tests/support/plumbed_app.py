@@ -23,7 +23,7 @@ from chatorch.domain.model.upstream_errors import (
 from chatorch.entrypoints.api.forms import TokenForm
 from chatorch.entrypoints.api.schemas import ChatRequest, RetryRequest, ThreadPatch
 from chatorch.entrypoints.common.connection import HTTP, HttpConnection
-from chatorch.entrypoints.common.connection.ledger import Caps
+from chatorch.entrypoints.common.connection.caps import Caps
 from chatorch.entrypoints.common.door import Door, Doors
 from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.openapi import install_openapi, problems

@@ -15,7 +15,7 @@ import uvicorn
 
 from chatorch.domain.model.addresses import is_loopback
 from chatorch.entrypoints.common.connection import HTTP
-from chatorch.entrypoints.common.connection.ledger import Caps, caps_for, raise_file_limit
+from chatorch.entrypoints.common.connection.caps import Caps, caps_for, raise_file_limit
 from chatorch.entrypoints.common.proxies import trusts_peer
 from chatorch.entrypoints.process.listening import BACKLOG, Endpoint, ServeRefused, told
 from chatorch.entrypoints.process.logs import configure_logs

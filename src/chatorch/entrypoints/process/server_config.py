@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.routing import Mount
 
-from chatorch.entrypoints.common.connection.ledger import CappedConfig
+from chatorch.entrypoints.common.connection.caps import CappedConfig
 
 OF_APPLICATION = "application"
 """As `ws`: the class that the application has as `state.websocket`, or one that is mounted in it."""

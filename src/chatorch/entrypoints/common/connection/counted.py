@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from chatorch.entrypoints.common.connection.ledger import STATE_KEY, Caps, Guest, Ledger, full_house
+from chatorch.entrypoints.common.connection.caps import STATE_KEY, Caps, Guest, Ledger, full_house
 from chatorch.entrypoints.common.connection.pieces import Pieces
 from chatorch.entrypoints.common.connection.sending import Sending
 from chatorch.entrypoints.common.refused import too_many_connections

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatorch.entrypoints.common.connection.ledger import GRACE_S, LOG_S, RESERVE, SPARE_FILES, Caps, Ledger, caps_for
+from chatorch.entrypoints.common.connection.caps import GRACE_S, LOG_S, RESERVE, SPARE_FILES, Caps, Ledger, caps_for
 from tests.support.logged import logged
 
 
