@@ -29,7 +29,7 @@ def create_app(container: Container, doors: Sequence[Door] | None = None) -> Fas
     them cannot stand beside each other.
     """
     settings = container.settings()
-    standing = Doors(open_doors(settings) if doors is None else doors)
+    opened = Doors(open_doors(settings) if doors is None else doors)
     app = FastAPI(
         title="chatorch",
         version=__version__,
@@ -42,13 +42,13 @@ def create_app(container: Container, doors: Sequence[Door] | None = None) -> Fas
     app.state.container = container
     app.state.started = False
     app.state.unread = Unread()
-    app.state.websocket = standing.websocket
+    app.state.websocket = opened.websocket
     # Not included: FastAPI would keep each router apart, and look through them for as long again.
-    app.router.routes.extend(standing.routes)
-    install_openapi(app, standing)
+    app.router.routes.extend(opened.routes)
+    install_openapi(app, opened)
     install_plumbing(
         app,
-        doors=standing,
+        doors=opened,
         metrics=container.metrics(),
         body_cap=settings.body_cap_bytes,
         cors_origins=settings.cors_origins,

@@ -1,4 +1,4 @@
-"""Outcome what runs in the background."""
+"""Ending what runs in the background."""
 
 import asyncio
 from collections.abc import Collection

@@ -23,13 +23,13 @@ class SingleFlight(Generic[T]):
     def __init__(self, spawner: Spawner, nobody_waits: Callable[[T], Coroutine[Any, Any, None]]) -> None:
         self._spawner = spawner
         self._nobody_waits = nobody_waits
-        self._single_flight: dict[str, _Flight[T]] = {}
+        self._under_way: dict[str, _Flight[T]] = {}
 
     async def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of `work`, or of the one under way with this key. Raises what it raises."""
-        flight = self._single_flight.get(key)
+        flight = self._under_way.get(key)
         if flight is None:
-            flight = self._single_flight[key] = _Flight(asyncio.get_running_loop().create_future())
+            flight = self._under_way[key] = _Flight(asyncio.get_running_loop().create_future())
             self._spawner.spawn(self._carry_out(key, flight, work()), f"chatkit {key}")
         flight.aboard += 1
         try:
@@ -52,12 +52,12 @@ class SingleFlight(Generic[T]):
             self._land(key, flight, error=error)
             return
         waited_for = flight.aboard > 0
-        self._single_flight.pop(key)
+        self._under_way.pop(key)
         flight.landed.set_result(result)
         if not waited_for:
             await self._nobody_waits(result)
 
     def _land(self, key: str, flight: _Flight[T], error: Exception) -> None:
-        self._single_flight.pop(key)
+        self._under_way.pop(key)
         flight.landed.set_exception(error)
         flight.landed.exception()  # told to those who wait, and to nobody else

@@ -84,13 +84,13 @@ class Socket(Mailbox):
     """Leaving it is leaving its runs, not stopping them."""
 
     def __init__(
-        self, services: Services, wire: Wire, client_id: ClientId, holder: Identified, flood: FrameLimiter
+        self, services: Services, wire: Wire, client_id: ClientId, holder: Identified, limiter: FrameLimiter
     ) -> None:
         self.holder = holder
         self._services = services
         self._wire = wire
         self._client_id = client_id
-        self._flood = flood
+        self._limiter = limiter
         self._presence = Gathered(self._tell_notice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._follows: dict[RunId, asyncio.Task[None]] = {}
@@ -144,11 +144,11 @@ class Socket(Mailbox):
         if text is None:
             self._wire.hang_up(NOT_TEXT)
             return
-        self._flood.count()
-        if self._flood.hopeless:
+        self._limiter.count()
+        if self._limiter.hopeless:
             self._wire.hang_up(FLOODING)
             return
-        if self._flood.over:
+        if self._limiter.over:
             self._wire.put(refused_frame(None, "flooding", "Too many frames; this one is not carried out."))
             return
         try:

@@ -122,8 +122,8 @@ class Sockets:
 
     async def _connected(self, wire: Wire, client_id: ClientId, holder: Identified, receive: Receive) -> int:
         wire.admitted()
-        flood = FrameLimiter(self._settings.ws_flood_limit, self._clock.monotonic)
-        socket = Socket(self._services, wire, client_id, holder, flood)
+        limiter = FrameLimiter(self._settings.ws_flood_limit, self._clock.monotonic)
+        socket = Socket(self._services, wire, client_id, holder, limiter)
         self._open.add(socket)
         try:
             return await socket.listen(receive)

@@ -190,7 +190,7 @@ class RunExecution:
                 return self._publish(end) if mine else self._give_up()
             await self._clock.sleep(backoff)
             backoff = min(backoff * 2, MAX_BACKOFF_S)
-        # The row stays live and its heartbeat stops: whoever recovers runs will end it.
+        # The row stays live and its heartbeat stops: a lease reaper will end it.
         return self._give_up()
 
     def _publish(self, end: RunEnd) -> None:
