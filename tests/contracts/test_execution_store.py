@@ -214,14 +214,14 @@ async def test_an_end_has_the_text_that_it_says_whatever_tails_there_were(stores
     assert await stores.leftovers() == 0
 
 
-@pytest.mark.parametrize("rescued", ["", "begin and m", "begin and more, and what nobody saved"])
-async def test_an_interrupted_run_keeps_its_tails_or_the_longer_text(stores: Stores, rescued: str) -> None:
+@pytest.mark.parametrize("told", ["", "begin and m", "begin and more, and what nobody saved"])
+async def test_an_interrupted_run_keeps_its_tails_or_the_longer_text(stores: Stores, told: str) -> None:
     await open_run(stores)
     text = await grow(stores, "begin ", "and ", "more")
 
-    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), {RUN: Content.of(rescued)})
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), {RUN: Content.of(told)})
 
-    kept = max(text, rescued, key=len)
+    kept = max(text, told, key=len)
     assert await shown(stores) == {kept}
     run = await stores.runs.read_run(ANN, RUN)
     assert (run.status, run.seq) == (RunStatus.INTERRUPTED, Content.of(kept).tip + 1 + EPOCH_SPAN)

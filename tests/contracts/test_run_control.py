@@ -34,7 +34,7 @@ async def two(redis_server: RedisServer) -> AsyncIterator[list[RedisProcess]]:
         yield started
 
 
-async def test_a_process_that_is_alone_sees_no_watchers_and_rescues_nothing(run_control: RunControl):
+async def test_a_process_that_is_alone_sees_no_watchers_and_no_last_content(run_control: RunControl):
     assert await run_control.watched([RUN, OTHER]) == frozenset()
     assert await run_control.watched([]) == frozenset()
     assert await run_control.last_content([RUN]) == {}
@@ -89,7 +89,7 @@ async def test_followers_here_are_not_counted_as_watchers_elsewhere(two: list[Re
     await following.aclose()
 
 
-async def test_text_of_a_dead_process_is_rescued(two: list[RedisProcess]):
+async def test_text_of_a_dead_process_is_its_last_content(two: list[RedisProcess]):
     executor, other = two
     executor.log.open(RUN, 1, STARTED)
     for piece in ("Hello", " ", "world 🌍"):
@@ -100,7 +100,7 @@ async def test_text_of_a_dead_process_is_rescued(two: list[RedisProcess]):
     assert await other.run_control.last_content([OTHER, RUN]) == {RUN: Content.of("Hello world 🌍")}
 
 
-async def test_nobody_hears_a_disowned_run_any_more(two: list[RedisProcess]):
+async def test_nobody_hears_a_fenced_run_any_more(two: list[RedisProcess]):
     zombie, other = two
     zombie.log.open(RUN, 1, STARTED)
     zombie.log.append(RUN, "before")

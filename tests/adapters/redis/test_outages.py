@@ -235,7 +235,7 @@ async def test_in_a_full_redis_nobody_is_taken_to_be_gone(own_redis: RedisServer
     assert await asyncio.wait_for(following, 5) == "before meanwhile after"
 
 
-async def test_a_disowned_run_is_disowned_as_soon_as_redis_is_back(own_redis: RedisServer, two: list[RedisProcess]):
+async def test_a_run_is_fenced_as_soon_as_redis_is_back(own_redis: RedisServer, two: list[RedisProcess]):
     zombie, other = two
     own_redis.kill()
     await other.until(up=False)
@@ -243,11 +243,11 @@ async def test_a_disowned_run_is_disowned_as_soon_as_redis_is_back(own_redis: Re
     own_redis.start()
     await other.until(up=True)
 
-    async def disowned() -> bool:
+    async def fenced() -> bool:
         [entries] = await other.link.ask(("XLEN", f"{other.link.prefix}run:{RUN}:log"))
         return entries == 1
 
-    await eventually(disowned)
+    await eventually(fenced)
     await zombie.until(up=True)
     zombie.log.open(RUN, 1, STARTED)
     zombie.log.append(RUN, "late")

@@ -138,13 +138,13 @@ async def test_ends_that_race_leave_the_content_of_one(stores: Stores) -> None:
         executor = await begin(stores, name, name)
         await executor.save(stores, ANSWER, 9, 14)
         seen = await stores.execution_store.live_runs()
-        rescued = ANSWER.upto(20)
+        last_content = ANSWER.upto(20)
         finished, interrupted = await asyncio.gather(
             stores.execution_store.finish(ending(name, ANSWER)),
-            stores.execution_store.interrupt(seen, at(9), {RunId(f"run_{name}"): rescued}),
+            stores.execution_store.interrupt(seen, at(9), {RunId(f"run_{name}"): last_content}),
         )
         assert finished is not bool(interrupted)
-        assert await shown(stores, name, name) == (ANSWER if finished else rescued)
+        assert await shown(stores, name, name) == (ANSWER if finished else last_content)
 
 
 # -- what others hold --------------------------------------------------------------------------------------------------

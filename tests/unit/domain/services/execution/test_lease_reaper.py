@@ -205,7 +205,7 @@ async def test_the_time_that_a_look_itself_took_does_not_count(worker: Chat):
         await reaper.clock.advance(1)
 
 
-class SlowRelay(MemoryRunControl):
+class SlowRunControl(MemoryRunControl):
     """One that is asked for texts for as long as something else goes on."""
 
     def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
@@ -219,7 +219,7 @@ class SlowRelay(MemoryRunControl):
 
 async def test_before_it_ends_anything_it_looks_again(worker: Chat):
     reaper = reaper_of(worker)
-    lease_reaper = lease_reaper_of(reaper, run_control=SlowRelay(worker.executor.checkpoint))
+    lease_reaper = lease_reaper_of(reaper, run_control=SlowRunControl(worker.executor.checkpoint))
 
     for _ in range(6):
         assert await lease_reaper.sweep() == 0
@@ -234,7 +234,7 @@ async def test_before_it_ends_anything_the_store_must_take_writes_again(worker: 
     async def fail() -> None:
         worker.store.read_only = True
 
-    lease_reaper = lease_reaper_of(reaper, run_control=SlowRelay(fail))
+    lease_reaper = lease_reaper_of(reaper, run_control=SlowRunControl(fail))
     for _ in range(5):
         await lease_reaper.sweep()
         await reaper.clock.advance(1)
