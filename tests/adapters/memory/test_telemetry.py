@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from chatorch.adapters.memory.telemetry import MemoryTelemetry
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.run import Run, RunStatus
-from chatorch.ports.runs import Outcome
+from chatorch.domain.model.run import Outcome, Run, RunStatus
+from chatorch.ports.runs import RunEnd
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CANARY = "canary-4711"
@@ -30,7 +31,7 @@ def test_runs_are_counted_by_how_they_ended():
     telemetry = MemoryTelemetry()
     for status in (RunStatus.COMPLETED, RunStatus.COMPLETED, RunStatus.FAILED):
         telemetry.started(RUN)
-        telemetry.ended(RUN, Outcome(RUN.id, 1, status, CANARY, 9, NOW), pieces=4)
+        telemetry.ended(RUN, RunEnd(RUN.id, 1, Outcome(status), Content.of(CANARY), NOW), pieces=4)
     telemetry.interrupted(3, "the process ended")
     assert telemetry.counts == {"started": 3, "completed": 2, "failed": 1, "pieces": 12, "interrupted": 3}
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chatorch.adapters.redis.log_publisher import MOST_KEPT, MOST_KEPT_CHARS
-from chatorch.domain.model.content import PartDelta, Snapshot
+from chatorch.domain.model.content import Content, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId
@@ -202,7 +202,7 @@ async def test_what_waits_for_redis_is_bounded(own_redis: RedisServer):
 
         await eventually(shipped)
         newest, oldest = RunId(f"run_{MOST_KEPT + 49}"), RunId("run_0")
-        assert await process.run_control.last_content([newest, oldest]) == {newest: "text"}
+        assert await process.run_control.last_content([newest, oldest]) == {newest: Content.of("text")}
 
 
 async def test_the_text_that_waits_for_redis_is_bounded(own_redis: RedisServer):
