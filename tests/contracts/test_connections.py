@@ -72,8 +72,8 @@ async def test_other_devices_of_the_user_hear_who_joins_and_who_leaves(two: tupl
 
     await laptop.until(left(TABLET))
     await phone.until(joined(TABLET), joined(LAPTOP), left(TABLET))
-    assert tablet.notices == [joined(LAPTOP)]
-    assert bobs.notices == []
+    assert tablet.events == [joined(LAPTOP)]
+    assert bobs.events == []
     await counted(one, 3)
 
 
@@ -84,7 +84,7 @@ async def test_devices_that_come_at_once_hear_of_each_other(two: tuple[Connectio
     other.attach(TABLET, tablet)
 
     async def known() -> bool:
-        return joined(TABLET) in phone.notices or joined(PHONE) in tablet.notices
+        return joined(TABLET) in phone.events or joined(PHONE) in tablet.events
 
     await eventually(known)
     await counted(one, 2)
@@ -103,7 +103,7 @@ async def test_a_newer_connection_of_a_device_takes_its_place_without_a_word(two
     one.send(ANN, BEGAN)
     await newer.until(BEGAN)
     await laptop.until(joined(PHONE), BEGAN)
-    assert older.notices == []
+    assert older.events == []
     assert not newer.was_replaced
     await counted(one, 2)
 
@@ -124,7 +124,7 @@ async def test_a_message_reaches_all_devices_of_the_user_once_but_the_one_it_cam
 
     await tablet.until(BEGAN, NEWS)
     await phone.until(joined(TABLET), NEWS)
-    assert bobs.notices == []
+    assert bobs.events == []
 
 
 async def test_mailboxes_of_one_process_get_the_same_object(two: tuple[Connections, Connections]):
@@ -137,8 +137,8 @@ async def test_mailboxes_of_one_process_get_the_same_object(two: tuple[Connectio
 
     await phone.until(joined(TABLET), BEGAN, NEWS)
     await tablet.until(BEGAN, NEWS)
-    assert phone.notices[1] is tablet.notices[0]
-    assert phone.notices[2] is tablet.notices[1]
+    assert phone.events[1] is tablet.events[0]
+    assert phone.events[2] is tablet.events[1]
 
 
 async def test_an_announcement_reaches_everyone_once(two: tuple[Connections, Connections]):
@@ -151,11 +151,11 @@ async def test_an_announcement_reaches_everyone_once(two: tuple[Connections, Con
         await asyncio.gather(one.broadcast(NEWS), other.broadcast(NEWS))
 
     async def all_have_both() -> bool:
-        return all(mailbox.notices.count(NEWS) >= 2 for mailbox in mailboxes)
+        return all(mailbox.events.count(NEWS) >= 2 for mailbox in mailboxes)
 
     await eventually(all_have_both)
     await asyncio.gather(counted(one, 20), counted(other, 20))
-    assert [mailbox.notices.count(NEWS) for mailbox in mailboxes] == [2] * 20
+    assert [mailbox.events.count(NEWS) for mailbox in mailboxes] == [2] * 20
 
 
 async def test_to_detach_what_is_not_attached_is_nothing(two: tuple[Connections, Connections]):
@@ -180,12 +180,12 @@ async def test_who_comes_and_goes_at_once_leaves_nothing_behind(two: tuple[Conne
     tablet = await attached(two, one, TABLET)
 
     async def settled() -> bool:
-        return joined(TABLET) in laptop.notices
+        return joined(TABLET) in laptop.events
 
     await eventually(settled)
-    about_phone = [notice for notice in laptop.notices if notice != joined(TABLET)]
+    about_phone = [event for event in laptop.events if event != joined(TABLET)]
     assert about_phone == [joined(PHONE), left(PHONE)] * (len(about_phone) // 2)
-    assert tablet.notices == []
+    assert tablet.events == []
     await counted(one, 2)
 
 
@@ -204,9 +204,9 @@ async def test_beyond_what_one_user_may_have_a_connection_is_refused_and_nobody_
     one.send(ANN, BEGAN)
 
     await newer.until(BEGAN)
-    assert one_too_many.notices == bobs.notices == []
+    assert one_too_many.events == bobs.events == []
     assert not any(mailbox.was_refused for mailbox in (newer, bobs, *phones))
-    assert not any(about.client_id == LAPTOP.client_id for about in phones[0].notices[:-1])
+    assert not any(about.client_id == LAPTOP.client_id for about in phones[0].events[:-1])
 
     one.detach(Device(ANN, ClientId("phone 1")), newer)
     await counted(other, MOST)

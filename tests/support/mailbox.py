@@ -2,19 +2,19 @@
 
 import asyncio
 
-from chatorch.domain.model.presence import Notice
+from chatorch.domain.model.presence import PresenceEvent
 from chatorch.ports.connections import Mailbox
 
 
 class KeptMailbox(Mailbox):
     def __init__(self) -> None:
-        self.notices: list[Notice] = []
+        self.events: list[PresenceEvent] = []
         self.was_replaced = False
         self.was_refused = False
         self._changed = asyncio.Event()
 
-    def deliver(self, notice: Notice) -> None:
-        self.notices.append(notice)
+    def deliver(self, event: PresenceEvent) -> None:
+        self.events.append(event)
         self._changed.set()
 
     def replaced(self) -> None:
@@ -25,9 +25,9 @@ class KeptMailbox(Mailbox):
         self.was_refused = True
         self._changed.set()
 
-    async def until(self, *notices: Notice, within: float = 5.0) -> None:
+    async def until(self, *events: PresenceEvent, within: float = 5.0) -> None:
         """Waits until it has been given exactly these."""
-        await self._until(lambda: self.notices == list(notices), within)
+        await self._until(lambda: self.events == list(events), within)
 
     async def until_replaced(self) -> None:
         await self._until(lambda: self.was_replaced, 5.0)
@@ -42,4 +42,4 @@ class KeptMailbox(Mailbox):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"not within {within} s; there is {self.notices}, {self.was_replaced}") from None
+            raise AssertionError(f"not within {within} s; there is {self.events}, {self.was_replaced}") from None

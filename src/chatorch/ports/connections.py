@@ -4,14 +4,14 @@ from abc import abstractmethod
 from typing import Protocol
 
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Notice
+from chatorch.domain.model.presence import ClientId, Device, PresenceEvent
 
 
 class Mailbox(Protocol):
     """One connection, as those see it who have something for it. No method waits or raises."""
 
     @abstractmethod
-    def deliver(self, notice: Notice) -> None:
+    def deliver(self, event: PresenceEvent) -> None:
         """The same object for every mailbox in this process that gets it, so that a door can encode it once."""
         ...
 
@@ -54,12 +54,12 @@ class Connections(Protocol):
         ...
 
     @abstractmethod
-    def send(self, user_id: UserId, notice: Notice, *, besides: ClientId | None = None) -> None:
+    def send(self, user_id: UserId, event: PresenceEvent, *, besides: ClientId | None = None) -> None:
         """To all devices of the user, in all processes, but for `besides`."""
         ...
 
     @abstractmethod
-    async def broadcast(self, notice: Notice) -> None:
+    async def broadcast(self, event: PresenceEvent) -> None:
         """To every connection in every process, once. Raises `Unavailable`, and reaches nobody then."""
         ...
 

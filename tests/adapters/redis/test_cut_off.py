@@ -77,7 +77,7 @@ async def test_a_connection_begun_while_cut_off_does_not_take_the_place_of_a_new
     await older.until_replaced()
     await oldest.until_replaced()
     other.connections.send(ANN, BEGAN)
-    await newer.until(*newer.notices[:-1], BEGAN)
+    await newer.until(*newer.events[:-1], BEGAN)
     assert not newer.was_replaced
 
 
@@ -112,7 +112,7 @@ async def test_who_was_cut_off_for_long_left_and_joins_again(
     wire.mend()
 
     await tablet.until(left(PHONE), joined(PHONE))
-    assert phone.notices == [joined(TABLET)]
+    assert phone.events == [joined(TABLET)]
 
 
 async def test_what_happened_elsewhere_while_cut_off_is_told_on_return(

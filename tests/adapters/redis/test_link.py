@@ -158,11 +158,11 @@ async def test_a_message_nobody_understands_is_ignored(redis_server: RedisServer
             await other.link.ask(("PUBLISH", f"{one.link.prefix}user:{ANN}", nonsense))
         await other.link.ask(("PUBLISH", f"{one.link.prefix}everyone", b"nonsense"))
         await one.link.ask(("PING",))
-        notice = PresenceChanged(TABLET.client_id, PresenceStatus.LEFT)
-        await other.connections.broadcast(notice)
+        event = PresenceChanged(TABLET.client_id, PresenceStatus.LEFT)
+        await other.connections.broadcast(event)
 
         async def given() -> bool:
-            return notice in phone.notices
+            return event in phone.events
 
         await eventually(given)
     assert {line["event"] for line in lines.lines} == {"redis_message_ignored"}

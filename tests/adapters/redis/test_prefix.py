@@ -54,7 +54,7 @@ async def test_nothing_crosses_and_every_key_and_channel_has_its_prefix(own_redi
     assert len(set(begun.values())) == 1, "all have as many"
     assert min(begun.values()) > 10
     assert [mailbox.was_replaced for mailbox in mailboxes] == [False] * len(mailboxes)
-    assert [len(mailbox.notices) for mailbox in mailboxes] == [2] * len(mailboxes)
+    assert [len(mailbox.events) for mailbox in mailboxes] == [2] * len(mailboxes)
     await client.aclose()
     await asyncio.gather(*(process.aclose() for process in deployments))
 

@@ -60,7 +60,7 @@ async def test_devices_of_a_process_that_dies_leave_by_themselves_and_one_word_i
     expected = [PresenceChanged(PHONE.client_id, status) for status in (PresenceStatus.JOINED, PresenceStatus.LEFT)]
 
     async def heard(what: list[PresenceChanged]) -> bool:
-        about_phone = [[n for n in mailbox.notices if n.client_id == PHONE.client_id] for mailbox in mailboxes]
+        about_phone = [[n for n in mailbox.events if n.client_id == PHONE.client_id] for mailbox in mailboxes]
         return about_phone == [what, what]
 
     await eventually(lambda: heard(expected[:1]))
@@ -108,7 +108,7 @@ async def test_presence_survives_an_outage_without_a_word(own_redis: RedisServer
         return [await here.connections.count(), await elsewhere.connections.count()] == [2, 2]
 
     await eventually(both)
-    known = list(phone.notices), list(tablet.notices)
+    known = list(phone.events), list(tablet.events)
     own_redis.kill()
     await here.until(up=False)
     await elsewhere.until(up=False)
@@ -140,11 +140,11 @@ async def test_alone_it_goes_on_alone_and_tells_others_later(own_redis: RedisSer
     await elsewhere.until(up=True)
 
     async def heard() -> bool:
-        return joined(PHONE) in far.notices or joined(Device(ANN, ClientId("far"))) in phone.notices
+        return joined(PHONE) in far.events or joined(Device(ANN, ClientId("far"))) in phone.events
 
     await eventually(heard)
-    assert phone.notices.count(joined(TABLET)) == phone.notices.count(left(TABLET)) == 1
-    assert joined(TABLET) not in far.notices
+    assert phone.events.count(joined(TABLET)) == phone.events.count(left(TABLET)) == 1
+    assert joined(TABLET) not in far.events
 
 
 async def test_devices_of_one_that_dies_while_redis_is_away_have_left_when_it_comes_back_empty(own_redis: RedisServer):
@@ -177,10 +177,10 @@ async def test_what_redis_refuses_for_a_moment_is_told_though_it_is_overtaken(
     here.connections.send(ANN, later)
 
     async def both() -> bool:
-        return {notice.run_id for notice in phone.notices} == {"run_1", "run_2"}
+        return {event.run_id for event in phone.events} == {"run_1", "run_2"}
 
     await eventually(both)
-    assert len(phone.notices) == 2
+    assert len(phone.events) == 2
 
 
 async def test_a_process_that_slept_before_it_told_of_a_connection_does_not_displace_a_newer_one(
@@ -214,6 +214,6 @@ async def test_all_devices_of_a_process_that_dies_leave_in_one_sweep(redis_serve
         await dying.die()
 
         async def all_told() -> bool:
-            return all(left(PHONE) in mailbox.notices for mailbox in mailboxes)
+            return all(left(PHONE) in mailbox.events for mailbox in mailboxes)
 
         await eventually(all_told, within=2.5)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Notice, PresenceChanged, PresenceStatus
+from chatorch.domain.model.presence import ClientId, Device, PresenceChanged, PresenceEvent, PresenceStatus
 from chatorch.ports.connections import Connections, Mailbox
 
 MOST = 20
@@ -37,14 +37,14 @@ class MemoryConnections(Connections):
             del self._by_user[device.user_id]
         self._tell(device, PresenceStatus.LEFT)
 
-    def send(self, user_id: UserId, notice: Notice, *, besides: ClientId | None = None) -> None:
+    def send(self, user_id: UserId, event: PresenceEvent, *, besides: ClientId | None = None) -> None:
         for client_id, mailbox in list(self._by_user.get(user_id, {}).items()):
             if client_id != besides:
-                mailbox.deliver(notice)
+                mailbox.deliver(event)
 
-    async def broadcast(self, notice: Notice) -> None:
+    async def broadcast(self, event: PresenceEvent) -> None:
         for mailbox in list(self._all()):
-            mailbox.deliver(notice)
+            mailbox.deliver(event)
 
     async def count(self) -> int:
         return sum(1 for _ in self._all())

@@ -8,13 +8,13 @@ from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.presence_events import decode_told, told_bytes
 from chatorch.adapters.redis.scripts import ANNOUNCE, ANNOUNCED, NOW
 from chatorch.domain.model.errors import Unavailable
-from chatorch.domain.model.presence import Notice
+from chatorch.domain.model.presence import PresenceEvent
 
 ACCEPTED_S = 0.5
 KEPT_S = 600.0
 MOST_KEPT = 100
 
-Deliver = Callable[[Notice, float], None]
+Deliver = Callable[[PresenceEvent, float], None]
 
 
 class Announcements:
@@ -38,9 +38,9 @@ class Announcements:
     def close(self) -> None:
         self._link.forget(self._channel)
 
-    async def make(self, notice: Notice) -> None:
+    async def make(self, event: PresenceEvent) -> None:
         """Raises `Unavailable`, and reaches nobody then."""
-        told = told_bytes(self._link.process, 0, "", notice)
+        told = told_bytes(self._link.process, 0, "", event)
         try:
             [now] = await self._link.ask(NOW([]))
             deadline = now + round(ACCEPTED_S * 1000)
@@ -67,6 +67,6 @@ class Announcements:
     def _tell(self, number: bytes, told: bytes, age_s: float) -> None:
         """`number` is the stream's, which begins with Redis's time in milliseconds."""
         if number not in self._heard:
-            notice = decode_told(told).notice()
+            event = decode_told(told).event()
             self._heard.append(number)
-            self._deliver(notice, age_s)
+            self._deliver(event, age_s)

@@ -14,7 +14,7 @@ from chatorch.adapters.redis.presence_events import decode_told, told_bytes
 from chatorch.adapters.redis.scripts import COUNT, DETACH, DEVICES, SEND, SENT, SWEEP, Command
 from chatorch.adapters.redis.tasks import ended
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Notice, PresenceChanged, PresenceStatus
+from chatorch.domain.model.presence import ClientId, Device, PresenceChanged, PresenceEvent, PresenceStatus
 from chatorch.ports.connections import Connections, Mailbox
 
 LIFE_S = 10.0
@@ -99,15 +99,15 @@ class RedisConnections(Connections):
         else:
             self._left(device, leaving)
 
-    def send(self, user_id: UserId, notice: Notice, *, besides: ClientId | None = None) -> None:
-        self._here.deliver(user_id, notice, besides)
+    def send(self, user_id: UserId, event: PresenceEvent, *, besides: ClientId | None = None) -> None:
+        self._here.deliver(user_id, event, besides)
         channel = self._channel(user_id)
-        told = told_bytes(self._link.process, next(self._sent), besides or "", notice)
+        told = told_bytes(self._link.process, next(self._sent), besides or "", event)
         command = SEND([f"{channel}:sent"], channel, told, round(KEPT_S * 1000), MOST_HEARD)
         self._link.post(command, keep_s=KEPT_S)
 
-    async def broadcast(self, notice: Notice) -> None:
-        await self._announcements.make(notice)
+    async def broadcast(self, event: PresenceEvent) -> None:
+        await self._announcements.make(event)
 
     async def count(self) -> int:
         here = sum(1 for _ in self._here.all())
@@ -139,15 +139,15 @@ class RedisConnections(Connections):
     def _hear_sent(self, user_id: UserId, data: bytes, latest: float) -> None:
         told, present = decode_told(data), self._here.users.get(user_id)
         if present is not None and told.process != self._link.process and present.is_new(told.process, told.number):
-            self._here.deliver(user_id, told.notice(), ClientId(told.besides) if told.besides else None, latest)
+            self._here.deliver(user_id, told.event(), ClientId(told.besides) if told.besides else None, latest)
 
     def _replaced(self, user_id: UserId, connection: str) -> None:
         if held := self._here.named(user_id, connection):
             self._remove(held)
             held.mailbox.replaced()
 
-    def _announce(self, notice: Notice, age_s: float) -> None:
-        self._here.announce(notice, _now() - age_s)
+    def _announce(self, event: PresenceEvent, age_s: float) -> None:
+        self._here.announce(event, _now() - age_s)
 
     # -- alone -----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chatorch.adapters.redis.device_sets import DeviceSet
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.presence import ClientId, Device, Notice, PresenceChanged, PresenceStatus
+from chatorch.domain.model.presence import ClientId, Device, PresenceChanged, PresenceEvent, PresenceStatus
 from chatorch.ports.connections import Mailbox
 
 MOST_HEARD = 100
@@ -103,15 +103,17 @@ class HeldConnections:
         for present in self.users.values():
             yield from present.devices.values()
 
-    def deliver(self, user_id: UserId, notice: Notice, besides: ClientId | None, latest: float = math.inf) -> None:
+    def deliver(
+        self, user_id: UserId, event: PresenceEvent, besides: ClientId | None, latest: float = math.inf
+    ) -> None:
         """To those that were connected at `latest` (loop time) already."""
         if present := self.users.get(user_id):
             for client_id, held in list(present.devices.items()):
                 if client_id != besides and held.since <= latest:
-                    held.mailbox.deliver(notice)
+                    held.mailbox.deliver(event)
 
-    def announce(self, notice: Notice, latest: float) -> None:
+    def announce(self, event: PresenceEvent, latest: float) -> None:
         """To those that were connected at `latest` (loop time) already."""
         for held in list(self.all()):
             if held.since <= latest:
-                held.mailbox.deliver(notice)
+                held.mailbox.deliver(event)

@@ -45,4 +45,5 @@ class Announcement:
     timestamp: datetime
 
 
-Notice = RunBegan | PresenceChanged | Announcement
+PresenceEvent = RunBegan | PresenceChanged | Announcement
+"""What devices are told without asking: who came and left, and what else their user, or everyone, is to hear."""

@@ -9,7 +9,7 @@ from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.container.identity import IdentityTopic
 from chatorch.entrypoints.container.world import Parts
 from chatorch.entrypoints.metrics.scrapes import KEPT_S, Scrapes
-from chatorch.entrypoints.ws.socket import NoticeFrames, Services
+from chatorch.entrypoints.ws.socket import PresenceEventFrames, Services
 from chatorch.entrypoints.ws.sockets import Sockets
 
 
@@ -34,7 +34,7 @@ class DoorsTopic(IdentityTopic):
             runs=IdentityTopic.runs,
             presence=presence,
             events=providers.Singleton(EventFrames, envelope),
-            notices=providers.Singleton(NoticeFrames),
+            presence_events=providers.Singleton(PresenceEventFrames),
         ),
         IdentityTopic.metrics,
         IdentityTopic.clock,

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from chatorch.domain.model.conversation import NewMessage, Role, RunId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidRequest
-from chatorch.domain.model.presence import Announcement, Notice, PresenceChanged, RunBegan
+from chatorch.domain.model.presence import Announcement, PresenceChanged, PresenceEvent, RunBegan
 from chatorch.domain.model.run import Run
 from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION, PRINTABLE_ASCII
 from chatorch.entrypoints.common.envelope import envelope
@@ -144,14 +144,14 @@ def refused_frame(frame_id: str | None, code: str, detail: str) -> bytes:
     return _frame("error", frame_id, code=code, detail=detail)
 
 
-def notice_frame(notice: Notice) -> bytes:
-    match notice:
+def presence_event_frame(event: PresenceEvent) -> bytes:
+    match event:
         case RunBegan():
-            return envelope(notice.run_id, notice.started)
+            return envelope(event.run_id, event.started)
         case PresenceChanged():
-            return _frame("presence", None, client_id=notice.client_id, status=notice.status)
+            return _frame("presence", None, client_id=event.client_id, status=event.status)
         case Announcement():
-            return _frame("announcement", None, **announcement_view(notice))
+            return _frame("announcement", None, **announcement_view(event))
 
 
 def _frame(kind: str, frame_id: str | None, **members: object) -> bytes:

@@ -13,7 +13,7 @@ from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, Overloaded, UserMismatch
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.policy import require_scope
-from chatorch.domain.model.presence import ClientId, Notice, PresenceChanged
+from chatorch.domain.model.presence import ClientId, PresenceChanged, PresenceEvent
 from chatorch.domain.model.run import Run, RunEvent, Silence
 from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.identity.identify import Identified, Identify
@@ -34,8 +34,8 @@ from chatorch.entrypoints.ws.frames import (
     RunFollow,
     ack,
     error_frame,
-    notice_frame,
     pong,
+    presence_event_frame,
     read_frame,
     refused_frame,
 )
@@ -50,15 +50,15 @@ MAX_AT_ONCE = 256
 log = structlog.get_logger(__name__)
 
 
-class NoticeFrames:
-    """The latest notice as a frame: however many it goes to, it is encoded once."""
+class PresenceEventFrames:
+    """The latest presence event as a frame: however many it goes to, it is encoded once."""
 
     def __init__(self) -> None:
-        self._latest: tuple[Notice, bytes] | None = None
+        self._latest: tuple[PresenceEvent, bytes] | None = None
 
-    def frame(self, notice: Notice) -> bytes:
-        if self._latest is None or self._latest[0] is not notice:
-            self._latest = (notice, notice_frame(notice))
+    def frame(self, event: PresenceEvent) -> bytes:
+        if self._latest is None or self._latest[0] is not event:
+            self._latest = (event, presence_event_frame(event))
         return self._latest[1]
 
 
@@ -70,7 +70,7 @@ class Services:
     runs: Runs
     presence: Presence
     events: EventFrames
-    notices: NoticeFrames
+    presence_events: PresenceEventFrames
 
 
 async def identified(identify: Identify, token: str) -> Identified:
@@ -91,7 +91,7 @@ class Socket(Mailbox):
         self._wire = wire
         self._client_id = client_id
         self._limiter = limiter
-        self._presence = Gathered(self._tell_notice)
+        self._presence = Gathered(self._tell_event)
         self._tasks: set[asyncio.Task[None]] = set()
         self._follows: dict[RunId, asyncio.Task[None]] = {}
 
@@ -104,14 +104,14 @@ class Socket(Mailbox):
 
     # -- being told ------------------------------------------------------------------------------------------------
 
-    def deliver(self, notice: Notice) -> None:
-        if isinstance(notice, PresenceChanged):
-            self._presence.hear(notice)
+    def deliver(self, event: PresenceEvent) -> None:
+        if isinstance(event, PresenceChanged):
+            self._presence.hear(event)
         else:
-            self._tell_notice(notice)
+            self._tell_event(event)
 
-    def _tell_notice(self, notice: Notice) -> None:
-        self._wire.put(self._services.notices.frame(notice))
+    def _tell_event(self, event: PresenceEvent) -> None:
+        self._wire.put(self._services.presence_events.frame(event))
 
     def replaced(self) -> None:
         self._wire.hang_up(REPLACED)
