@@ -94,7 +94,7 @@ async def test_text_of_a_dead_process_is_its_last_content(two: list[RedisProcess
     executor.log.open(RUN, 1, STARTED)
     for piece in ("Hello", " ", "world 🌍"):
         executor.log.append(RUN, piece)
-        await executor.log._publisher.ship()
+        await executor.log._publisher.publish()
     await executor.die()
 
     assert await other.run_control.last_content([OTHER, RUN]) == {RUN: Content.of("Hello world 🌍")}
@@ -120,7 +120,7 @@ async def test_nobody_hears_a_fenced_run_any_more(two: list[RedisProcess]):
     assert heard == [STARTED, PartDelta(7, "before")]
 
     zombie.log.append(RUN, " too late")
-    await zombie.log._publisher.ship()
+    await zombie.log._publisher.publish()
     await other.link.ask(("PING",))
 
     assert await other.run_control.last_content([RUN]) == {}

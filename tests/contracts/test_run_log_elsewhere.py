@@ -206,7 +206,7 @@ async def test_a_late_follower_of_a_long_run_gets_all_text_though_its_log_is_sho
         pieces = [f"piece {number}; " for number in range(100)]
         for piece in pieces:
             here.log.append(RUN, piece)
-            await here.log._publisher.ship()
+            await here.log._publisher.publish()
         [entries] = await here.link.ask(("XRANGE", f"{here.link.prefix}run:{RUN}:log", "-", "+"))
         assert len(entries) <= 9
         here.log.end(RUN, RunInterrupted(9999))
@@ -250,7 +250,7 @@ def test_whatever_is_shipped_when_and_whoever_comes_and_goes_the_text_is_whole(
     redis_server: RedisServer, data: st.DataObject
 ):
     pieces = data.draw(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=20))
-    ships = data.draw(st.lists(st.booleans(), min_size=len(pieces), max_size=len(pieces)))
+    publishes = data.draw(st.lists(st.booleans(), min_size=len(pieces), max_size=len(pieces)))
     joins = data.draw(st.lists(st.tuples(st.integers(0, len(pieces)), st.integers(0, 100)), max_size=4))
     leave_after = data.draw(st.integers(1, 6))
     whole = "".join(pieces)
@@ -259,7 +259,7 @@ def test_whatever_is_shipped_when_and_whoever_comes_and_goes_the_text_is_whole(
         async with processes(redis_server.url, rebase_every=3, silence_s=2.0) as [here, elsewhere]:
             here.log.open(RUN, 1, STARTED)
             followers = []
-            for number, (piece, ship) in enumerate([*zip(pieces, ships, strict=True), ("", False)]):
+            for number, (piece, publish) in enumerate([*zip(pieces, publishes, strict=True), ("", False)]):
                 for at, cut in joins:
                     if at == number:
                         coming = come_and_go(elsewhere.log, whole[:cut], leave_after)
@@ -267,8 +267,8 @@ def test_whatever_is_shipped_when_and_whoever_comes_and_goes_the_text_is_whole(
                 await asyncio.sleep(0)
                 if piece:
                     here.log.append(RUN, piece)
-                if ship:
-                    await here.log._publisher.ship()
+                if publish:
+                    await here.log._publisher.publish()
             here.log.end(RUN, RunInterrupted(len(whole) + 2))
             async with asyncio.timeout(10):
                 assert await asyncio.gather(*followers) == [(whole, len(whole) + 2)] * len(followers)

@@ -197,10 +197,10 @@ async def test_what_waits_for_redis_is_bounded(own_redis: RedisServer):
         assert len(process.log._publisher._runs) == MOST_KEPT
         own_redis.start()
 
-        async def shipped() -> bool:
+        async def published() -> bool:
             return not process.log._publisher._runs
 
-        await eventually(shipped)
+        await eventually(published)
         newest, oldest = RunId(f"run_{MOST_KEPT + 49}"), RunId("run_0")
         assert await process.run_control.last_content([newest, oldest]) == {newest: Content.of("text")}
 
@@ -251,7 +251,7 @@ async def test_a_run_is_fenced_as_soon_as_redis_is_back(own_redis: RedisServer, 
     await zombie.until(up=True)
     zombie.log.open(RUN, 1, STARTED)
     zombie.log.append(RUN, "late")
-    await zombie.log._publisher.ship()
+    await zombie.log._publisher.publish()
     assert await other.run_control.last_content([RUN]) == {}
     assert zombie.log._publisher._runs == {}
 

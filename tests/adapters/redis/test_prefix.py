@@ -35,7 +35,7 @@ async def test_nothing_crosses_and_every_key_and_channel_has_its_prefix(own_redi
         process.log.open(RUN, 1, STARTED)
         process.log.append(RUN, str(number))
         process.log.end(RUN, RunInterrupted(3))
-        await process.log._publisher.ship()
+        await process.log._publisher.publish()
         process.run_control.cancel(CancelCall(RUN))
         process.run_control.fence(RunId("run_2"), 1)
         process.connections.send(PHONE.user_id, RunBegan(RUN, STARTED))

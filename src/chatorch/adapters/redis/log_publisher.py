@@ -21,13 +21,13 @@ from chatorch.adapters.redis.entries import (
     log_key,
 )
 from chatorch.adapters.redis.link import Away, RedisLink
-from chatorch.adapters.redis.scripts import SHIP, Command
+from chatorch.adapters.redis.scripts import PUBLISH, Command
 from chatorch.domain.model.content import START, Content, Facts, PartKind
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import RunStarted, TerminalEvent
 from chatorch.ports.run_log import RunLog
 
-SHIP_S = 0.02
+PUBLISH_S = 0.02
 RETRY_S = 0.2
 AT_ONCE = 200
 AT_ONCE_BYTES = 500_000
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Outgoing:
-    """A run that is executed here. `news` is not shipped yet, and follows the position `told`; `whole` is all its
+    """A run that is executed here. `news` is not published yet, and follows the position `told`; `whole` is all its
     content once it has ended.
     """
 
@@ -60,9 +60,9 @@ class _Outgoing:
 
 
 class LogPublisher:
-    """Ships what it is told of, and keeps what ended while Redis was away, within bounds: time, number and text.
+    """Publishes what it is told of, and keeps what ended while Redis was away, within bounds: time, number and text.
 
-    After anything that went wrong all text is shipped once more: Redis may have lost what it had.
+    After anything that went wrong all text is published once more: Redis may have lost what it had.
     """
 
     def __init__(self, link: RedisLink, local: RunLog, *, rebase_every: int = REBASE_EVERY) -> None:
@@ -119,39 +119,39 @@ class LogPublisher:
             self._link.post(fencing(self._link, run_id, run.epoch, ENDED_MS))
 
     async def keep(self) -> None:
-        """For ever: ships."""
+        """For ever: publishes."""
         while True:
             await self._wake.wait()
             await self._link.until_up()
             try:
-                await self.ship()
+                await self.publish()
             except Away:
                 await asyncio.sleep(RETRY_S)
-            except Exception as error:  # runs to come must be shipped
-                log.warning("redis_shipping_failed", error=type(error).__qualname__)
+            except Exception as error:  # runs to come must be published
+                log.warning("redis_publishing_failed", error=type(error).__qualname__)
                 await asyncio.sleep(RETRY_S)
             else:
-                await asyncio.sleep(SHIP_S)
+                await asyncio.sleep(PUBLISH_S)
 
-    async def ship(self) -> None:
-        """Ships everything that is new. Raises `Away`; then it is new still."""
+    async def publish(self) -> None:
+        """Publishes everything that is new. Raises `Away`; then it is new still."""
         self._wake.clear()
         while self._new:
             batch = self._batch()
             try:
-                [outcomes] = await self._link.ask(self._shipping(batch))
+                [outcomes] = await self._link.ask(self._publishing(batch))
             except BaseException:
                 self._base(batch)
                 raise
             for run_id, outcome in zip(batch, outcomes, strict=True):
-                self._shipped(run_id, outcome)
+                self._published(run_id, outcome)
 
     # -- one round trip --------------------------------------------------------------------------------------------
 
-    def _shipping(self, batch: dict[RunId, tuple[bytes, ...]]) -> Command:
+    def _publishing(self, batch: dict[RunId, tuple[bytes, ...]]) -> Command:
         """One command for all: half the time of one each."""
         keys = [key for run_id in batch for key in (log_key(self._link, run_id), base_key(self._link, run_id))]
-        return SHIP(keys, *chain.from_iterable(batch.values()))
+        return PUBLISH(keys, *chain.from_iterable(batch.values()))
 
     def _batch(self) -> dict[RunId, tuple[bytes, ...]]:
         batch: dict[RunId, tuple[bytes, ...]] = {}
@@ -186,7 +186,7 @@ class LogPublisher:
         name = channel(self._link, run_id).encode()
         return b"%d" % run.epoch, b"%d" % seq, encode(entry), base, b"%d" % life, name
 
-    def _shipped(self, run_id: RunId, outcome: int) -> None:
+    def _published(self, run_id: RunId, outcome: int) -> None:
         run = self._runs.get(run_id)
         if run is None:
             return
@@ -215,7 +215,7 @@ class LogPublisher:
         self._base(list(self._runs))
 
     def _base(self, run_ids: Iterable[RunId]) -> None:
-        """All text of these must be shipped again."""
+        """All text of these must be published again."""
         for run_id in run_ids:
             if run := self._runs.get(run_id):
                 run.based = False

@@ -20,7 +20,7 @@ CLOSE_S = 0.5
 
 
 class RedisRunLog(RunLog):
-    """Writes to `local`, and has it shipped. Whoever follows a run that is executed here never waits for Redis.
+    """Writes to `local`, and has it published. Whoever follows a run that is executed here never waits for Redis.
 
     A run that is executed elsewhere is opened in `local` too, as a replica; nothing but what comes from Redis is
     written to it.
@@ -36,18 +36,18 @@ class RedisRunLog(RunLog):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begins to ship. What was written before is shipped as well."""
+        """Begins to publish. What was written before is published as well."""
         self._tasks = [
             asyncio.ensure_future(self._publisher.keep()),
             asyncio.ensure_future(self._replicas.keep_watching()),
         ]
 
     async def aclose(self) -> None:
-        """Ships what is left, if that takes no time. Followers of other processes' runs are sent to the row."""
+        """Publishes what is left, if that takes no time. Followers of other processes' runs are sent to the row."""
         await ended(self._tasks)
         with suppress(TimeoutError, Away):
             async with asyncio.timeout(CLOSE_S):
-                await self._publisher.ship()
+                await self._publisher.publish()
         await self._replicas.aclose()
 
     def open(self, run_id: RunId, epoch: int, started: RunStarted) -> None:

@@ -2,11 +2,11 @@
 
 from chatorch.adapters.redis.scripts.devices import ATTACH, CLAIM, COUNT, DETACH, DEVICES, SWEEP
 from chatorch.adapters.redis.scripts.presence_events import ANNOUNCE, ANNOUNCED, NOW, SEND, SENT
-from chatorch.adapters.redis.scripts.runs import FENCE, SHIP, WATCH, WATCHED
+from chatorch.adapters.redis.scripts.runs import FENCE, PUBLISH, WATCH, WATCHED
 from chatorch.adapters.redis.scripts.script import Argument, Command, Script
 
 ALL = (
-    *(SHIP, FENCE, WATCH, WATCHED),
+    *(PUBLISH, FENCE, WATCH, WATCHED),
     *(ATTACH, CLAIM, DETACH, SWEEP, DEVICES, SEND, SENT, COUNT),
     *(NOW, ANNOUNCE, ANNOUNCED),
 )
@@ -22,9 +22,9 @@ __all__ = [
     "DEVICES",
     "FENCE",
     "NOW",
+    "PUBLISH",
     "SEND",
     "SENT",
-    "SHIP",
     "SWEEP",
     "WATCH",
     "WATCHED",

@@ -14,10 +14,10 @@ local function place(log, epoch, seq)
 end
 """
 
-SHIP = Script(
+PUBLISH = Script(
     _PLACE
     + """
-local function ship(log, base, epoch, seq, entry, whole, life, channel)
+local function publish(log, base, epoch, seq, entry, whole, life, channel)
   local at = place(log, tonumber(epoch), tonumber(seq))
   if at == 'refused' then return 0 end
   if at == 'behind' then return 1 end
@@ -35,7 +35,7 @@ local function ship(log, base, epoch, seq, entry, whole, life, channel)
 end
 local outcomes = {}
 for run = 1, #KEYS / 2 do
-  outcomes[run] = ship(KEYS[run * 2 - 1], KEYS[run * 2], unpack(ARGV, run * 6 - 5, run * 6))
+  outcomes[run] = publish(KEYS[run * 2 - 1], KEYS[run * 2], unpack(ARGV, run * 6 - 5, run * 6))
 end
 return outcomes
 """
