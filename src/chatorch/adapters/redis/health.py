@@ -13,7 +13,7 @@ STEADY_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-class State:
+class RedisHealth:
     """`away` says why it is not there, `refusal` what it refuses though it is."""
 
     def __init__(self, remind_s: float = REMIND_S) -> None:

@@ -14,7 +14,7 @@ from chatorch.adapters.redis.address import COMMAND_S, way_to
 from chatorch.adapters.redis.channels import Channels, Hear
 from chatorch.adapters.redis.command_pipeline import Answered, Away, CommandPipeline, Posted
 from chatorch.adapters.redis.faults import MISTAKE, PAUSED, Cure, Fault, fault_of
-from chatorch.adapters.redis.health import REMIND_S, State
+from chatorch.adapters.redis.health import REMIND_S, RedisHealth
 from chatorch.adapters.redis.scripts import Command
 from chatorch.adapters.redis.tasks import ended
 from chatorch.adapters.redis.vetting import SOURCES, vet, writing
@@ -56,14 +56,14 @@ class RedisLink:
         self._returned: list[Callable[[], None]] = []
         self._is_up = asyncio.Event()
         self._tried = asyncio.Event()
-        self._state = State(remind_s)
+        self._health = RedisHealth(remind_s)
         self._starting = False
         self._look_s = look_s
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def fault(self) -> Fault | None:
-        return self._state.fault
+        return self._health.fault
 
     async def start(self) -> None:
         """Returns when it is connected, or the first attempt has failed. Raises `RedisRefused`."""
@@ -188,7 +188,7 @@ class RedisLink:
             if not self.up:
                 missed = 0
                 continue
-            refusal = self._state.refusal
+            refusal = self._health.refusal
             try:
                 if refusal is not None and refusal.cure is Cure.MEND:
                     # It may be about another command, or a new connection.
@@ -197,15 +197,15 @@ class RedisLink:
             except Away as error:
                 missed += 1
                 if missed >= MISSED and fault_of(error).name == "timeout":
-                    self._state.refuses(PAUSED, error)
+                    self._health.refuses(PAUSED, error)
             except Exception as error:
                 self._refused(error)
             else:
                 missed = 0
-                self._state.obeys()
+                self._health.obeys()
 
     def _came(self) -> None:
-        self._state.came()
+        self._health.came()
         self.up = True
         self._is_up.set()
         self._tried.set()
@@ -214,7 +214,7 @@ class RedisLink:
 
     def _went(self, error: Exception) -> None:
         fault = fault_of(error)
-        self._state.went(fault, quiet=self._starting and fault.cure is Cure.MEND)
+        self._health.went(fault, quiet=self._starting and fault.cure is Cure.MEND)
         self.up = False
         self._is_up.clear()
         self._tried.set()
@@ -225,7 +225,7 @@ class RedisLink:
     def _refused(self, error: Exception) -> None:
         fault = fault_of(error)
         if fault.refuses or fault is MISTAKE:
-            self._state.refuses(fault, error)
+            self._health.refuses(fault, error)
         elif fault.cure is not Cure.WAIT:
             self._channels.give_up(error)
 
