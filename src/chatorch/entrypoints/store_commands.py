@@ -74,7 +74,7 @@ async def _up(container: "Container") -> None:
 
 
 async def _show(container: "Container") -> None:
-    found = await container.standing()
+    found = await container.known_revisions()
     typer.echo(f"The database is at revision {found.revision or 'none'}; this chatorch needs {found.head}.")
     if found.revision != found.head:
         raise typer.Exit(NOT_CURRENT)

@@ -10,11 +10,11 @@ from chatorch.adapters.sql import (
     Database,
     SchemaMismatch,
     downgrade,
+    known_revisions,
     migrate,
     open_database,
     open_lock,
     schema,
-    standing,
 )
 from chatorch.adapters.sql.revisions import DowngradeRefused
 from chatorch.domain.model.conversation import RunId
@@ -172,22 +172,22 @@ async def test_before_the_first_there_is_nothing(database: Database, url: str) -
 
 
 async def test_the_standing_is_told(database: Database, url: str) -> None:
-    assert (found := await standing(database, url)).revision == found.head == HEAD
+    assert (found := await known_revisions(database, url)).revision == found.head == HEAD
     await downgrade(database, url, really=True)
-    assert (await standing(database, url)).revision == BEFORE
+    assert (await known_revisions(database, url)).revision == BEFORE
     if url.startswith("postgresql"):
         with pytest.raises(SchemaMismatch, match=f"at revision {BEFORE} and this chatorch needs {HEAD}: run"):
             await database.start()
     else:
         await database.start()
-        assert (await standing(database, url)).revision == HEAD
+        assert (await known_revisions(database, url)).revision == HEAD
 
 
 async def test_a_later_version_s_schema_is_left_alone(database: Database, url: str) -> None:
     await database.write(
         lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")) and None
     )
-    for attempt in (standing(database, url), downgrade(database, url, "0001", really=True)):
+    for attempt in (known_revisions(database, url), downgrade(database, url, "0001", really=True)):
         with pytest.raises(SchemaMismatch, match=f"chatorch migrate --down --to {HEAD}`"):
             await attempt
 
@@ -196,7 +196,7 @@ async def test_looking_makes_no_file(tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("nothing")
     url = f"sqlite:///{folder}/chat.db"
     database = open_database(url)
-    assert (await standing(database, url)).revision is None
+    assert (await known_revisions(database, url)).revision is None
     with pytest.raises(DowngradeRefused, match="no tables yet"):
         await downgrade(database, url)
     await database.close()

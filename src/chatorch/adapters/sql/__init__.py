@@ -9,7 +9,7 @@ from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.execution_store import SqlExecutionStore
 from chatorch.adapters.sql.guests import SqlGuestThreadStore
 from chatorch.adapters.sql.lock import StoreLock, StoreLocked
-from chatorch.adapters.sql.revisions import Downgrade, Standing, downgrade, standing
+from chatorch.adapters.sql.revisions import Downgrade, Revisions, downgrade, known_revisions
 from chatorch.adapters.sql.rights import lacking_rights
 from chatorch.adapters.sql.run_lives import SqlRunLives
 from chatorch.adapters.sql.runs import SqlRunStore
@@ -24,6 +24,7 @@ __all__ = [
     "Backup",
     "Database",
     "Downgrade",
+    "Revisions",
     "SchemaMismatch",
     "SqlExecutionStore",
     "SqlGuestThreadStore",
@@ -33,14 +34,13 @@ __all__ = [
     "SqlThreadNoteStore",
     "SqlThreadStore",
     "SqlUserStore",
-    "Standing",
     "StoreLock",
     "StoreLocked",
     "back_up",
     "downgrade",
+    "known_revisions",
     "lacking_rights",
     "migrate",
     "open_database",
     "open_lock",
-    "standing",
 ]

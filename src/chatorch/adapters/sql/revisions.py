@@ -23,7 +23,7 @@ class DowngradeRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Revisions:
     """Which revision the database has, None without tables, and which one this version needs."""
 
     revision: str | None
@@ -47,11 +47,11 @@ class _OnlyTried(Exception):
         self.found = found
 
 
-async def standing(database: "Database", url: str) -> Standing:
+async def known_revisions(database: "Database", url: str) -> Revisions:
     """Of the database that `url` names. Raises `SchemaMismatch` for a revision that this version does not know."""
     if _is_missing(url):
-        return Standing(None, schema.head())
-    return await database.read(_standing)
+        return Revisions(None, schema.head())
+    return await database.read(_revisions)
 
 
 async def downgrade(database: "Database", url: str, to: str | None = None, *, really: bool = False) -> Downgrade:
@@ -81,8 +81,8 @@ def _is_missing(url: str) -> bool:
     return isinstance(path, Path) and not path.exists()
 
 
-def _standing(connection: Connection) -> Standing:
-    return Standing(schema.known_revision(connection), schema.head())
+def _revisions(connection: Connection) -> Revisions:
+    return Revisions(schema.known_revision(connection), schema.head())
 
 
 def _go_down(connection: Connection, to: str | None, really: bool) -> Downgrade:

@@ -4,7 +4,7 @@ from functools import partial
 
 from dependency_injector import providers
 
-from chatorch.adapters.sql import back_up, downgrade, lacking_rights, migrate, standing
+from chatorch.adapters.sql import back_up, downgrade, known_revisions, lacking_rights, migrate
 from chatorch.entrypoints.container.clock import ahead_of_store_s
 from chatorch.entrypoints.container.models import listed_models, require_readable_trust
 from chatorch.entrypoints.container.store import lock_state
@@ -14,7 +14,7 @@ from chatorch.entrypoints.container.world import Parts, World
 class OperatorTopic(World):
     migrate = providers.Callable(migrate, World.database)
     downgrade = providers.Callable(partial, downgrade, World.database, World.settings.provided.database_url)
-    standing = providers.Callable(standing, World.database, World.settings.provided.database_url)
+    known_revisions = providers.Callable(known_revisions, World.database, World.settings.provided.database_url)
     back_up = providers.Callable(partial, back_up, World.settings.provided.database_url)
     lock_state = providers.Callable(lock_state, World.store_lock)
     lacking_rights = providers.Callable(lacking_rights, World.database)
