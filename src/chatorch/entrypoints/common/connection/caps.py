@@ -34,7 +34,7 @@ SPARE_FILES = 8
 LOG_S = 5.0
 GRACE_S = 1.0
 """A client may keep us waiting for so long, however full it is."""
-LEDGER = "chatorch_ledger"
+CONNECTIONS_KEY = "chatorch_connections"
 STATE_KEY = "chatorch.connection_refused"
 """Where in the lifespan's state the application leaves a function that counts: it is told the reason."""
 
@@ -82,12 +82,12 @@ def caps_for(
 
 
 class Guest(Protocol):
-    """A connection, as the ledger sees it."""
+    """A connection, as it is counted."""
 
     def make_room(self) -> None: ...
 
 
-class Ledger:
+class OpenConnections:
     """Who is connected. One for a server."""
 
     def __init__(self, caps: Caps, now: Callable[[], float] = time.monotonic) -> None:
@@ -103,11 +103,11 @@ class Ledger:
         self._closed = Told("connections_closed", caps)
 
     @classmethod
-    def of(cls, server_state: Any, caps: Caps) -> "Ledger":
-        ledger: Ledger | None = vars(server_state).get(LEDGER)
-        if ledger is None:
-            ledger = vars(server_state)[LEDGER] = cls(caps)
-        return ledger
+    def of(cls, server_state: Any, caps: Caps) -> "OpenConnections":
+        connections: OpenConnections | None = vars(server_state).get(CONNECTIONS_KEY)
+        if connections is None:
+            connections = vars(server_state)[CONNECTIONS_KEY] = cls(caps)
+        return connections
 
     def source(self, address: str | None) -> str | None:
         """Who has this address, as it counts here; None where it does not count."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from chatorch.entrypoints.common.connection.caps import STATE_KEY, Caps, Guest, Ledger, full_house
+from chatorch.entrypoints.common.connection.caps import STATE_KEY, Caps, Guest, OpenConnections, full_house
 from chatorch.entrypoints.common.connection.pieces import Pieces
 from chatorch.entrypoints.common.connection.sending import Sending
 from chatorch.entrypoints.common.refused import too_many_connections
@@ -14,29 +14,29 @@ HEALTH = b"/health"
 class AdmittedConnection(Sending, Guest):
     """`full_s`: how long the head may take of a connection for which there is no room."""
 
-    __slots__ = ("_full", "_here", "_ledger", "_source")
+    __slots__ = ("_connections", "_full", "_here", "_source")
 
     full_s = 2.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ledger = Ledger.of(self.server_state, getattr(self.config, "caps", None) or Caps())
+        self._connections = OpenConnections.of(self.server_state, getattr(self.config, "caps", None) or Caps())
         self._here = False
         self._full = False
         self._source: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._source = self._ledger.source(self.client[0] if self.client else None)
+        self._source = self._connections.source(self.client[0] if self.client else None)
         file = transport.get_extra_info("socket").fileno()
-        reason = self._ledger.enter(self, self._source, file)
+        reason = self._connections.enter(self, self._source, file)
         self._here = True
         if reason is None:
             return
-        self._ledger.refused(reason)
+        self._connections.refused(reason)
         if count := self.app_state.get(STATE_KEY):
             count(reason)
-        if self._ledger.take_reserve(self, reason):
+        if self._connections.take_reserve(self, reason):
             self._full = True
             self._patience.wait(self.full_s, transport.close)
         else:
@@ -51,7 +51,7 @@ class AdmittedConnection(Sending, Guest):
         """Also called for the WebSocket that this has become, when that ends."""
         if self._here:
             self._here = False
-            self._ledger.leave(self, self._source)
+            self._connections.leave(self, self._source)
 
     def make_room(self) -> None:
         self.break_off()
@@ -66,7 +66,7 @@ class AdmittedConnection(Sending, Guest):
     def wait(self) -> None:
         """It is the client that is waited for: where it is full, others are let in in its place."""
         if self._here and not self._full and not self.transport.is_closing():
-            self._ledger.wait(self, self._source)
+            self._connections.wait(self, self._source)
 
     def body_awaited(self) -> None:
         if not self.pipeline:  # else a request before it is under way
@@ -74,7 +74,7 @@ class AdmittedConnection(Sending, Guest):
 
     def stay(self) -> None:
         """Nobody else is let in in its place."""
-        self._ledger.busy(self)
+        self._connections.busy(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -95,6 +95,6 @@ class AdmittedConnection(Sending, Guest):
         if not self._here or self._full or self.pipeline:
             return
         if self.cycle.response_complete:
-            self._ledger.idle(self, self._source)
+            self._connections.idle(self, self._source)
         elif self.cycle.more_body:
             self.wait()

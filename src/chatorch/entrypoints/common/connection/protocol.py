@@ -70,7 +70,7 @@ class HttpConnection(AdmittedConnection):
             return self._head_without_upgrade() + data[head_ends:]
         if not self.transport.is_closing() and self._should_upgrade():
             self._patience.end()
-            self._ledger.busy(self)
+            self._connections.busy(self)
             self._hold(b"")
             self._turns.begin(self._upgrade)
         return None
