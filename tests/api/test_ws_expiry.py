@@ -91,7 +91,7 @@ async def test_while_the_store_is_away_a_new_token_is_an_error_and_nobody_is_clo
         answer = await phone.ask("auth", token=timed.token(alice, 600))
         assert (answer["type"], answer["code"]) == ("error", "store_unavailable")
         with pytest.raises(StoreUnavailable):
-            await timed.api.container.sockets().check()
+            await timed.api.container.sockets().token_expiry.check()
         await timed.clock.advance(15)
         assert await tablet.close_code() == 4401
         assert (await phone.ask("ping"))["type"] == "pong"

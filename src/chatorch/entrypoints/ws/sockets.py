@@ -20,6 +20,7 @@ from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
 from chatorch.entrypoints.ws.handshake import close_code, offered_token, refusal, subprotocol, unsupported
 from chatorch.entrypoints.ws.pace import Pace
 from chatorch.entrypoints.ws.socket import Services, Socket, identified
+from chatorch.entrypoints.ws.token_expiry import TokenExpiry
 from chatorch.entrypoints.ws.wire import Wire, wire_of
 from chatorch.ports.system import Clock
 
@@ -39,7 +40,7 @@ class Sockets:
         self._settings = settings
         self._origins = AllowedOrigins(settings.cors_origins)
         self._pace = Pace(settings.max_connections_per_user, clock.monotonic)
-        self._open: set[Socket] = set()
+        self.token_expiry = TokenExpiry(services.identify, clock)
         self.partings = FairTurns()
 
     # -- letting in ------------------------------------------------------------------------------------------------
@@ -124,11 +125,8 @@ class Sockets:
         wire.admitted()
         limiter = FrameLimiter(self._settings.ws_flood_limit, self._clock.monotonic)
         socket = Socket(self._services, wire, client_id, holder, limiter)
-        self._open.add(socket)
-        try:
+        with self.token_expiry.watching(socket):
             return await socket.listen(receive)
-        finally:
-            self._open.discard(socket)
 
     # -- letting out -----------------------------------------------------------------------------------------------
 
@@ -138,24 +136,11 @@ class Sockets:
             await self._clock.sleep(CHECK_S)
             self._pace.forget()
             try:
-                await self.check()
+                await self.token_expiry.check()
             except StoreUnavailable:
                 continue  # what cannot be known closes nobody
             except Exception:  # the next round must come
                 log.exception("socket_check_failed")
-
-    async def check(self) -> None:
-        """Raises `StoreUnavailable`, when all whose token has run out are closed."""
-        now = self._clock.now()
-        for socket in list(self._open):
-            if socket.holder.expired(now):
-                socket.hang_up(BAD_TOKEN)
-        if not self._open:
-            return
-        held = {socket.holder: socket for socket in self._open}
-        for holder in await self._services.identify.revoked(held):
-            if held[holder].holder is holder:  # else it has brought another one meanwhile
-                held[holder].hang_up(BAD_TOKEN)
 
 
 async def _left_within(seconds: float, receive: Receive) -> bool:
