@@ -1,9 +1,8 @@
 """All runs that this process carries out: who watches them, what is saved of them, and how they stop."""
 
 import asyncio
-import math
 from collections.abc import Iterator
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
@@ -12,6 +11,7 @@ from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution.checkpoints import Checkpoints
 from chatorch.domain.services.execution.run_execution import RunExecution
+from chatorch.domain.services.execution.watchers import Watchers
 from chatorch.ports.chat_model import ChatModel, Prompt
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_log import RunLog
@@ -19,9 +19,6 @@ from chatorch.ports.runs import ExecutionStore
 from chatorch.ports.system import Clock, Spawner
 from chatorch.ports.telemetry import RunTelemetry
 
-FIRST_WATCHER_S = 5.0
-GRACE_CHECK_S = 0.2
-WATCHED_AGAIN_S = 1.0
 STOP_S = 1.5
 
 
@@ -66,10 +63,11 @@ class Executor:
         self._checkpoints = Checkpoints(
             self._live, log=log, execution_store=execution_store, clock=clock, telemetry=telemetry
         )
-        self._unwatched: dict[RunId, float] = {}
-        self._opening = 0
-        self._followed_elsewhere = 0
         self._less = asyncio.Event()
+        self._watchers = Watchers(
+            self._live, run_control=run_control, clock=clock, grace_s=settings.grace_s, left=self._less.set
+        )
+        self._opening = 0
         self.draining = False
         self._drained = False
 
@@ -117,7 +115,7 @@ class Executor:
             telemetry=self._telemetry,
         )
         self._live[run.id] = execution
-        self._unwatched[run.id] = self._clock.monotonic() + max(self._grace_s(execution), FIRST_WATCHER_S)
+        self._watchers.expect(execution)
         self._telemetry.started(run)
         if self._drained:
             execution.stop(CancelReason.SHUTDOWN)
@@ -129,7 +127,7 @@ class Executor:
                 await execution.carry_out()
         finally:
             self._live.pop(execution.run.id, None)
-            self._unwatched.pop(execution.run.id, None)
+            self._watchers.forget(execution.run.id)
 
     def stop(self, run_id: RunId, reason: CancelReason) -> None:
         """Stops a run, closing its upstream connection. A no-op where it is not executed here."""
@@ -154,72 +152,17 @@ class Executor:
 
     # -- watching --------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def watching(self, run_id: RunId) -> Iterator[None]:
-        """Counts as somebody who watches. When the last one leaves, the grace begins."""
-        execution = self._live.get(run_id)
-        if execution is None:
-            with self._following_elsewhere():
-                yield
-            return
-        execution.watchers += 1
-        execution.was_watched = True
-        self._unwatched.pop(run_id, None)
-        try:
-            yield
-        finally:
-            execution.watchers -= 1
-            if not execution.watchers and run_id in self._live:
-                self._leave(execution)
-
-    @contextmanager
-    def _following_elsewhere(self) -> Iterator[None]:
-        """A stream of a run that another process executes: a drain must not cut it off either."""
-        self._followed_elsewhere += 1
-        try:
-            yield
-        finally:
-            self._followed_elsewhere -= 1
-            self._less.set()
-
-    def _leave(self, execution: RunExecution) -> None:
-        """A guest's run has lost the only one who could ever come back to it."""
-        if execution.principal.guest:
-            execution.stop(CancelReason.DETACHED)
-        else:
-            self._unwatched[execution.run.id] = self._clock.monotonic() + self._settings.grace_s
-
-    def _grace_s(self, execution: RunExecution) -> float:
-        return 0.0 if execution.principal.guest else self._settings.grace_s
+    def watching(self, run_id: RunId) -> AbstractContextManager[None]:
+        """See `Watchers.watching`."""
+        return self._watchers.watching(run_id)
 
     async def keep_grace(self) -> None:
-        """For ever: stops what nobody has watched for the grace, here or in another process."""
-        while True:
-            await self._clock.sleep(GRACE_CHECK_S)
-            now = self._clock.monotonic()
-            due = [run_id for run_id, deadline in self._unwatched.items() if deadline <= now]
-            watched = await self._run_control.watched(due) if due else frozenset()
-            for run_id in due:
-                # Meanwhile somebody may have come to watch it here, and left again.
-                if self._unwatched.get(run_id, math.inf) > now:
-                    continue
-                if run_id in watched:
-                    self._unwatched[run_id] = now + max(self._grace_s(self._live[run_id]), WATCHED_AGAIN_S)
-                else:
-                    del self._unwatched[run_id]
-                    self.stop(run_id, CancelReason.DETACHED)
+        """See `Watchers.keep_grace`."""
+        await self._watchers.keep_grace()
 
     async def stop_unfollowed(self, run_id: RunId) -> None:
-        """Stops a run that is executed here, as `detached`, unless somebody follows it, here or in another process."""
-        if self._unfollowed(run_id) and not await self._run_control.watched([run_id]) and self._unfollowed(run_id):
-            self.stop(run_id, CancelReason.DETACHED)
-
-    def _unfollowed(self, run_id: RunId) -> bool:
-        """One that has just begun is followed: whoever asked for it is on the way."""
-        execution = self._live.get(run_id)
-        if execution is None or execution.watchers:
-            return False
-        return execution.was_watched or self._clock.monotonic() - execution.begun_at >= FIRST_WATCHER_S
+        """See `Watchers.stop_unfollowed`."""
+        await self._watchers.stop_unfollowed(run_id)
 
     async def keep_cancelling(self) -> None:
         """For ever: stops what other processes say is cancelled."""
@@ -263,7 +206,7 @@ class Executor:
     async def _all_ended(self, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                while self._live or self._opening or self._followed_elsewhere:
+                while self._live or self._opening or self._watchers.elsewhere:
                     if self._live:
                         await next(iter(self._live.values())).ended.wait()
                     else:
