@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from chatorch.entrypoints.settings import ENV_ENCODING
+from chatorch.entrypoints.env_syntax import ENV_ENCODING
 
 TEMPLATE = """\
 # Settings of chatorch. The environment goes before this file.

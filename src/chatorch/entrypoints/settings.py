@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -16,6 +15,7 @@ from pydantic_settings import (
 )
 
 from chatorch.entrypoints import provider_settings
+from chatorch.entrypoints.env_syntax import ENV_ENCODING, broken_lines
 from chatorch.entrypoints.extras import lacks
 from chatorch.entrypoints.provider_settings import OPENAI_SETTINGS, PROVIDERS, Provider, Providers
 from chatorch.entrypoints.setting_types import (
@@ -41,8 +41,6 @@ PREFIX = "CHATORCH_"
 DOCTOR_TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be
 """Of a command, and no setting."""
 ENV_FILE = Path(".env")
-ENV_ENCODING = "utf-8-sig"
-"""Some editors put a BOM before it; else it would become a part of the first name."""
 
 
 class SettingsError(Exception):
@@ -221,7 +219,8 @@ class Settings(BaseSettings):
 def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
     """The environment over `env_file` over the defaults; an empty value counts as unset. Raises `SettingsError`."""
     try:
-        _require_whole(env_file)
+        if broken := broken_lines(env_file):
+            raise SettingsError(tuple(f"{env_file}: line {line} is not NAME=value" for line in broken))
         values = {
             **_source(env_file, dotenv_filtering="only_existing", env_ignore_empty=True)(),
             **EnvSettingsSource(Settings, env_ignore_empty=True)(),
@@ -246,23 +245,6 @@ def _variables(env_file: Path | None) -> dict[str, str | None]:
     """All that are not empty, the environment's before the file's. Their names in small letters."""
     sources = (_source(env_file) if env_file else None, EnvSettingsSource(Settings))
     return {name: value for source in sources if source for name, value in source.env_vars.items() if value}
-
-
-def _require_whole(env_file: Path | None) -> None:
-    """Raises `SettingsError` for lines that are no assignment: left out, they would be settings that nobody misses.
-
-    And `IsADirectoryError`, where Docker made a folder of a file to mount that was not there.
-    """
-    if env_file is None or not (env_file.is_file() or env_file.is_dir()):
-        return
-    with env_file.open(encoding=ENV_ENCODING) as file:
-        broken = [
-            binding.original.line
-            for binding in parse_stream(file)
-            if binding.error or (binding.key and binding.value is None)
-        ]
-    if broken:
-        raise SettingsError(tuple(f"{env_file}: line {line} is not NAME=value" for line in broken))
 
 
 def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
