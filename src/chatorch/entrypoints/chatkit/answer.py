@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from chatkit.errors import CustomStreamError
 
-from chatorch.domain.model.content import Draft, Part, PartDelta, PartEnded, PartKind, PartStarted, Snapshot
+from chatorch.domain.model.content import Content, Draft, Part, PartDelta, PartEnded, PartKind, PartStarted, Snapshot
 from chatorch.domain.model.run import (
     CancelReason,
     Run,
@@ -21,7 +21,7 @@ from chatorch.entrypoints.chatkit.frames import SILENT, AnswerFrames, Encoded
 from chatorch.entrypoints.chatkit.part_items import (
     Json,
     call_item,
-    output_of,
+    outputs,
     part_id,
     sources_of,
     text_contents,
@@ -66,6 +66,7 @@ class _Answer:
         self._texts = 0
         self._sources = 0
         self._told_chars = 0
+        self._items: dict[int, None] = {}
 
     def text(self, delta: PartDelta) -> Encoded:
         self._draft.append(delta.text)
@@ -87,8 +88,7 @@ class _Answer:
             case Snapshot():
                 yield from self._replaced(event)
             case _:
-                if self._shown:
-                    yield from self._frames.end(text_contents(self._draft.content()))
+                yield from self._ended()
 
     def _begin(self) -> Iterator[Encoded]:
         self._shown, self._texts = True, 1
@@ -104,9 +104,10 @@ class _Answer:
             return
         if self._shown and not self._draft.text():
             self._shown = False
-            yield self._frames.removed()
+            yield self._frames.removed(self._message_id)
         if event.part.kind is PartKind.REASONING:
             self._told_chars = 0
+            self._items[event.index] = None
             yield self._frames.item("added", self._thought(event.index, Part(PartKind.REASONING)))
 
     def _grown(self, event: PartDelta) -> Iterator[Encoded]:
@@ -125,38 +126,82 @@ class _Answer:
             case PartKind.REASONING:
                 yield self._frames.item("done", self._thought(event.index, part))
             case PartKind.TOOL_CALL:
-                for kind in ("added", "done"):
-                    yield self._frames.item(kind, self._call(event.index, part, None))
+                yield from self._called(event.index, content)
             case PartKind.TOOL_RESULT:
                 for index, call in enumerate(content.parts):
-                    if call.kind is PartKind.TOOL_CALL and call.head.get("id") == part.head.get("call_id"):
-                        yield self._frames.item("replaced", self._call(index, call, output_of(part)))
+                    if index in self._items and call.kind is PartKind.TOOL_CALL and _answers(part, call):
+                        yield self._frames.item("replaced", self._call(index, content))
             case PartKind.SOURCE if self._shown:
                 for source in sources_of(content)[self._sources :]:
                     yield self._frames.annotation(max(self._texts - 1, 0), self._sources, source)
                     self._sources += 1
 
+    def _called(self, index: int, content: Content) -> Iterator[Encoded]:
+        """A call is shown once it is whole."""
+        self._items[index] = None
+        for kind in ("added", "done"):
+            yield self._frames.item(kind, self._call(index, content))
+
     def _replaced(self, event: Snapshot) -> Iterator[Encoded]:
+        """Items that were told before are replaced, others are added, and what is no more is taken back."""
         self._draft.apply(event)
-        if event.content.text_only:
-            yield self._frames.replaced(text_contents(event.content))
-            return
-        for index, part in event.content.shown():
+        content, told = event.content, self._items
+        self._items = {}
+        for index, part in content.shown():
             if part.kind is PartKind.REASONING:
-                yield self._frames.item("replaced", self._thought(index, part))
-            elif part.kind is PartKind.TOOL_CALL:
-                yield self._frames.item("replaced", self._call(index, part, None))
-        contents = text_contents(event.content)
-        self._texts = len(contents)
-        if contents:
-            self._shown = True
+                self._told_chars = len(part.body)
+                item = self._thought(index, part)
+            elif part.kind is PartKind.TOOL_CALL and part.closed:
+                item = self._call(index, content)
+            else:
+                continue
+            self._items[index] = None
+            yield self._frames.item("replaced" if index in told else "added", item)
+            if index not in told and part.closed:
+                yield self._frames.item("done", item)
+        for index in told.keys() - self._items.keys():
+            yield self._frames.removed(part_id(self._message_id, index))
+        yield from self._message_replaced(content)
+
+    def _message_replaced(self, content: Content) -> Iterator[Encoded]:
+        contents = text_contents(content)
+        self._texts = max(len(contents), 1)
+        self._sources = len(sources_of(content)) if contents else 0
+        if not self._shown and (contents or content.text_only):
+            yield from self._begin()
+            self._texts = max(len(contents), 1)
+        if self._shown:
             yield self._frames.replaced(contents)
+        last = content.parts[-1]
+        if contents and last.kind is PartKind.TEXT and not last.body and not last.closed:
+            self._texts += 1
+            yield self._frames.part_added(self._texts - 1)
 
-    def _thought(self, index: int, part: Part) -> Json:
-        return {**self._placed, **workflow_item(self._message_id, index, part)}
+    def _ended(self) -> Iterator[Encoded]:
+        """What was open stays as it is, and nothing more comes of it."""
+        content = self._draft.content()
+        index, last = len(content.parts) - 1, content.parts[-1]
+        if not last.closed and last.kind is PartKind.REASONING:
+            yield self._frames.item("done", self._thought(index, last, over=True))
+        elif not last.closed and last.kind is PartKind.TOOL_CALL:
+            yield from self._called(index, content)
+        contents = text_contents(content)
+        if self._shown and (contents or content.text_only):
+            yield from self._frames.end(contents)
+        elif self._shown:
+            yield self._frames.removed(self._message_id)
 
-    def _call(self, index: int, part: Part, output: object) -> Json:
-        return {**self._placed, **call_item(self._message_id, index, part, output)}
+    def _thought(self, index: int, part: Part, *, over: bool = False) -> Json:
+        return {**self._placed, **workflow_item(self._message_id, index, part, over=over)}
+
+    def _call(self, index: int, content: Content) -> Json:
+        call = content.parts[index]
+        output = outputs(content).get(call.head.get("id"))
+        return {**self._placed, **call_item(self._message_id, index, call, output)}
+
+
+def _answers(result: Part, call: Part) -> bool:
+    return bool(call.head.get("id")) and call.head.get("id") == result.head.get("call_id")
 
 
 def _raise_for(event: RunEvent | TerminalEvent) -> None:

@@ -46,9 +46,9 @@ class AnswerFrames:
     def annotation(self, index: int, number: int, source: Facts) -> Encoded:
         return self._updated("annotation_added", index, annotation_index=number, annotation=annotation(source))
 
-    def removed(self) -> Encoded:
+    def removed(self, item_id: str) -> Encoded:
         """Nothing was said in it."""
-        return Encoded(_encode({"type": "thread.item.removed", "item_id": self._message_id}))
+        return Encoded(_encode({"type": "thread.item.removed", "item_id": item_id}))
 
     def replaced(self, contents: list[Json]) -> Encoded:
         """Whatever was shown before."""

@@ -50,7 +50,8 @@ def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
             note = item.note or {"content": [UserMessageTextContent(text=message.content)]}
             return [UserMessageItem.model_validate({"attachments": [], "inference_options": {}, **note, **placed})]
         case Role.ASSISTANT if message.parts and not item.note:
-            return list(_from_parts(message.id, message.whole, placed))
+            over = message.status is not MessageStatus.STREAMING
+            return list(_from_parts(message.id, message.whole, placed, over=over))
         case Role.ASSISTANT:
             note = item.note or {"content": _parts(message.content)}
             return [AssistantMessageItem.model_validate({**note, **placed})]
@@ -58,8 +59,8 @@ def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
             return [HiddenContextItem(content=message.content, **placed)]
 
 
-def _from_parts(message_id: str, content: Content, placed: dict[str, Any]) -> Iterator[ChatKitItem]:
-    """As they are told live: the message with all its texts stands where the first text is."""
+def _from_parts(message_id: str, content: Content, placed: dict[str, Any], *, over: bool) -> Iterator[ChatKitItem]:
+    """As they are told live: the message with all its texts stands where the first text is, a call when it is whole."""
     contents, answered = text_contents(content), outputs(content)
     told = False
     for index, part in content.shown():
@@ -68,9 +69,9 @@ def _from_parts(message_id: str, content: Content, placed: dict[str, Any]) -> It
                 told = True
                 yield AssistantMessageItem.model_validate({**placed, "content": contents})
             case PartKind.REASONING:
-                yield WorkflowItem.model_validate({**placed, **workflow_item(message_id, index, part)})
-            case PartKind.TOOL_CALL:
-                output = answered.get(str(part.head.get("id")))
+                yield WorkflowItem.model_validate({**placed, **workflow_item(message_id, index, part, over=over)})
+            case PartKind.TOOL_CALL if part.closed or over:
+                output = answered.get(part.head.get("id"))
                 yield ClientToolCallItem.model_validate({**placed, **call_item(message_id, index, part, output)})
 
 

@@ -3,12 +3,17 @@
 An item of a part is named after its message and the part: ``msg_1.2``.
 """
 
-import json
+from itertools import chain
 from typing import Any
+
+import msgspec
 
 from chatorch.domain.model.content import Content, Facts, Part, PartKind
 
 Json = dict[str, Any]
+
+MAX_DEPTH = 100
+"""Of arguments. The package can tell nothing that is nested some 250 levels deep, and then not the thread either."""
 
 
 def part_id(message_id: str, index: int) -> str:
@@ -20,13 +25,14 @@ def message_id_of(item_id: str) -> str:
     return item_id.partition(".")[0]
 
 
-def workflow_item(message_id: str, index: int, part: Part) -> Json:
-    workflow = {"type": "reasoning", "tasks": [thought_task(part)], "summary": None, "expanded": False}
+def workflow_item(message_id: str, index: int, part: Part, *, over: bool = False) -> Json:
+    workflow = {"type": "reasoning", "tasks": [thought_task(part, over=over)], "summary": None, "expanded": False}
     return {"type": "workflow", "id": part_id(message_id, index), "workflow": workflow}
 
 
-def thought_task(part: Part) -> Json:
-    indicator = "complete" if part.closed else "loading"
+def thought_task(part: Part, *, over: bool = False) -> Json:
+    """`over`: nothing more will come, whether the part has ended or not."""
+    indicator = "complete" if part.closed or over else "loading"
     return {"type": "thought", "status_indicator": indicator, "title": None, "content": part.body}
 
 
@@ -47,10 +53,10 @@ def output_of(result: Part) -> Json:
     return {"status": result.head.get("status"), "content": result.body}
 
 
-def outputs(content: Content) -> dict[str, Json]:
+def outputs(content: Content) -> dict[object, Json]:
     """What was answered to calls, by their ids."""
-    results = (part for part in content.parts if part.kind is PartKind.TOOL_RESULT)
-    return {str(part.head.get("call_id")): output_of(part) for part in results}
+    results = (part for part in content.parts if part.kind is PartKind.TOOL_RESULT and part.closed)
+    return {part.head["call_id"]: output_of(part) for part in results if part.head.get("call_id")}
 
 
 def text_contents(content: Content) -> list[Json]:
@@ -77,9 +83,19 @@ def annotation(source: Facts) -> Json:
 
 
 def _arguments(text: str) -> Json:
-    """ChatKit has an object; what is none is kept as text."""
+    """ChatKit has an object; what is none, or cannot be told again, is kept as text."""
     try:
-        value = json.loads(text) if text.strip() else {}
+        value = msgspec.json.decode(text) if text.strip() else {}
     except (ValueError, RecursionError):
         value = None
-    return value if isinstance(value, dict) else {"arguments": text}
+    return value if isinstance(value, dict) and _flat(value) else {"arguments": text}
+
+
+def _flat(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return True
+        level = list(chain.from_iterable(inner))
+    return False

@@ -70,7 +70,8 @@ async def test_a_fault_in_the_middle_becomes_an_event_and_its_text_stays_out_of_
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_frame_is_an_event_of_the_package_with_exactly_this_text(text: str):
-    frames = [*FRAMES.begin(), FRAMES.delta(text), FRAMES.replaced(text), *FRAMES.end(text)]
+    contents = [{"type": "output_text", "text": text, "annotations": []}] if text else []
+    frames = [*FRAMES.begin(), FRAMES.delta(text, 0), FRAMES.replaced(contents), *FRAMES.end(contents)]
     assert all(b"\n" not in frame.data for frame in frames)
     added, part, delta, replaced, part_done, done = events_in(
         "".join(f"data: {frame.data.decode()}\n\n" for frame in frames)
