@@ -167,7 +167,7 @@ async def test_a_comment_comes_every_fifteen_seconds_of_silence(apis: Apis) -> N
     async with live_run(api, alice, "a") as live:
         run = await api.container.run_store().read_run(owner, live.id)
         after = size(0.05, sse.PING_AFTER_S)
-        stream = sse.EventStream(run.id, api.container.runs().events(run), frames=sse.EventFrames(), ping_after_s=after)
+        stream = sse.EventStream(api.container.runs().events(run), sse.SseEncoder(run.id), ping_after_s=after)
         streaming = asyncio.ensure_future(stream({}, receive, send))
         async with asyncio.timeout(30):
             await pinged.wait()

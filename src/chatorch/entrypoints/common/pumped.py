@@ -60,7 +60,6 @@ class PumpedStream(Response):
             left = leaving.done()
             leaving.cancel()
             pump.cancel()
-            self.ended()
         if not pump.cancelled():
             pump.result()
         elif not left:
@@ -70,9 +69,6 @@ class PumpedStream(Response):
     async def pump(self, send: Send) -> None:
         """Sends all of it, by `send`."""
         ...
-
-    def ended(self) -> None:
-        """Called once, whatever the end was."""
 
     async def send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         self._sending_since = time.monotonic()

@@ -22,10 +22,11 @@ from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
 from chatorch.entrypoints.common.error_responses import run_problem
+from chatorch.entrypoints.common.event_encoder import EventFrames
 from chatorch.entrypoints.common.given import Given
 from chatorch.entrypoints.common.negotiation import prefers
 from chatorch.entrypoints.common.prefix import public_path
-from chatorch.entrypoints.common.sse import EventFrames, EventStream
+from chatorch.entrypoints.common.sse import EventStream, SseEncoder
 from chatorch.entrypoints.common.views import chat_view, json_response
 from chatorch.ports.system import Clock
 
@@ -88,9 +89,8 @@ class RunResponses:
         """It ends, without a word, when the principal loses access. Raises `TooManyFollowers`, of the run's owner."""
         self._require_room(run.owner_id)
         return EventStream(
-            run.id,
             self.runs.events(run, after),
-            frames=self._frames,
+            self._frames.shared(run.id, SseEncoder(run.id)),
             counted=partial(self._counted, run.owner_id),
             held=partial(self._revocation.ending, principal),
             headers={"Content-Location": events_path(request.scope, run.id)},

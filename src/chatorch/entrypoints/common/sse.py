@@ -10,6 +10,7 @@ from chatorch.domain.model.content import PartDelta
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import TERMINAL_EVENTS, RunEvent, Silence
 from chatorch.entrypoints.common.envelope import EVENT_TYPES, PART_DELTA, envelope, type_of
+from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.pumped import PING, PING_AFTER_S, PumpedStream
 
 _TYPES = {name: name.encode() for name in (*EVENT_TYPES.values(), PART_DELTA)}
@@ -19,62 +20,59 @@ def sse_frame(run_id: RunId, event: RunEvent) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type_of(event)], envelope(run_id, event))
 
 
-class EventFrames:
-    """The latest frame of each run that is being followed: however many follow it, an event is encoded once."""
+class SseEncoder(EventEncoder):
+    """Our own dialect."""
 
-    def __init__(self, encode: Callable[[RunId, RunEvent], bytes] = sse_frame) -> None:
-        self._encode = encode
-        self._latest: dict[RunId, tuple[RunEvent, bytes]] = {}
+    def __init__(self, run_id: RunId) -> None:
+        self._run_id = run_id
 
-    def frame(self, run_id: RunId, event: RunEvent) -> bytes:
-        latest = self._latest.get(run_id)
-        if latest is not None and latest[0] is event:
-            return latest[1]
-        frame = self._encode(run_id, event)
-        self._latest[run_id] = (event, frame)
-        return frame
+    def encode(self, event: RunEvent) -> bytes:
+        return sse_frame(self._run_id, event)
 
-    def forget(self, run_id: RunId) -> None:
-        self._latest.pop(run_id, None)
+    def keep_alive(self) -> bytes:
+        return PING
+
+    def end(self) -> bytes:
+        return b""
 
 
 class EventStream(PumpedStream):
-    """Streams a run's events until the terminal one. A client that disconnects leaves the run; it does not stop it."""
+    """Streams a run's events in a dialect, until the terminal one. A client that disconnects leaves the run; it does
+    not stop it."""
 
     def __init__(
         self,
-        run_id: RunId,
         events: AsyncGenerator[RunEvent | Silence],
+        encoder: EventEncoder,
         *,
-        frames: EventFrames,
         counted: Callable[[], AbstractContextManager[object]] = nullcontext,
         held: Callable[[Callable[[], object]], AbstractContextManager[object]] = nullcontext,
         headers: dict[str, str] | None = None,
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
         super().__init__(counted=counted, held=held, headers=headers)
-        self._run_id = run_id
         self._events = events
-        self._frames = frames
+        self._encoder = encoder
         self._ping_after_s = ping_after_s
 
-    def ended(self) -> None:
-        self._frames.forget(self._run_id)
-
     async def pump(self, send: Send) -> None:
-        run_id, frame = self._run_id, self._frames.frame
+        encoder, encode = self._encoder, self._encoder.encode
         now = time.monotonic
         sent_at = now()
         async with aclosing(self._events) as events:
             async for event in events:
                 if type(event) is PartDelta:  # first, because it is nearly always one
-                    body, more = frame(run_id, event), True
+                    body, more = encode(event), True
                 elif isinstance(event, Silence):
                     if now() - sent_at < self._ping_after_s:
                         continue
-                    body, more = PING, True
+                    body, more = encoder.keep_alive(), True
+                elif isinstance(event, TERMINAL_EVENTS):
+                    body, more = encode(event) + encoder.end(), False
                 else:
-                    body, more = frame(run_id, event), not isinstance(event, TERMINAL_EVENTS)
+                    body, more = encode(event), True
+                if not body and more:
+                    continue
                 # As `self.send`, without another frame for each token.
                 self._sending_since = sent_at = now()
                 await send({"type": "http.response.body", "body": body, "more_body": more})

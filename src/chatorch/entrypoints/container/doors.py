@@ -3,9 +3,8 @@
 from dependency_injector import providers
 
 from chatorch.domain.services.presence import Presence
-from chatorch.entrypoints.common.envelope import envelope
+from chatorch.entrypoints.common.event_encoder import EventFrames
 from chatorch.entrypoints.common.run_responses import RunResponses
-from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.container.identity import IdentityTopic
 from chatorch.entrypoints.container.world import Parts
 from chatorch.entrypoints.metrics.scrapes import KEPT_S, Scrapes
@@ -33,7 +32,7 @@ class DoorsTopic(IdentityTopic):
             identify=IdentityTopic.identify,
             runs=IdentityTopic.runs,
             presence=presence,
-            events=providers.Singleton(EventFrames, envelope),
+            events=providers.Singleton(EventFrames),
             presence_events=providers.Singleton(PresenceEventFrames),
         ),
         IdentityTopic.metrics,

@@ -9,9 +9,10 @@ from pydantic import Field, ValidationError
 from chatorch.domain.model.conversation import NewMessage, Role, RunId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidRequest
 from chatorch.domain.model.presence import Announcement, PresenceChanged, PresenceEvent, RunBegan
-from chatorch.domain.model.run import Run
+from chatorch.domain.model.run import Run, RunEvent
 from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION, PRINTABLE_ASCII
 from chatorch.entrypoints.common.envelope import envelope
+from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.fields import MAX_MESSAGES, ChatMessageIn, Id, ModelName, Strict
 from chatorch.entrypoints.common.setting_names import detail_of
@@ -124,6 +125,22 @@ def _id_of(value: dict[str, Any]) -> str | None:
 
 
 # -- the server's --------------------------------------------------------------------------------------------------
+
+
+class FrameEncoder(EventEncoder):
+    """A run's events as frames. WebSocket has pings of its own, and the connection goes on after a run."""
+
+    def __init__(self, run_id: RunId) -> None:
+        self._run_id = run_id
+
+    def encode(self, event: RunEvent) -> bytes:
+        return envelope(self._run_id, event)
+
+    def keep_alive(self) -> bytes:
+        return b""
+
+    def end(self) -> bytes:
+        return b""
 
 
 def ack(frame_id: str | None, run: Run | None = None, run_id: RunId | None = None) -> bytes:

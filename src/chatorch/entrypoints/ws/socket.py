@@ -19,15 +19,16 @@ from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.identity.identify import Identified, Identify
 from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, for_operators
 from chatorch.entrypoints.common.setting_names import detail_of
-from chatorch.entrypoints.common.sse import EventFrames
 from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
 from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
 from chatorch.entrypoints.ws.frames import (
     Auth,
     ChatSend,
     ClientFrame,
+    FrameEncoder,
     FrameRefused,
     Ping,
     RunCancel,
@@ -233,18 +234,17 @@ class Socket(Mailbox):
         run_id, events = run.id, self._services.runs.events(run, after)
         del run  # its text may be long, and all who follow it share one
         try:
-            await self._tell(run_id, events)
+            await self._tell(events, self._services.events.shared(run_id, FrameEncoder(run_id)))
         finally:
-            self._services.events.forget(run_id)
             if self._follows.get(run_id) is this:
                 del self._follows[run_id]
 
-    async def _tell(self, run_id: RunId, told: AsyncGenerator[RunEvent | Silence]) -> None:
-        put, frame = self._wire.put, self._services.events.frame
+    async def _tell(self, told: AsyncGenerator[RunEvent | Silence], encoder: EventEncoder) -> None:
+        put, encode = self._wire.put, encoder.encode
         async with aclosing(told) as events:
             async for event in events:
                 if isinstance(event, Silence):
                     continue
                 if type(event) is not PartDelta or len(event.text) == PIECE_CHARS:
                     await self._wire.drained()  # more may follow at once
-                put(frame(run_id, event))
+                put(encode(event))

@@ -1,0 +1,88 @@
+"""How a run's events look on a wire: a dialect's `EventEncoder`, and the sharing of what it encodes."""
+
+from abc import abstractmethod
+from collections.abc import Hashable
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import RunEvent
+
+
+class EventEncoder(Protocol):
+    """What one follower of one run is sent. It does no I/O, asks no clock, and makes no ids.
+
+    `state` is all that the next frame depends on, beside the run and the event: None in a dialect that tells each event
+    by itself, else a value, such as the block that is open. `encode` sets it.
+    """
+
+    state: Hashable = None
+
+    @abstractmethod
+    def encode(self, event: RunEvent) -> bytes:
+        """All that is sent of an event; empty where the dialect has no words for it."""
+        ...
+
+    @abstractmethod
+    def keep_alive(self) -> bytes:
+        """What shows that the connection lives, and says nothing; empty where the wire has signs of its own."""
+        ...
+
+    @abstractmethod
+    def end(self) -> bytes:
+        """What comes behind the terminal event, such as a mark of the end; mostly empty."""
+        ...
+
+
+class _Latest:
+    """What was encoded last of a run, and the states before and after it."""
+
+    __slots__ = ("__weakref__", "after", "before", "event", "frame")
+
+    def __init__(self) -> None:
+        self.event: RunEvent | None = None
+        self.before: Hashable = None
+        self.after: Hashable = None
+        self.frame = b""
+
+
+class EventFrames:
+    """The latest frame of each run that is followed in one dialect: however many stand at the same place, an event is
+    encoded once."""
+
+    def __init__(self) -> None:
+        self._latest: WeakValueDictionary[RunId, _Latest] = WeakValueDictionary()
+
+    def shared(self, run_id: RunId, encoder: EventEncoder) -> EventEncoder:
+        """`encoder`, of one more follower, so that it takes what has been encoded already."""
+        latest = self._latest.get(run_id)
+        if latest is None:
+            latest = self._latest[run_id] = _Latest()
+        return _Shared(encoder, latest)
+
+
+class _Shared(EventEncoder):
+    def __init__(self, encoder: EventEncoder, latest: _Latest) -> None:
+        self.state = encoder.state
+        self._encoder = encoder
+        self._latest = latest
+
+    def encode(self, event: RunEvent) -> bytes:
+        latest = self._latest
+        if latest.event is event and latest.before == self.state:
+            self.state = latest.after
+            return latest.frame
+        encoder = self._encoder
+        encoder.state = before = self.state
+        frame = encoder.encode(event)
+        self.state = encoder.state
+        latest.event, latest.before, latest.after, latest.frame = event, before, self.state, frame
+        return frame
+
+    def keep_alive(self) -> bytes:
+        self._encoder.state = self.state
+        return self._encoder.keep_alive()
+
+    def end(self) -> bytes:
+        self._encoder.state = self.state
+        return self._encoder.end()
