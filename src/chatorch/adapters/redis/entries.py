@@ -45,7 +45,10 @@ Fact = Head | str
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
     """What follows position `begins`: text, and then `more`, heads and texts in turn; the end where `kind` names one.
-    Or `gone`: only the row knows.
+    Or it is `over`: only the row knows.
+
+    `gone` is what workers of the release before go by, which know no parts: to them an entry of a run that has any is
+    a reason to read the row, for they would take its first text for the whole.
     """
 
     epoch: int
@@ -55,6 +58,10 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     terminal: bytes = b""
     gone: bool = False
     more: tuple[Fact, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        return self.gone and self.begins == LAST_SEQ
 
 
 class Base(msgspec.Struct, array_like=True, gc=False):
@@ -75,7 +82,7 @@ class Stored:
 
     def content(self) -> Content | None:
         """All content, unless the run is gone or nothing is known of it."""
-        if self.base is None or any(entry.gone for entry in self.entries):
+        if self.base is None or any(entry.over for entry in self.entries):
             return None
         draft = Draft()
         for told in (entry_of_base(self.base), *self.entries):
@@ -112,11 +119,14 @@ def channel(link: RedisLink, run_id: RunId) -> str:
     return f"{link.prefix}run:{run_id}"
 
 
-def entry_of(epoch: int, begins: int, told: Sequence[Fact], terminal: TerminalEvent | None) -> Entry:
+def entry_of(
+    epoch: int, begins: int, told: Sequence[Fact], terminal: TerminalEvent | None, *, parted: bool = False
+) -> Entry:
+    """`parted`: the run has other parts than its first text."""
     text, more = _apart(told)
     if terminal is None:
-        return Entry(epoch, begins, text, more=more)
-    return Entry(epoch, begins, text, type(terminal).__name__, encode(terminal), more=more)
+        return Entry(epoch, begins, text, gone=parted, more=more)
+    return Entry(epoch, begins, text, type(terminal).__name__, encode(terminal), parted, more)
 
 
 def base_of(epoch: int, started: RunStarted, content: Content) -> Base:

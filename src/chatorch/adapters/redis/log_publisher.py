@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 @dataclass(slots=True)
 class _Outgoing:
     """A run that is executed here. `news` is not published yet, and follows the position `told`; `whole` is all its
-    content once it has ended.
+    content once it has ended. `parted`: it has other parts than its first text.
     """
 
     epoch: int
@@ -55,6 +55,7 @@ class _Outgoing:
     news: list[Fact] = field(default_factory=list)
     entries: int = 0
     based: bool = False
+    parted: bool = False
     whole: Content = field(default_factory=Content)
     terminal: TerminalEvent | None = None
 
@@ -96,6 +97,7 @@ class LogPublisher:
     def _add_head(self, run_id: RunId, head: Head) -> None:
         if run := self._runs.get(run_id):
             run.tip += 1
+            run.parted = True
             self._add(run_id, run, head)
 
     def _add(self, run_id: RunId, run: _Outgoing, fact: Fact) -> None:
@@ -172,7 +174,7 @@ class LogPublisher:
 
     def _parcel(self, run_id: RunId, run: _Outgoing) -> tuple[bytes, ...]:
         told = run.told if run.based else run.tip
-        entry = entry_of(run.epoch, told, run.news, run.terminal)
+        entry = entry_of(run.epoch, told, run.news, run.terminal, parted=run.parted)
         run.news.clear()
         run.told = run.tip
         base = b""

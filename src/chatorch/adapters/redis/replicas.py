@@ -71,7 +71,7 @@ class Replica:
             return
         if self.loading:
             self._held.append(entry)
-        elif entry.gone or entry.epoch > self._epoch:
+        elif entry.over or entry.epoch > self._epoch:
             self.abandon()
         elif entry.epoch == self._epoch:
             self._take(entry)
