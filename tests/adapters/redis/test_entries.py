@@ -81,12 +81,12 @@ async def test_from_its_first_part_on_a_run_is_read_from_its_row():
     started = RunStarted(1, ThreadId("thr_1"), MessageId("msg_1"), "toy")
     local.open(run, 1, started)
     publisher.open(run, 1, started)
-    await publisher.ship()
+    await publisher.publish()
     publisher.append(run, "a")
-    await publisher.ship()
+    await publisher.publish()
     publisher.start_part(run, PartKind.TEXT, {})
-    await publisher.ship()
+    await publisher.publish()
     publisher.append(run, "b")
-    await publisher.ship()
+    await publisher.publish()
     told = [msgspec.msgpack.decode(entry, type=EntryBefore).gone for entry in link.entries]
     assert told == [False, False, True, True]

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatorch.entrypoints.common.disconnect import disconnected
-from chatorch.entrypoints.common.middleware.exchange import frame_send, late_receive
+from chatorch.entrypoints.common.middleware.exchange import go_on
 
 PING = b": ping\n\n"
 PING_AFTER_S = 11.0
@@ -21,10 +21,10 @@ FINISH_S = 0.5
 
 
 class PumpedStream(Response):
-    """Server-sent events, written straight to ASGI by a task of its own.
+    """Server-sent events, written straight to ASGI.
 
-    Resuming the dozen frames of middleware and routing that the request's task is in costs as much as encoding an
-    event, and so does sending through them. A client that disconnects ends the task. `held` is
+    Resuming the dozen frames of middleware and routing that a request is in costs as much as encoding an event, and so
+    does sending through them: all of them are gone by then (`go_on`). A client that disconnects ends it. `held` is
     given what ends it as well: then the response is over, without a word of why.
     """
 
@@ -43,27 +43,48 @@ class PumpedStream(Response):
         del self.headers["content-length"]
         self._counted = counted
         self._held = held
+        self._task: asyncio.Task[object] | None = None  # as long as it may be ended
+        self._ended = self._stuck = False
+        self._look_at: asyncio.TimerHandle | None = None
         self._sending_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        direct = frame_send(scope, send)
-        pump = asyncio.ensure_future(self.pump(direct))
-        leaving = asyncio.ensure_future(disconnected(late_receive(scope, receive)))
-        leaving.add_done_callback(lambda _: pump.cancel())
+        await go_on(scope, receive, send, self._stream)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        task = self._task = asyncio.current_task()
+        leaving = asyncio.ensure_future(disconnected(receive))
+        leaving.add_done_callback(self._end)
+        self._look_later()
         try:
-            with self._counted(), self._held(pump.cancel):
-                while not (await asyncio.wait((pump,), timeout=STUCK_S))[0]:
-                    if self._sending_since is not None and time.monotonic() - self._sending_since > STUCK_S:
-                        return
+            with self._counted(), self._held(self._end):
+                await self.pump(send)
+        except asyncio.CancelledError:
+            if not self._ended or task is None or task.uncancel():
+                raise
+            if not (self._stuck or leaving.done()):
+                await _finish(send)
         finally:
-            left = leaving.done()
+            self._task = None
             leaving.cancel()
-            pump.cancel()
-        if not pump.cancelled():
-            pump.result()
-        elif not left:
-            await _finish(direct)
+            if self._look_at is not None:
+                self._look_at.cancel()
+
+    def _end(self, *_: object) -> None:
+        if self._task is not None and not self._ended:
+            self._ended = True
+            self._task.cancel()
+
+    def _look_later(self) -> None:
+        self._look_at = asyncio.get_running_loop().call_later(STUCK_S, self._look)
+
+    def _look(self) -> None:
+        if self._sending_since is not None and time.monotonic() - self._sending_since > STUCK_S:
+            self._stuck = True
+            self._end()
+        else:
+            self._look_later()
 
     @abstractmethod
     async def pump(self, send: Send) -> None:

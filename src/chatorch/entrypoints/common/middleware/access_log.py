@@ -45,14 +45,18 @@ class Access:
         request_id = begin_request(_offered_id(scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        exchange = scope[SCOPE_KEY] = Exchange(request_id, send, receive)
+        exchange = scope[SCOPE_KEY] = Exchange(request_id, send)
+        route: str | None = None
         try:
             await self._app(scope, receive, exchange)
+            if (rest := exchange.rest) is not None:
+                route = route_template(scope)
+                _let_go(scope)
+                await rest(receive, send)
         finally:
-            self._record(scope, exchange.status, perf_counter() - started_at)
+            self._record(scope, route or route_template(scope), exchange.status, perf_counter() - started_at)
 
-    def _record(self, scope: Scope, status: int, duration_s: float) -> None:
-        route = route_template(scope)
+    def _record(self, scope: Scope, route: str, status: int, duration_s: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._metrics.request_done(route, method, status, duration_s)
         say = log.debug if route.startswith(ROUTINE) and status < 400 else log.info
@@ -78,6 +82,12 @@ def route_template(scope: Scope) -> str:
     included = scope.get("fastapi", {}).get("effective_route_context")
     template = getattr(included, "path_format", None) or getattr(route, "path_format", None)
     return template if isinstance(template, str) else UNMATCHED
+
+
+def _let_go(scope: Scope) -> None:
+    """Of what FastAPI keeps for a request that is being answered, three exit stacks among it."""
+    for name in [name for name in scope if name.startswith("fastapi")]:
+        del scope[name]
 
 
 def client_address(scope: Scope) -> str | None:

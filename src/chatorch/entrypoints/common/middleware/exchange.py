@@ -1,6 +1,6 @@
 """One request and its response, as the outermost layer sees them."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -11,6 +11,9 @@ SCOPE_KEY = "chatorch.exchange"
 CLIENT_LEFT = 499
 """Recorded, never sent, where the client was gone before the response began (nginx's convention)."""
 
+Rest = Callable[[Receive, Send], Awaitable[None]]
+"""What is left of a response once it has begun."""
+
 
 class Exchange:
     """Adds ``X-Request-ID`` and what every response has, and remembers the status: the `send` of everything inside.
@@ -18,13 +21,13 @@ class Exchange:
     Not a coroutine function: a body message is handed on as it is, without another frame on the way.
     """
 
-    __slots__ = ("_send", "receive", "request_id", "status")
+    __slots__ = ("_send", "request_id", "rest", "status")
 
-    def __init__(self, request_id: str, send: Send, receive: Receive) -> None:
+    def __init__(self, request_id: str, send: Send) -> None:
         self.request_id = request_id
-        self.receive = receive
         self._send = send
         self.status = CLIENT_LEFT
+        self.rest: Rest | None = None
 
     @classmethod
     def of(cls, scope: Scope) -> "Exchange":
@@ -35,11 +38,6 @@ class Exchange:
     def started(self) -> bool:
         return self.status != CLIENT_LEFT
 
-    @property
-    def direct(self) -> Send:
-        """The server's own `send`, past all middleware."""
-        return self._send
-
     def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
@@ -48,13 +46,14 @@ class Exchange:
         return self._send(message)
 
 
-def frame_send(scope: Scope, send: Send) -> Send:
-    """How to send body frames of a response that has begun: no middleware of ours looks at them, so past them all."""
-    exchange: Exchange | None = scope.get(SCOPE_KEY)
-    return send if exchange is None else exchange.direct
+async def go_on(scope: Scope, receive: Receive, send: Send, rest: Rest) -> None:
+    """Has a response that has begun sent to its end by `rest`: past all middleware, which looks at none of its frames.
 
-
-def late_receive(scope: Scope, receive: Receive) -> Receive:
-    """How to hear that the client left once the response has begun: then no body is read, so none can be too large."""
+    By the outermost layer, and not before everything inside has returned: the frames that a request is in, its body
+    and what was made of it are half of what a stream takes. No body is read any more, so none can be too large.
+    """
     exchange: Exchange | None = scope.get(SCOPE_KEY)
-    return receive if exchange is None else exchange.receive
+    if exchange is None:
+        await rest(receive, send)
+    else:
+        exchange.rest = rest
