@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any, get_args
 
 import pytest
@@ -10,6 +11,7 @@ from chatkit import widgets as w
 
 import chatorch.entrypoints.chatkit  # noqa: F401  # the package, without its warnings
 from chatorch.adapters.system import TimeOrderedIds
+from chatorch.domain.model.content import Content, Part, PartKind
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal, Scope, UserId
@@ -19,7 +21,9 @@ from chatorch.entrypoints.chatkit.store import ThreadItems
 from chatorch.ports.runs import OpenTurn
 from tests.support.app import Chat
 from tests.support.fakes import FakeClock
-from tests.support.stores import ANN, BOB, NOW, Stores, ending, new_run
+from tests.support.parts import CALL, THOUGHT
+from tests.support.parts import SOURCE as SOURCE_PART
+from tests.support.stores import ANN, BOB, NOW, Stores, ending, new_run, turn
 
 ALICE, BOBBY = (Principal(UserId(user), user, frozenset({Scope.CHAT})) for user in (ANN, BOB))
 THREAD = "thr_t"
@@ -309,3 +313,63 @@ async def test_items_that_are_added_at_once_all_get_a_place(stores: Stores):
     page = await store_on(stores).load_thread_items(THREAD, None, 100, "asc", ALICE)
     assert page.data[: len(KINDS)] == KINDS
     assert sorted(item.id for item in page.data[len(KINDS) :]) == sorted(item.id for item in more)
+
+
+# -- messages of parts -----------------------------------------------------------------------------------------------
+
+
+async def with_parts(stores: Stores) -> ThreadItems:
+    """Three answers: items of the message's own stand before it, behind it, and in its place."""
+    told = Part(PartKind.TEXT, {}, "So.", closed=True)
+    contents = {
+        "a": Content((Part(PartKind.TEXT), THOUGHT, told, CALL)),
+        "b": Content((Part(PartKind.TEXT, {}, "Well"), CALL, CALL)),
+        "c": Content((Part(PartKind.TEXT), SOURCE_PART, THOUGHT)),
+    }
+    for name, content in contents.items():
+        await stores.runs.open_run(new_run(name), turn(f"q_{name}", "t", opens=name == "a"))
+        assert await stores.execution_store.finish(ending(name, content))
+    return store_on(stores)
+
+
+ITEMS = [
+    *("msg_q_a_0", "msg_a_answer.1", "msg_a_answer", "msg_a_answer.3"),
+    *("msg_q_b_0", "msg_b_answer", "msg_b_answer.1", "msg_b_answer.2"),
+    *("msg_q_c_0", "msg_c_answer.2"),
+]
+
+
+async def test_pages_of_items_that_stand_for_parts_have_each_once_and_no_more_than_asked(stores: Stores):
+    store = await with_parts(stores)
+    for order, limit in product(("asc", "desc"), (1, 2, 3, 4, 8, 9, 10)):
+        seen: list[str] = []
+        after = None
+        while True:
+            page = await store.load_thread_items(THREAD, after, limit, order, ALICE)
+            seen += [item.id for item in page.data]
+            if not page.has_more:
+                break
+            assert len(page.data) == limit
+            after = page.after
+        assert seen == (ITEMS if order == "asc" else ITEMS[::-1])
+
+
+async def test_a_page_goes_on_behind_any_item_that_was_shown(stores: Stores):
+    store = await with_parts(stores)
+    for place, item_id in enumerate(ITEMS):
+        for order, expected in (("asc", ITEMS[place + 1 :]), ("desc", ITEMS[:place][::-1])):
+            page = await store.load_thread_items(THREAD, item_id, 100, order, ALICE)
+            assert [item.id for item in page.data] == expected
+        assert (await store.load_item(THREAD, item_id, ALICE)).id == item_id
+    for unknown in ("msg_a_answer.7", "msg_a_answer.x", "msg_q_a_0.1", "msg_zzz.1"):
+        with pytest.raises(NotFound):
+            await store.load_item(THREAD, unknown, ALICE)
+
+
+async def test_what_is_shown_of_a_part_is_the_runs(stores: Stores):
+    store = await with_parts(stores)
+    thought = await store.load_item(THREAD, "msg_a_answer.1", ALICE)
+    await store.save_item(THREAD, thought.model_copy(update={"workflow": thought.workflow}), ALICE)
+    await store.delete_thread_item(THREAD, "msg_a_answer.1", ALICE)
+    page = await store.load_thread_items(THREAD, None, 100, "asc", ALICE)
+    assert [item.id for item in page.data] == ITEMS

@@ -4,7 +4,7 @@ from chatkit.store import Store, StoreItemType
 from chatkit.types import Attachment, Page, ThreadMetadata
 from chatkit.types import ThreadItem as ChatKitItem
 
-from chatorch.domain.model.annotations import item_id
+from chatorch.domain.model.annotations import ItemPage, SideItem, ThreadItem, item_id
 from chatorch.domain.model.conversation import JsonObject, Thread, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
@@ -86,14 +86,28 @@ class ThreadItems(Store[Principal]):
     ) -> Page[ChatKitItem]:
         if thread_id in self._new:
             return Page()
+        limit, down = _within(limit), order == "desc"
+        data = await self._rest(ThreadId(thread_id), after, context, descending=down) if after else []
         behind = message_id_of(after) if after else None
-        page = await self._items.page(
-            context, ThreadId(thread_id), limit=_within(limit), after=behind, descending=order == "desc"
-        )
-        last = item_id(page.items[-1]) if page.has_more else None
-        shown = [to_chatkit(item) for item in page.items]
-        data = [item for items in shown for item in (reversed(items) if order == "desc" else items)]
-        return Page(data=data, has_more=page.has_more, after=last)
+        left = max(limit - len(data), 1)
+        page = await self._items.page(context, ThreadId(thread_id), limit=left, after=behind, descending=down)
+        for item in page.items:
+            data += _shown(item, descending=down)
+        if len(data) > limit:
+            return Page(data=data[:limit], has_more=True, after=data[limit - 1].id)
+        return Page(data=data, has_more=page.has_more, after=_cursor(page, down) if page.has_more else None)
+
+    async def _rest(
+        self, thread_id: ThreadId, after: str, context: Principal, *, descending: bool
+    ) -> list[ChatKitItem]:
+        """What a message has beyond one of its items."""
+        try:
+            item = await self._items.read(context, thread_id, message_id_of(after))
+        except NotFound:  # of a message that was taken back its place is still known
+            return []
+        shown = _shown(item, descending=descending)
+        places = [place for place, each in enumerate(shown) if each.id == after]
+        return shown[places[0] + 1 :] if places else []
 
     async def load_item(self, thread_id: str, item_id: str, context: Principal) -> ChatKitItem:
         if thread_id in self._new:
@@ -108,13 +122,22 @@ class ThreadItems(Store[Principal]):
         await self.save_item(thread_id, item, context)
 
     async def save_item(self, thread_id: str, item: ChatKitItem, context: Principal) -> None:
-        """Never writes over what a run wrote."""
+        """Never writes over what a run wrote, nor over what is shown of it."""
+        if message_id_of(item.id) != item.id and await self._is_part(ThreadId(thread_id), item.id, context):
+            return
         new = self._new.get(thread_id)
         title = None if new is None else new.title or _first_title(item)
         await self._items.put(context, ThreadId(thread_id), from_chatkit(item), title)
         if new is not None:
             del self._new[thread_id]
             await self.save_thread(new, context)
+
+    async def _is_part(self, thread_id: ThreadId, item_id: str, context: Principal) -> bool:
+        try:
+            await self.load_item(thread_id, item_id, context)
+            return not isinstance(await self._items.read(context, thread_id, message_id_of(item_id)), SideItem)
+        except NotFound:
+            return False
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: Principal) -> None:
         await self._items.remove(context, ThreadId(thread_id), item_id)
@@ -129,6 +152,17 @@ class ThreadItems(Store[Principal]):
 
     async def delete_attachment(self, attachment_id: str, context: Principal) -> None:
         raise no_attachments()
+
+
+def _shown(item: ThreadItem, *, descending: bool) -> list[ChatKitItem]:
+    shown = to_chatkit(item)
+    return shown[::-1] if descending else shown
+
+
+def _cursor(page: ItemPage, descending: bool) -> str:
+    """The last thing that a page shows; where its last message shows nothing, that message."""
+    shown = _shown(page.items[-1], descending=descending)
+    return shown[-1].id if shown else item_id(page.items[-1])
 
 
 def no_attachments() -> InvalidField:
