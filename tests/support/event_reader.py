@@ -5,6 +5,7 @@ import math
 import time
 from typing import Any
 
+from tests.support.message_fold import SPAN, MessageFold
 from tests.support.server import shown
 
 TERMINAL = frozenset({"run.completed", "run.failed", "run.cancelled", "run.interrupted"})
@@ -65,11 +66,19 @@ class Screen:
     """
 
     def __init__(self) -> None:
-        self.text = ""
         self.position = 0
         self.snapshots = 0
         self.terminals: list[Event] = []
         self._run_id: str | None = None
+        self._message = MessageFold()
+
+    @property
+    def text(self) -> str:
+        return self._message.text
+
+    @property
+    def parts(self) -> list[Event]:
+        return self._message.parts
 
     def show(self, events: list[Event]) -> None:
         for event in events:
@@ -79,20 +88,17 @@ class Screen:
         assert not self.terminals, f"{event} after {self.terminals}"
         assert event["run_id"] == (self._run_id or event["run_id"])
         self._run_id = event["run_id"]
+        self._message.show(event)
         match event["type"]:
             case "run.started":
-                assert (self.position, event["seq"]) == (0, 1)
-            case "message.delta":
-                assert event["seq"] == self.position + len(event["text"]), f"{event} at {self.position}"
-                self.text += event["text"]
-            case "part.delta":
+                assert (self.position, event["seq"] % SPAN) == (0, 1)
+            case "message.delta" | "part.delta":
                 assert event["seq"] == self.position + len(event["text"]), f"{event} at {self.position}"
             case "part.started" | "part.ended":
                 assert event["seq"] == self.position + 1, f"{event} at {self.position}"
             case "message.snapshot":
                 self.snapshots += 1
-                self.text = event["text"]
-                assert event["seq"] == 1 + len(self.text) or "parts" in event
+                assert event["seq"] % SPAN in self._message.tips
             case kind:
                 assert kind in TERMINAL
                 assert event["seq"] > self.position
