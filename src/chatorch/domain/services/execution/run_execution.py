@@ -1,11 +1,13 @@
 """Carrying out one run: pull the model's stream, log it, and write the end before it is told."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 
 from chatorch.domain.model.content import START, Content, Facts, PartKind
 from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
+from chatorch.domain.model.facts import require_head, require_storable
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import (
     CancelReason,
@@ -129,11 +131,15 @@ class RunExecution:
                         raise self._too_long()
                     append(run_id, piece)
                 elif isinstance(piece, PartStart):
-                    self._make_room(PART_CHARS, piece.head)
-                    self._log.start_part(run_id, piece.kind, piece.head)
+                    with _kept():
+                        require_head(piece.kind, piece.head)
+                        self._make_room(PART_CHARS, piece.head)
+                        self._log.start_part(run_id, piece.kind, piece.head)
                 elif isinstance(piece, PartEnd):
-                    self._make_room(0, piece.result)
-                    self._log.end_part(run_id, piece.result)
+                    with _kept():
+                        require_storable(piece.result)
+                        self._make_room(0, piece.result)
+                        self._log.end_part(run_id, piece.result)
                 else:
                     return piece
                 self._pieces += 1
@@ -250,3 +256,12 @@ class RunExecution:
         completion = sum(estimate_tokens(part.body) for part in parts)
         reasoning = sum(estimate_tokens(part.body) for part in parts if part.kind is PartKind.REASONING)
         return Usage(prompt, completion, prompt + completion, UsageSource.ESTIMATED, reasoning_tokens=reasoning)
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Of what cannot be kept it is said whose fault that is."""
+    try:
+        yield
+    except ValueError:
+        raise UpstreamInvalid("The model's provider sent a part that cannot be kept.") from None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatorch.domain.model.content import Part, PartKind
+from chatorch.domain.model.content import Content, Facts, Part, PartKind
 from chatorch.domain.model.conversation import UsageSource
 from chatorch.domain.model.run import RunFailed, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamTimeout
@@ -84,3 +84,54 @@ async def test_a_head_or_a_result_that_is_huge_fails_the_run(steps: list[Step]) 
     assert run.status is RunStatus.FAILED
     assert run.content.weight <= 2
     assert (await chat.runs.read(ALICE, run.id)).outcome == run.outcome
+
+
+DEEP: dict[str, object] = {}
+for _ in range(2000):
+    DEEP = {"deeper": DEEP}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"title": "a\0"},
+        {"title": "\ud800"},
+        {"\ud800": "a"},
+        {"details": [{"n": float("nan")}]},
+        {"details": {"n": 2**64}},
+        {"details": (b"a",)},
+        {"details": {1: "a"}},
+        DEEP,
+        None,
+    ],
+    ids=["NUL", "half a character", "half in a name", "NaN", "huge", "bytes", "a number's name", "deep", "nothing"],
+)
+@pytest.mark.parametrize("where", ["head", "result"])
+async def test_what_cannot_be_stored_or_told_fails_the_run_and_spoils_nothing(facts: Facts, where: str) -> None:
+    steps: list[Step] = [PartStart(PartKind.REASONING, facts if where == "head" else {}), "hm", PartEnd(facts)]
+    chat = Chat(ScriptedChatModel("so", *steps))
+    run = await chat.ended(await chat.start())
+    assert run.outcome is not None
+    assert run.outcome.error is not None
+    assert run.outcome.error.code == "upstream_invalid"
+    assert run.text == "so"
+    assert all(not part.result for part in run.content.parts)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        PartStart(PartKind.TOOL_CALL, {"name": "weather"}),
+        PartStart(PartKind.TOOL_RESULT, {"call_id": ["c1"], "status": "failed"}),
+        PartStart(PartKind.SOURCE, {"url": {}}),
+        PartStart("video", {}),  # type: ignore[arg-type]
+    ],
+    ids=["a call without an id", "a result of a list", "a source that is none", "no kind at all"],
+)
+async def test_a_head_that_lacks_what_its_kind_has_fails_the_run(start: PartStart) -> None:
+    chat = Chat(ScriptedChatModel("so", start, PartEnd()))
+    run = await chat.ended(await chat.start())
+    assert run.outcome is not None
+    assert run.outcome.error is not None
+    assert run.outcome.error.code == "upstream_invalid"
+    assert run.content == Content.of("so")
