@@ -4,6 +4,7 @@ Locks are PostgreSQL's only; an SQLite transaction that writes is alone anyway. 
 everywhere, so that no two transactions wait for each other: owner, runs by id, messages, threads by id.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from chatorch.domain.model.identity import UserId
 
 _OWNERS = 0x63686174
 """Keeps these advisory locks apart from others in the same database: "chat"."""
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 _LOCK_OWNER = Compiled(
     select(
@@ -49,6 +51,13 @@ def lock_owner(connection: Connection, owner_id: UserId) -> None:
     """Lets one transaction at a time open or delete what this owner has, so that caps and keys hold."""
     if connection.dialect.name == "postgresql":
         _LOCK_OWNER.rows(connection, {"owner_id": owner_id})
+
+
+def owner_lock(owner_id: str) -> str | None:
+    """What `lock_owner` executes, as text; None for an owner whose id would have to be quoted."""
+    if not _PLAIN.fullmatch(owner_id):
+        return None
+    return f"SELECT pg_advisory_xact_lock({_OWNERS}, hashtext('{owner_id}'))"
 
 
 def require_thread(connection: Connection, owner_id: UserId, thread_id: ThreadId, *, lock: bool = False) -> None:

@@ -27,6 +27,9 @@ class Database(ABC):
     stops waiting; its transaction runs to its end all the same, or does not begin.
     """
 
+    chains = False
+    """Whether one statement may write to several tables."""
+
     def __init__(self) -> None:
         self.writes = Writes()
 
@@ -51,6 +54,16 @@ class Database(ABC):
 
         Where `owner` is named, only so many of theirs run at once that others are served too.
         """
+        ...
+
+    @abstractmethod
+    async def write_alone(self, work: Work[T], owner: str) -> T:
+        """As `write`, one at a time of this owner in all processes, so that caps and keys hold."""
+        ...
+
+    @abstractmethod
+    async def write_once(self, work: Work[T]) -> T:
+        """As `write`, for work that executes one statement, which is a transaction by itself."""
         ...
 
     @abstractmethod

@@ -12,6 +12,7 @@ from chatorch.adapters.sql import parts, reaping
 from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.one_statement import end_early
 from chatorch.adapters.sql.outcomes import outcome_values
 from chatorch.adapters.sql.rows import AnyRow, Values, interaction, interaction_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs
@@ -88,6 +89,10 @@ class SqlExecutionStore(ExecutionStore):
         return await self._database.write_first(lambda connection: _checkpoint(connection, checkpoints))
 
     async def finish(self, end: RunEnd) -> bool:
+        if self._database.chains and not end.refused and end.content.text_only:
+            run, status = _ended_values(end), _message_status(end)
+            if await self._database.write_once(lambda connection: end_early(connection, end, run, status)):
+                return True
         return await self._database.write(lambda connection: _finish(connection, end))
 
     async def live_runs(self) -> Sequence[LiveRun]:
@@ -115,11 +120,11 @@ class SqlExecutionStore(ExecutionStore):
 def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> dict[RunId, Ownership]:
     live = {row.id: row for row in connection.execute(_LOCK_LIVE, {"run_ids": [c.run_id for c in checkpoints]})}
     mine = [c for c in checkpoints if (row := live.get(c.run_id)) is not None and row.epoch == c.epoch]
-    standings = {c.run_id: Ownership.LOST for c in checkpoints}
-    standings |= {c.run_id: Ownership.CANCEL if live[c.run_id].cancel_requested else Ownership.MINE for c in mine}
-    standings |= _held(connection, [c for c in checkpoints if c.run_id not in live])
+    ownerships = {c.run_id: Ownership.LOST for c in checkpoints}
+    ownerships |= {c.run_id: Ownership.CANCEL if live[c.run_id].cancel_requested else Ownership.MINE for c in mine}
+    ownerships |= _held(connection, [c for c in checkpoints if c.run_id not in live])
     touching = _touching(connection, live, [c for c in mine if _is_whole(c) or c.parts])
-    standings |= {run_id: Ownership.HELD for run_id, free in touching.items() if not free}
+    ownerships |= {run_id: Ownership.HELD for run_id, free in touching.items() if not free}
     saved = [c for c in mine if c.news and touching.get(c.run_id, True)]
     if wholes := [c for c in saved if _is_whole(c)]:
         connection.execute(_SAVE_TEXT, [{"message_id": live[c.run_id].message_id, "text": c.text} for c in wholes])
@@ -132,7 +137,7 @@ def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> di
         connection.execute(_MOVE, values)
     if silent := {c.run_id for c in mine} - {c.run_id for c in saved}:
         connection.execute(_BEAT, {"run_ids": list(silent)})
-    return standings
+    return ownerships
 
 
 def _is_whole(checkpoint: Checkpoint) -> bool:
@@ -163,7 +168,7 @@ def _held(connection: Connection, missing: Sequence[Checkpoint]) -> dict[RunId, 
 
 
 def _finish(connection: Connection, end: RunEnd) -> bool:
-    row = _END.first(connection, _end_values(end))
+    row = _END.first(connection, {"run_id": end.run_id, "of_epoch": end.epoch, **_ended_values(end)})
     if row is None:
         # Either an earlier attempt of mine got through and only its answer was lost, or somebody else was quicker.
         found = connection.execute(_EPOCH_AND_STATUS, {"run_id": end.run_id}).one_or_none()
@@ -179,9 +184,7 @@ def _finish(connection: Connection, end: RunEnd) -> bool:
 
 
 def _end_message(connection: Connection, row: AnyRow, end: RunEnd) -> None:
-    complete = end.outcome.status is RunStatus.COMPLETED
-    status = MessageStatus.COMPLETE if complete else MessageStatus.INCOMPLETE
-    values = {"message_id": row.message_id, "text": end.content.text, "new_status": status.value}
+    values = {"message_id": row.message_id, "text": end.content.text, "new_status": _message_status(end).value}
     if end.content.text_only and _END_MESSAGE.run(connection, values):
         return
     connection.execute(_END_MESSAGE_OF_PARTS, {**values, "with_parts": not end.content.text_only})
@@ -189,11 +192,13 @@ def _end_message(connection: Connection, row: AnyRow, end: RunEnd) -> None:
     parts.write_whole(connection, row.message_id, end.content, instead=row.heartbeat > 0)
 
 
-def _end_values(end: RunEnd) -> Values:
-    """What `_END` sets, and which run it looks for."""
+def _message_status(end: RunEnd) -> MessageStatus:
+    return MessageStatus.COMPLETE if end.outcome.status is RunStatus.COMPLETED else MessageStatus.INCOMPLETE
+
+
+def _ended_values(end: RunEnd) -> Values:
+    """What an end sets in the run's row."""
     return {
-        "run_id": end.run_id,
-        "of_epoch": end.epoch,
         "seq": end.seq,
         "finished_at": end.finished_at,
         **outcome_values(end.outcome),

@@ -1,11 +1,12 @@
-"""The transactions that open a run."""
+"""The transactions that open a run, each of them the only one of its owner (`Database.write_alone`)."""
 
 from sqlalchemy import Connection, bindparam, insert, not_, select, update
 
-from chatorch.adapters.sql.access import live_runs_of, lock_owner, require_sane, require_thread, touch_threads
+from chatorch.adapters.sql.access import live_runs_of, require_sane, require_thread, touch_threads
 from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.history import last_position, read_history
 from chatorch.adapters.sql.idempotency import find_earlier, remember
+from chatorch.adapters.sql.one_statement import open_in_new_thread
 from chatorch.adapters.sql.rows import Values, message_values, new_run_values, thread_values
 from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.admission import LiveRunCap
@@ -45,7 +46,8 @@ _SUPERSEDE_ITEMS = (
 
 def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.open_run`."""
-    lock_owner(connection, new.owner_id)
+    if _opens_simply(connection, new, turn) and (opened := _open_at_once(connection, new, turn, cap)):
+        return opened
     if turn.title is None:
         require_thread(connection, new.owner_id, turn.thread_id, lock=True)
     if earlier := find_earlier(connection, new):
@@ -67,6 +69,28 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
     return OpenedRun(run, said, joined=False)
 
 
+def _opens_simply(connection: Connection, new: NewRun, turn: OpenTurn) -> bool:
+    """A first message and nothing else, on a database that writes all of it in one statement."""
+    if connection.dialect.name != "postgresql" or turn.title is None or new.idempotency is not None:
+        return False
+    return len(turn.messages) == 1 and turn.messages[0][1].note is None
+
+
+def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None) -> OpenedRun | None:
+    """None where something stands against it."""
+    [said] = _messages(new, turn, 0)
+    answer, run = _answer_and_run(new, turn.thread_id, said.id, said.position + 1)
+    rows = {
+        "thread": thread_values(new.owner_id, turn.thread_id, turn.title or "", new.now),
+        "question": message_values(said, turn.messages[0][1].timestamp),
+        "answer": message_values(answer),
+        "run": new_run_values(run, new.guest_label),
+    }
+    if not open_in_new_thread(connection, new.owner_id, cap, **rows):
+        return None
+    return OpenedRun(run, (said,), joined=False)
+
+
 def _history(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int) -> tuple[Message, ...]:
     return read_history(connection, thread_id, upto, new.history_chars, with_parts=new.with_parts)
 
@@ -74,7 +98,6 @@ def _history(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int
 def reopen_run(connection: Connection, new: NewRun, retry_of: RunId, cap: LiveRunCap | None) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.reopen_run`."""
     require_sane(retry_of)
-    lock_owner(connection, new.owner_id)
     found = connection.execute(_RETRIED, {"run_id": retry_of, "owner_id": new.owner_id}).one_or_none()
     if found is None:
         raise NotFound
@@ -86,7 +109,6 @@ def answer_again(
 ) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.answer_again`."""
     require_sane(message_id)
-    lock_owner(connection, new.owner_id)
     return _answer_again(connection, new, thread_id, message_id, cap)
 
 
@@ -131,6 +153,15 @@ def _write_run(
     message_rows: list[Values],
 ) -> Run:
     """Writes the messages, the run and its empty message, which gets `position`."""
+    answer, run = _answer_and_run(new, thread_id, user_message_id, position)
+    _ADD_MESSAGES.run_many(connection, [*message_rows, message_values(answer)])
+    _ADD_RUN.run(connection, new_run_values(run, new.guest_label))
+    remember(connection, new, thread_id)
+    return run
+
+
+def _answer_and_run(new: NewRun, thread_id: ThreadId, user_message_id: MessageId, position: int) -> tuple[Message, Run]:
+    """The empty message, and the run that is to fill it."""
     answer = Message(
         id=new.message_id,
         thread_id=thread_id,
@@ -151,10 +182,7 @@ def _write_run(
         model=new.model,
         created_at=new.now,
     )
-    _ADD_MESSAGES.run_many(connection, [*message_rows, message_values(answer)])
-    _ADD_RUN.run(connection, new_run_values(run, new.guest_label))
-    remember(connection, new, thread_id)
-    return run
+    return answer, run
 
 
 def _messages(new: NewRun, turn: OpenTurn, last: int) -> tuple[Message, ...]:

@@ -27,10 +27,15 @@ async def goes_through_a_pooler(address: PostgresAddress, timeout: float) -> boo
         await connection.close(timeout=timeout)
 
 
+def beginning(limits: Mapping[str, int]) -> str:
+    """Statements that begin a transaction and set what is to hold in it."""
+    settings = (f"SET LOCAL {name} = {value}" for name, value in limits.items())
+    return "; ".join(("BEGIN ISOLATION LEVEL READ COMMITTED", *settings))
+
+
 def pooled_connection(limits: Mapping[str, int]) -> type[Any]:
     """The kind of connection for a pooler. What it sets ends with the transaction, and costs no journey of its own."""
-    settings = (f"SET LOCAL {name} = {value}" for name, value in limits.items())
-    begin = "; ".join(("BEGIN ISOLATION LEVEL READ COMMITTED", *settings))
+    begin = beginning(limits)
 
     class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
         async def execute(self, query: str, *args: Any, **options: Any) -> Any:

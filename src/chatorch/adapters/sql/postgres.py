@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event, text
+from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.util import greenlet_spawn
 
 from chatorch.adapters.sql import schema
+from chatorch.adapters.sql.access import owner_lock
 from chatorch.adapters.sql.columns import load_json
 from chatorch.adapters.sql.connecting import PostgresAddress
 from chatorch.adapters.sql.database import HEARTBEAT_TIMEOUT, POOL_SIZE, POOL_TIMEOUT, Database, T, Work
 from chatorch.adapters.sql.errors import outages_translated
 from chatorch.adapters.sql.fair_shares import Turns
-from chatorch.adapters.sql.pooler import goes_through_a_pooler, pooled_connection
+from chatorch.adapters.sql.pooler import beginning, goes_through_a_pooler, pooled_connection
+from chatorch.adapters.sql.postgres_transactions import locked, transact, transact_from, without_waiting
 from chatorch.domain.model.errors import StoreUnavailable
 
 STATEMENT_TIMEOUT = 10.0
 LOCK_TIMEOUT = 3.0
 IDLE_TIMEOUT = 3.0
 """Seconds after which the server ends a transaction of whose client it hears nothing, with all that it has locked."""
-
-_HARDLY_WAIT = text("SET LOCAL lock_timeout = '100ms'")
 
 
 class PostgresDatabase(Database):
@@ -42,6 +42,8 @@ class PostgresDatabase(Database):
     Through a pooler such as PgBouncer nothing is prepared and nothing set beyond a transaction. The first connection
     finds out whether one is there.
     """
+
+    chains = True
 
     def __init__(
         self,
@@ -73,31 +75,46 @@ class PostgresDatabase(Database):
         await self.ping()
 
     async def look(self) -> None:
-        await self._run((self._engines or await self._open()).reads, schema.check, logged=False)
+        await self._run(partial(transact, (self._engines or await self._open()).reads, schema.check), logged=False)
 
     async def read(self, work: Work[T]) -> T:
-        return await self._run((self._engines or await self._open()).reads, work)
+        return await self._run(partial(transact, (self._engines or await self._open()).reads, work))
 
     async def write(self, work: Work[T], *, owner: str | None = None) -> T:
-        writes = (self._engines or await self._open()).writes
+        engines = self._engines or await self._open()
+        transaction = partial(transact, engines.writes, work)
         with self.writes.watched():
             if owner is None:
-                return await self._run(writes, work)
+                return await self._run(transaction)
             await self._turns.take(owner)
-            return await self._run(writes, work, lambda: self._turns.give_back(owner))
+            return await self._run(transaction, lambda: self._turns.give_back(owner))
+
+    async def write_alone(self, work: Work[T], owner: str) -> T:
+        engines = self._engines or await self._open()
+        lock = owner_lock(owner)
+        if lock is None:
+            return await self.write(partial(locked, owner, work), owner=owner)
+        transaction = partial(transact_from, engines.bare, f"{engines.begin}; {lock}", work)
+        with self.writes.watched():
+            await self._turns.take(owner)
+            return await self._run(transaction, lambda: self._turns.give_back(owner))
+
+    async def write_once(self, work: Work[T]) -> T:
+        with self.writes.watched():
+            return await self.read(work)
 
     async def write_first(self, work: Work[T]) -> T:
         engines = self._engines or await self._open()
         with self.writes.watched():
-            return await self._run(engines.kept_free, work)
+            return await self._run(partial(transact, engines.kept_free, work))
 
     async def write_at_once(self, work: Work[T]) -> T:
-        return await self.write_first(partial(_without_waiting, work))
+        return await self.write_first(partial(without_waiting, work))
 
     async def alter(self, work: Work[T]) -> T:
         # A connection of its own, in a transaction that takes as long as it takes, through whatever is in between.
         engine = _engine(_connector(self._address, statement_cache_size=0), pooled=True, poolclass=NullPool)
-        return await self._run(engine, work)
+        return await self._run(partial(transact, engine, work))
 
     def in_use(self) -> int:
         pool = self._engines.writes.pool if self._engines is not None else None
@@ -114,7 +131,7 @@ class PostgresDatabase(Database):
                 await greenlet_spawn(engine.dispose)
 
     async def _run(
-        self, engine: Engine, work: Work[T], then: Callable[[], None] | None = None, *, logged: bool = True
+        self, transaction: Callable[[], T], then: Callable[[], None] | None = None, *, logged: bool = True
     ) -> T:
         """`then` is called when the transaction is over, however, and whether or not the caller still waits."""
         if self._closed:
@@ -122,7 +139,7 @@ class PostgresDatabase(Database):
                 then()
             raise StoreUnavailable
         # In a task, and shielded: a driver that is cancelled between two statements loses its connection.
-        task = asyncio.create_task(greenlet_spawn(_transact, engine, work))
+        task = asyncio.create_task(greenlet_spawn(transaction))
         self._running.add(task)
         task.add_done_callback(self._over)
         if then is not None:
@@ -167,37 +184,19 @@ class PostgresDatabase(Database):
             event.listen(engine.pool, "checkout", _refuse_closed)
         # A read needs no transaction of its own: that saves BEGIN and COMMIT, two of three journeys. But only a
         # transaction makes a pooler stay with one server connection from preparing to executing.
-        reads = writes if pooled else writes.execution_options(isolation_level="AUTOCOMMIT")
-        return _Engines(writes, reads, kept_free)
+        bare = writes.execution_options(isolation_level="AUTOCOMMIT")
+        begin = beginning(limits) if pooled else "BEGIN"
+        return _Engines(writes, bare, writes if pooled else bare, kept_free, begin)
 
 
 @dataclass(frozen=True, slots=True)
 class _Engines:
     writes: Engine
+    bare: Engine
+    """As `writes`, but begins and ends no transactions."""
     reads: Engine
     kept_free: Engine
-
-
-def _transact(engine: Engine, work: Work[T]) -> T:
-    with engine.connect() as connection:
-        driver = connection.connection.driver_connection
-        transaction = connection.begin()
-        try:
-            result = work(connection)
-            transaction.commit()
-        except OSError:
-            # A time-out among them: the server may still be busy with the statement, so nobody gets this one again.
-            # Nor is there time to say goodbye.
-            if driver is not None:
-                driver.terminate()
-            connection.invalidate()
-            raise
-        return result
-
-
-def _without_waiting(work: Work[T], connection: Connection) -> T:
-    connection.execute(_HARDLY_WAIT)
-    return work(connection)
+    begin: str
 
 
 def _for_good(limits: Mapping[str, int]) -> str:

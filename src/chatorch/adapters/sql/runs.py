@@ -61,7 +61,7 @@ class SqlRunStore(RunStore):
 
     async def _open(self, work: Work[OpenedRun], new: NewRun, where: ThreadId | RunId) -> OpenedRun:
         try:
-            return await self._database.write(work, owner=new.owner_id)
+            return await self._database.write_alone(work, new.owner_id)
         except IntegrityError as error:
             if not breaks(error, str(ONE_LIVE_RUN.name), "runs.thread_id"):
                 raise

@@ -62,6 +62,12 @@ class SqliteDatabase(Database):
         with self.writes.watched():
             return await self._writer.run(work)
 
+    async def write_alone(self, work: Work[T], owner: str) -> T:
+        return await self.write(work, owner=owner)
+
+    async def write_once(self, work: Work[T]) -> T:
+        return await self.write(work)
+
     async def write_first(self, work: Work[T]) -> T:
         with self.writes.watched():
             return await self._writer.run(work, first=True)
