@@ -1,6 +1,6 @@
 """What only the API shows, as JSON."""
 
-from chatorch.domain.model.conversation import Message, Thread
+from chatorch.domain.model.conversation import Message, MessageStatus, Thread
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.run import Outcome, Run
 from chatorch.entrypoints.common.parts import parts_view
@@ -22,7 +22,7 @@ def run_view(run: Run) -> Json:
         "usage": usage_view(usage) if usage else None,
         "error": {"code": error.code, "detail": error.detail} if error else None,
         "text": run.text,
-        "parts": parts_view(run.content),
+        "parts": parts_view(run.content, over=not run.status.live),
     }
 
 
@@ -41,7 +41,7 @@ def message_view(message: Message) -> Json:
         "id": message.id,
         "role": message.role,
         "content": message.content,
-        "parts": parts_view(message.whole),
+        "parts": parts_view(message.whole, over=message.status is not MessageStatus.STREAMING),
         "status": message.status,
         "created_at": rfc3339(message.created_at),
         "run_id": message.run_id,

@@ -63,7 +63,7 @@ def _members(event: RunEvent) -> dict[str, object]:
         case PartEnded():
             return {"index": event.index, "part": ended_view(event.part)}
         case Snapshot(content=content):
-            return {"text": content.text, **({} if content.text_only else {"parts": parts_view(content)})}
+            return {"text": content.text, **({} if content.text_only else {"parts": parts_view(content, over=False)})}
         case RunCompleted():
             usage = usage_view(event.usage)
             return {"message_id": event.message_id, "finish_reason": event.finish_reason, "usage": usage}

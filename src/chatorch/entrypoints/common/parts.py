@@ -1,8 +1,9 @@
 """The parts of a message as JSON: the same in answers, in lists, and in events."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from chatorch.domain.model.content import Content, Facts, Part, PartKind
 
@@ -16,15 +17,21 @@ _BODIES = {
     PartKind.TOOL_CALL: "arguments",
     PartKind.TOOL_RESULT: "content",
 }
+_DETAILS = "details"
+"""A provider's own go back to the provider, and to nobody else."""
+
 _FAILED = frozenset({"failed", "denied", "unknown"})
 
 
-def parts_view(content: Content) -> list[Json]:
-    """All parts, without an empty first one; each with its index where there are several."""
+def parts_view(content: Content, *, over: bool) -> list[Json]:
+    """All parts, without an empty first one; each with its index where there are several.
+
+    `over`: the run has ended, so nobody carries out a call that is not whole.
+    """
     if content.text_only:
         return [{"type": "text", "text": content.text}] if content.text else []
     statuses = _statuses(content)
-    return [{"index": index, **_whole(part, statuses)} for index, part in content.shown()]
+    return [{"index": index, **_whole(part, statuses, over=over)} for index, part in content.shown()]
 
 
 def head_view(part: Part) -> Json:
@@ -38,14 +45,14 @@ def ended_view(part: Part) -> Json:
     return {**view, **_call_state(NOT_EXECUTED)} if part.kind is PartKind.TOOL_CALL else view
 
 
-def _whole(part: Part, statuses: Mapping[str, str]) -> Json:
+def _whole(part: Part, statuses: Mapping[str, str], *, over: bool) -> Json:
     view = {**head_view(part), **_known(part.kind, part.result)}
     if name := _BODIES.get(part.kind):
         view[name] = part.body
     elif part.kind is PartKind.DATA:
         view["data"] = _data(part)
     if part.kind is PartKind.TOOL_CALL:
-        view |= _call_state(statuses.get(view["id"], NOT_EXECUTED if part.closed else PENDING))
+        view |= _call_state(statuses.get(view.get("id", ""), NOT_EXECUTED if part.closed or over else PENDING))
     return view
 
 
@@ -56,9 +63,9 @@ def _known(kind: PartKind, facts: Facts) -> Json:
             known = {"call_id": facts.get("call_id")} if "call_id" in facts else {}
             return {**known, "is_error": facts["status"] in _FAILED} if "status" in facts else known
         case PartKind.REASONING:
-            return {}  # a provider's own details go back to the provider, and to nobody else
+            return {}
         case _:
-            return dict(facts)
+            return {name: said for name, said in facts.items() if name != _DETAILS}
 
 
 def _call_state(status: str) -> Json:
@@ -74,6 +81,6 @@ def _statuses(content: Content) -> dict[str, str]:
 def _data(part: Part) -> Any:
     """What it holds; None as long as it is not whole."""
     try:
-        return json.loads(part.body)
-    except ValueError:
+        return msgspec.json.decode(part.body)
+    except (ValueError, RecursionError):
         return None

@@ -46,7 +46,7 @@ def chat_view(run: Run, content: Content, end: RunCompleted, finished_at: dateti
     """The answer of a run that completed; `run` may be as it was opened."""
     return {
         "response": content.text,
-        "parts": parts_view(content),
+        "parts": parts_view(content, over=True),
         "thread_id": run.thread_id,
         "timestamp": rfc3339(finished_at),
         "run_id": run.id,
