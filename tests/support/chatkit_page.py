@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from chatkit import types as kit
+from pydantic import TypeAdapter
 
+ITEM: TypeAdapter[Any] = TypeAdapter(kit.ThreadItem)
 Shown = list[dict[str, Any]]
 
 
