@@ -14,6 +14,7 @@ from schemathesis.specs.openapi import checks
 
 from chatorch.adapters.system import SystemClock
 from chatorch.entrypoints.app import create_app
+from chatorch.entrypoints.common.envelope import EVENT_TYPES, PART_DELTA
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.settings import Settings
 from tests.support.api import SECRET_KEY, Api, Apis, ask
@@ -87,6 +88,16 @@ async def test_a_generated_request_gets_a_documented_answer(
 async def test_the_document_is_served(api: Api) -> None:
     answer = await api.anonymous().get("/openapi.json")
     assert (answer.status_code, answer.json()) == (200, DOCUMENT)
+
+
+def test_the_document_tells_of_every_event_and_of_all_members_of_a_part() -> None:
+    for path, method in (("/api/runs/{run_id}/events", "get"), ("/api/chat/protected", "post"), ("/api/chat", "post")):
+        told = DOCUMENT["paths"][path][method]["responses"]["200"]["description"]
+        assert [kind for kind in (*EVENT_TYPES.values(), PART_DELTA) if f"`{kind}`" not in told] == []
+    schemas = DOCUMENT["components"]["schemas"]
+    assert {"index", "type", "text", "arguments", "status", "url", "title"} <= schemas["PartOut"]["properties"].keys()
+    for name in ("ChatResponse", "RunOut", "MessageOut"):
+        assert schemas[name]["properties"]["parts"]["items"] == {"$ref": "#/components/schemas/PartOut"}
 
 
 def test_the_document_names_every_operation_of_the_contract() -> None:

@@ -8,8 +8,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
 )
 
 from chatorch.domain.model.content import PartKind
@@ -88,11 +86,6 @@ class PartOut(Described):
     url: str | None = None
     title: str | None = None
     data: Any = None
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        members: dict[str, Any] = serialize(self)
-        return {name: value for name, value in members.items() if value is not None}
 
 
 class UsageOut(Described):

@@ -13,6 +13,26 @@ WITH_BODY = (400, 413, 415)
 FASTAPI_OWN = ("HTTPValidationError", "ValidationError")
 METHODS = frozenset({"get", "put", "post", "delete", "patch"})
 
+STREAMED = """
+
+Server-sent events: `id` is a position, from which `Last-Event-ID` goes on; `data` is a JSON object with `run_id`, `seq`
+(the same position), `type` and:
+
+- `run.started`: `thread_id`, `message_id`, `model`
+- `message.delta`: `text` to append; `index` of its part where that is not 0
+- `part.started`: `index`, `part`, a `PartOut` of which so much is known
+- `part.delta`: `index`, `text` to append to the part's `text`, `arguments` or `content`
+- `part.ended`: `index`, `part`, a `PartOut` with all but what was appended
+- `message.snapshot`: `text`, and `parts` (of `PartOut`) where there is more than text; replaces what was told before
+- `run.completed`: `message_id`, `finish_reason`, `usage`
+- `run.failed`: `code`, `detail`, `retryable`
+- `run.cancelled`: `reason`
+- `run.interrupted`
+
+The last four end the stream. Who shows text only listens to `message.*` and `run.*`.
+"""
+"""What a route that streams says of it in the OpenAPI document."""
+
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's ``responses=``: what it answers with beside 422 and 500, and 400, 413 and 415 for a body."""

@@ -11,13 +11,13 @@ from chatorch.domain.model.identity import Principal
 from chatorch.domain.services.commands import StartChat
 from chatorch.entrypoints.api.schemas import ChatRequest, ChatResponse
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
-from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.openapi import STREAMED, problems
 from chatorch.entrypoints.common.principal import SignedIn, SignedInOrGuest
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses, RunResponses
 from chatorch.entrypoints.common.strict_json import StrictRoute
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The answer; with `stream`, its events", "content": {EVENT_STREAM: {}}},
+    200: {"description": "The answer; with `stream`, its events" + STREAMED, "content": {EVENT_STREAM: {}}},
     **problems(401, 403, 404, 409, 429, 502, 503, 504),
 }
 

@@ -15,7 +15,7 @@ from chatorch.entrypoints.api.routes.chat import ANSWERED
 from chatorch.entrypoints.api.schemas import ChatResponse, RetryRequest, RunOut
 from chatorch.entrypoints.api.views import run_view
 from chatorch.entrypoints.common.dependencies import IdempotencyKey, Position
-from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.openapi import STREAMED, problems
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses
 from chatorch.entrypoints.common.strict_json import StrictRoute
@@ -24,7 +24,7 @@ from chatorch.entrypoints.common.views import json_response
 RunsDep = Annotated[Runs, Depends(given(lambda c: c.runs()))]
 
 EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The run's events", "content": {EVENT_STREAM: {}}},
+    200: {"description": "The run's events" + STREAMED, "content": {EVENT_STREAM: {}}},
     204: {"description": "Nothing is left to say"},
     **problems(401, 403, 404, 429, 503),
 }
