@@ -60,9 +60,23 @@ async def talkative(server: Server, canaries: Canaries, upstream: Upstream, log_
 # -- what is sent ----------------------------------------------------------------------------------------------------
 
 
+def beside_the_text(canaries: Canaries) -> list[play.Step]:
+    call = {"id": canaries["call's id"], "function": {"name": canaries["tool"], "arguments": canaries["arguments"]}}
+    thought = {"type": "reasoning.text", "text": canaries.hostile("thought"), "signature": canaries["signature"]}
+    cited = {"url": f"https://example.com/{canaries['source']}", "title": canaries.hostile("title of a source")}
+    return [
+        play.chunk(play.delta(reasoning_content=canaries.hostile("reasoning"))),
+        play.chunk(play.delta(reasoning_details=[thought])),
+        play.chunk(play.delta(tool_calls=[{"index": 0, **call}])),
+        play.chunk(play.delta(annotations=[{"type": "url_citation", "url_citation": cited}])),
+    ]
+
+
 async def say_what_is_right(probe: Prober, canaries: Canaries, upstream: Upstream) -> tuple[str, str]:
     """Ordinary traffic; gives the ids of a thread and a run."""
-    model = upstream.model(play.text(canaries["answer"]), play.finish(), play.usage(), play.done())
+    model = upstream.model(
+        *beside_the_text(canaries), play.text(canaries["answer"]), play.finish(), play.usage(), play.done()
+    )
     message = {
         "role": "user",
         "content": canaries.hostile("message"),
@@ -72,6 +86,7 @@ async def say_what_is_right(probe: Prober, canaries: Canaries, upstream: Upstrea
     answer = await probe.send("POST", "/api/chat/protected", {"messages": [message], "model": model})
     assert answer.status == 200, answer
     run = json.loads(answer.text.partition("\r\n\r\n")[2])
+    assert {part["type"] for part in run["parts"]} == {"reasoning", "tool_call", "text", "source"}
     thread_id, run_id = run["thread_id"], run["run_id"]
     await probe.chat(canaries["streamed message"], model=model, stream=True)
     body = {"title": canaries.hostile("title"), "metadata": {"a": canaries["thread's metadata"]}}
