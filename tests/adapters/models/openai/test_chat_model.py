@@ -1,14 +1,18 @@
 """Streaming from a provider that behaves, in all the ways that providers have."""
 
 import asyncio
+import gc
 import time
 
 import pytest
 
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.models.upstream.deadlines import Deadlines
-from chatorch.domain.model.conversation import Usage, UsageSource
+from chatorch.domain.model.context import PromptMessage
+from chatorch.domain.model.conversation import Role, Usage, UsageSource
+from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
+from chatorch.ports.chat_model import Prompt
 from tests.adapters.models.conftest import NewModel
 from tests.support import upstream as play
 from tests.support.chat import listen, prompt
@@ -29,6 +33,18 @@ async def test_each_piece_is_there_before_the_next_is_sent(model: OpenAIChatMode
         assert await anext(stream) == "first"
         upstream.release("second piece")
         assert await anext(stream) == "second"
+        assert [item async for item in stream]
+
+
+async def test_what_was_asked_is_gone_while_the_answer_comes(model: OpenAIChatModel, upstream: Upstream) -> None:
+    name = upstream.model(play.text("first"), play.pause("the rest"), *ANSWER[1:])
+    text = "Asked of a provider, here and nowhere else"
+    stream = model.stream(Prompt(name, (PromptMessage(Role.USER, text),), UserId("usr_ada")))
+    async with asyncio.timeout(5):
+        assert await anext(stream) == "first"
+        gc.collect()
+        assert [kept for kept in gc.get_objects() if isinstance(kept, PromptMessage) and kept.content == text] == []
+        upstream.release("the rest")
         assert [item async for item in stream]
 
 

@@ -71,6 +71,9 @@ class BrokenSource(ByteSource):
     def rest(self) -> bytes:
         return b"left"
 
+    async def aclose(self) -> None:
+        raise AssertionError
+
 
 async def test_what_had_come_before_a_failure_counts_but_a_cancellation_comes_first() -> None:
     response = httpx2.Response(200, extensions={SOURCE_EXTENSION: BrokenSource()})

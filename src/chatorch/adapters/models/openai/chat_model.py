@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Set
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx2
@@ -90,13 +91,12 @@ class OpenAIChatModel(ChatModel):
         if self._client.is_closed():
             raise UpstreamUnavailable
         attempt, watch = Attempt(), Watch(self._deadlines)
-        response: httpx2.Response | None = None
         completion: Completion | None = None
         failure: UpstreamError | None = None
         finish: Finish | None = None
         try:
-            response = await watch.wait(lambda: self._open(prompt, attempt, watch))
-            completion = Completion(response, watch)
+            completion = Completion(await watch.wait(partial(self._open, prompt, attempt, watch)), watch)
+            del prompt  # it may be large, and the answer take minutes
             while not completion.over:
                 try:
                     watch.begin()
@@ -111,10 +111,10 @@ class OpenAIChatModel(ChatModel):
             failure = attempt.failure if isinstance(error, TimeoutError) and attempt.failure else failure_of(error)
         finally:
             watch.stop()
-            if response is not None:
-                await response.aclose()
-            if completion is not None and completion.dropped and self._telemetry is not None:
-                self._telemetry.dropped(completion.dropped)
+            if completion is not None:
+                await completion.aclose()
+                if completion.dropped and self._telemetry is not None:
+                    self._telemetry.dropped(completion.dropped)
         for ending in _ending(completion, finish):
             yield ending
         if failure is not None:

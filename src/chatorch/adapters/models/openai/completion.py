@@ -20,6 +20,7 @@ DRAIN_SECONDS = 0.1
 class Completion:
     """What one response says. Until it is `over`: ``pieces = completion.feed(await completion.read())``; then `finish`.
 
+    Nothing of the response is kept but its bytes: its head and the request are 5 KB, and the prompt.
     What is neither events nor JSON (a proxy's login page, say) is over at once.
     """
 
@@ -50,6 +51,10 @@ class Completion:
         if answer.over or parser.overflow or parser.alien:
             self.over = True
         return pieces + answer.release() if self.over else pieces
+
+    async def aclose(self) -> None:
+        """Closes the response."""
+        await self._source.aclose()
 
     def settle(self, *, whole: bool) -> list[Piece]:
         """What comes last, once. `whole`: after `finish`, and no part stays open; else before a failure is told."""

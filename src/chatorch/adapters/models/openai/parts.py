@@ -47,7 +47,7 @@ class Parts:
         self._thoughts = Thoughts()
         self._calls = Calls()
         self._call: Call | None = None
-        self._waiting: deque[Spoken | Call] = deque()
+        self._waiting: deque[Spoken | Call] | None = None  # 800 bytes, and hardly any answer makes anything wait
         self._sources = Sources()
 
     @property
@@ -85,7 +85,7 @@ class Parts:
         if self._call is None:
             self._speak(spoken)
             return
-        self._waiting.append(spoken)
+        self._wait(spoken)
         self.held += EACH + len(spoken.text)
         self._take_turns()
 
@@ -155,12 +155,17 @@ class Parts:
         if not call.waits:
             call.waits = True
             self.held += EACH
-            self._waiting.append(call)
+            self._wait(call)
             self._take_turns()
         if call is self._call:
             self._go_on(call)
             size -= len(piece.arguments)
         self.held += size
+
+    def _wait(self, each: Spoken | Call) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(each)
 
     def _take_turns(self) -> None:
         """Ends the call whose turn it was, if it is whole, and tells what waited, up to the next that is not whole."""

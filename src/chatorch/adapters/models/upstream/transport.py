@@ -36,7 +36,7 @@ SOURCE_EXTENSION = "chatorch.source"
 
 
 class ByteSource(Protocol):
-    """The bytes of a body, past the layers of httpx2. Close the response, not this."""
+    """The bytes of a body, past the layers of httpx2. To close it is to close the response, which need not be kept."""
 
     read: Callable[[], Awaitable[bytes]]
     """What has arrived since, or the next that arrives; empty at the end. Raises aiohttp's errors."""
@@ -46,11 +46,15 @@ class ByteSource(Protocol):
         """What had come ahead of an error that `read` raised; aiohttp tells of the error first."""
         ...
 
+    @abstractmethod
+    async def aclose(self) -> None: ...
+
 
 class _AnySource(ByteSource):
     """The bytes of a response that another transport than ours brought."""
 
     def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
         self._pieces = response.aiter_bytes()
 
     async def read(self) -> bytes:
@@ -58,6 +62,9 @@ class _AnySource(ByteSource):
 
     def rest(self) -> bytes:
         return b""
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
 
 
 def source_of(response: httpx2.Response) -> ByteSource:

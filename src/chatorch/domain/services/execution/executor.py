@@ -139,7 +139,7 @@ class Executor:
         if execution := self._live.get(run_id):
             try:
                 async with asyncio.timeout(timeout_s):
-                    await execution.ended.wait()
+                    await execution.ended()
             except TimeoutError:
                 return
 
@@ -208,7 +208,7 @@ class Executor:
             async with asyncio.timeout(timeout_s):
                 while self._live or self._opening or self._watchers.elsewhere:
                     if self._live:
-                        await next(iter(self._live.values())).ended.wait()
+                        await next(iter(self._live.values())).ended()
                     else:
                         self._less.clear()
                         await self._less.wait()

@@ -62,8 +62,10 @@ class RunExecution:
         self.whole_chars = 0
         self.saved_tip = START
         self.finishing_since: float | None = None
-        self.ended = asyncio.Event()
-        self._prompt = prompt
+        self._over = False
+        self._told_over: asyncio.Event | None = None  # hardly any run is waited for, and one takes 800 bytes
+        self._prompt: Prompt | None = prompt
+        self._prompt_tokens = _estimated(prompt)
         self._model = model
         self._log = log
         self._execution_store = execution_store
@@ -84,6 +86,12 @@ class RunExecution:
             self._stopped = reason
             self._leave_stream()
 
+    async def ended(self) -> None:
+        """Waits until it is over here."""
+        if not self._over:
+            self._told_over = self._told_over or asyncio.Event()
+            await self._told_over.wait()
+
     def lose(self) -> None:
         """Drops the run, since its row says that it is somebody else's. Nothing is written or told."""
         if not self._lost and self.finishing_since is None:
@@ -102,7 +110,9 @@ class RunExecution:
             await asyncio.shield(self._save_last())
             raise
         finally:
-            self.ended.set()
+            self._over = True
+            if self._told_over is not None:
+                self._told_over.set()
 
     # -- pulling ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +132,7 @@ class RunExecution:
 
     async def _stream(self) -> Finish:
         run_id, append = self.run.id, self._log.append
-        async with aclosing(self._model.stream(self._prompt)) as pieces:
+        async with aclosing(self._model.stream(self._take_prompt())) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     self._room -= len(piece)
@@ -146,6 +156,13 @@ class RunExecution:
                 if self._first_piece_at is None:
                     self._first_piece_at = self._clock.monotonic()
         raise RuntimeError("the model's stream ended without a Finish")
+
+    def _take_prompt(self) -> Prompt:
+        """Once: it is the model's from then on, which need not keep it as long as it answers."""
+        prompt, self._prompt = self._prompt, None
+        if prompt is None:
+            raise RuntimeError("a run is carried out once")
+        return prompt
 
     def _make_room(self, chars: int, facts: Facts) -> None:
         """For what counts beside the text. Raises `UpstreamInvalid` where there is none left."""
@@ -249,10 +266,7 @@ class RunExecution:
         return self._estimated_usage() if self._content().weight else None
 
     def _estimated_usage(self) -> Usage:
-        asked = self._prompt.messages
-        prompt = sum(estimate_tokens(message.content) for message in asked)
-        prompt += sum(estimate_tokens(part.body) for message in asked for part in message.reasoning)
-        parts = self._content().parts
+        parts, prompt = self._content().parts, self._prompt_tokens
         completion = sum(estimate_tokens(part.body) for part in parts)
         reasoning = sum(estimate_tokens(part.body) for part in parts if part.kind is PartKind.REASONING)
         return Usage(prompt, completion, prompt + completion, UsageSource.ESTIMATED, reasoning_tokens=reasoning)
@@ -265,3 +279,9 @@ def _kept() -> Iterator[None]:
         yield
     except ValueError:
         raise UpstreamInvalid("The model's provider sent a part that cannot be kept.") from None
+
+
+def _estimated(prompt: Prompt) -> int:
+    """In tokens."""
+    said = sum(estimate_tokens(message.content) for message in prompt.messages)
+    return said + sum(estimate_tokens(part.body) for message in prompt.messages for part in message.reasoning)

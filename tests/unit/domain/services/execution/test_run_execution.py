@@ -1,14 +1,19 @@
 """What a model says beside text: kept as it comes, and never without end."""
 
-from collections.abc import Iterator
+import asyncio
+import gc
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
 from chatorch.domain.model.content import Content, Facts, Part, PartKind
 from chatorch.domain.model.conversation import UsageSource
+from chatorch.domain.model.content import Part, PartKind
+from chatorch.domain.model.context import PromptMessage
+from chatorch.domain.model.conversation import UsageSource, estimate_tokens
 from chatorch.domain.model.run import RunFailed, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamTimeout
-from chatorch.ports.chat_model import Finish, PartEnd, PartStart
+from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Piece, Prompt
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import ScriptedChatModel, Step
 from tests.support.sizes import size
@@ -36,6 +41,36 @@ async def test_parts_are_kept_as_they_came() -> None:
     assert run.outcome is not None
     assert run.outcome.usage is not None
     assert (run.outcome.usage.reasoning_tokens, run.outcome.usage.source) == (1, UsageSource.ESTIMATED)
+
+
+class Forgetful(ChatModel):
+    """Keeps nothing of what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
+        del prompt
+        self.asked.set()
+        await self.go_on.wait()
+        yield Finish("stop", None)
+
+    async def aclose(self) -> None: ...
+
+
+async def test_a_run_does_not_keep_what_it_was_asked() -> None:
+    text, model = "Asked here and nowhere else", Forgetful()
+    chat = Chat(model)  # type: ignore[arg-type]
+    run = await chat.start(text)
+    await asyncio.wait_for(model.asked.wait(), 5)
+    gc.collect()
+    assert [kept for kept in gc.get_objects() if isinstance(kept, PromptMessage) and kept.content == text] == []
+    model.go_on.set()
+    outcome = (await chat.ended(run)).outcome
+    assert outcome is not None
+    assert outcome.usage is not None
+    system_prompt = 3
+    assert outcome.usage.prompt_tokens == estimate_tokens(text) + system_prompt
 
 
 async def test_a_failure_within_a_part_keeps_what_came_of_it() -> None:
