@@ -7,19 +7,16 @@ import gc
 import os
 import re
 import sys
-import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from getpass import GetPassWarning
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from chatorch import __version__
-from chatorch.domain.model.errors import InvalidField, NotFound
-from chatorch.domain.model.identity import MAX_PASSWORD_CHARS, canonical_password
+from chatorch.domain.model.errors import NotFound
+from chatorch.entrypoints.password_input import password_given
 from chatorch.entrypoints.process.standard_streams import (
     InputRefused,
     give_up_output,
@@ -148,7 +145,7 @@ def doctor(
     from chatorch.entrypoints.doctor.report import report  # noqa: PLC0415
     from chatorch.entrypoints.settings import DOCTOR_TOKEN  # noqa: PLC0415
 
-    token = _input(lambda stdin: stdin.readline()).strip() if token_stdin else os.environ.get(DOCTOR_TOKEN)
+    token = _input(_line).strip() if token_stdin else os.environ.get(DOCTOR_TOKEN)
     raise typer.Exit(report(url, token or None))
 
 
@@ -221,28 +218,16 @@ def show_run(run_id: Annotated[str, typer.Argument(metavar="RUN_ID")]) -> None:
 def _password(from_stdin: bool, none: bool) -> str | None:
     if none:
         return _refuse("--no-password goes without --password-stdin") if from_stdin else None
-    if from_stdin:
-        given = _input(lambda stdin: stdin.read(MAX_PASSWORD_CHARS + 2))
-        password = given.removesuffix("\n").removesuffix("\r")
-    else:
-        password = _asked_for()
+    return _input(lambda: password_given(from_stdin=from_stdin))
+
+
+def _line() -> str:
+    return read_input(lambda stdin: stdin.readline())
+
+
+def _input(read: Callable[[], str]) -> str:
     try:
-        return canonical_password(password)
-    except InvalidField as error:
-        _refuse(f"{error.field}: {error.problem}")
-
-
-def _asked_for() -> str:
-    with warnings.catch_warnings(action="error", category=GetPassWarning):
-        try:
-            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-        except GetPassWarning:
-            _refuse("there is no terminal to ask for the password; use --password-stdin")
-
-
-def _input(read: Callable[[TextIOWrapper], str]) -> str:
-    try:
-        return read_input(read)
+        return read()
     except InputRefused as error:
         _refuse(str(error))
 
