@@ -59,10 +59,7 @@ class Metrics(Collector):
             registry=registry,
         )
         self._by_label: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-
-        def gauge(name: str, doc: str, mode: _Mode, *labels: str) -> Gauge:
-            return Gauge(name, doc, labels, registry=registry, multiprocess_mode=mode)
-
+        gauge = self._gauge
         self._connections = gauge(
             "chatorch_active_connections", "Event streams and WebSockets that are open.", "livesum"
         )
@@ -79,7 +76,13 @@ class Metrics(Collector):
         self._elsewhere: dict[Gauge, Callable[[], float]] = {}
         if redis_up is not None:
             self._elsewhere[gauge(REDIS_UP, "1 while Redis answers, else 0.", "livemin")] = redis_up
-        build = gauge("chatorch_build_info", "Always 1.", "livemax", "version", "python")
+        self._tell_build()
+
+    def _gauge(self, name: str, doc: str, mode: _Mode, *labels: str) -> Gauge:
+        return Gauge(name, doc, labels, registry=self._registry, multiprocess_mode=mode)
+
+    def _tell_build(self) -> None:
+        build = self._gauge("chatorch_build_info", "Always 1.", "livemax", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)
 
     def request_done(self, route: str, method: str, status: int, duration_s: float) -> None:

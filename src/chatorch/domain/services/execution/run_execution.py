@@ -55,8 +55,7 @@ class RunExecution:
         self._room = max_chars
         self._answer_cap = answer_cap
         self._decided: RunEnd | None = None
-        self.watchers = 0
-        self.was_watched = False
+        self.watchers, self.was_watched = 0, False
         self.begun_at = clock.monotonic()
         self.saved_chars = 0
         self.whole_chars = 0
