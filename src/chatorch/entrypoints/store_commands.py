@@ -24,12 +24,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, --down only sa
 Status = Annotated[bool, typer.Option("--status", help="Only say which revision there is; 1 if it is not this one's")]
 
 
-class Run(Protocol):
+class RunWork(Protocol):
     def __call__(self, work: Any, /) -> Any: ...
 
 
 def add_store_commands(
-    app: typer.Typer, *, opened: Callable[[], "Container"], run: Run, refuse: Callable[[str], NoReturn]
+    app: typer.Typer, *, opened: Callable[[], "Container"], run: RunWork, refuse: Callable[[str], NoReturn]
 ) -> None:
     """`opened` is the container of the settings, `run` runs work and `refuse` ends the command, with one line."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from chatorch.adapters.memory.connections import MemoryConnections
 from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.entrypoints.process.lifetime import Part
+from chatorch.entrypoints.process.lifetime import Component
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.connections import Connections
 from chatorch.ports.run_control import RunControl
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Backplane:
-    """What processes tell each other through. `parts` are started in this order, and closed in the other one.
+    """What processes tell each other through. `components` are started in this order, and closed in the other one.
 
     `redis_up` says whether they can now; it is None where there is one process. `redis_problem` names what is wrong,
     and what to do.
@@ -29,7 +29,7 @@ class Backplane:
     run_log: RunLog
     run_control: RunControl
     connections: Connections
-    parts: tuple[Part, ...] = ()
+    components: tuple[Component, ...] = ()
     redis_up: Callable[[], bool] | None = None
     redis_problem: Callable[[], str | None] = lambda: None
 
@@ -52,9 +52,9 @@ def _over_redis(url: str, settings: Settings, local: MemoryRunLog) -> Backplane:
 
     link = RedisLink(url, prefix=settings.redis_prefix)
     log, connections = RedisRunLog(local, link), RedisConnections(link, settings.max_connections_per_user)
-    parts = (link, log, connections)
+    components = (link, log, connections)
     return Backplane(
-        log, RedisRunControl(link), connections, parts, lambda: link.fault is None, partial(_problem, link)
+        log, RedisRunControl(link), connections, components, lambda: link.fault is None, partial(_problem, link)
     )
 
 

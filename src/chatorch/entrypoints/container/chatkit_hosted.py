@@ -9,7 +9,7 @@ from chatorch.adapters.chatkit_hosted.telemetry import PrometheusSessionTelemetr
 from chatorch.adapters.sql.chatkit_hosted import SqlChatKitSessionStore
 from chatorch.domain.services.chatkit_hosted.history import HostedHistory
 from chatorch.domain.services.chatkit_hosted.sessions import ChatKitOffer, ChatKitSessions
-from chatorch.entrypoints.container.world import Parts, World
+from chatorch.entrypoints.container.world import LongLived, World
 from chatorch.entrypoints.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class Topic(World):
     )
     chatkit_history = providers.Singleton(HostedHistory, threads=chatkit, offer=chatkit_offer)
 
-    loops: Parts = (chatkit_sessions.provided.keep_tidy,)
-    closing: Parts = (chatkit,)
+    loops: LongLived = (chatkit_sessions.provided.keep_tidy,)
+    closing: LongLived = (chatkit,)
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from chatorch.domain.services.presence import Presence
 from chatorch.entrypoints.common.event_encoder import EventFrames
 from chatorch.entrypoints.common.run_responses import RunResponses
 from chatorch.entrypoints.container.identity import IdentityTopic
-from chatorch.entrypoints.container.world import Parts
+from chatorch.entrypoints.container.world import LongLived
 from chatorch.entrypoints.metrics.scrapes import KEPT_S, Scrapes
 from chatorch.entrypoints.ws.socket import PresenceEventFrames, Services
 from chatorch.entrypoints.ws.sockets import Sockets
@@ -40,5 +40,5 @@ class DoorsTopic(IdentityTopic):
         IdentityTopic.settings,
     )
 
-    loops: Parts = (scrapes.provided.keep_sampled, sockets.provided.keep_checked)
-    closing: Parts = ()
+    loops: LongLived = (scrapes.provided.keep_sampled, sockets.provided.keep_checked)
+    closing: LongLived = ()

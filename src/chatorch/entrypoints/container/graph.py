@@ -70,7 +70,7 @@ def _lifetime(topics: Iterable[Topic]) -> providers.Resource[None]:
             providers.Factory(partial, sample_loop_lag, World.clock, World.metrics.provided.loop_was_late),
             providers.Factory(partial, keep_giving_back, World.clock, providers.Callable(own_heap)),
         ),
-        parts=World.backplane.provided.parts,
+        components=World.backplane.provided.components,
         closing=providers.List(*(thing for topic in topics for thing in topic.closing)),
         drain_limit_s=World.settings.provided.drain_limit_s,
     )

@@ -10,7 +10,7 @@ from chatorch.domain.services.identity.identify import Identify
 from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.domain.services.identity.sign_in import SignIn
 from chatorch.entrypoints.container.runs import RunsTopic
-from chatorch.entrypoints.container.world import Parts
+from chatorch.entrypoints.container.world import LongLived
 from chatorch.entrypoints.settings import Settings
 
 
@@ -63,5 +63,5 @@ class IdentityTopic(RunsTopic):
         telemetry=RunsTopic.telemetry,
     )
 
-    loops: Parts = (revocation.provided.keep_watch,)
-    closing: Parts = (passwords,)
+    loops: LongLived = (revocation.provided.keep_watch,)
+    closing: LongLived = (passwords,)

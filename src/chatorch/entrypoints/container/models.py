@@ -15,7 +15,7 @@ from chatorch.adapters.models.upstream.client import HttpClients, require_trust
 from chatorch.adapters.models.upstream.deadlines import Deadlines
 from chatorch.domain.model.model_names import ModelNames
 from chatorch.domain.model.policy import ChatPolicy
-from chatorch.entrypoints.container.world import Parts, World
+from chatorch.entrypoints.container.world import LongLived, World
 from chatorch.entrypoints.provider_settings import Provider
 from chatorch.entrypoints.settings import Settings
 from chatorch.ports.chat_model import ChatModel
@@ -82,5 +82,5 @@ class ModelsTopic(World):
     chat_models = providers.Singleton(choose_models, World.settings, World.clock, World.telemetry)
     chat_model = providers.Singleton(one_model, chat_models)
 
-    loops: Parts = ()
-    closing: Parts = (chat_model,)
+    loops: LongLived = ()
+    closing: LongLived = (chat_model,)

@@ -8,7 +8,7 @@ from chatorch.adapters.sql import back_up, downgrade, known_revisions, lacking_r
 from chatorch.entrypoints.container.clock import ahead_of_store_s
 from chatorch.entrypoints.container.models import listed_models, require_readable_trust
 from chatorch.entrypoints.container.store import lock_state
-from chatorch.entrypoints.container.world import Parts, World
+from chatorch.entrypoints.container.world import LongLived, World
 
 
 class OperatorTopic(World):
@@ -22,5 +22,5 @@ class OperatorTopic(World):
     require_trust = providers.Callable(require_readable_trust, World.settings)
     ahead_of_store_s = providers.Callable(ahead_of_store_s, World.settings, World.own_clock, World.database)
 
-    loops: Parts = ()
-    closing: Parts = ()
+    loops: LongLived = ()
+    closing: LongLived = ()

@@ -16,7 +16,7 @@ from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.setting_names import MAX_ANSWER_CHARS
 from chatorch.entrypoints.container.models import ModelsTopic, chat_policy
 from chatorch.entrypoints.container.store import confirming
-from chatorch.entrypoints.container.world import Parts
+from chatorch.entrypoints.container.world import LongLived
 from chatorch.entrypoints.settings import Settings
 
 
@@ -109,7 +109,7 @@ class RunsTopic(ModelsTopic):
         KeyExpiry, store=ModelsTopic.run_store, clock=ModelsTopic.clock, telemetry=ModelsTopic.telemetry
     )
 
-    loops: Parts = (
+    loops: LongLived = (
         executor.provided.keep_saved,
         executor.provided.keep_grace,
         executor.provided.keep_cancelling,
@@ -117,4 +117,4 @@ class RunsTopic(ModelsTopic):
         key_expiry.provided.keep_forgetting,
         guest_retention.provided.keep_tidy,
     )
-    closing: Parts = ()
+    closing: LongLived = ()

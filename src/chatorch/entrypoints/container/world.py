@@ -28,8 +28,8 @@ from chatorch.entrypoints.process.metric_files import VARIABLE
 from chatorch.entrypoints.process.readiness import Readiness
 from chatorch.entrypoints.settings import Settings
 
-Parts = tuple[providers.Provider[Any], ...]
-"""What a topic adds to the process: `loops` that go on for ever, and things to close at the end (`closing`)."""
+LongLived = tuple[providers.Provider[Any], ...]
+"""Of a topic what lives as long as the process: `loops` that go on for ever, and things to close (`closing`)."""
 
 
 class World(containers.DeclarativeContainer):
@@ -67,5 +67,5 @@ class World(containers.DeclarativeContainer):
     metrics_folder = providers.Callable(os.environ.get, VARIABLE)
     metrics = providers.Singleton(Metrics, registry, backplane.provided.redis_up, metrics_folder)
 
-    loops: Parts = (providers.Factory(partial, keep_set, clock), readiness.provided.keep_looking)
-    closing: Parts = (spawner,)
+    loops: LongLived = (providers.Factory(partial, keep_set, clock), readiness.provided.keep_looking)
+    closing: LongLived = (spawner,)

@@ -53,7 +53,7 @@ async def _redis(container: Container) -> str:
     backplane = container.backplane()
     if backplane.redis_up is None:
         return "none is set, so one process serves"
-    link = backplane.parts[0]
+    link = backplane.components[0]
     await link.start()
     try:
         if problem := backplane.redis_problem():

@@ -22,7 +22,7 @@ class Closing(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Part(Protocol):
+class Component(Protocol):
     async def start(self) -> None: ...
     async def aclose(self) -> None: ...
 
@@ -59,20 +59,20 @@ async def lifetime(
     executor: Executor,
     metrics: Figures,
     loops: list[Callable[[], Coroutine[Any, Any, None]]],
-    parts: Sequence[Part],
+    components: Sequence[Component],
     closing: list[Closing],
     drain_limit_s: float,
 ) -> AsyncIterator[None]:
     """Everything that lives as long as the process.
 
     `loops` go on for ever beside the requests. Where the store is shared with other processes, only leases decide which
-    runs are dead. `closing` is closed in the order given, after the last run has ended, then `parts` from the last one
-    to the first, then the database.
+    runs are dead. `closing` is closed in the order given, after the last run has ended, then `components` from the last
+    one to the first, then the database.
     """
     async with _claimed(store_lock):
         try:
-            for part in parts:
-                await part.start()
+            for component in components:
+                await component.start()
             await database.start()
             metrics.look_up(live_runs=lambda: executor.live, pool_in_use=database.in_use, pool_size=database.size)
             if store_lock is not None and not store_lock.shared:
@@ -88,7 +88,7 @@ async def lifetime(
                     await executor.drain(drain_limit_s)
                     signals.uninstall()
         finally:
-            for thing in (*closing, *reversed(parts)):
+            for thing in (*closing, *reversed(components)):
                 await thing.aclose()
             await _within(CLOSE_S, database.close())
 
