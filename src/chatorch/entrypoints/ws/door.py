@@ -1,4 +1,4 @@
-"""Chat over a WebSocket."""
+"""Chat over a WebSocket: its routes, its fields, and the class that the server is to speak it with."""
 
 from chatorch.entrypoints.common.door import Door
 from chatorch.entrypoints.ws.frames import FIELDS
