@@ -103,7 +103,7 @@ async def test_one_batch_answers_for_every_run_in_it(stores: Stores) -> None:
         ]
     )
 
-    assert {run_id: standing.value for run_id, standing in ownerships.items()} == {
+    assert {run_id: ownership.value for run_id, ownership in ownerships.items()} == {
         "run_taken": "lost",
         "run_silent": "mine",
         "run_mine": "mine",

@@ -382,7 +382,7 @@ async def test_a_run_that_is_not_the_owners_cannot_be_read_cancelled_or_retried(
         await stores.runs.reopen_run(new_run("r"), RunId(run))
 
     ownerships = await stores.execution_store.checkpoint([Checkpoint(RunId("run_b"), 1, None)])
-    assert [standing.value for standing in ownerships.values()] == ["mine"]
+    assert [ownership.value for ownership in ownerships.values()] == ["mine"]
 
 
 # -- cancelling ------------------------------------------------------------------------------------------------------

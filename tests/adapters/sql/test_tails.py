@@ -39,7 +39,7 @@ def run_sql(*statements: str):
 
 
 def by_the_version_before(content: str | None = None):
-    """Its reaper: it interrupts, and writes a text where it rescued one that is longer than by the row's position."""
+    """Its reaper: it interrupts, and writes a text where it was told one that is longer than by the row's position."""
     saved = [f"UPDATE messages SET content = '{content}' WHERE id = 'msg_r_answer'"] if content else []
     return run_sql(
         *saved,

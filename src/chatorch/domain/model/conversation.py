@@ -68,7 +68,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a thread. `position` is unique in the thread and rises; order and cursors use nothing else.
+    """One message of a thread. `position` is unique in the thread and rises; order and cursors use nothing else.
 
     `content` is all text of it; `parts` are all its parts, none where it is nothing but text.
     """

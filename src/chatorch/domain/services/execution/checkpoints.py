@@ -22,7 +22,7 @@ SHORT_CHARS = 500
 
 
 class Checkpoints:
-    """Of the executions in `live`, which its owner adds to and takes from."""
+    """Of the runs in `live`, which its owner adds to and takes from."""
 
     def __init__(
         self,
