@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, Iterator
 import pytest
 
 from chatorch.domain.model.content import Content, Facts, Part, PartKind
-from chatorch.domain.model.conversation import UsageSource
-from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.conversation import UsageSource, estimate_tokens
 from chatorch.domain.model.run import RunFailed, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamTimeout
