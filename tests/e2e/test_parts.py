@@ -157,10 +157,12 @@ async def while_it_goes(one: Worker, two: Worker, upstream: Upstream) -> tuple[s
         await device.ask("run.follow", run_id=run_id)
     for worker in (one, two):
         await so_far(worker, run_id, thread_id, [{**THOUGHT[0], "text": "Hm, so"}])
+    await the_widget_shows(two.server, thread_id, [("Hm, so", "loading")])
     upstream.release(names[0])
     await stream.until(lambda s: s.text == "Hello")
     for worker in (one, two):
         await so_far(worker, run_id, thread_id, [*THOUGHT, {"index": 2, "type": "text", "text": "Hello"}])
+    await the_widget_shows(two.server, thread_id, [("Hm, so 🙂", "complete"), "Hello"])
     upstream.release(names[1])
     await asyncio.gather(stream.ended(), elsewhere.ended())
 
@@ -174,6 +176,9 @@ async def while_it_goes(one: Worker, two: Worker, upstream: Upstream) -> tuple[s
     assert [event["type"] for event in stream.terminals] == ["run.completed"]
     said = await (await one.alice.say("Hi", model=model, key="parts", stream=False)).ended()
     assert (said.json["run_id"], said.json["response"], said.json["parts"]) == (run_id, "Hello world", PARTS)
+    upstream.play(f"json-{model}", answer())
+    whole = await (await two.alice.say("Hi", model=f"json-{model}", stream=False)).ended()
+    assert (whole.json["response"], whole.json["parts"]) == ("Hello world", PARTS)
     for worker in (one, two):
         await by_json(worker, run_id, thread_id)
     return run_id, thread_id, stream.events
@@ -197,6 +202,19 @@ async def the_widget(one: Server, two: Server, upstream: Upstream, thread_id: st
         again = Answered(await retry(alice, told.thread_id, page.items[0]["id"]))
         page.show(again.events)
         assert len(await items_of(elsewhere, told.thread_id)) == 4
+
+
+async def the_widget_shows(server: Server, thread_id: str, expected: list[object]) -> None:
+    """While the answer comes: its thoughts and its texts."""
+    async with client_of(server) as client:
+        [_, *items] = await items_of(client, thread_id)
+    found: list[object] = []
+    for item in items:
+        if item["type"] == "workflow":
+            found += [(task["content"], task["status_indicator"]) for task in item["workflow"]["tasks"]]
+        else:
+            found += [part["text"] for part in item["content"]]
+    assert found == expected
 
 
 async def retry(client: httpx.AsyncClient, thread_id: str, item_id: str) -> httpx.Response:

@@ -4,8 +4,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
+from chatorch.adapters.redis.entries import Entry, Head, decode_entry, encode, entry_of
 from chatorch.domain.model.content import START, Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import (
@@ -187,3 +189,20 @@ async def test_a_run_of_the_second_epoch_tells_elsewhere_positions_beyond_the_fi
         for event in events[:-1]:
             draft.apply(event)
         assert (draft.content(), draft.tip) == (ANSWER, EPOCH_SPAN + ANSWER.tip)
+
+
+async def test_what_the_release_before_ships_is_read_and_it_reads_the_text_of_ours() -> None:
+    """It knows of no parts: an entry of its has no member for them, and it looks at none that comes after its own."""
+    before = msgspec.msgpack.encode([1, 1, "Hello", "", b"", False])
+    assert decode_entry(before) == Entry(1, 1, "Hello")
+    ours = encode(entry_of(1, 1, ["Hel", "lo", Head("reasoning", {}), "Hm"], None))
+    assert msgspec.msgpack.decode(ours, type=EntryBefore) == EntryBefore(1, 1, "Hello")
+
+
+class EntryBefore(msgspec.Struct, array_like=True):
+    epoch: int
+    begins: int
+    text: str = ""
+    kind: str = ""
+    terminal: bytes = b""
+    gone: bool = False
