@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from chatorch.domain.model.content import PIECE_CHARS, START, Draft, Snapshot
+from chatorch.domain.model.content import PIECE_CHARS, START, Content, Draft, Snapshot
 from chatorch.domain.model.run import Run, RunEvent, RunStarted, TerminalEvent, started_event, terminal_event
+from chatorch.domain.model.sizes import PART_CHARS, size_of
 
 
 class Transcript:
@@ -35,11 +36,32 @@ class Transcript:
 
     def snapshot(self) -> Snapshot:
         """For a client that must begin anew: what it cannot hold at once follows as deltas."""
-        draft = self.draft
-        content = draft.content()
-        if content.tip > START + PIECE_CHARS:
-            content = content.upto(START + PIECE_CHARS)
-        return Snapshot(draft.base + content.tip, content)
+        content = self.draft.content()
+        cut = _as_much_as_a_piece(content)
+        if cut < content.tip:
+            content = content.upto(cut)
+        return Snapshot(self.draft.base + content.tip, content)
+
+
+def _as_much_as_a_piece(content: Content) -> int:
+    """The position up to which heads, bodies and results together take no more than one piece."""
+    at, room = START, PIECE_CHARS
+    for index, part in enumerate(content.parts):
+        if index:
+            room -= PART_CHARS + size_of(part.head)
+            if room < 0:
+                return at
+            at += 1
+        fits = min(len(part.body), room)
+        at, room = at + fits, room - fits
+        if fits < len(part.body):
+            return at
+        if index and part.closed:
+            room -= size_of(part.result)
+            if room < 0:
+                return at
+            at += 1
+    return at
 
 
 def replay(run: Run, after: int) -> Iterator[RunEvent]:

@@ -158,3 +158,16 @@ def test_large_bodies_come_in_pieces_and_so_does_a_snapshot():
     assert (first.content.weight, first.seq) == (PIECE_CHARS, EPOCH_SPAN + START + PIECE_CHARS)
     assert not any(isinstance(event, Snapshot) for event in others)
     assert shown([first, *others], before(LONG, 0, 77)).parts == parts_view(LONG, over=True)
+
+
+def test_a_snapshot_of_many_parts_is_no_larger_either():
+    """A thousand sources with long addresses are a megabyte, which many clients take in no single frame."""
+    source = {"url": "https://x.example/" + "a" * 900}
+    thoughts = [Part(PartKind.REASONING, closed=True)] * 300
+    sources = [Part(PartKind.SOURCE, source, closed=True)] * 300
+    for parts in (thoughts, sources, [Part(PartKind.SOURCE, {"url": "b" * 9000}, closed=True)] * 3):
+        content = Content((Part(PartKind.TEXT, {}, "Hi"), *parts))
+        events = list(replay(run_of(content, epoch=2), 77))
+        assert max(len(envelope(RunId("run_1"), event)) for event in events[:1]) < 3 * PIECE_CHARS
+        screen = shown(events, before(LONG, 0, 77))
+        assert (screen.parts, screen.snapshots) == (parts_view(content, over=True), 1)
