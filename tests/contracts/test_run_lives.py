@@ -2,6 +2,7 @@
 
 import pytest
 
+from chatorch.domain.model.content import Content, Part, PartKind
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.run import RunStatus
@@ -29,6 +30,19 @@ async def test_an_ended_run_has_its_record_and_a_deleted_one_nothing_else(stores
     await stores.threads.delete_thread(ANN, ThreadId("thr_a"), NOW)
     gone = await stores.run_lives.read("run_a")
     assert (gone.row, gone.interaction) == (None, life.interaction)
+
+
+async def test_parts_show_their_sizes_alone(stores: Stores) -> None:
+    await stores.runs.open_run(new_run("a"), turn("a", "a", opens=True))
+    thoughts = (Part(PartKind.REASONING, body=body, closed=True) for body in ("hm", "aha"))
+    content = Content(
+        (Part(PartKind.TEXT), *thoughts, Part(PartKind.SOURCE, {"url": "https://example.com"}, closed=True))
+    )
+    await stores.execution_store.finish(ending("a", content))
+    row = (await stores.run_lives.read("run_a")).row
+    assert row is not None
+    assert (row.answer_chars, row.run.content) == (0, Content())
+    assert row.part_chars == {PartKind.REASONING: (2, 3), PartKind.SOURCE: (0,)}
 
 
 @pytest.mark.parametrize("run_id", ["run_x", "", "nul\0", "\ud800"])

@@ -46,6 +46,9 @@ def _of_row(row: RunRow) -> Iterator[tuple[str, object]]:
     yield "retryable", ("yes" if error.retryable else "no") if error else None
     yield "user message", f"{run.user_message_id} ({row.question_chars} characters)"
     yield "answer", f"{run.message_id} ({row.answer_chars} characters)"
+    for kind, sizes in row.part_chars.items():
+        if len(row.part_chars) > 1 or len(sizes) > 1:
+            yield f"parts of kind {kind}", f"{len(sizes)} ({sum(sizes)} characters)"
 
 
 def _of_interaction(record: Interaction) -> Iterator[tuple[str, object]]:
@@ -70,7 +73,12 @@ def _shown(value: object) -> str:
         case Usage():
             return (
                 f"{value.prompt_tokens} prompt + {value.completion_tokens} completion = {value.total_tokens} tokens"
-                f" ({value.source.value})"
+                f" ({value.source.value}{_of_these(value)})"
             )
     # One line each, whatever a client named its model.
     return str(value).encode("unicode_escape").decode() if not str(value).isprintable() else str(value)
+
+
+def _of_these(usage: Usage) -> str:
+    cached = f"; {usage.cached_tokens} of the prompt cached" if usage.cached_tokens else ""
+    return cached + (f"; {usage.reasoning_tokens} of the completion reasoning" if usage.reasoning_tokens else "")

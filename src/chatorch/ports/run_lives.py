@@ -1,15 +1,18 @@
 """What an operator may read of a run: whosever it is, and never its text."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from chatorch.domain.model.content import PartKind
 from chatorch.domain.model.run import Interaction, Run
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """`run` is without its text. Sizes in code points: of the user's message, and of the answer as last saved."""
+    """`run` is without its text. Sizes in code points: of the user's message, and of the answer as last saved, its text
+    and each of its parts."""
 
     run: Run
     heartbeat: int
@@ -17,6 +20,7 @@ class RunRow:
     guest_label: str | None
     question_chars: int
     answer_chars: int
+    part_chars: Mapping[PartKind, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from chatorch.adapters.memory.state import State
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.sizes import chars_by_kind
 from chatorch.ports.run_lives import RunLife, RunLives, RunRow
 
 
@@ -29,5 +30,6 @@ class MemoryRunLives(RunLives):
             record.guest_label,
             len(question.message.content) if question else 0,
             len(run.text),
+            chars_by_kind(run.content),
         )
         return RunLife(row, interaction)

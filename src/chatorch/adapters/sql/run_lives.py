@@ -10,6 +10,7 @@ from chatorch.adapters.sql.rows import SELECT_RUN, to_interaction, to_run
 from chatorch.adapters.sql.tables import interactions, messages, runs
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.sizes import chars_by_kind
 from chatorch.ports.run_lives import RunLife, RunLives, RunRow
 
 _RUN = SELECT_RUN.where(runs.c.id == bindparam("run_id"))
@@ -43,5 +44,6 @@ def _read(connection: Connection, run_id: str) -> RunLife:
         row.guest_label,
         question or 0,
         len(run.text),
+        chars_by_kind(run.content),
     )
     return RunLife(seen, interaction)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from chatorch.domain.model.content import Content, PartKind
+
 PART_CHARS = 100
 """What a part takes by being one: about what its row, and its place in memory, cost. So parts without words end too."""
 
@@ -18,3 +20,11 @@ def size_of(facts: object) -> int:
     if isinstance(facts, list | tuple):
         return 1 + sum(map(size_of, facts))
     return 1
+
+
+def chars_by_kind(content: Content) -> dict[PartKind, tuple[int, ...]]:
+    """How long the bodies of its parts are, without an empty first one."""
+    sizes: dict[PartKind, tuple[int, ...]] = {}
+    for _, part in content.shown():
+        sizes[part.kind] = (*sizes.get(part.kind, ()), len(part.body))
+    return sizes
