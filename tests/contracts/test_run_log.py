@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.domain.model.content import PIECE_CHARS, Content, PartDelta, Snapshot
+from chatorch.domain.model.content import PIECE_CHARS, Content, PartDelta, PartKind, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.run import (
     SILENCE,
@@ -111,6 +111,18 @@ async def test_followers_at_the_same_place_get_the_same_object(log: RunLog):
 
     await one.aclose()
     await two.aclose()
+
+
+async def test_so_they_do_of_parts_and_of_the_end(log: RunLog):
+    log.open(RUN, 1, STARTED)
+    following = [log.follow(RUN, 0) for _ in range(3)]
+    log.start_part(RUN, PartKind.SOURCE, {"title": "a" * 1000})
+    log.end_part(RUN)
+    log.end(RUN, RunInterrupted(4))
+
+    for _ in range(4):
+        one, *others = [await anext(events) for events in following]
+        assert all(event is one for event in others)
 
 
 async def test_a_follower_ahead_of_the_text_waits_until_it_is_passed(log: RunLog):

@@ -3,7 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from chatorch.domain.model.content import NOTHING, PIECE_CHARS, START, Content, Draft, Facts, PartDelta, PartKind
+from chatorch.domain.model.content import (
+    NOTHING,
+    PIECE_CHARS,
+    START,
+    Content,
+    Draft,
+    Facts,
+    PartDelta,
+    PartKind,
+    Snapshot,
+)
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import SILENCE, RunEvent, RunStarted, Silence, TerminalEvent
 from chatorch.domain.model.transcript import Transcript
@@ -123,12 +133,10 @@ class _Log:
         """
         served = self._served
         if served is not None and self._served_after == position:
-            if served.seq == self.draft.tip:
-                return served
-            if type(served) is PartDelta and len(served.text) == PIECE_CHARS:
+            if type(served) is not PartDelta or served.seq == self.draft.tip or len(served.text) == PIECE_CHARS:
                 return served
         event = self._transcript.next_after(position)
-        if type(event) is PartDelta:
+        if event is not None and type(event) is not Snapshot:
             self._served, self._served_after = event, position
         return event
 
