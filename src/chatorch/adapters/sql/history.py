@@ -1,11 +1,12 @@
 """A thread's history as the model may see it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, not_, select
 
-from chatorch.adapters.sql.rows import SELECT_MESSAGE, SELECT_WHOLE_MESSAGE, to_message
+from chatorch.adapters.sql.rows import SELECT_MESSAGE, SELECT_WHOLE_MESSAGE, AnyRow, to_message
 from chatorch.adapters.sql.tables import messages
 from chatorch.domain.model.context import fitting, going_out
 from chatorch.domain.model.conversation import Message, Role, ThreadId
@@ -14,19 +15,13 @@ _CHUNK = 64
 
 
 def _older(selected: Select[Any]) -> Select[Any]:
-    return (
-        selected.where(
-            messages.c.thread_id == bindparam("thread_id"),
-            messages.c.position <= bindparam("upto"),
-            not_(messages.c.superseded),
-        )
-        .order_by(messages.c.position.desc())
-        .limit(_CHUNK)
-    )
+    return selected.where(not_(messages.c.superseded)).order_by(messages.c.position.desc()).limit(_CHUNK)
 
 
-_OLDER = {False: _older(SELECT_MESSAGE), True: _older(SELECT_WHOLE_MESSAGE)}
+OLDER = {False: _older(SELECT_MESSAGE), True: _older(SELECT_WHOLE_MESSAGE)}
 """By whether they are wanted with their parts."""
+_OF_THREAD = (messages.c.thread_id == bindparam("thread_id"), messages.c.position <= bindparam("upto"))
+_OLDER = {with_parts: older.where(*_OF_THREAD) for with_parts, older in OLDER.items()}
 _BEGINS = (
     select(messages.c.position)
     .where(
@@ -60,17 +55,36 @@ def read_history(
     The newest in any case, and the system messages at the thread's beginning. Read from the newest back in chunks, so
     that it costs what it returns and not what the thread holds.
     """
-    kept, left_out = fitting(going_out(_newest_first(connection, thread_id, upto, with_parts)), max_chars)
+    return _fitting(connection, thread_id, _newest_first(connection, thread_id, upto, with_parts), max_chars)
+
+
+def history_behind(
+    connection: Connection, newest: Message, before: Sequence[AnyRow], max_chars: int, *, with_parts: bool
+) -> tuple[Message, ...]:
+    """As `read_history`, where the newest is at hand, and of those before it the first rows of `OLDER`."""
+    older = _newest_first(connection, newest.thread_id, newest.position - 1, with_parts, before)
+    return _fitting(connection, newest.thread_id, chain([newest], older), max_chars)
+
+
+def _fitting(
+    connection: Connection, thread_id: ThreadId, newest_first: Iterable[Message], max_chars: int
+) -> tuple[Message, ...]:
+    kept, left_out = fitting(going_out(newest_first), max_chars)
     if left_out is not None:
         asked = {"thread_id": thread_id, "upto": left_out.position}
         kept = [*map(to_message, connection.execute(_OPENING, asked)), *kept]
     return tuple(kept)
 
 
-def _newest_first(connection: Connection, thread_id: ThreadId, upto: int, with_parts: bool) -> Iterator[Message]:
+def _newest_first(
+    connection: Connection, thread_id: ThreadId, upto: int, with_parts: bool, rows: Sequence[AnyRow] | None = None
+) -> Iterator[Message]:
     while True:
-        rows = connection.execute(_OLDER[with_parts], {"thread_id": thread_id, "upto": upto}).all()
-        yield from map(to_message, rows)
+        if rows is None:
+            rows = connection.execute(_OLDER[with_parts], {"thread_id": thread_id, "upto": upto}).all()
+        for message in map(to_message, rows):
+            yield message
+            upto = message.position - 1
         if len(rows) < _CHUNK:
             return
-        upto = rows[-1].position - 1
+        rows = None

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
+    ColumnElement,
     Connection,
-    Select,
     Table,
     bindparam,
     exists,
@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from chatorch.adapters.sql.access import FORWARD
 from chatorch.adapters.sql.compiled import Compiled, Values
+from chatorch.adapters.sql.history import OLDER
 from chatorch.adapters.sql.outcomes import usage_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, threads
 from chatorch.domain.model.admission import LiveRunCap
@@ -60,30 +61,89 @@ def open_in_new_thread(
     Whoever calls it has locked the owner.
     """
     statement = _opening(tuple(thread), tuple(question), tuple(run), capped=cap is not None)
-    values = {"owner": owner_id, "most": cap.most if cap else None, "of_thread": thread["id"]}
-    for part, row in (("thread", thread), ("question", question), ("answer", answer), ("run", run)):
-        values |= _named(part, row)
+    values = _asked(owner_id, cap, run) | _named("thread", thread)
+    values |= _named("question", question) | _named("answer", answer) | _named("run", run)
     return bool(statement.rows(connection, values)[0].done)
 
 
 @lru_cache
 def _opening(thread: Keys, message: Keys, run: Keys, *, capped: bool) -> Compiled:
-    live = select(runs.c.thread_id).where(runs.c.owner_id == bindparam("owner"), LIVE).cte("live")
-    room: Select[Any] = select(literal_column("1")).where(
-        ~exists().where(live.c.thread_id == bindparam("of_thread", type_=runs.c.thread_id.type))
-    )
-    if capped:
-        room = room.where(select(func.count()).select_from(live).scalar_subquery() < bindparam("most"))
-    opened = _added(threads, "thread", thread, room.cte("room"))
+    room = select(literal_column("1")).where(*_room(capped=capped)).cte("room")
+    opened = _added(threads, "thread", thread, room)
     asked = _added(messages, "question", message, opened)
     answer = _added(messages, "answer", message, asked)
     ran = _added(runs, "run", run, answer)
     return Compiled(select(func.count().label("done")).select_from(ran))
 
 
-def _added(table: Table, part: str, columns: Keys, where: CTE) -> CTE:
-    """One row, if `where` has one."""
-    row = select(*(_value(table, part, column) for column in columns)).select_from(where)
+def open_in_thread(
+    connection: Connection,
+    owner_id: UserId,
+    cap: LiveRunCap | None,
+    question: Values,
+    answer: Values,
+    run: Values,
+    *,
+    with_parts: bool,
+) -> tuple[int, list[Any]] | None:
+    """As `open_in_new_thread`, in a thread of the owner's that is there, whose time it moves.
+
+    Positions are counted from the last one, which it returns, with the newest of the thread's messages before these,
+    as rows of `history.OLDER`. None where nothing was written.
+    """
+    statement = _going_on(tuple(question), tuple(run), capped=cap is not None, with_parts=with_parts)
+    values = _asked(owner_id, cap, run) | {"now": run["created_at"]}
+    values |= _named("question", question) | _named("answer", answer) | _named("run", run)
+    rows = statement.rows(connection, values)
+    if not rows:
+        return None
+    return rows[0][0], [row[1:] for row in rows if row[1] is not None]
+
+
+@lru_cache
+def _going_on(message: Keys, run: Keys, *, capped: bool, with_parts: bool) -> Compiled:
+    # No other run or message can have come into the thread while its row was waited for: the owner is locked.
+    opened = (
+        update(threads)
+        .where(threads.c.id == _THREAD, threads.c.owner_id == bindparam("owner"), *_room(capped=capped))
+        .values(updated_at=FORWARD)
+        .returning(threads.c.id)
+        .cte("opened")
+    )
+    highest = select(func.coalesce(func.max(messages.c.position), literal_column("0")).label("position"))
+    last = highest.where(messages.c.thread_id == _THREAD).cte("last")
+    after = select(last.c.position).scalar_subquery()
+    asked = _added(messages, "question", message, opened, after)
+    answer = _added(messages, "answer", message, asked, after)
+    ran = _added(runs, "run", run, answer)
+    older = OLDER[with_parts].where(messages.c.thread_id == _THREAD).subquery("older")
+    written = ran.join(last, literal_column("true")).outerjoin(older, literal_column("true"))
+    return Compiled(
+        select(last.c.position.label("last"), *older.c).select_from(written).order_by(older.c.position.desc())
+    )
+
+
+_THREAD = bindparam("of_thread", type_=threads.c.id.type)
+
+
+def _asked(owner_id: UserId, cap: LiveRunCap | None, run: Values) -> dict[str, Any]:
+    return {"owner": owner_id, "most": cap.most if cap else None, "of_thread": run["thread_id"]}
+
+
+def _room(*, capped: bool) -> list[ColumnElement[bool]]:
+    live = select(runs.c.thread_id).where(runs.c.owner_id == bindparam("owner"), LIVE).cte("live")
+    room: list[ColumnElement[bool]] = [~exists().where(live.c.thread_id == _THREAD)]
+    if capped:
+        room.append(select(func.count()).select_from(live).scalar_subquery() < bindparam("most"))
+    return room
+
+
+def _added(table: Table, part: str, columns: Keys, where: CTE, after: ColumnElement[int] | None = None) -> CTE:
+    """One row, if `where` has one. Its position is counted from `after`."""
+    values = {column: _value(table, part, column) for column in columns}
+    if after is not None:
+        values["position"] = after + values["position"]
+    row = select(*values.values()).select_from(where)
     return insert(table).from_select(list(columns), row).returning(table.c.id).cte(part)
 
 

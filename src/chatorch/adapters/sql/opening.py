@@ -4,9 +4,9 @@ from sqlalchemy import Connection, bindparam, insert, not_, select, update
 
 from chatorch.adapters.sql.access import live_runs_of, require_sane, require_thread, touch_threads
 from chatorch.adapters.sql.compiled import Compiled
-from chatorch.adapters.sql.history import last_position, read_history
+from chatorch.adapters.sql.history import history_behind, last_position, read_history
 from chatorch.adapters.sql.idempotency import find_earlier, remember
-from chatorch.adapters.sql.one_statement import open_in_new_thread
+from chatorch.adapters.sql.one_statement import open_in_new_thread, open_in_thread
 from chatorch.adapters.sql.rows import Values, message_values, new_run_values, thread_values
 from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.admission import LiveRunCap
@@ -70,8 +70,8 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
 
 
 def _opens_simply(connection: Connection, new: NewRun, turn: OpenTurn) -> bool:
-    """A first message and nothing else, on a database that writes all of it in one statement."""
-    if connection.dialect.name != "postgresql" or turn.title is None or new.idempotency is not None:
+    """One message and nothing else, on a database that writes all of it in one statement."""
+    if connection.dialect.name != "postgresql" or new.idempotency is not None:
         return False
     return len(turn.messages) == 1 and turn.messages[0][1].note is None
 
@@ -81,14 +81,22 @@ def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: Live
     [said] = _messages(new, turn, 0)
     answer, run = _answer_and_run(new, turn.thread_id, said.id, said.position + 1)
     rows = {
-        "thread": thread_values(new.owner_id, turn.thread_id, turn.title or "", new.now),
         "question": message_values(said, turn.messages[0][1].timestamp),
         "answer": message_values(answer),
         "run": new_run_values(run, new.guest_label),
     }
-    if not open_in_new_thread(connection, new.owner_id, cap, **rows):
+    if turn.title is not None:
+        thread = thread_values(new.owner_id, turn.thread_id, turn.title, new.now)
+        opened = open_in_new_thread(connection, new.owner_id, cap, thread, **rows)
+        return OpenedRun(run, (said,), joined=False) if opened else None
+    require_sane(turn.thread_id)
+    found = open_in_thread(connection, new.owner_id, cap, **rows, with_parts=new.with_parts)
+    if found is None:
         return None
-    return OpenedRun(run, (said,), joined=False)
+    last, before = found
+    [said] = _messages(new, turn, last)
+    history = history_behind(connection, said, before, new.history_chars, with_parts=new.with_parts)
+    return OpenedRun(run, history, joined=False)
 
 
 def _history(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int) -> tuple[Message, ...]:

@@ -34,8 +34,11 @@ _BEYOND = (
     .order_by(answer_tails.c.start)
     .correlate(messages)
 )
-_TAIL = select(func.aggregate_strings(_BEYOND.subquery("beyond").c.text, "")).correlate(messages).scalar_subquery()
-_WHOLE = messages.c.content + func.coalesce(_TAIL, literal_column("''"))
+_NOTHING: Any = literal_column("''")  # no parameter: its text would be put together anew for each execution
+_TAIL = (
+    select(func.aggregate_strings(_BEYOND.subquery("beyond").c.text, _NOTHING)).correlate(messages).scalar_subquery()
+)
+_WHOLE = messages.c.content + func.coalesce(_TAIL, _NOTHING)
 CONTENT = case(
     # A literal: nearly all rows take this way, and need no look at another table.
     (messages.c.status == literal_column(f"'{MessageStatus.COMPLETE.value}'"), messages.c.content),
