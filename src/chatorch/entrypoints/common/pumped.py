@@ -50,6 +50,7 @@ class PumpedStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        self.raw_headers = []  # nothing asks for them again
         await go_on(scope, receive, send, self._stream)
 
     async def _stream(self, receive: Receive, send: Send) -> None:

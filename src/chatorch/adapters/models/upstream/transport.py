@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -197,7 +198,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         return await session.request(
             request.method,
             URL(url, encoded=True),
-            headers=request.headers,
+            headers=_as_text(request.headers),
             data=await request.aread(),
             allow_redirects=False,
             proxy=proxy,
@@ -276,6 +277,17 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _as_text(headers: httpx2.Headers) -> list[tuple[str, str]]:
+    """For aiohttp, which keeps them as long as the answer comes: nearly all are the same each time, so share them."""
+    encoding = headers.encoding
+    return [(_decoded(name, encoding), _decoded(value, encoding)) for name, value in headers.raw]
+
+
+@lru_cache(maxsize=128)
+def _decoded(said: bytes, encoding: str) -> str:
+    return said.decode(encoding)
 
 
 def _headers(answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:

@@ -5,10 +5,10 @@
   sends would reset it, and the answer would be lost on the way (RFC 9112, 9.6).
 """
 
-import asyncio
 from typing import Self
 
 from chatorch.entrypoints.common.connection.of_uvicorn import ASGISendEvent, HttpToolsProtocol, RequestResponseCycle
+from chatorch.entrypoints.common.connection.signal import Signal
 from chatorch.entrypoints.common.refused import RequestRefused
 
 CHUNKLESS = frozenset({"0.9", "1.0"})
@@ -42,7 +42,7 @@ class Cycle(RequestResponseCycle):
             access_logger=connection.access_logger,
             access_log=connection.access_log,
             default_headers=connection.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=Signal(),
             expect_100_continue=False,
             keep_alive=False,
             on_response=connection.on_response_complete,

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 
 from chatorch.entrypoints.common.connection.of_uvicorn import FlowControl
+from chatorch.entrypoints.common.connection.signal import Signal
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -14,6 +15,10 @@ class Flow(FlowControl):
     """Stays paused while it is `blocked`, whoever would read on."""
 
     blocked = False
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self._is_writable_event = Signal(given=True)
 
     def resume_reading(self) -> None:
         if not self.blocked:

@@ -16,6 +16,7 @@ from chatorch.entrypoints.common.connection.counted import AdmittedConnection
 from chatorch.entrypoints.common.connection.cycle import CHUNKLESS, CarefulCycle, Cycle
 from chatorch.entrypoints.common.connection.heads import body_length, resolve_absolute
 from chatorch.entrypoints.common.connection.of_uvicorn import ASGI3Application, RequestResponseCycle
+from chatorch.entrypoints.common.connection.signal import Signal
 from chatorch.entrypoints.common.fair_turns import FairTurns
 from chatorch.entrypoints.common.refused import broken
 
@@ -125,6 +126,7 @@ class HttpConnection(AdmittedConnection):
         super().on_headers_complete()
         if self.cycle is before:  # a handshake
             return
+        self.cycle.message_event = Signal()  # nobody has been given uvicorn's own yet
         self._in_head = False
         self._overhead = self._body_came = 0
         self._window_ends = 0.0
