@@ -132,9 +132,12 @@ class _Log:
         Followers that stand at the same place get the same object, so that a door can encode it once for all.
         """
         served = self._served
-        if served is not None and self._served_after == position:
-            if type(served) is not PartDelta or served.seq == self.draft.tip or len(served.text) == PIECE_CHARS:
-                return served
+        if (
+            served is not None
+            and self._served_after == position
+            and (type(served) is not PartDelta or served.seq == self.draft.tip or len(served.text) == PIECE_CHARS)
+        ):
+            return served
         event = self._transcript.next_after(position)
         if event is not None and type(event) is not Snapshot:
             self._served, self._served_after = event, position
