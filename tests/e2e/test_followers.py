@@ -16,7 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from chatorch.domain.model.content import PartKind
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
+from chatorch.ports.chat_model import PartEnd, PartStart
 from tests.support.event_reader import Screen
 from tests.support.fakes import settle
 from tests.support.in_process import Connection, Process, store_with_alice
@@ -31,6 +33,10 @@ PIECES = st.lists(
     max_size=4,
 )
 CUTS = st.one_of(st.none(), st.integers(0, 900))
+HEADS = {
+    PartKind.TOOL_CALL: {"id": "call_1", "name": "find"},
+    PartKind.SOURCE: {"url": "https://x.example", "title": "A page"},
+}
 CLIENTS = st.integers(0, 2)
 
 
@@ -153,7 +159,7 @@ class Histories(RuleBasedStateMachine):
             last = self.connections[client]
             await self._go(client)
             assert last.status == (200 if screen.terminals and last.events else 204)
-            assert screen.text == stored["text"]
+            assert (screen.text, screen.parts) == (stored["text"], stored["parts"])
             assert [event["type"] for event in screen.terminals] == [f"run.{stored['status']}"]
         if stored["status"] == "completed":
             assert stored["text"] == self.source
@@ -164,6 +170,51 @@ def test_whoever_leaves_at_any_byte_and_comes_back_sees_the_stored_text_and_one_
         Histories,
         settings=settings(
             max_examples=size(25, 1000), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+class HistoriesOfParts(Histories):
+    """In which the model says more than text: one part after the other, and the last may stay open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind: PartKind | None = PartKind.TEXT
+        self.parts = 0
+
+    @rule(kind=st.sampled_from([PartKind.REASONING, PartKind.TEXT, PartKind.TOOL_CALL, PartKind.SOURCE]))
+    @precondition(lambda self: self.live)
+    def a_part_begins(self, kind: PartKind) -> None:
+        self._say(*self._ended(), PartStart(kind, HEADS.get(kind, {})))
+        self.kind, self.parts = kind, self.parts + 1
+
+    @rule()
+    @precondition(lambda self: self.live and self.parts and self.kind)
+    def the_part_ends(self) -> None:
+        self._say(*self._ended())
+        self.kind = None
+
+    @rule(pieces=PIECES, at_once=st.booleans())
+    @precondition(lambda self: self.live and self.kind not in (None, PartKind.SOURCE))
+    def the_model_says(self, pieces: list[str], at_once: bool) -> None:
+        before = self.source
+        super().the_model_says(pieces, at_once)
+        if self.kind is not PartKind.TEXT:
+            self.source = before
+
+    def _ended(self) -> list[PartEnd]:
+        return [PartEnd()] if self.parts and self.kind else []
+
+    def _say(self, *said: PartStart | PartEnd) -> None:
+        self.process.model.say(*said)
+        self.do(settle())
+
+
+def test_whoever_leaves_at_any_byte_and_comes_back_has_all_parts_that_are_stored():
+    run_state_machine_as_test(
+        HistoriesOfParts,
+        settings=settings(
+            max_examples=size(6, 1000), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

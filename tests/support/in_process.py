@@ -16,7 +16,7 @@ from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.entrypoints.app import create_app
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.settings import Settings
-from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.chat_model import ChatModel, Finish, Piece, Prompt
 from chatorch.ports.tokens import Claims
 from tests.support.event_reader import EventReader
 from tests.support.fakes import PROVIDER_USAGE, START, FakeClock, settle
@@ -28,16 +28,16 @@ class DictatedModel(ChatModel):
     """Says what the test dictates while the stream is open, to the latest call."""
 
     def __init__(self) -> None:
-        self._said: asyncio.Queue[str | Finish | Exception] = asyncio.Queue()
+        self._said: asyncio.Queue[Piece | Exception] = asyncio.Queue()
 
-    def say(self, *said: str | Finish | Exception) -> None:
+    def say(self, *said: Piece | Exception) -> None:
         for one in said:
             self._said.put_nowait(one)
 
     def finish(self) -> None:
         self.say(Finish("stop", PROVIDER_USAGE))
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Finish]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         while True:
             said = await self._said.get()
             if isinstance(said, Exception):

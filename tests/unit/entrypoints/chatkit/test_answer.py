@@ -111,7 +111,7 @@ def types(items: Shown) -> list[str]:
 
 async def test_whatever_was_said_live_and_read_are_the_same_wherever_it_ended():
     chance = random.Random(12)
-    for _ in range(size(150, 3000)):
+    for _ in range(size(60, 3000)):
         content = any_content(chance)
         end = DONE if content.parts[-1].closed or content.text_only else RunInterrupted(9)
         page, _, error = await live(told(content, piece=chance.choice([1, 3, 50]), end=end))
@@ -138,7 +138,7 @@ def other_end(chance: random.Random, content: Content) -> Content:
 
 async def test_a_snapshot_that_takes_back_what_was_lost_leads_to_the_same():
     chance = random.Random(13)
-    for _ in range(size(200, 3000)):
+    for _ in range(size(60, 3000)):
         content = any_content(chance)
         kept = content.upto(chance.randint(START, content.tip))
         before = other_end(chance, kept)
