@@ -52,7 +52,8 @@ class ChatModel(Protocol):
 
         Text that arrived together comes as one piece. It belongs to the part that is open, at first the message's own
         text. A `PartStart` begins another part, a `PartEnd` ends it: one at a time, text never between two, and none
-        left open by the `Finish`. What a head or a result says is as clean as text is.
+        left open by the `Finish`. What a head or a result says is as clean as text is, and a head has what its kind has
+        (`chatorch.domain.model.facts`): what has not fails the run as `UpstreamInvalid`.
 
         Raises an `UpstreamError` for whatever goes wrong, before or after the first piece; an end that the provider did
         not announce is `UpstreamInvalid`. Keeps its own deadlines (`UpstreamTimeout`). Closing the iterator, or
