@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from itertools import groupby
-from operator import attrgetter
 
-from chatorch.domain.model.context import BETWEEN, PromptMessage
+from chatorch.domain.model.context import joined
 from chatorch.ports.chat_model import ChatModel, Piece, Prompt
 
 
@@ -16,9 +14,7 @@ class JoinedTurns(ChatModel):
         self._model = model
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
-        turns = groupby(prompt.messages, attrgetter("role"))
-        joined = (PromptMessage(role, BETWEEN.join(message.content for message in said)) for role, said in turns)
-        return self._model.stream(replace(prompt, messages=tuple(joined)))
+        return self._model.stream(replace(prompt, messages=tuple(joined(prompt.messages))))
 
     async def aclose(self) -> None:
         await self._model.aclose()

@@ -115,7 +115,7 @@ class ContextWindow:
         chosen, _ = fitting(going_out(reversed(messages[len(opening) :])), left, weight)
         rules += filter(_is_system, chosen)
         said = dropwhile(_is_answer, (message for message in chosen if message.role is not Role.SYSTEM))
-        turns = map(self._told, said) if self.takes_neighbours else _joined(map(self._told, said))
+        turns = map(self._told, said) if self.takes_neighbours else joined(map(self._told, said))
         system = [rule.content for rule in rules]
         if self.system_prompt and not blank(self.system_prompt):
             system.insert(0, self.system_prompt)
@@ -152,7 +152,7 @@ def _answers(message: Message) -> bool:
     return message.role is Role.ASSISTANT and message.run_id is not None
 
 
-def _joined(messages: Iterable[PromptMessage]) -> Iterator[PromptMessage]:
+def joined(messages: Iterable[PromptMessage]) -> Iterator[PromptMessage]:
     """Neighbours of one role as one message."""
     for role, neighbours in groupby(messages, attrgetter("role")):
         said = list(neighbours)
