@@ -24,7 +24,7 @@ from chatorch.domain.model.run import (
     TerminalEvent,
     started_event,
 )
-from chatorch.domain.model.text import title_from
+from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.admission import Admission, Admitted
 from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
 from chatorch.domain.services.execution.executor import Executor

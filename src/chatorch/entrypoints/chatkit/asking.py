@@ -5,7 +5,8 @@ from chatkit.types import UserMessageItem
 
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import InvalidField
-from chatorch.domain.model.text import blank, title_from
+from chatorch.domain.model.text import blank
+from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.commands import Allotted, StartChat
 from chatorch.entrypoints.chatkit.items import new_message
 from chatorch.entrypoints.common.fields import MAX_METADATA_BYTES, MAX_MODEL_CHARS

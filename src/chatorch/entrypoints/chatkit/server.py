@@ -43,7 +43,7 @@ from chatorch.entrypoints.chatkit.answer import answer_events
 from chatorch.entrypoints.chatkit.asking import INPUT, chat_of, model_of, title_of
 from chatorch.entrypoints.chatkit.frames import Encoded
 from chatorch.entrypoints.chatkit.part_items import message_id_of
-from chatorch.entrypoints.chatkit.turn import TurnItems
+from chatorch.entrypoints.chatkit.staged_store import StagedStore
 from chatorch.ports.system import IdFactory
 
 log = structlog.get_logger(__name__)
@@ -67,14 +67,14 @@ class ThreadServer(ChatKitServer[Principal]):
         self._services = services
         self._principal = principal
         self._allotted = services.runs.allot()
-        self._turn = TurnItems(
+        self._staged = StagedStore(
             services.conversations,
             services.items,
             services.ids,
             allotted=self._allotted,
             retries=isinstance(request, ThreadsRetryAfterItemReq),
         )
-        super().__init__(self._turn)
+        super().__init__(self._staged)
         self.head: list[bytes] = []
         self.rest: AsyncGenerator[bytes]
         self.run: Run | None = None
@@ -119,7 +119,7 @@ class ThreadServer(ChatKitServer[Principal]):
         except BaseException:
             await self.rest.aclose()
             raise
-        self._turn.opened(self._title())
+        self._staged.opened(self._title())
 
     async def leave(self) -> None:
         """At once, so that the run knows that one follower less is there; the package would leave it to chance."""
@@ -141,14 +141,14 @@ class ThreadServer(ChatKitServer[Principal]):
             raise
 
     async def _what_is_asked(self, request: StreamingReq) -> StartChat | AnswerAgain | None:
-        thread = self._turn.thread
+        thread = self._staged.thread
         if thread is not None and thread.status.type != "active":
             raise Conflict(f"The thread is {thread.status.type}.")
         match request:
             case ThreadsRetryAfterItemReq():
                 return await self._again(ThreadId(request.params.thread_id), MessageId(request.params.item_id))
             case ThreadsCreateReq() | ThreadsAddUserMessageReq():
-                chat = chat_of(cast("UserMessageItem", self._turn.message), _thread_of(request), self._allotted)
+                chat = chat_of(cast("UserMessageItem", self._staged.message), _thread_of(request), self._allotted)
                 try:
                     self._services.runs.check(self._principal, chat)
                 except InvalidField as error:
@@ -158,7 +158,7 @@ class ThreadServer(ChatKitServer[Principal]):
 
     async def _again(self, thread_id: ThreadId, message_id: MessageId) -> AnswerAgain:
         """By the model that answered it before, if it may; else by the one that it asked for."""
-        message = cast("UserMessageItem", await self._turn.load_item(thread_id, message_id, self._principal))
+        message = cast("UserMessageItem", await self._staged.load_item(thread_id, message_id, self._principal))
         after = await self._services.items.page(self._principal, thread_id, limit=1, after=message_id)
         models = [model_of(message)]
         match after.items:
@@ -167,7 +167,7 @@ class ThreadServer(ChatKitServer[Principal]):
         return AnswerAgain(thread_id, message_id, self._allotted, tuple(model for model in models if model))
 
     def _title(self) -> str:
-        return title_of(self._turn.message) if self._turn.message else ""
+        return title_of(self._staged.message) if self._staged.message else ""
 
     # -- what the package asks for ---------------------------------------------------------------------------------
 

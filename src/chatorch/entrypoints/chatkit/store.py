@@ -9,7 +9,7 @@ from chatorch.domain.model.conversation import JsonObject, Thread, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT, PageRequest, ThreadCursor
-from chatorch.domain.model.text import title_from
+from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.chatkit.items import from_chatkit, to_chatkit

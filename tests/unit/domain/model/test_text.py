@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from chatorch.domain.model.conversation import estimate_tokens
 from chatorch.domain.model.graphemes import graphemes
-from chatorch.domain.model.text import MAX_TITLE_CHARS, blank, title_from
+from chatorch.domain.model.text import blank
+from chatorch.domain.model.titles import MAX_TITLE_CHARS, title_from
 
 
 @pytest.mark.parametrize(

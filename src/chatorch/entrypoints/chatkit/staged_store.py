@@ -12,7 +12,7 @@ from chatorch.entrypoints.chatkit.store import ThreadItems
 from chatorch.ports.system import IdFactory
 
 
-class TurnItems(ThreadItems):
+class StagedStore(ThreadItems):
     """Holds back what the run's own transaction writes: the user's message, with its thread; what a retry takes out.
 
     So nothing is half done when the run cannot be opened. What was allotted to the turn are the ids that it gives.
