@@ -5,24 +5,26 @@ The same parts by every door, on every worker, after the end, after a restart, a
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import TwoWorkers
+from tests.e2e.conftest import ServerIn
 from tests.support.chatkit_page import ITEM, Page, shown
 from tests.support.event_reader import Screen
 from tests.support.eventually import eventually
 from tests.support.postgres import Databases, PostgresServer
+from tests.support.redis_server import RedisServer
 from tests.support.server import Server
 from tests.support.sizes import SOAK
 from tests.support.sockets import Caller, Exchange
 from tests.support.upstream import Script, Upstream, done, finish, hang, pause, text, usage
 from tests.support.upstream_parts import calls, cites, thinks
 from tests.support.widget import Answered, asked, create
-from tests.support.workers import Worker
+from tests.support.workers import Worker, alike, workers
 
 URL = "https://example.com/é"
 THOUGHT = [{"index": 1, "type": "reasoning", "text": "Hm, so 🙂"}]
@@ -118,30 +120,43 @@ async def database_url(request: pytest.FixtureRequest) -> str | None:
     return await Databases(postgres.url).fresh()
 
 
+@pytest.fixture
+async def both(
+    server_in: ServerIn, tmp_path: Path, own_redis: RedisServer, database_url: str | None
+) -> AsyncIterator[list[Worker]]:
+    """The second has ChatKit, which takes a second to start."""
+    (tmp_path / "one").mkdir()
+    one = server_in(tmp_path / "one", database_url, lease_s=1, checkpoint_s=0.2)
+    one.settings["REDIS_URL"] = own_redis.url
+    two = alike(one, tmp_path / "two")
+    two.settings["CHATORCH_CHATKIT_SERVER"] = "true"
+    async with workers([one, two]) as started:
+        yield started
+
+
 async def test_the_same_parts_by_every_door_on_every_worker_and_from_every_position(
-    two_workers: TwoWorkers, upstream: Upstream, database_url: str | None
+    both: list[Worker], upstream: Upstream
 ) -> None:
-    settings = {"lease_s": 1, "checkpoint_s": 0.2, "chatkit_server": "true"}
-    async with two_workers(database_url, **settings) as (one, two):
-        run_id, thread_id, events = await while_it_goes(one, two, upstream)
-        await from_every_position(one.alice, run_id, events)
-        await from_every_position(two.alice, run_id, events, step=1 if SOAK else 7)
-        await by_websocket(two, run_id, events, range(0, events[-1]["seq"], 1 if SOAK else 9))
-        await the_widget(one.server, two.server, upstream, thread_id)
+    one, two = both
+    run_id, thread_id, events = await while_it_goes(one, two, upstream)
+    await from_every_position(one.alice, run_id, events)
+    await from_every_position(two.alice, run_id, events, step=1 if SOAK else 7)
+    await by_websocket(two, run_id, events, range(0, events[-1]["seq"], 1 if SOAK else 9))
+    await the_widget(two.server, upstream, thread_id)
 
-        broken, broken_thread, heard = await whose_worker_dies(one, two, upstream)
+    broken, broken_thread, heard = await whose_worker_dies(one, two, upstream)
 
-        await two.server.stop()
-        await one.server.start()
-        await by_json(one, run_id, thread_id)
-        await from_every_position(one.alice, run_id, events, step=1 if SOAK else 5)
-        await by_websocket(one, run_id, events, [0, 5])
-        ended = await one.alice.run(broken)
-        assert (ended["status"], ended["parts"]) == ("interrupted", heard.parts)
-        [_, message] = await one.alice.messages(broken_thread)
-        assert (message["status"], message["parts"]) == ("incomplete", heard.parts)
-        assert one.server.errors == []
-        assert two.server.errors == []
+    await two.server.stop()
+    await one.server.start()
+    await by_json(one, run_id, thread_id)
+    await from_every_position(one.alice, run_id, events, step=1 if SOAK else 5)
+    await by_websocket(one, run_id, events, [0, 5])
+    ended = await one.alice.run(broken)
+    assert (ended["status"], ended["parts"]) == ("interrupted", heard.parts)
+    [_, message] = await one.alice.messages(broken_thread)
+    assert (message["status"], message["parts"]) == ("incomplete", heard.parts)
+    assert one.server.errors == []
+    assert two.server.errors == []
 
 
 async def while_it_goes(one: Worker, two: Worker, upstream: Upstream) -> tuple[str, str, list[dict[str, Any]]]:
@@ -184,24 +199,23 @@ async def while_it_goes(one: Worker, two: Worker, upstream: Upstream) -> tuple[s
     return run_id, thread_id, stream.events
 
 
-async def the_widget(one: Server, two: Server, upstream: Upstream, thread_id: str) -> None:
-    """What it is told is what it reads, on both workers; and so it reads what another door wrote."""
+async def the_widget(server: Server, upstream: Upstream, thread_id: str) -> None:
+    """What it is told is what it reads; and so it reads what another door wrote, on another worker."""
     upstream.play("widgets", answer())
-    async with client_of(one) as alice, client_of(two) as elsewhere:
+    async with client_of(server) as alice:
         told = await create(alice, inference_options={"model": "widgets"})
         page = Page()
         page.show(told.events)
         assert [item["type"] for item in page.items[1:]] == ["workflow", "assistant_message", "client_tool_call"]
-        for client in (alice, elsewhere):
-            assert await items_of(client, told.thread_id) == page.items
-            seen = await items_of(client, thread_id)
-            assert [told_of(item) for item in seen[1:]] == [told_of(item) for item in page.items[1:]]
+        assert await items_of(alice, told.thread_id) == page.items
+        seen = await items_of(alice, thread_id)
+        assert [told_of(item) for item in seen[1:]] == [told_of(item) for item in page.items[1:]]
         rated = [item["id"] for item in page.items[1:]]
         params = {"thread_id": told.thread_id, "item_ids": rated, "kind": "positive"}
         assert await asked(alice, "items.feedback", **params) == {}
         again = Answered(await retry(alice, told.thread_id, page.items[0]["id"]))
         page.show(again.events)
-        assert len(await items_of(elsewhere, told.thread_id)) == 4
+        assert len(await items_of(alice, told.thread_id)) == 4
 
 
 async def the_widget_shows(server: Server, thread_id: str, expected: list[object]) -> None:
