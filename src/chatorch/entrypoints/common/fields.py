@@ -8,7 +8,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
 )
+from pydantic_core import CoreSchema
 
 from chatorch.domain.model.content import PartKind
 from chatorch.domain.model.conversation import NewMessage, Role, UsageSource
@@ -86,6 +90,16 @@ class PartOut(Described):
     url: str | None = None
     title: str | None = None
     data: Any = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        members: dict[str, Any] = serialize(self)
+        return {name: value for name, value in members.items() if value is not None}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """By its members: of what a serializer returns pydantic knows only that it is an object."""
+        return handler({name: said for name, said in core_schema.items() if name != "serialization"})
 
 
 class UsageOut(Described):
