@@ -244,6 +244,12 @@ class Draft:
         """All text parts as one text."""
         return self.content().text
 
+    def part(self, index: int) -> Part:
+        """The part as far as it is known; cheaper than looking for it in `content`."""
+        part = self._parts[index]
+        is_open = index == len(self._parts) - 1 and not part.closed
+        return replace(part, body=self._whole()) if is_open else part
+
     @property
     def open_chars(self) -> int:
         """How long the body of the open part is."""

@@ -21,6 +21,7 @@ from chatorch.entrypoints.chatkit.frames import SILENT, AnswerFrames, Encoded
 from chatorch.entrypoints.chatkit.part_items import (
     Json,
     call_item,
+    output_of,
     outputs,
     part_id,
     sources_of,
@@ -67,9 +68,13 @@ class _Answer:
         self._sources = 0
         self._told_chars = 0
         self._items: dict[int, None] = {}
+        self._calls: dict[object, list[int]] = {}
+        self._outputs: dict[object, Json] = {}
+        self._said = False
 
     def text(self, delta: PartDelta) -> Encoded:
         self._draft.append(delta.text)
+        self._said = True
         return self._frames.delta(delta.text, max(self._texts - 1, 0))
 
     def frames_for(self, event: RunEvent) -> Iterator[Encoded]:
@@ -98,11 +103,11 @@ class _Answer:
         if event.part.kind is PartKind.TEXT:
             if not self._shown:
                 yield from self._begin()
-            elif self._draft.text():
+            elif self._said:
                 self._texts += 1
                 yield self._frames.part_added(self._texts - 1)
             return
-        if self._shown and not self._draft.text():
+        if self._shown and not self._said:
             self._shown = False
             yield self._frames.removed(self._message_id)
         if event.part.kind is PartKind.REASONING:
@@ -116,43 +121,48 @@ class _Answer:
         chars = self._draft.open_chars
         if chars >= max(self._told_chars * GROWN, self._told_chars + AT_LEAST_CHARS):
             self._told_chars = chars
-            part = self._draft.content().parts[event.index]
+            part = self._draft.part(event.index)
             yield self._frames.task(part_id(self._message_id, event.index), thought_task(part))
 
     def _part_ended(self, event: PartEnded) -> Iterator[Encoded]:
-        content = self._draft.content()
-        part = content.parts[event.index]
+        part = self._draft.part(event.index)
         match part.kind:
             case PartKind.REASONING:
                 yield self._frames.item("done", self._thought(event.index, part))
             case PartKind.TOOL_CALL:
-                yield from self._called(event.index, content)
+                yield from self._called(event.index, part)
             case PartKind.TOOL_RESULT:
-                for index, call in enumerate(content.parts):
-                    if index in self._items and call.kind is PartKind.TOOL_CALL and _answers(part, call):
-                        yield self._frames.item("replaced", self._call(index, content))
-            case PartKind.SOURCE if self._shown:
-                for source in sources_of(content)[self._sources :]:
-                    yield self._frames.annotation(max(self._texts - 1, 0), self._sources, source)
-                    self._sources += 1
+                call_id = part.head.get("call_id")
+                self._outputs[call_id] = output_of(part)
+                for index in self._calls.get(call_id, ()) if call_id else ():
+                    yield self._frames.item("replaced", self._call(index, self._draft.part(index)))
+            case PartKind.SOURCE if self._shown and part.head:
+                yield self._frames.annotation(max(self._texts - 1, 0), self._sources, part.head)
+                self._sources += 1
 
-    def _called(self, index: int, content: Content) -> Iterator[Encoded]:
+    def _called(self, index: int, call: Part) -> Iterator[Encoded]:
         """A call is shown once it is whole."""
-        self._items[index] = None
+        self._add_call(index, call)
         for kind in ("added", "done"):
-            yield self._frames.item(kind, self._call(index, content))
+            yield self._frames.item(kind, self._call(index, call))
+
+    def _add_call(self, index: int, call: Part) -> None:
+        self._items[index] = None
+        self._calls.setdefault(call.head.get("id"), []).append(index)
 
     def _replaced(self, event: Snapshot) -> Iterator[Encoded]:
         """Items that were told before are replaced, others are added, and what is no more is taken back."""
         self._draft.apply(event)
         content, told = event.content, self._items
-        self._items = {}
+        self._items, self._calls, self._outputs = {}, {}, outputs(content)
+        self._said = bool(content.text)
         for index, part in content.shown():
             if part.kind is PartKind.REASONING:
                 self._told_chars = len(part.body)
                 item = self._thought(index, part)
             elif part.kind is PartKind.TOOL_CALL and part.closed:
-                item = self._call(index, content)
+                self._add_call(index, part)
+                item = self._call(index, part)
             else:
                 continue
             self._items[index] = None
@@ -184,7 +194,7 @@ class _Answer:
         if not last.closed and last.kind is PartKind.REASONING:
             yield self._frames.item("done", self._thought(index, last, over=True))
         elif not last.closed and last.kind is PartKind.TOOL_CALL:
-            yield from self._called(index, content)
+            yield from self._called(index, last)
         contents = text_contents(content)
         if self._shown and (contents or content.text_only):
             yield from self._frames.end(contents)
@@ -194,14 +204,10 @@ class _Answer:
     def _thought(self, index: int, part: Part, *, over: bool = False) -> Json:
         return {**self._placed, **workflow_item(self._message_id, index, part, over=over)}
 
-    def _call(self, index: int, content: Content) -> Json:
-        call = content.parts[index]
-        output = outputs(content).get(call.head.get("id"))
+    def _call(self, index: int, call: Part) -> Json:
+        call_id = call.head.get("id")
+        output = self._outputs.get(call_id) if call_id else None
         return {**self._placed, **call_item(self._message_id, index, call, output)}
-
-
-def _answers(result: Part, call: Part) -> bool:
-    return bool(call.head.get("id")) and call.head.get("id") == result.head.get("call_id")
 
 
 def _raise_for(event: RunEvent | TerminalEvent) -> None:
