@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatorch.domain.model.content import PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.ports.chat_model import PartEnd, PartStart
 from tests.support.api import Apis
 from tests.support.fakes import Step

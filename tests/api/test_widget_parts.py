@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from chatorch.domain.model.content import PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.ports.chat_model import PartEnd, PartStart
 from tests.support.api import Api, newest_run, problem_of

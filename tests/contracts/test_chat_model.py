@@ -9,7 +9,7 @@ from chatorch.adapters.models.joined_turns import JoinedTurns
 from chatorch.adapters.models.offline import OfflineChatModel
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.models.router import ModelRouter
-from chatorch.domain.model.content import PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart
 from tests.support import upstream as play

@@ -11,10 +11,11 @@ from chatkit import widgets as w
 
 import chatorch.entrypoints.chatkit  # noqa: F401  # the package, without its warnings
 from chatorch.adapters.system import TimeOrderedIds
-from chatorch.domain.model.content import Content, Part, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal, Scope, UserId
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.chatkit.store import ThreadItems

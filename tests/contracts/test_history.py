@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.content import Content, Part, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, MessageStatus, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import ThreadBusy, TooManyRuns
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunError, RunStatus
 from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn, RunEnd
 from tests.support.stores import ANN, Stores, at, ending, new_run, turn

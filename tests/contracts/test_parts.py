@@ -4,10 +4,11 @@ import random
 from dataclasses import replace
 from itertools import product
 
-from chatorch.domain.model.content import START, Content, Part, PartKind
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Message, MessageStatus, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import EPOCH_SPAN, Outcome, RunStatus
 from chatorch.ports.runs import Checkpoint, IdempotencyKey, Ownership
 from tests.support.parts import ANSWER, SOURCE, THOUGHT, Executor, any_content, begin

@@ -2,9 +2,10 @@
 
 import pytest
 
-from chatorch.domain.model.content import Content, Part, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunStatus
 from chatorch.ports.runs import Checkpoint
 from tests.support.stores import ANN, NOW, Stores, ending, new_run, turn

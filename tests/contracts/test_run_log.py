@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatorch.adapters.memory.run_log import MemoryRunLog
-from chatorch.domain.model.content import PIECE_CHARS, Content, PartDelta, PartKind, Snapshot
+from chatorch.domain.model.content import PIECE_CHARS, Content, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import (
     SILENCE,
     CancelReason,

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chatorch.domain.model.content import PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.ports.chat_model import PartEnd, PartStart
 from tests.support.event_reader import Screen

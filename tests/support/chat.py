@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from chatorch.domain.model.content import Content, Draft, PartKind
+from chatorch.domain.model.content import Content, Draft
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Piece, Prompt
 

@@ -3,9 +3,10 @@
 import random
 from dataclasses import dataclass
 
-from chatorch.domain.model.content import START, Content, Part, PartKind
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.part_pieces import pieces
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.ports.runs import Checkpoint, Ownership
 from tests.support.stores import Stores, new_run, turn
 

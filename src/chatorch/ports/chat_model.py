@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chatorch.domain.model.content import NOTHING, Facts, PartKind
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Usage
+from chatorch.domain.model.parts import NOTHING, Facts, PartKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PartStart:
-    """A part begins; what is yielded next is its body. See `chatorch.domain.model.content.Part`."""
+    """A part begins; what is yielded next is its body. See `chatorch.domain.model.parts.Part`."""
 
     kind: PartKind
     head: Facts = field(default_factory=lambda: NOTHING)

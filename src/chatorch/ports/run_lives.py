@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from chatorch.domain.model.content import PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import Interaction, Run
 
 

@@ -4,8 +4,9 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from chatorch.domain.model.content import NOTHING, Content, Facts, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import NOTHING, Facts, PartKind
 from chatorch.domain.model.run import RunEvent, RunStarted, Silence, TerminalEvent
 
 

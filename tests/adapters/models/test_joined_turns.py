@@ -1,9 +1,9 @@
 """What neighbours of one role are as one message."""
 
 from chatorch.adapters.models.joined_turns import JoinedTurns
-from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.ports.chat_model import Prompt
 from tests.support.fakes import ScriptedChatModel
 

@@ -8,8 +8,8 @@ import pytest
 from chatorch.adapters.memory.run_log import MemoryRunLog
 from chatorch.adapters.redis.entries import LAST_SEQ, Entry, Fact, Head, decode_entry, encode, entry_of
 from chatorch.adapters.redis.log_publisher import LogPublisher
-from chatorch.domain.model.content import PartKind
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import RunInterrupted, RunStarted
 
 THOUGHT: tuple[Fact, ...] = (Head("reasoning", {}), "hm", Head("", {}))

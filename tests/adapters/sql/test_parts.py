@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Pool, event, text
 
 from chatorch.adapters.sql import Database, migrate, open_database, schema
 from chatorch.adapters.sql.postgres import PostgresDatabase
-from chatorch.domain.model.content import START, Content, Part, PartKind
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import EPOCH_SPAN, terminal_event
 from chatorch.domain.model.transcript import replay
 from chatorch.ports.runs import Ownership

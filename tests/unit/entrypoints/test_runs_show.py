@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from chatorch.adapters.sql import open_database
-from chatorch.domain.model.content import Content, Part, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Usage, UsageSource
+from chatorch.domain.model.parts import Part, PartKind
 from tests.support.api import sqlite_copy
 from tests.support.stores import ending, new_run, sql_stores, turn
 from tests.unit.entrypoints.test_cli import _own_folder_and_settings as _own_folder_and_settings  # noqa: PLC0414  # used by pytest

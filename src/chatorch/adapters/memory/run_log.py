@@ -3,18 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from chatorch.domain.model.content import (
-    NOTHING,
-    PIECE_CHARS,
-    START,
-    Content,
-    Draft,
-    Facts,
-    PartDelta,
-    PartKind,
-    Snapshot,
-)
+from chatorch.domain.model.content import PIECE_CHARS, START, Content, Draft, PartDelta, Snapshot
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import NOTHING, Facts, PartKind
 from chatorch.domain.model.run import SILENCE, RunEvent, RunStarted, Silence, TerminalEvent
 from chatorch.domain.model.transcript import Transcript
 from chatorch.ports.run_log import RunLog

@@ -12,8 +12,9 @@ import msgspec
 
 from chatorch.adapters.redis.link import RedisLink
 from chatorch.adapters.redis.scripts import FENCE, Command
-from chatorch.domain.model.content import START, Content, Draft, PartKind
+from chatorch.domain.model.content import START, Content, Draft
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import (
     RunCancelled,
     RunCompleted,

@@ -22,8 +22,9 @@ from chatorch.adapters.redis.entries import (
 )
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import PUBLISH, Command
-from chatorch.domain.model.content import START, Content, Facts, PartKind
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import Facts, PartKind
 from chatorch.domain.model.run import RunStarted, TerminalEvent
 from chatorch.ports.run_log import RunLog
 

@@ -22,8 +22,9 @@ from chatorch.adapters.redis.entries import (
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import WATCH, Command
 from chatorch.adapters.redis.tasks import ended
-from chatorch.domain.model.content import START, PartKind
+from chatorch.domain.model.content import START
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import RunEvent, Silence
 from chatorch.ports.run_log import RunLog
 

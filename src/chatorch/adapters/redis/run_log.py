@@ -8,8 +8,9 @@ from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.log_publisher import REBASE_EVERY, LogPublisher
 from chatorch.adapters.redis.replicas import Replicas
 from chatorch.adapters.redis.tasks import ended
-from chatorch.domain.model.content import NOTHING, Content, Facts, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import NOTHING, Facts, PartKind
 from chatorch.domain.model.run import RunEvent, RunStarted, Silence, TerminalEvent
 from chatorch.ports.run_log import RunLog
 

@@ -17,8 +17,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from chatorch.adapters.sql.columns import load_json
 from chatorch.adapters.sql.tables import message_parts, messages
-from chatorch.domain.model.content import Content, Facts, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.part_pieces import PartPiece, assembled, pieces
+from chatorch.domain.model.parts import Facts, PartKind
 
 
 class _JsonRows(FunctionElement[str]):

@@ -9,7 +9,6 @@ from chatorch.adapters.sql.outcomes import to_outcome, to_usage, usage_values
 from chatorch.adapters.sql.parts import PARTS, to_content
 from chatorch.adapters.sql.tables import messages, runs, threads, users
 from chatorch.adapters.sql.tails import CONTENT
-from chatorch.domain.model.content import Part
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -20,6 +19,7 @@ from chatorch.domain.model.conversation import (
     ThreadId,
 )
 from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.domain.model.parts import Part
 from chatorch.domain.model.run import INTERRUPTED, Interaction, Run, RunStatus
 from chatorch.ports.runs import RunEnd
 

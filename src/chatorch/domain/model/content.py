@@ -1,4 +1,4 @@
-"""What a message is made of: parts, where each of them lies, and the one fold over what is told of them.
+"""The content of a message: where each of its parts lies, and the one fold over what is told of them.
 
 A message is an ordered list of parts, of which only the last may be open. A part has a head, which is known when it
 begins, a body of text, which is appended to, and a result, which is known when it ends. Heads and results never change.
@@ -10,50 +10,16 @@ slice, and what comes before a position and what comes after it are together wha
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from chatorch.domain.model.parts import NOTHING, Facts, Part, PartKind
 
 START = 1
 """The position of a message that has begun and says nothing yet."""
 
 PIECE_CHARS = 4096
 """A longer text is told in pieces: nobody need hold it all, and a client library may take no frame over 1 MiB."""
-
-Facts = Mapping[str, Any]
-"""What a head or a result says, as JSON has it; free of NUL and of lone surrogates."""
-
-NOTHING: Facts = MappingProxyType({})
-
-
-class PartKind(StrEnum):
-    TEXT = "text"
-    REASONING = "reasoning"
-    TOOL_CALL = "tool_call"
-    TOOL_RESULT = "tool_result"
-    FILE = "file"
-    SOURCE = "source"
-    DATA = "data"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part as far as it is known. `closed`: it has ended, so `result` is all there will be.
-
-    A text has a body only, and so has a reasoning, whose result may hold the provider's own ``details``. The head of a
-    tool call has ``id`` and ``name``, its body the arguments as JSON text; that of a tool result ``call_id`` and
-    ``status``, its body what the tool said. A source (``url``, ``title``, ``file_id``) and a file (``file_id``,
-    ``name``, ``media_type``, ``size``) are a head only; the body of data (``name``) is JSON text.
-    """
-
-    kind: PartKind
-    head: Facts = field(default_factory=lambda: NOTHING)
-    body: str = ""
-    result: Facts = field(default_factory=lambda: NOTHING)
-    closed: bool = False
-
 
 # -- events --------------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import dropwhile, groupby, islice, takewhile
 from operator import attrgetter
 
-from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.conversation import Message, Role, refused
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.sizes import size_of
 from chatorch.domain.model.text import blank
 

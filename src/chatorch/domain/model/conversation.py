@@ -6,8 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from chatorch.domain.model.content import Content, Part
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.parts import Part
 
 ThreadId = NewType("ThreadId", str)
 MessageId = NewType("MessageId", str)

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from chatorch.domain.model.content import Facts, PartKind
+from chatorch.domain.model.parts import Facts, PartKind
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DEPTH = 32

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 
-from chatorch.domain.model.content import NOTHING, START, Content, Facts, Part, PartKind
+from chatorch.domain.model.content import START, Content
+from chatorch.domain.model.parts import NOTHING, Facts, Part, PartKind
 
 
 @dataclass(frozen=True, slots=True)

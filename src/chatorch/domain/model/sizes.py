@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from chatorch.domain.model.content import Content, PartKind
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.parts import PartKind
 
 PART_CHARS = 100
 """What a part takes by being one: about what its row, and its place in memory, cost. So parts without words end too."""

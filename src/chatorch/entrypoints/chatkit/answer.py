@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 from chatkit.errors import CustomStreamError
 
-from chatorch.domain.model.content import Content, Draft, Part, PartDelta, PartEnded, PartKind, PartStarted, Snapshot
+from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     CancelReason,
     Run,

@@ -4,8 +4,8 @@ from datetime import datetime
 
 import msgspec
 
-from chatorch.domain.model.content import Facts
 from chatorch.domain.model.conversation import MessageId, ThreadId
+from chatorch.domain.model.parts import Facts
 from chatorch.entrypoints.chatkit.part_items import Json, annotation
 
 _encode = msgspec.json.Encoder().encode

@@ -20,7 +20,7 @@ from chatkit.widgets import BasicRoot, Card, DynamicWidgetRoot, ListView
 from pydantic import BaseModel, TypeAdapter
 
 from chatorch.domain.model.annotations import NotedMessage, SideItem, ThreadItem
-from chatorch.domain.model.content import Content, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import (
     JsonObject,
     Message,
@@ -31,6 +31,7 @@ from chatorch.domain.model.conversation import (
     SideItemId,
     ThreadId,
 )
+from chatorch.domain.model.parts import PartKind
 from chatorch.entrypoints.chatkit.part_items import call_item, outputs, text_contents, workflow_item
 
 _PLACED = ("id", "thread_id", "created_at")

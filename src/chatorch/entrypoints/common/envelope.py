@@ -2,8 +2,9 @@
 
 import msgspec
 
-from chatorch.domain.model.content import PartDelta, PartEnded, PartKind, PartStarted, Snapshot
+from chatorch.domain.model.content import PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import (
     RunCancelled,
     RunCompleted,

@@ -14,8 +14,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from chatorch.domain.model.content import PartKind
 from chatorch.domain.model.conversation import NewMessage, Role, UsageSource
+from chatorch.domain.model.parts import PartKind
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_MESSAGES = 1000

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from chatorch.domain.model.content import Content, Facts, Part, PartKind
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.parts import Facts, Part, PartKind
 
 Json = dict[str, Any]
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from chatorch.adapters.models.openai.answer import Answer
 from chatorch.adapters.models.upstream.sse import PayloadParser
-from chatorch.domain.model.content import Content, PartKind
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.upstream_errors import UpstreamInvalid
 from chatorch.ports.chat_model import PartEnd, PartStart, Piece
 from tests.support.chat import told

@@ -9,9 +9,9 @@ import pytest
 import respx
 
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
-from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
     UpstreamError,

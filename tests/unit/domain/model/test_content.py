@@ -12,15 +12,14 @@ from chatorch.domain.model.content import (
     Content,
     ContentEvent,
     Draft,
-    Part,
     PartDelta,
     PartEnded,
-    PartKind,
     PartStarted,
     Snapshot,
     fresher,
 )
 from chatorch.domain.model.part_pieces import assembled, pieces
+from chatorch.domain.model.parts import Part, PartKind
 
 bodies = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 facts = st.dictionaries(st.sampled_from(["id", "name", "url"]), bodies, max_size=2)

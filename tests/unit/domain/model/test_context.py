@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatorch.domain.model.content import Part, PartKind
 from chatorch.domain.model.context import ContextWindow, PromptMessage, fitting, going_out
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.parts import Part, PartKind
 from tests.support.sizes import size
 from tests.support.strict import objection
 

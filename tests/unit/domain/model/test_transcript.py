@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chatorch.domain.model.content import PIECE_CHARS, START, Content, Draft, Part, PartDelta, PartKind, Snapshot
+from chatorch.domain.model.content import PIECE_CHARS, START, Content, Draft, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     EPOCH_SPAN,
     INTERRUPTED,

@@ -11,7 +11,7 @@ from chatkit.errors import CustomStreamError
 
 import chatorch.entrypoints.chatkit  # noqa: F401  # the package, without its warnings
 from chatorch.domain.model.annotations import NotedMessage
-from chatorch.domain.model.content import PIECE_CHARS, START, Content, Draft, Part, PartDelta, PartKind, Snapshot
+from chatorch.domain.model.content import PIECE_CHARS, START, Content, Draft, PartDelta, Snapshot
 from chatorch.domain.model.conversation import (
     Message,
     MessageId,
@@ -23,6 +23,7 @@ from chatorch.domain.model.conversation import (
     UsageSource,
 )
 from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     Run,
     RunCompleted,

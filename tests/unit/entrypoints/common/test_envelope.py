@@ -2,8 +2,9 @@
 
 import pytest
 
-from chatorch.domain.model.content import Content, Part, PartDelta, PartEnded, PartKind, PartStarted, Snapshot
+from chatorch.domain.model.content import Content, PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     CancelReason,
     RunCancelled,

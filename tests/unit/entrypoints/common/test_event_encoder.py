@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
-from chatorch.domain.model.content import Part, PartDelta, PartEnded, PartKind, PartStarted
+from chatorch.domain.model.content import PartDelta, PartEnded, PartStarted
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import SILENCE, TERMINAL_EVENTS, RunCompleted, RunEvent, RunStarted, Silence
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.common.sse import EventStream, SseEncoder, sse_frame

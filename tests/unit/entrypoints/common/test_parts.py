@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from chatorch.domain.model.content import Content, Part, PartEnded, PartKind, Snapshot
+from chatorch.domain.model.content import Content, PartEnded, Snapshot
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.entrypoints.common.envelope import envelope
 from chatorch.entrypoints.common.fields import PartOut
 from chatorch.entrypoints.common.parts import parts_view

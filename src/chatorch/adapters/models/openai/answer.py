@@ -13,7 +13,7 @@ from chatorch.adapters.models.openai.storable import REPLACEMENT
 from chatorch.adapters.models.upstream.errors import failure_in_stream
 from chatorch.adapters.models.upstream.payloads import Word, values_of
 from chatorch.adapters.models.upstream.sse import END, Fault
-from chatorch.domain.model.content import PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.ports.chat_model import Finish
 

@@ -8,7 +8,7 @@ from chatorch.adapters.models.openai.said import Spoken
 from chatorch.adapters.models.openai.sources import Source, Sources
 from chatorch.adapters.models.openai.storable import Halves
 from chatorch.adapters.models.openai.thoughts import Thoughts
-from chatorch.domain.model.content import NOTHING, Facts, PartKind
+from chatorch.domain.model.parts import NOTHING, Facts, PartKind
 from chatorch.domain.model.text import blank
 from chatorch.ports.chat_model import PartEnd, PartStart
 

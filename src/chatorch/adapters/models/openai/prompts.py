@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chatorch.domain.model.content import Part
 from chatorch.domain.model.context import PromptMessage
+from chatorch.domain.model.parts import Part
 
 _WORDS = {"reasoning.text": "text", "reasoning.summary": "summary", "thinking": "thinking"}
 """Where a detail of this type has the words that it was kept without."""

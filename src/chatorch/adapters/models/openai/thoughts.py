@@ -6,7 +6,7 @@ from typing import Any
 from chatorch.adapters.models.openai.reports import Json
 from chatorch.adapters.models.openai.said import Spoken
 from chatorch.adapters.models.openai.storable import weight
-from chatorch.domain.model.content import NOTHING, Facts
+from chatorch.domain.model.parts import NOTHING, Facts
 
 _PLAIN = frozenset({"type", "index", "id", "format", "closed"})
 """Members that say nothing beside the words."""

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 
-from chatorch.domain.model.content import START, Content, Facts, PartKind
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
 from chatorch.domain.model.facts import require_head, require_storable
 from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.parts import Facts, PartKind
 from chatorch.domain.model.run import (
     CancelReason,
     Outcome,

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
-from chatorch.domain.model.content import Content, Facts, Part, PartKind
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import UsageSource, estimate_tokens
+from chatorch.domain.model.parts import Facts, Part, PartKind
 from chatorch.domain.model.run import RunFailed, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamTimeout
 from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Piece, Prompt
