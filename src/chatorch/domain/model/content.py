@@ -24,9 +24,12 @@ PIECE_CHARS = 4096
 # -- events --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class PartDelta:
-    """Text to append to the body of the part `index`. `seq` is the position after it."""
+    """Text to append to the body of the part `index`. `seq` is the position after it.
+
+    As frozen as all others, but by word only: one is made for every token, and to be held to it would cost 0.8 µs.
+    """
 
     seq: int
     text: str
@@ -226,8 +229,10 @@ class Draft:
         if position >= self.tip:
             return None
         if position >= self._open_at:
-            index = len(self._parts) - 1
-            text = self._since(position)
+            index, tail = len(self._parts) - 1, self._tail
+            # Whoever follows stands before the last piece, nearly always.
+            last = tail[-1] if tail else ""
+            text = last if len(last) == self.tip - position <= PIECE_CHARS else self._since(position)
             return PartDelta(position + len(text), text, index, self._parts[index].kind)
         return self._earlier(position)
 
@@ -261,8 +266,6 @@ class Draft:
         begins = self.tip
         for index in range(len(tail) - 1, -1, -1):
             begins -= len(tail[index])
-            if begins == position and index == len(tail) - 1:
-                return tail[index]
             if begins <= position:
                 return "".join(tail[index:])[position - begins :]
         return self._whole()[position - self._open_at :]

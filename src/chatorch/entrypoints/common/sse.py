@@ -17,6 +17,8 @@ _TYPES = {name: name.encode() for name in (*EVENT_TYPES.values(), PART_DELTA)}
 
 
 def sse_frame(run_id: RunId, event: RunEvent) -> bytes:
+    if type(event) is PartDelta and not event.index:  # once a token: what is nearly always so, without asking more
+        return b"id: %d\nevent: message.delta\ndata: %b\n\n" % (event.seq, envelope(run_id, event))
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type_of(event)], envelope(run_id, event))
 
 
