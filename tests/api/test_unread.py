@@ -13,13 +13,15 @@ from tests.support.raw_http import Line, dialled, head
 from tests.support.ws import served
 
 LENGTH = 400_000
+ANSWER = 2 * LENGTH
+"""As text, and as parts."""
 KERNEL_BYTES = 8192
 
 
 async def test_of_one_users_unread_answers_the_oldest_ends_and_the_newest_come_whole(
     api: Api, alice: httpx.AsyncClient, bob: httpx.AsyncClient
 ) -> None:
-    api.app.state.unread = Unread(most=100 * LENGTH, of_one=2 * LENGTH + 10_000)
+    api.app.state.unread = Unread(most=100 * ANSWER, of_one=2 * ANSWER + 10_000)
     runs = {}
     for client in (alice, bob):
         api.model.then("x" * LENGTH)
