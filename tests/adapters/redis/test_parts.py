@@ -86,7 +86,7 @@ async def test_whatever_is_shipped_when_all_who_come_anywhere_have_the_same_part
             if event is not None:
                 write(here.log, event, run_id)
             if chance.random() < 0.5:
-                await here.log._publisher.ship()
+                await here.log._publisher.publish()
             if chance.random() < 0.3:
                 cut = chance.randint(START, content.tip)
                 cuts.append(cut)
@@ -106,7 +106,7 @@ async def test_a_replica_replays_parts_from_every_position_while_the_run_lives(t
     here.log.open(RUN, 1, started())
     for event in ANSWER.upto(20).since(START):
         write(here.log, event)
-        await here.log._publisher.ship()
+        await here.log._publisher.publish()
     following = asyncio.ensure_future(heard(elsewhere.log))
     await known(elsewhere, ANSWER.upto(20))
     waiting = [asyncio.ensure_future(heard(elsewhere.log, cut)) for cut in range(START, 25)]
@@ -125,11 +125,11 @@ async def test_a_base_that_redis_lost_comes_again_with_all_parts(two: list[Redis
     here.log.open(RUN, 1, started())
     for event in ANSWER.upto(20).since(START):
         write(here.log, event)
-    await here.log._publisher.ship()
+    await here.log._publisher.publish()
     await here.link.ask(("DEL", f"{here.link.prefix}run:{RUN}:base"), ("DEL", f"{here.link.prefix}run:{RUN}:log"))
     for event in ANSWER.since(20):
         write(here.log, event)
-    await here.log._publisher.ship()
+    await here.log._publisher.publish()
 
     async def whole() -> bool:
         return await elsewhere.run_control.last_content([RUN]) == {RUN: ANSWER}
@@ -173,7 +173,7 @@ async def test_a_run_of_the_second_epoch_tells_elsewhere_positions_beyond_the_fi
     await known(elsewhere, ANSWER.upto(9))
     for event in ANSWER.since(9):
         write(here.log, event)
-        await here.log._publisher.ship()
+        await here.log._publisher.publish()
     end: TerminalEvent = RunCancelled(EPOCH_SPAN + ANSWER.tip + 1, CancelReason.USER)
     here.log.end(RUN, end)
 
