@@ -12,7 +12,6 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     model_serializer,
 )
-from pydantic_core import CoreSchema
 
 from chatorch.domain.model.conversation import NewMessage, Role, UsageSource
 from chatorch.domain.model.parts import PartKind
@@ -97,9 +96,10 @@ class PartOut(Described):
         return {name: value for name, value in members.items() if value is not None}
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """By its members: of what a serializer returns pydantic knows only that it is an object."""
-        return handler({name: said for name, said in core_schema.items() if name != "serialization"})
+        plain: Any = {name: said for name, said in core_schema.items() if name != "serialization"}
+        return handler(plain)
 
 
 class UsageOut(Described):

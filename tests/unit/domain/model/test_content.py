@@ -20,6 +20,7 @@ from chatorch.domain.model.content import (
 )
 from chatorch.domain.model.part_pieces import assembled, pieces
 from chatorch.domain.model.parts import Part, PartKind
+from tests.support.sizes import size
 
 bodies = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 facts = st.dictionaries(st.sampled_from(["id", "name", "url"]), bodies, max_size=2)
@@ -44,7 +45,7 @@ def told(events: list[ContentEvent], before: Content | None = None) -> Content:
     return draft.content()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=size(50, 1000))
 @given(contents())
 def test_for_every_cut_what_came_before_and_what_follows_are_what_is_stored(content: Content):
     for cut in range(START, content.tip + 1):
@@ -81,7 +82,7 @@ def test_the_joined_text_is_that_of_the_text_parts(content: Content):
     assert content.text == "".join(part.body for part in content.parts if part.kind is PartKind.TEXT)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=size(30, 500))
 @given(contents(), st.randoms(use_true_random=False))
 def test_a_draft_that_grows_in_pieces_says_the_same_as_one_that_is_whole(content: Content, random_: random.Random):
     draft = Draft()
@@ -120,7 +121,7 @@ def test_positions_of_a_later_epoch_are_moved_and_no_more(content: Content, epoc
         at = event.seq
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=size(50, 1000))
 @given(contents(), st.lists(st.integers(0, 90), max_size=5))
 def test_what_is_saved_in_pieces_is_put_together_again(content: Content, cuts: list[int]):
     """However often it is saved, and however often a save is tried again with more."""
