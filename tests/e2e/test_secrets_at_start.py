@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.canaries import Canaries
-from tests.support.server import Server, free_port
+from tests.support.ports import free_port
+from tests.support.server import Server
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.soak
 CHARS = size(200_000, 1_000_000)
 FOLLOWERS = size(30, 100)
 EACH_BYTES = 200_000
-TEXT_BYTES = 4 * CHARS + size(4_000_000, 6_000_000)
+TEXT_BYTES = 4 * CHARS + size(5_000_000, 6_000_000)
 """And what the allocator keeps, and SQLite's readers in their page caches, whoever reads."""
 LITTLE = 4096
 """What a follower's kernel takes in."""

@@ -11,8 +11,9 @@ import pytest
 
 from tests.e2e.conftest import NewOfTwo, OfTwo, Record, ServerIn
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 from tests.support.postgres import Databases, PostgresServer
-from tests.support.server import START_S, Server, free_port
+from tests.support.server import START_S, Server
 from tests.support.sizes import size
 from tests.support.sockets import all_ended, begun, ends
 from tests.support.upstream import Upstream, done, finish, hang, text, tokens, usage

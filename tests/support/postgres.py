@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from chatorch.adapters.sql import migrate, open_database
+from tests.support.ports import free_port
 
 START_TIMEOUT_S = 30.0
 TEMPLATE = "chatorch_template"
@@ -49,7 +49,7 @@ class PostgresServer:
         if self._user:
             os.chown(self._home, self._user.pw_uid, self._user.pw_gid)
         self._process: subprocess.Popen[str] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -190,13 +190,6 @@ def _binaries(home: Path) -> Path:
 
 def _open_to_all(path: Path) -> bool:
     return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _die_with_parent() -> None:

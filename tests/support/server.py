@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,18 +14,13 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.ports import free_port
 from tests.support.preloaded import PreloadedProcess
 
 BINARY = str(Path(sys.executable).with_name("chatorch"))
 START_S = 20.0
 STOP_S = 15.0
 PASSWORD = "correct horse battery"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -21,7 +21,7 @@ from tests.adapters.models.conftest import NewModel
 from tests.support import upstream as play
 from tests.support.chat import Heard, listen, prompt
 from tests.support.fakes import settle
-from tests.support.server import free_port
+from tests.support.ports import free_port
 from tests.support.sizes import size
 from tests.support.upstream import ANSWER, EMPTY, Script, Upstream
 
