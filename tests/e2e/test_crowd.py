@@ -40,6 +40,7 @@ async def longest_gap(bob: Caller, model: str) -> float:
     return gaps[int(len(gaps) * 0.99)]
 
 
+@pytest.mark.long
 async def test_it_has_twenty_at_a_time_and_others_hardly_notice(
     new_server: NewServer, upstream: Upstream, record_property: Record
 ):

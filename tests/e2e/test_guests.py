@@ -50,6 +50,7 @@ async def flood(url: str, seconds: float) -> Counter[int]:
     return seen
 
 
+@pytest.mark.long
 @pytest.mark.soak
 async def test_at_full_speed_from_one_address_the_database_grows_by_a_mebibyte_a_minute(
     new_server: NewServer, record_property: Record

@@ -9,6 +9,8 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import NewServer
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.server import BINARY, Server, serving
@@ -106,6 +108,7 @@ async def test_a_backup_under_load_has_all_that_was_acknowledged_and_is_restored
     assert server.errors == []
 
 
+@pytest.mark.long
 async def test_postgresql_is_dumped_while_it_is_used_and_restored(
     on_postgres: Server,
     server_in,

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import chatorch
 
 PACKAGE = Path(chatorch.__file__).parent
@@ -45,6 +47,7 @@ def test_doors_that_are_switched_off_are_no_addresses_and_not_imported(tmp_path:
     assert said_by(APP, str(tmp_path / "chat.db"), path=PACKAGE.parent) == ["[]", "[]"]
 
 
+@pytest.mark.long
 def test_hosted_chatkit_can_be_deleted_with_one_line_elsewhere(tmp_path: Path):
     copy = tmp_path / "chatorch"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("chatkit_hosted*"))
