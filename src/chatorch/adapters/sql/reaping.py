@@ -24,7 +24,7 @@ from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.rows import AnyRow, interaction, interaction_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, sweeps, threads
 from chatorch.adapters.sql.tails import fold, fold_left
-from chatorch.domain.model.content import Content
+from chatorch.domain.model.content import Content, goes_beyond
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.run import EPOCH_SPAN, RunStatus, base_of
 from chatorch.ports.runs import LiveRun
@@ -147,7 +147,7 @@ def _save_fresher(
     fresh = {
         row.id: told
         for row in rows
-        if (told := contents.get(RunId(row.id))) is not None and told.tip > row.seq - base_of(row.epoch)
+        if (told := contents.get(RunId(row.id))) is not None and goes_beyond(told, row.seq - base_of(row.epoch))
     }
     if not fresh:
         return fresh

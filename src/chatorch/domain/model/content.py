@@ -128,7 +128,12 @@ class Content:
 
 def fresher(one: Content, other: Content) -> Content:
     """Of two copies of one content the one that goes further: the greater tip wins, the first where they are equal."""
-    return other if other.tip > one.tip else one
+    return other if goes_beyond(other, one.tip) else one
+
+
+def goes_beyond(content: Content, tip: int) -> bool:
+    """Whether it is fresher than a copy of it that ends at `tip`."""
+    return content.tip > tip
 
 
 class Draft:

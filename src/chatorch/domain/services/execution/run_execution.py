@@ -58,8 +58,7 @@ class RunExecution:
         self._decided: RunEnd | None = None
         self.watchers, self.was_watched = 0, False
         self.begun_at = clock.monotonic()
-        self.saved_chars = 0
-        self.whole_chars = 0
+        self.saved_chars = self.whole_chars = 0
         self.saved_tip = START
         self.finishing_since: float | None = None
         self._over = False
@@ -72,8 +71,7 @@ class RunExecution:
         self._clock = clock
         self._telemetry = telemetry
         self._stopped: CancelReason | None = None
-        self._lost = False
-        self._refused = False
+        self._lost = self._refused = False
         self._failure: UpstreamError | None = None
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
