@@ -126,8 +126,9 @@ def test_no_more_is_held_back_than_may_be(payload: bytes) -> None:
     ],
     ids=lambda payload: payload[:60].decode(),
 )  # fmt: skip
-def test_what_is_deep_or_strange_is_no_fault(payload: bytes) -> None:
-    heard((payload, STOP))
+def test_what_is_deep_or_strange_costs_no_text_around_it(payload: bytes) -> None:
+    text = heard((delta(content="before "), payload, delta(content="after"), STOP)).text
+    assert text in {"before after", "before aafter"}  # one of them says "a" itself
 
 
 KINDS = st.sampled_from(["content", "reasoning", "reasoning_content", "both", "call 0", "call 1", "source", "nothing"])
