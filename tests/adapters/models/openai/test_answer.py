@@ -49,6 +49,43 @@ def test_the_text_of_a_chunk_is_the_first_choices(payload: bytes, text: str) -> 
     assert answer.failure is None
 
 
+_CLOSING = [
+    {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+    {"choices": [{"delta": {"content": " end"}, "finish_reason": "length"}], "usage": {"total_tokens": 7}},
+    {"choices": [{"delta": {"content": "", "reasoning": "so"}, "finish_reason": "tool_calls"}]},
+    {"choices": [{"delta": {"content": "a\0b"}, "finish_reason": "stop"}]},
+    {"choices": [{"delta": {}, "finish_reason": "stop", "usage": {"prompt_tokens": 2, "total_tokens": 5}}]},
+    {"choices": [{"delta": {}, "finish_reason": "stop", "error": {"message": "overloaded"}}]},
+    {"choices": [{"message": {"content": "all"}, "delta": {}, "finish_reason": "stop"}]},
+    {"choices": [{"delta": {"tool_calls": [{"id": "c", "function": {"name": "f"}}]}, "finish_reason": "tool_calls"}]},
+    {"choices": [{"delta": {}, "finish_reason": "stop"}], "citations": ["https://example.org/"]},
+    {"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}},
+    {"choices": [], "usage": {"prompt_tokens": 2}, "error": {"message": "no"}},
+    {"choices": [], "usage": None, "x_groq": {"usage": {"prompt_tokens": 2}}},
+    {"choices": [], "usage": {"prompt_tokens": "many"}},
+]
+
+
+@pytest.mark.parametrize("chunk", _CLOSING, ids=json.dumps)
+@pytest.mark.parametrize("before", [[], [choice("text")], [choice(None, reasoning="hm")], [choice("t", "stop")]])
+@pytest.mark.parametrize("after", [[], [choice("more")]])
+def test_what_closes_an_answer_means_the_same_whichever_way_it_is_read(
+    chunk: dict[str, Any], before: list[bytes], after: list[bytes]
+) -> None:
+    heard = []
+    # A member that is no JSON to strict readers leads past all short cuts.
+    for payload in (json.dumps(chunk), json.dumps({**chunk, "strange": float("nan")})):
+        answer = Answer()
+        pieces = [*answer.take(before), *answer.take([payload.encode(), *after]), *answer.release()]
+        try:
+            told_at_the_end: object = answer.finish()
+        except UpstreamError as error:
+            told_at_the_end = str(error)
+        failure = answer.failure and (type(answer.failure), answer.failure.detail)
+        heard.append((pieces, answer.announced, answer.over, failure, answer.dropped, told_at_the_end))
+    assert heard[0] == heard[1]
+
+
 @pytest.mark.parametrize(
     ("payload", "text"),
     [

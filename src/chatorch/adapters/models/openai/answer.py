@@ -6,7 +6,16 @@ from typing import Any
 from chatorch.adapters.models.openai.chunks import Chunk, chunk_of
 from chatorch.adapters.models.openai.counts import counted
 from chatorch.adapters.models.openai.parts import Parts, Piece
-from chatorch.adapters.models.openai.plain import Plain, Repeats, plain, thought_alone
+from chatorch.adapters.models.openai.plain import (
+    Counting,
+    Delta,
+    Finishing,
+    Plain,
+    Repeats,
+    closing,
+    plain,
+    thought_alone,
+)
 from chatorch.adapters.models.openai.reports import report_of
 from chatorch.adapters.models.openai.said import Spoken, said_in, text_of, thought_of
 from chatorch.adapters.models.openai.storable import REPLACEMENT
@@ -119,8 +128,7 @@ class Answer:
         if chunk is None:
             self._take_strange(payload)
         else:
-            delta = chunk.choices[0].delta
-            self._say(said_in({name: said for name in _SPOKEN if (said := getattr(delta, name))}))
+            self._say(_said(chunk.choices[0].delta))
 
     def _take_strange(self, payload: bytes) -> None:
         """Anything but a plain chunk."""
@@ -130,6 +138,12 @@ class Answer:
         if payload is END:
             self.over = self._messages
             return
+        if payload == b"[DONE]":  # as nearly always
+            self.over = True
+            return
+        if (last := closing(payload)) is not None:
+            self._take_closing(last)
+            return
         for value in values_of(payload):
             if isinstance(value, dict):
                 self._take_chunk(chunk_of(value))
@@ -137,6 +151,13 @@ class Answer:
                 self._take_word(value)
             if self.over:
                 break
+
+    def _take_closing(self, last: Finishing | Counting) -> None:
+        if isinstance(last, Counting):
+            self._take_chunk(Chunk(usage=last.usage))
+            return
+        [choice] = last.choices
+        self._take_chunk(Chunk(_said(choice.delta), reason=choice.finish_reason, usage=last.usage, has_choice=True))
 
     def _take_word(self, word: Word) -> None:
         if word is Word.DONE:
@@ -235,6 +256,11 @@ class Answer:
         if not (self._announced and (self._spoke_text or self._parts.calls)):
             self.failure = failure
             self.over = True
+
+
+def _said(delta: Delta) -> list[Spoken]:
+    named = {name: said for name in _SPOKEN if (said := getattr(delta, name))}
+    return said_in(named) if named else []
 
 
 def _text(text: str) -> list[Spoken]:

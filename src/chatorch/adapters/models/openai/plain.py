@@ -1,4 +1,4 @@
-"""The chunks that nearly all of an answer is made of, read at a tenth of what any other costs."""
+"""The chunks that nearly all answers are made of, read at a tenth of what any other costs."""
 
 from typing import Annotated, Any, Literal
 
@@ -96,8 +96,38 @@ class Repeating(Plain, gc=False, kw_only=True):
     search_results: msgspec.Raw = msgspec.Raw()  # type: ignore[assignment]
 
 
+class LastChoice(Choice, gc=False, kw_only=True):
+    finish_reason: Literal["stop", "length", "tool_calls"]  # type: ignore[assignment]
+    usage: None = None
+
+
+class Finishing(Plain, gc=False, kw_only=True):
+    """A chunk that announces the end."""
+
+    choices: tuple[LastChoice]
+
+
+class Counting(Plain, gc=False, kw_only=True):
+    """A chunk that counts what the answer took, and says nothing else: `stream_options` asks for it."""
+
+    choices: tuple[()]  # type: ignore[assignment]
+    usage: dict[str, Any]
+
+
 plain = msgspec.json.Decoder(Plain).decode
+_finishing = msgspec.json.Decoder(Finishing).decode
+_counting = msgspec.json.Decoder(Counting).decode
 _repeating = msgspec.json.Decoder(Repeating).decode
+
+
+def closing(payload: bytes) -> Finishing | Counting | None:
+    """What comes once an answer, and mostly last; None for anything else."""
+    for read in (_finishing, _counting):
+        try:
+            return read(payload)
+        except (ValueError, RecursionError):
+            continue
+    return None
 
 
 def thought_alone(delta: Delta) -> str | None:
