@@ -31,19 +31,21 @@ EVENT_TYPES: dict[type[RunEvent], str] = {
     RunInterrupted: "run.interrupted",
 }
 
-_encode = msgspec.json.Encoder().encode
+_encode = quoted = msgspec.json.Encoder().encode
+"""JSON of a text, among others."""
 
 
 def envelope(run_id: RunId, event: RunEvent) -> bytes:
     """``{"run_id", "seq", "type", …}`` as one line of UTF-8 JSON."""
-    if type(event) is PartDelta and not event.index:
-        # Once a token: a third of the time of encoding a dict.
-        return b'{"run_id":"%b","seq":%d,"type":"message.delta","text":%b}' % (
-            run_id.encode(),
-            event.seq,
-            _encode(event.text),
-        )
     return _encode({"run_id": run_id, "seq": event.seq, "type": type_of(event), **_members(event)})
+
+
+def delta_form(run_id: RunId) -> bytes:
+    """What `%` makes the envelope of a delta of part 0, with its position and its `quoted` text: that is once a token,
+    and takes a fifth of the time of encoding a dict.
+    """
+    prefix = _encode({"run_id": run_id})[:-1].replace(b"%", b"%%")
+    return prefix + b',"seq":%d,"type":"message.delta","text":%b}'
 
 
 def type_of(event: RunEvent) -> str:

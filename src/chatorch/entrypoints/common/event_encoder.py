@@ -63,26 +63,21 @@ class EventFrames:
 
 class _Shared(EventEncoder):
     def __init__(self, encoder: EventEncoder, latest: _Latest) -> None:
-        self.state = encoder.state
         self._encoder = encoder
         self._latest = latest
 
     def encode(self, event: RunEvent) -> bytes:
-        latest = self._latest
-        if latest.event is event and latest.before == self.state:
-            self.state = latest.after
+        encoder, latest = self._encoder, self._latest
+        before = encoder.state
+        if latest.event is event and latest.before == before:
+            encoder.state = latest.after
             return latest.frame
-        encoder = self._encoder
-        encoder.state = before = self.state
         frame = encoder.encode(event)
-        self.state = encoder.state
-        latest.event, latest.before, latest.after, latest.frame = event, before, self.state, frame
+        latest.event, latest.before, latest.after, latest.frame = event, before, encoder.state, frame
         return frame
 
     def keep_alive(self) -> bytes:
-        self._encoder.state = self.state
         return self._encoder.keep_alive()
 
     def end(self) -> bytes:
-        self._encoder.state = self.state
         return self._encoder.end()

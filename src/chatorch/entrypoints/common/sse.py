@@ -9,17 +9,11 @@ from starlette.types import Send
 from chatorch.domain.model.content import PartDelta
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import TERMINAL_EVENTS, RunEvent, Silence
-from chatorch.entrypoints.common.envelope import EVENT_TYPES, PART_DELTA, envelope, type_of
+from chatorch.entrypoints.common.envelope import EVENT_TYPES, PART_DELTA, delta_form, envelope, quoted, type_of
 from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.pumped import PING, PING_AFTER_S, PumpedStream
 
 _TYPES = {name: name.encode() for name in (*EVENT_TYPES.values(), PART_DELTA)}
-
-
-def sse_frame(run_id: RunId, event: RunEvent) -> bytes:
-    if type(event) is PartDelta and not event.index:  # once a token: what is nearly always so, without asking more
-        return b"id: %d\nevent: message.delta\ndata: %b\n\n" % (event.seq, envelope(run_id, event))
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type_of(event)], envelope(run_id, event))
 
 
 class SseEncoder(EventEncoder):
@@ -27,9 +21,13 @@ class SseEncoder(EventEncoder):
 
     def __init__(self, run_id: RunId) -> None:
         self._run_id = run_id
+        self._delta = b"id: %%d\nevent: message.delta\ndata: %b\n\n" % delta_form(run_id)
 
     def encode(self, event: RunEvent) -> bytes:
-        return sse_frame(self._run_id, event)
+        if type(event) is PartDelta and not event.index:  # as nearly always
+            return self._delta % (event.seq, event.seq, quoted(event.text))
+        data = envelope(self._run_id, event)
+        return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, _TYPES[type_of(event)], data)
 
     def keep_alive(self) -> bytes:
         return PING

@@ -6,12 +6,13 @@ import msgspec
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 
+from chatorch.domain.model.content import PartDelta
 from chatorch.domain.model.conversation import NewMessage, Role, RunId
 from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidRequest
 from chatorch.domain.model.presence import Announcement, PresenceChanged, PresenceEvent, RunBegan
 from chatorch.domain.model.run import Run, RunEvent
 from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION, PRINTABLE_ASCII
-from chatorch.entrypoints.common.envelope import envelope
+from chatorch.entrypoints.common.envelope import delta_form, envelope, quoted
 from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.fields import MAX_MESSAGES, ChatMessageIn, Id, ModelName, Strict
@@ -132,8 +133,11 @@ class FrameEncoder(EventEncoder):
 
     def __init__(self, run_id: RunId) -> None:
         self._run_id = run_id
+        self._delta = delta_form(run_id)
 
     def encode(self, event: RunEvent) -> bytes:
+        if type(event) is PartDelta and not event.index:  # as nearly always
+            return self._delta % (event.seq, quoted(event.text))
         return envelope(self._run_id, event)
 
     def keep_alive(self) -> bytes:

@@ -1,5 +1,7 @@
 """Events on the wire, byte for byte: a run of text only has exactly the frames that it always had."""
 
+import json
+
 import pytest
 
 from chatorch.domain.model.content import Content, PartDelta, PartEnded, PartStarted, Snapshot
@@ -14,7 +16,8 @@ from chatorch.domain.model.run import (
     RunInterrupted,
     RunStarted,
 )
-from chatorch.entrypoints.common.sse import sse_frame
+from chatorch.entrypoints.common.sse import SseEncoder
+from chatorch.entrypoints.ws.frames import FrameEncoder
 from tests.support.parts import CALL, SOURCE, THOUGHT
 
 COUNTS = (
@@ -67,4 +70,15 @@ OF_PARTS: list[tuple[RunEvent, str]] = [
 def test_a_frame_is_exactly_this(event: RunEvent, rest: str):
     kind = rest.split('"')[1]
     data = f'{{"run_id":"run_1","seq":{event.seq},"type":{rest}'
-    assert sse_frame(RunId("run_1"), event).decode() == f"id: {event.seq}\nevent: {kind}\ndata: {data}\n\n"
+    assert SseEncoder(RunId("run_1")).encode(event).decode() == f"id: {event.seq}\nevent: {kind}\ndata: {data}\n\n"
+    assert FrameEncoder(RunId("run_1")).encode(event).decode() == data
+
+
+@pytest.mark.parametrize("run_id", ["run_%d", "run_%", "%%", 'run_"\\', "läuft"])
+@pytest.mark.parametrize("text", ["100 %", "%d", '"', "\\", "\n\r\t\x1f\x7f\u2028", "", "😀" * 3])
+def test_no_text_and_no_id_breaks_a_frame(run_id: str, text: str):
+    said = {"run_id": run_id, "seq": 5, "type": "message.delta", "text": text}
+    frame = SseEncoder(RunId(run_id)).encode(PartDelta(5, text)).decode()
+    head, data = frame.removesuffix("\n\n").split("\ndata: ")
+    assert (head, json.loads(data)) == ("id: 5\nevent: message.delta", said)
+    assert json.loads(FrameEncoder(RunId(run_id)).encode(PartDelta(5, text))) == said

@@ -8,7 +8,7 @@ from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import SILENCE, TERMINAL_EVENTS, RunCompleted, RunEvent, RunStarted, Silence
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
-from chatorch.entrypoints.common.sse import EventStream, SseEncoder, sse_frame
+from chatorch.entrypoints.common.sse import EventStream, SseEncoder
 
 RUN = RunId("run_1")
 THOUGHT = Part(PartKind.REASONING)
@@ -86,7 +86,7 @@ def test_our_own_dialect_depends_on_the_event_alone():
     early, late = (frames.shared(RUN, SseEncoder(RUN)) for _ in range(2))
     told(early, EVENTS[:4])
     assert early.encode(EVENTS[4]) is late.encode(EVENTS[4])
-    assert told(late, EVENTS) == b"".join(sse_frame(RUN, event) for event in EVENTS)
+    assert told(late, EVENTS) == b"".join(map(SseEncoder(RUN).encode, EVENTS))
 
 
 async def test_a_stream_speaks_the_dialect_that_it_is_given():
