@@ -1,5 +1,7 @@
 """Providers by name, in the environment."""
 
+import os
+
 import pytest
 
 from chatorch.entrypoints.settings import SettingsError, load_settings, unknown_settings
@@ -13,8 +15,8 @@ LOCAL = "CHATORCH_PROVIDER_LOCAL_"
 def given(monkeypatch, tmp_path):
     """Sets variables, and reads the settings."""
     monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(("OPENAI_", "CHATORCH_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("SECRET_KEY", SECRET)
 
     def read(**variables: str):
