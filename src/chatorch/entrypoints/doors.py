@@ -13,7 +13,8 @@ HERE = "chatorch.entrypoints"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The door is `DOOR` in the module `door` of the package of this name, and is there where `on` says so.
+    """The door is `DOOR` in the module `door` of the package of this name, and is there where `on` says so, and
+    `Settings.doors` does not leave it out.
 
     `brings_topic`: where it stands on services of its own, they are `Topic` in the container's module of this name.
     """
@@ -21,6 +22,9 @@ class Listed:
     name: str
     on: Callable[[Settings], bool] = lambda _: True
     brings_topic: bool = False
+
+    def opens(self, settings: Settings) -> bool:
+        return settings.opens(self.name) and self.on(settings)
 
     def door(self) -> Door:
         door: Door = import_module(f"{HERE}.{self.name}.door").DOOR
@@ -41,9 +45,9 @@ DOORS = (
 
 def topics_of(settings: Settings) -> tuple[Any, ...]:
     """What the doors bring that are switched on: classes for the container to be made of."""
-    return tuple(listed.topic() for listed in DOORS if listed.brings_topic and listed.on(settings))
+    return tuple(listed.topic() for listed in DOORS if listed.brings_topic and listed.opens(settings))
 
 
 def open_doors(settings: Settings) -> tuple[Door, ...]:
     """Those that are switched on."""
-    return tuple(listed.door() for listed in DOORS if listed.on(settings))
+    return tuple(listed.door() for listed in DOORS if listed.opens(settings))

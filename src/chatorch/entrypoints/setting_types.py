@@ -13,6 +13,8 @@ from pydantic_settings import NoDecode
 from chatorch.entrypoints.common.origins import allowed_origin
 from chatorch.entrypoints.common.proxies import trusted_proxy
 
+SWITCHED_DOORS = ("openai", "ai_sdk", "ag_ui", "ws", "chatkit", "chatkit_hosted")
+"""The doors that an operator may leave out; our own API and the metrics are always there."""
 MIN_SECRET_BYTES = 32
 HOURS = 876_000
 """A hundred years: what a clock can add to now."""
@@ -71,6 +73,12 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _door_names(value: frozenset[str]) -> frozenset[str]:
+    if not value <= set(SWITCHED_DOORS):
+        raise ValueError(f"must be some of {', '.join(SWITCHED_DOORS)}")
+    return value
+
+
 def _origins(value: frozenset[str]) -> frozenset[str]:
     return frozenset(map(allowed_origin, value))
 
@@ -95,6 +103,7 @@ Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
 """Files that secrets are kept in mostly end with a line break."""
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
 HeaderNames = Annotated[Names, AfterValidator(_header_names)]
+DoorNames = Annotated[Names, AfterValidator(_door_names)]
 Origins = Annotated[Names, AfterValidator(_origins)]
 Proxies = Annotated[Names, AfterValidator(_proxies)]
 Workflows = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_workflows)]
@@ -109,5 +118,6 @@ LogLevel = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=HOURS * 3600, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(gt=0, le=HOURS * 3600)]
+Days = Annotated[float, Field(ge=0, le=HOURS / 24, allow_inf_nan=False)]
 Hours = Annotated[float, Field(ge=0, le=HOURS, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0, le=MOST)]

@@ -19,8 +19,11 @@ from chatorch.entrypoints.env_syntax import ENV_ENCODING, broken_lines
 from chatorch.entrypoints.extras import lacks
 from chatorch.entrypoints.provider_settings import OPENAI_SETTINGS, PROVIDERS, Provider, Providers
 from chatorch.entrypoints.setting_types import (
+    SWITCHED_DOORS,
     Count,
     DatabaseUrl,
+    Days,
+    DoorNames,
     HeaderNames,
     HeaderSecret,
     Hours,
@@ -75,6 +78,7 @@ class Settings(BaseSettings):
     system_prompt: str | None = None
     context_chars: Count = 48_000
     send_reasoning: bool = False
+    doors: DoorNames | None = None
     anonymous_chat: bool = False
     client_system: bool = True
     max_content_chars: Count = 2000
@@ -85,6 +89,7 @@ class Settings(BaseSettings):
     max_live_guest_runs_per_address: Count = 5
     guest_requests_per_minute: Count = 10
     guest_retention_hours: Hours = 24
+    unstored_days: Days = 1
     max_guest_threads: Count = 10_000
     max_answer_chars: Count = 1_000_000
 
@@ -172,6 +177,10 @@ class Settings(BaseSettings):
         if self.openai_api_key is None:
             return "OPENAI_API_KEY"
         return None if self.chatkit_workflows else f"{PREFIX}CHATKIT_WORKFLOWS"
+
+    def opens(self, door: str) -> bool:
+        """Whether the door of this name may be there: all are, unless some are named."""
+        return self.doors is None or door in self.doors or door not in SWITCHED_DOORS
 
     @property
     def serves_chatkit(self) -> bool:
