@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.api import Api, ask, done, is_time, live_run, problem_of, said
 
-MEMBERS = {"id", "title", "created_at", "updated_at", "metadata"}
+MEMBERS = {"id", "client_ref", "title", "created_at", "updated_at", "metadata"}
 
 
 async def thread(client: httpx.AsyncClient, thread_id: str) -> dict:
@@ -213,3 +213,23 @@ async def test_the_record_of_what_it_cost_stays(api: Api, alice: httpx.AsyncClie
     connection.close()
     assert kept == [(run_id, "completed"), (live.id, "cancelled")]
     assert left == [(0,)] * 3
+
+
+async def test_a_clients_own_id_names_a_thread_over_requests(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    async def say(who: httpx.AsyncClient, **more: object) -> httpx.Response:
+        body = {"messages": [{"role": "user", "content": "Hi"}], **more}
+        return await who.post("/api/chat/protected", json=body)
+
+    first, again = [(await say(alice, client_ref="my 1")).json() for _ in range(2)]
+    theirs = (await say(bob, client_ref="my 1")).json()
+    assert first["thread_id"] == again["thread_id"] != theirs["thread_id"]
+    assert (await thread(alice, first["thread_id"]))["client_ref"] == "my 1"
+    assert len((await alice.get(f"/api/threads/{first['thread_id']}/messages")).json()["data"]) == 4
+    for wrong in ({"client_ref": ""}, {"client_ref": "a\nb"}, {"client_ref": "x" * 256}):
+        refused = await say(alice, **wrong)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "client_ref")
+    both = await say(alice, client_ref="my 1", thread_id=first["thread_id"])
+    assert both.status_code == 422
+    for wrong in ({"temperature": 3}, {"max_output_tokens": 0}, {"response_format": {}}, {"reasoning_effort": "LOW!"}):
+        refused = await say(alice, **wrong)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, next(iter(wrong)))

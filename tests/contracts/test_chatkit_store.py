@@ -36,6 +36,7 @@ def store_on(stores: Stores) -> ThreadItems:
     clock = FakeClock()
     conversations = Conversations(
         store=stores.threads,
+        client_refs=stores.threads,
         log=chat.log,
         run_control=chat.run_control,
         runs=chat.runs,

@@ -94,6 +94,7 @@ class Chat:
         )
         self.runs = Runs(
             store=self.store.runs,
+            client_refs=self.store.threads,
             log=self.log,
             run_control=self.run_control,
             connections=self.connections,
@@ -107,6 +108,7 @@ class Chat:
         self.conversations = Conversations(
             run_control=self.run_control,
             store=self.store.threads,
+            client_refs=self.store.threads,
             log=self.log,
             runs=self.runs,
             executor=self.executor,

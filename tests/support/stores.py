@@ -18,6 +18,7 @@ from chatorch.adapters.sql import (
     SqlThreadItemStore,
     SqlThreadNoteStore,
     SqlThreadStore,
+    SqlUnstoredThreadStore,
     SqlUserStore,
     open_database,
 )
@@ -34,6 +35,7 @@ from chatorch.ports.run_lives import RunLives
 from chatorch.ports.runs import ExecutionStore, IdempotencyKey, NewRun, OpenTurn, RunEnd, RunStore
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
+from chatorch.ports.unstored import UnstoredThreadStore
 from chatorch.ports.users import UserStore
 from tests.support.sessions import sessions_in
 
@@ -57,6 +59,7 @@ class Stores:
     execution_store: ExecutionStore
     sessions: ChatKitSessionStore
     guest_threads: GuestThreadStore
+    unstored_threads: UnstoredThreadStore
     run_lives: RunLives
     interactions: Callable[[], Awaitable[list[Interaction]]]
     leftovers: Callable[[], Awaitable[int]]
@@ -85,6 +88,7 @@ def memory_stores() -> Stores:
         store.execution_store,
         sessions_in(store),
         store.guest_threads,
+        store.unstored_threads,
         store.run_lives,
         read_interactions,
         nothing,
@@ -109,6 +113,7 @@ def sql_stores(database: Database) -> Stores:
         SqlExecutionStore(database),
         SqlChatKitSessionStore(database),
         SqlGuestThreadStore(database),
+        SqlUnstoredThreadStore(database),
         SqlRunLives(database),
         read_interactions,
         partial(rows_of, answer_tails),

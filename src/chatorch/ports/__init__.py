@@ -6,6 +6,7 @@ suite a port in `tests/contracts` runs over every adapter.
 
 from chatorch.ports.admission import AdmissionRule, RunRequest
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
+from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.credentials import CredentialVerifier
 from chatorch.ports.guests import GuestThreadStore
@@ -19,12 +20,14 @@ from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.tokens import Claims, TokenIssuer
+from chatorch.ports.unstored import UnstoredThreadStore
 from chatorch.ports.users import UserStore
 
 __all__ = [
     "AdmissionRule",
     "ChatModel",
     "Claims",
+    "ClientRefStore",
     "Clock",
     "Connections",
     "CredentialVerifier",
@@ -47,5 +50,6 @@ __all__ = [
     "ThreadNoteStore",
     "ThreadStore",
     "TokenIssuer",
+    "UnstoredThreadStore",
     "UserStore",
 ]

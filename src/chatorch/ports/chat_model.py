@@ -7,16 +7,21 @@ from typing import Protocol
 
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Usage
+from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.parts import NOTHING, Facts, PartKind
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked. `user` is an opaque label for the provider's abuse detection, never a name."""
+    """What the model is asked. `user` is an opaque label for the provider's abuse detection, never a name.
+
+    What `generation` asks and the model cannot do is an error of its own (`UpstreamRejected`), never left out.
+    """
 
     model: str
     messages: tuple[PromptMessage, ...]
     user: str
+    generation: Generation = AS_USUAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Protocol
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId
+from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.part_pieces import PartPiece
 from chatorch.domain.model.run import Outcome, Run, end_seq
@@ -43,15 +44,25 @@ class NewRun:
     with_parts: bool = False
     idempotency: IdempotencyKey | None = None
     guest_label: str | None = None
+    generation: Generation = AS_USUAL
+
+
+class ClientRefTaken(Exception):  # no fault: somebody was quicker
+    """The owner has a thread of this name by now."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """Messages for a thread, with their ids, oldest first, the user's last; `title` where the thread is new."""
+    """Messages for a thread, with their ids, oldest first, the user's last; `title` where the thread is new.
+
+    `client_ref` and `stored` are the new thread's: see `chatorch.domain.model.conversation.Thread`.
+    """
 
     thread_id: ThreadId
     title: str | None
     messages: tuple[tuple[MessageId, NewMessage], ...]
+    client_ref: str | None = None
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,8 @@ class RunStore(Protocol):
 
         All or nothing; also moves the thread's `updated_at`. Raises, in this order: `NotFound` for an unknown
         thread, `IdempotencyKeyReused`, `ThreadBusy`, and what `cap` raises for the owner's live runs: exactly, however
-        many open one at once. A key older than 24 h counts as never used.
+        many open one at once. A key older than 24 h counts as never used. `ClientRefTaken`, before all but an earlier
+        use of the key, where a new thread's `client_ref` is another's already.
         """
         ...
 

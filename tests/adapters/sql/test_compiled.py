@@ -18,6 +18,8 @@ ROW = {
     "metadata": {"moon": [1, None]},
     "created_at": NOW,
     "updated_at": NOW,
+    "client_ref": "mine",
+    "stored": False,
 }
 ADD = Compiled(insert(threads))
 FIND = Compiled(select(threads).where(threads.c.owner_id == bindparam("owner")))
@@ -33,7 +35,7 @@ async def test_what_is_written_is_read_with_its_types(database: Database) -> Non
 
 
 async def test_several_rows_are_written_at_once(database: Database) -> None:
-    rows = [ROW | {"id": f"thr_{number}"} for number in range(3)]
+    rows = [ROW | {"id": f"thr_{number}", "client_ref": None} for number in range(3)]
     await database.write(lambda connection: ADD.run_many(connection, rows))
 
     found = await database.read(lambda connection: FIND.rows(connection, {"owner": "usr_ann"}))

@@ -21,7 +21,7 @@ from chatorch.domain.model.conversation import (
 from chatorch.domain.model.errors import IdempotencyKeyReused, NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.ports.runs import KEY_LIFE, NewRun, OpenedRun, OpenTurn, RunStore
+from chatorch.ports.runs import KEY_LIFE, ClientRefTaken, NewRun, OpenedRun, OpenTurn, RunStore
 
 
 class MemoryRunStore(RunStore):
@@ -34,10 +34,11 @@ class MemoryRunStore(RunStore):
         if turn.title is None:
             record = state.thread_of(new.owner_id, turn.thread_id)
         else:
-            thread = Thread(turn.thread_id, new.owner_id, turn.title, {}, created_at=new.now, updated_at=new.now)
-            record = ThreadRecord(thread)
+            record = ThreadRecord(_new_thread(new, turn, turn.title))
         if joined := self._joined(new):
             return joined
+        if record.thread.id not in state.threads and state.named(new.owner_id, turn.client_ref):
+            raise ClientRefTaken
         self._require_room(new, record, cap)
         state.threads[turn.thread_id] = record
         for message_id, message in turn.messages:
@@ -115,6 +116,7 @@ class MemoryRunStore(RunStore):
             status=RunStatus.QUEUED,
             model=new.model,
             created_at=new.now,
+            generation=deepcopy(new.generation),
         )
         answer = append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
         record.touch(new.now)
@@ -122,6 +124,12 @@ class MemoryRunStore(RunStore):
         if key := new.idempotency:
             self._state.keys[new.owner_id, key.key] = UsedKey(key.fingerprint, run.id, new.now)
         return OpenedRun(run, history, joined=False)
+
+
+def _new_thread(new: NewRun, turn: OpenTurn, title: str) -> Thread:
+    return Thread(
+        turn.thread_id, new.owner_id, title, {}, new.now, new.now, client_ref=turn.client_ref, stored=turn.stored
+    )
 
 
 def append(

@@ -112,6 +112,11 @@ class State:
             raise NotFound
         return record
 
+    def named(self, owner_id: UserId, client_ref: str | None) -> Thread | None:
+        """By its client's own id."""
+        threads = (record.thread for record in self.threads.values() if record.thread.client_ref is not None)
+        return next((t for t in threads if (t.owner_id, t.client_ref) == (owner_id, client_ref)), None)
+
     def run_of(self, owner_id: UserId, run_id: RunId) -> RunRecord:
         """Raises `NotFound`, also for what belongs to another owner."""
         record = self.runs.get(run_id)

@@ -7,6 +7,7 @@ from chatorch.adapters.memory.runs import MemoryRunStore
 from chatorch.adapters.memory.state import State
 from chatorch.adapters.memory.thread_items import MemoryThreadItemStore, MemoryThreadNoteStore
 from chatorch.adapters.memory.threads import MemoryThreadStore
+from chatorch.adapters.memory.unstored import MemoryUnstoredThreadStore
 from chatorch.adapters.memory.users import MemoryUserStore
 from chatorch.domain.model.run import Interaction
 
@@ -27,6 +28,7 @@ class MemoryStore:
         self.runs = MemoryRunStore(self._state)
         self.execution_store = MemoryExecutionStore(self._state)
         self.run_lives = MemoryRunLives(self._state)
+        self.unstored_threads = MemoryUnstoredThreadStore(self._state)
         self.guest_threads = MemoryGuestThreadStore(self._state)
 
     @property

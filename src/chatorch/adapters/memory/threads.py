@@ -11,18 +11,19 @@ from chatorch.domain.model.conversation import Message, Thread, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunStatus
+from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.threads import ThreadChange, ThreadStore
 
 T = TypeVar("T", Thread, Message)
 
 
-class MemoryThreadStore(ThreadStore):
+class MemoryThreadStore(ThreadStore, ClientRefStore):
     def __init__(self, state: State) -> None:
         self._state = state
 
     async def list_threads(self, owner_id: UserId, page: PageRequest[ThreadCursor]) -> Page[Thread]:
         self._state.require_available()
-        threads = [r.thread for r in self._state.threads.values() if r.thread.owner_id == owner_id]
+        threads = [r.thread for r in self._state.threads.values() if r.thread.owner_id == owner_id and r.thread.stored]
         after = page.after and (page.after.updated_at, page.after.id)
         items, more = _page(threads, _thread_place, after, limit=page.limit, descending=page.descending)
         return Page(tuple(items), ThreadCursor(*_thread_place(items[-1])).encode() if more else None)
@@ -58,6 +59,10 @@ class MemoryThreadStore(ThreadStore):
         after = page.after and page.after.position
         items, more = _page(messages, lambda m: m.position, after, limit=page.limit, descending=page.descending)
         return Page(tuple(items), MessageCursor(items[-1].position).encode() if more else None)
+
+    async def find_thread(self, owner_id: UserId, client_ref: str) -> Thread | None:
+        self._state.require_available()
+        return self._state.named(owner_id, client_ref)
 
     async def live_run(self, owner_id: UserId, thread_id: ThreadId) -> Run | None:
         self._state.require_available()

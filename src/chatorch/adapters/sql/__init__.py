@@ -17,6 +17,7 @@ from chatorch.adapters.sql.schema import SchemaMismatch, migrate
 from chatorch.adapters.sql.thread_items import SqlThreadItemStore
 from chatorch.adapters.sql.thread_notes import SqlThreadNoteStore
 from chatorch.adapters.sql.threads import SqlThreadStore
+from chatorch.adapters.sql.unstored import SqlUnstoredThreadStore
 from chatorch.adapters.sql.urls import open_database, open_lock
 from chatorch.adapters.sql.users import SqlUserStore
 
@@ -33,6 +34,7 @@ __all__ = [
     "SqlThreadItemStore",
     "SqlThreadNoteStore",
     "SqlThreadStore",
+    "SqlUnstoredThreadStore",
     "SqlUserStore",
     "StoreLock",
     "StoreLocked",

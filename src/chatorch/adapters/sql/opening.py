@@ -58,7 +58,7 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
         touch_threads(connection, [turn.thread_id], new.now)
         last = last_position(connection, turn.thread_id)
     else:
-        _ADD_THREAD.run(connection, thread_values(new.owner_id, turn.thread_id, turn.title, new.now))
+        _ADD_THREAD.run(connection, _new_thread(new, turn, turn.title))
     said = _messages(new, turn, last)
     rows = [message_values(message, sent.timestamp) for message, (_, sent) in zip(said, turn.messages, strict=True)]
     run = _write_run(connection, new, turn.thread_id, said[-1].id, said[-1].position + 1, rows)
@@ -86,7 +86,7 @@ def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: Live
         "run": new_run_values(run, new.guest_label),
     }
     if turn.title is not None:
-        thread = thread_values(new.owner_id, turn.thread_id, turn.title, new.now)
+        thread = _new_thread(new, turn, turn.title)
         opened = open_in_new_thread(connection, new.owner_id, cap, thread, **rows)
         return OpenedRun(run, (said,), joined=False) if opened else None
     require_sane(turn.thread_id)
@@ -97,6 +97,10 @@ def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: Live
     [said] = _messages(new, turn, last)
     history = history_behind(connection, said, before, new.history_chars, with_parts=new.with_parts)
     return OpenedRun(run, history, joined=False)
+
+
+def _new_thread(new: NewRun, turn: OpenTurn, title: str) -> Values:
+    return thread_values(new.owner_id, turn.thread_id, title, new.now, turn.client_ref, turn.stored)
 
 
 def _history(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int) -> tuple[Message, ...]:
@@ -189,6 +193,7 @@ def _answer_and_run(new: NewRun, thread_id: ThreadId, user_message_id: MessageId
         status=RunStatus.QUEUED,
         model=new.model,
         created_at=new.now,
+        generation=new.generation,
     )
     return answer, run
 

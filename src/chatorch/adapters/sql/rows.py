@@ -18,6 +18,7 @@ from chatorch.domain.model.conversation import (
     Thread,
     ThreadId,
 )
+from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.run import INTERRUPTED, Interaction, Run, RunStatus
@@ -86,10 +87,19 @@ def to_thread(row: AnyRow) -> Thread:
         metadata=row.metadata,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        client_ref=row.client_ref,
+        stored=row.stored,
     )
 
 
-def thread_values(owner_id: UserId, thread_id: ThreadId, title: str, now: datetime) -> Values:
+def thread_values(
+    owner_id: UserId,
+    thread_id: ThreadId,
+    title: str,
+    now: datetime,
+    client_ref: str | None = None,
+    stored: bool = True,  # a column
+) -> Values:
     """Of a new thread."""
     return {
         "id": thread_id,
@@ -98,6 +108,8 @@ def thread_values(owner_id: UserId, thread_id: ThreadId, title: str, now: dateti
         "metadata": {},
         "created_at": now,
         "updated_at": now,
+        "client_ref": client_ref,
+        "stored": stored,
     }
 
 
@@ -155,6 +167,7 @@ def to_run(row: AnyRow) -> Run:
         content=to_content(row.text, row.parts),
         finished_at=row.finished_at,
         outcome=to_outcome(row),
+        generation=Generation(**row.generation) if row.generation else AS_USUAL,
     )
 
 
@@ -173,6 +186,7 @@ def new_run_values(run: Run, guest_label: str | None) -> Values:
         "heartbeat": 0,
         "cancel_requested": False,
         "guest_label": guest_label,
+        "generation": run.generation.asked() or None,
     }
 
 

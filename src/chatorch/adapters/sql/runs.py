@@ -17,7 +17,7 @@ from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable, ThreadBusy
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run
-from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn, RunStore
+from chatorch.ports.runs import ClientRefTaken, NewRun, OpenedRun, OpenTurn, RunStore
 
 _READ = SELECT_RUN.where(runs.c.id == bindparam("run_id"), runs.c.owner_id == bindparam("owner_id"))
 _REQUEST_CANCEL = (
@@ -63,6 +63,8 @@ class SqlRunStore(RunStore):
         try:
             return await self._database.write_alone(work, new.owner_id)
         except IntegrityError as error:
+            if breaks(error, "uq_threads_owner_id_client_ref", "threads.owner_id, threads.client_ref"):
+                raise ClientRefTaken from None
             if not breaks(error, str(ONE_LIVE_RUN.name), "runs.thread_id"):
                 raise
         # The index is the last guard: whoever got past the checks learns here who was first.

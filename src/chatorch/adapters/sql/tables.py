@@ -14,6 +14,8 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal_column,
+    not_,
+    true,
 )
 
 from chatorch.adapters.sql.columns import KEY_TEXT, UtcTime
@@ -51,8 +53,12 @@ threads = Table(
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
+    Column("client_ref", KEY_TEXT),
+    Column("stored", Boolean, nullable=False, server_default=true()),
     Index(None, "owner_id", "updated_at", "id"),
+    Index("uq_threads_owner_id_client_ref", "owner_id", "client_ref", unique=True),
 )
+Index("ix_threads_unstored", threads.c.updated_at, sqlite_where=not_(threads.c.stored))
 
 messages = Table(
     "messages",
@@ -116,6 +122,7 @@ runs = Table(
     Column("error_retryable", Boolean),
     Column("cancel_reason", Text),
     Column("guest_label", Text),
+    Column("generation", JSON(none_as_null=True)),
 )
 
 # As literals, because neither database uses a partial index for a query whose condition holds parameters.

@@ -22,10 +22,12 @@ from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import Interaction, Run, RunStatus
+from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.threads import ThreadChange, ThreadStore
 
 _MINE = (threads.c.id == bindparam("thread_id"), threads.c.owner_id == bindparam("owner"))
 _READ = SELECT_THREAD.where(*_MINE)
+_NAMED = SELECT_THREAD.where(threads.c.owner_id == bindparam("owner"), threads.c.client_ref == bindparam("client_ref"))
 _DELETE = delete(threads).where(*_MINE)
 _UPDATE = update(threads).where(*_MINE).values(updated_at=FORWARD).returning(threads)
 _LIVE_RUN = SELECT_RUN.where(runs.c.thread_id == bindparam("thread_id"), LIVE)
@@ -37,7 +39,7 @@ _LOCK_LIVE_RUN = (
 _ADD_INTERACTION = insert(interactions)
 
 
-class SqlThreadStore(ThreadStore):
+class SqlThreadStore(ThreadStore, ClientRefStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -59,13 +61,18 @@ class SqlThreadStore(ThreadStore):
     ) -> Page[Message]:
         return await self._database.read(lambda connection: _list_messages(connection, owner_id, thread_id, page))
 
+    async def find_thread(self, owner_id: UserId, client_ref: str) -> Thread | None:
+        values = {"client_ref": client_ref, "owner": owner_id}
+        row = await self._database.read(lambda connection: connection.execute(_NAMED, values).one_or_none())
+        return None if row is None else to_thread(row)
+
     async def live_run(self, owner_id: UserId, thread_id: ThreadId) -> Run | None:
         return await self._database.read(lambda connection: _live_run(connection, owner_id, thread_id))
 
 
 def _list_threads(connection: Connection, owner_id: UserId, page: PageRequest[ThreadCursor]) -> Page[Thread]:
     place = tuple_(threads.c.updated_at, threads.c.id)
-    statement = SELECT_THREAD.where(threads.c.owner_id == owner_id).limit(page.limit + 1)
+    statement = SELECT_THREAD.where(threads.c.owner_id == owner_id, threads.c.stored).limit(page.limit + 1)
     if page.after is not None:
         at = (page.after.updated_at, page.after.id if page.after.id.isascii() else "")
         statement = statement.where(place < at if page.descending else place > at)

@@ -57,7 +57,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """One linear conversation. Threads list by `(updated_at, id)`, newest first."""
+    """One linear conversation. Threads list by `(updated_at, id)`, newest first.
+
+    `client_ref` is the client's own id for it, unique among its owner's. One that is not `stored` is not listed, and
+    removed after a while.
+    """
 
     id: ThreadId
     owner_id: UserId
@@ -65,6 +69,8 @@ class Thread:
     metadata: JsonObject
     created_at: datetime
     updated_at: datetime
+    client_ref: str | None = None
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)

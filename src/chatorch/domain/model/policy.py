@@ -17,6 +17,8 @@ from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.model_names import ANY_MODEL, ONE_PROVIDER, ModelAt, ModelNames
 from chatorch.domain.model.text import blank
 
+MAX_CONTENT_CHARS = 1_000_000
+"""Of one message, where the operator's limit does not count: no request is longer."""
 MAX_GUESTS_METADATA_CHARS = 1024
 """Escaped, so that these are bytes. Nobody ever gets to see it, and 16 KiB of it would be most of what is stored."""
 
@@ -57,13 +59,14 @@ class ChatPolicy:
             raise ModelNotAllowed
         return requested
 
-    def check_messages(self, messages: Sequence[NewMessage], *, opens_thread: bool) -> None:
+    def check_messages(self, messages: Sequence[NewMessage], *, opens_thread: bool, any_length: bool = False) -> None:
         """Raises `InvalidField` or `RoleNotAllowed` unless these messages may be put into a thread."""
+        most = MAX_CONTENT_CHARS if any_length else self.max_content_chars
         if not 1 <= len(messages) <= self.max_messages:
             raise InvalidField("messages", f"must be 1 to {self.max_messages} messages")
         for index, message in enumerate(messages):
-            if not 1 <= len(message.content) <= self.max_content_chars:
-                problem = f"must be 1 to {self.max_content_chars} characters"
+            if not 1 <= len(message.content) <= most:
+                problem = f"must be 1 to {most} characters"
                 raise InvalidField(f"messages.{index}.content", problem)
             if blank(message.content):
                 raise InvalidField(f"messages.{index}.content", "must not be blank")

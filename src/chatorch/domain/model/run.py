@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from chatorch.domain.model.content import START, Content, ContentEvent
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
+from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import UserId
 
 EPOCH_SPAN = 2**32
@@ -92,6 +93,7 @@ class Run:
     content: Content = field(default_factory=Content)
     finished_at: datetime | None = None
     outcome: Outcome | None = None
+    generation: Generation = AS_USUAL
 
     @property
     def text(self) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from chatorch.domain.model.conversation import MessageId, NewMessage, RunId, ThreadId
+from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.presence import ClientId
 from chatorch.ports.runs import IdempotencyKey
 
@@ -25,8 +26,11 @@ class Allotted:
 class StartChat:
     """What a client asks for. `user_label` is the request's `user_id`; without `thread_id` a thread is opened.
 
-    `client_id` is the device that asks, where one is connected: all others of the user are told. `title` is the new
-    thread's, by default made from what is said. `allotted` is what `Runs.allot` gave; the message is the last one.
+    `client_ref` instead is the client's own id for a thread: the one of that name, or a new one with it. `client_id` is
+    the device that asks, where one is connected: all others of the user are told. `title` is the new thread's, by
+    default made from what is said; one that is not `stored` is not listed, and removed after a while. `allotted` is
+    what `Runs.allot` gave; the message is the last one. `any_length`: the operator's limit for a message is not this
+    door's.
     """
 
     messages: tuple[NewMessage, ...]
@@ -37,12 +41,18 @@ class StartChat:
     client_id: ClientId | None = None
     title: str | None = None
     allotted: Allotted | None = None
+    client_ref: str | None = None
+    stored: bool = True
+    generation: Generation = AS_USUAL
+    any_length: bool = False
 
     @property
     def idempotency(self) -> IdempotencyKey | None:
         """The key with a digest of what is asked; through which door the answer goes is not part of it."""
         messages = [[m.role, m.content, m.timestamp, dict(m.metadata)] for m in self.messages]
-        request = ["chat", self.thread_id, self.model, self.user_label, messages]
+        request: list[Any] = ["chat", self.thread_id, self.model, self.user_label, messages]
+        if self.client_ref is not None or self.generation != AS_USUAL:
+            request += [self.client_ref, self.generation.asked()]
         return _idempotency(self.idempotency_key, request)
 
 

@@ -5,11 +5,12 @@ from typing import cast
 
 from chatorch.domain.model.content import fresher
 from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Thread, ThreadId
-from chatorch.domain.model.errors import ThreadBusy
+from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.runs import Runs
+from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.run_control import CancelCall, RunControl
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
@@ -26,6 +27,7 @@ class Conversations:
         self,
         *,
         store: ThreadStore,
+        client_refs: ClientRefStore,
         log: RunLog,
         run_control: RunControl,
         runs: Runs,
@@ -33,6 +35,7 @@ class Conversations:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._client_refs = client_refs
         self._log = log
         self._run_control = run_control
         self._runs = runs
@@ -44,6 +47,13 @@ class Conversations:
 
     async def thread(self, principal: Principal, thread_id: ThreadId) -> Thread:
         return await self._store.read_thread(principal.user_id, thread_id)
+
+    async def find(self, principal: Principal, client_ref: str) -> Thread:
+        """By the client's own id for it."""
+        found = await self._client_refs.find_thread(principal.user_id, client_ref)
+        if found is None:
+            raise NotFound
+        return found
 
     async def change(self, principal: Principal, thread_id: ThreadId, change: ThreadChange) -> Thread:
         if change == ThreadChange():

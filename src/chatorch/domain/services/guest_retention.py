@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.services.sweeping import keep_sweeping
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
@@ -34,14 +34,9 @@ class GuestRetention:
 
     async def keep_tidy(self) -> None:
         """For ever: sweeps each minute, or more often where little is kept."""
-        while True:
-            await self._clock.sleep(self._interval_s)
-            try:
-                await self.sweep()
-            except StoreUnavailable as error:
-                self._telemetry.store_unavailable("the removal of what guests left", error)
-            except Exception as error:
-                self._telemetry.failed("the removal of what guests left", error)
+        what = "the removal of what guests left"
+        every_s = self._interval_s
+        await keep_sweeping(self.sweep, every_s=every_s, what=what, clock=self._clock, telemetry=self._telemetry)
 
     async def sweep(self) -> None:
         """Removes all that is due, a batch at a time. Raises `StoreUnavailable`."""

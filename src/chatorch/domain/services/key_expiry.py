@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.services.sweeping import keep_sweeping
 from chatorch.ports.runs import KEY_LIFE, RunStore
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
@@ -25,12 +25,8 @@ class KeyExpiry:
 
     async def keep_forgetting(self) -> None:
         """For ever: once a minute, and on, with pauses, while there are more."""
-        while True:
-            await self._clock.sleep(EVERY_S)
-            try:
-                while await self._store.forget_keys(self._clock.now() - KEY_LIFE - MARGIN, BATCH) == BATCH:
-                    await self._clock.sleep(PAUSE_S)
-            except StoreUnavailable as error:
-                self._telemetry.store_unavailable(WHAT, error)
-            except Exception as error:  # the next minute must come
-                self._telemetry.failed(WHAT, error)
+        await keep_sweeping(self._sweep, every_s=EVERY_S, what=WHAT, clock=self._clock, telemetry=self._telemetry)
+
+    async def _sweep(self) -> None:
+        while await self._store.forget_keys(self._clock.now() - KEY_LIFE - MARGIN, BATCH) == BATCH:
+            await self._clock.sleep(PAUSE_S)

@@ -10,6 +10,7 @@ from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, 
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import Draining, RunUnsettled
+from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
 from chatorch.domain.model.presence import ClientId, RunBegan
@@ -31,10 +32,11 @@ from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.execution.subscription import Subscription
 from chatorch.ports.admission import RunRequest
 from chatorch.ports.chat_model import Prompt
+from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.connections import Connections
 from chatorch.ports.run_control import CancelCall, RunControl
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
+from chatorch.ports.runs import ClientRefTaken, IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
 from chatorch.ports.system import Clock, IdFactory
 
 UNSETTLED_S = 10.0
@@ -58,6 +60,7 @@ class Runs:
         self,
         *,
         store: RunStore,
+        client_refs: ClientRefStore,
         log: RunLog,
         run_control: RunControl,
         connections: Connections,
@@ -69,6 +72,7 @@ class Runs:
         admission: Admission,
     ) -> None:
         self._store = store
+        self._client_refs = client_refs
         self._log = log
         self._run_control = run_control
         self._connections = connections
@@ -89,42 +93,54 @@ class Runs:
         `InvalidField`, `RoleNotAllowed`, `ModelNotAllowed`, `UserMismatch`, `GuestThread`, `NotFound`, `ThreadBusy`,
         `TooManyRuns`, `TooManyRequests`, `IdempotencyKeyReused`, `Draining`, `StoreUnavailable`.
         """
-        self._check(principal, chat)
+        if chat.client_ref is None or chat.thread_id is not None:
+            return await self._start(principal, chat, chat.thread_id)
+        while True:
+            found = await self._client_refs.find_thread(principal.user_id, chat.client_ref)
+            try:
+                return await self._start(principal, chat, found.id if found else None)
+            except ClientRefTaken:
+                continue
+
+    async def _start(self, principal: Principal, chat: StartChat, thread_id: ThreadId | None) -> Run:
+        self._check(principal, chat, thread_id)
         allotted = chat.allotted or self.allot()
-        new = self._new_run(principal, chat.model, chat.idempotency, allotted)
+        new = self._new_run(principal, chat.model, chat.idempotency, allotted, chat.generation)
         if principal.guest:
             new = replace(new, guest_label=chat.user_label)
         *earlier, last = chat.messages
         turn = OpenTurn(
-            thread_id=chat.thread_id or allotted.thread_id,
-            title=None if chat.thread_id else chat.title or _title(chat.messages),
+            thread_id=thread_id or allotted.thread_id,
+            title=None if thread_id else chat.title or _title(chat.messages),
             messages=(*((MessageId(self._ids.new("msg")), m) for m in earlier), (allotted.message_id, last)),
+            client_ref=None if thread_id else chat.client_ref,
+            stored=chat.stored,
         )
         request = RunRequest(new.model, sum(len(message.content) for message in chat.messages))
         return await self._open(principal, request, lambda cap: self._store.open_run(new, turn, cap), chat.client_id)
 
     def check(self, principal: Principal, chat: StartChat) -> None:
         """Raises what `start` would that does not depend on the store."""
-        self._check(principal, chat)
+        self._check(principal, chat, chat.thread_id)
         self._policy.model_for(chat.model)
         if self._executor.draining:
             raise Draining
 
-    def _check(self, principal: Principal, chat: StartChat) -> None:
+    def _check(self, principal: Principal, chat: StartChat, thread_id: ThreadId | None) -> None:
         require_own_label(principal, chat.user_label)
-        require_no_guest_thread(principal, chat.thread_id)
-        self._policy.check_messages(chat.messages, opens_thread=chat.thread_id is None)
+        require_no_guest_thread(principal, thread_id)
+        self._policy.check_messages(chat.messages, opens_thread=thread_id is None, any_length=chat.any_length)
         if principal.guest:
             self._policy.check_guests_messages(chat.messages)
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
 
-        Without a model of its own it takes the earlier run's, if that is still allowed.
+        Without a model of its own it takes the earlier run's, if that is still allowed. It is generated as that was.
         """
         earlier = await self._store.read_run(principal.user_id, retry.run_id)
         wanted = retry.model or (earlier.model if self._policy.allows(earlier.model) else None)
-        new = self._new_run(principal, wanted, retry.idempotency, self.allot())
+        new = self._new_run(principal, wanted, retry.idempotency, self.allot(), earlier.generation)
         request = RunRequest(new.model, 0)
         return await self._open(principal, request, lambda cap: self._store.reopen_run(new, retry.run_id, cap))
 
@@ -148,7 +164,12 @@ class Runs:
         )
 
     def _new_run(
-        self, principal: Principal, model: str | None, idempotency: IdempotencyKey | None, allotted: Allotted
+        self,
+        principal: Principal,
+        model: str | None,
+        idempotency: IdempotencyKey | None,
+        allotted: Allotted,
+        generation: Generation = AS_USUAL,
     ) -> NewRun:
         return NewRun(
             run_id=allotted.run_id,
@@ -159,6 +180,7 @@ class Runs:
             history_chars=self._context.max_chars,
             with_parts=self._context.sends_reasoning,
             idempotency=None if principal.guest else idempotency,
+            generation=generation,
         )
 
     async def _open(
@@ -182,7 +204,7 @@ class Runs:
             opened = await store(admitted.cap)
             if not opened.joined:
                 run = opened.run
-                prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id)
+                prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id, run.generation)
                 self._executor.begin(run, prompt, principal, place=place.pop_all())
                 self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=client_id)
         return opened.run

@@ -1,8 +1,8 @@
 """Requests and responses of the API as they are on the wire. Responses are only described: `views` builds them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from chatorch.domain.model.conversation import MessageStatus, NewMessage, Role
 from chatorch.domain.model.run import RunStatus
@@ -11,7 +11,9 @@ from chatorch.entrypoints.common.fields import (
     MAX_LABEL_CHARS,
     MAX_MESSAGES,
     ChatMessageIn,
+    ClientRef,
     Described,
+    Generated,
     Id,
     Metadata,
     ModelName,
@@ -27,12 +29,21 @@ Stream = Annotated[StrictBool | None, Field(description="Events, or JSON; where 
 # -- requests ------------------------------------------------------------------------------------------------------
 
 
-class ChatRequest(Strict):
+class ChatRequest(Generated):
+    """`client_ref` is the client's own id for a thread: the one of that name, or a new one."""
+
     messages: Annotated[list[ChatMessageIn], Field(min_length=1, max_length=MAX_MESSAGES)]
     thread_id: Id | None = None
+    client_ref: ClientRef | None = None
     model: ModelName | None = None
     user_id: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)] | None = None
     stream: Stream = None
+
+    @model_validator(mode="after")
+    def _names_one_thread(self) -> Self:
+        if self.thread_id is not None and self.client_ref is not None:
+            raise ValueError("client_ref must not come with thread_id")
+        return self
 
     def new_messages(self) -> tuple[NewMessage, ...]:
         return tuple(message.to_domain() for message in self.messages)
@@ -97,6 +108,7 @@ class RunOut(Described):
 
 class ThreadOut(Described):
     id: str
+    client_ref: str | None
     title: str
     created_at: Time
     updated_at: Time

@@ -29,6 +29,7 @@ def run_view(run: Run) -> Json:
 def thread_view(thread: Thread) -> Json:
     return {
         "id": thread.id,
+        "client_ref": thread.client_ref,
         "title": thread.title,
         "created_at": rfc3339(thread.created_at),
         "updated_at": rfc3339(thread.updated_at),

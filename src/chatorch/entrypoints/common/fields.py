@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from chatorch.domain.model.conversation import NewMessage, Role, UsageSource
+from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.parts import PartKind
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -32,6 +33,18 @@ def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _printable(ref: str) -> str:
+    if not ref.isprintable():
+        raise ValueError("must be printable characters")
+    return ref
+
+
+def _format(response_format: dict[str, Any]) -> dict[str, Any]:
+    if response_format.get("type") not in {"text", "json_object", "json_schema"}:
+        raise ValueError("must have a type: text, json_object or json_schema")
+    return response_format
+
+
 def _not_blank(title: str) -> str:
     if not title.strip():
         raise ValueError("must not be blank")
@@ -42,6 +55,7 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARS)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS), AfterValidator(_not_blank)]
+ClientRef = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
@@ -49,6 +63,19 @@ class Strict(BaseModel):
     """A request in which every field must be known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Generated(Strict):
+    """How the answer is to be generated; null is the provider's own way."""
+
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None = None
+    reasoning_effort: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] | None = None
+    response_format: Annotated[dict[str, Any], AfterValidator(_format)] | None = None
+
+    @property
+    def generation(self) -> Generation:
+        return Generation(self.temperature, self.max_output_tokens, self.reasoning_effort, self.response_format)
 
 
 class Described(BaseModel):

@@ -13,6 +13,7 @@ from chatorch.domain.services.guest_admission import GuestAdmission, GuestLimits
 from chatorch.domain.services.guest_retention import GuestRetention
 from chatorch.domain.services.key_expiry import KeyExpiry
 from chatorch.domain.services.runs import Runs
+from chatorch.domain.services.unstored_expiry import UnstoredExpiry
 from chatorch.entrypoints.common.setting_names import MAX_ANSWER_CHARS
 from chatorch.entrypoints.container.models import ModelsTopic, chat_policy
 from chatorch.entrypoints.container.store import confirming
@@ -54,6 +55,7 @@ class RunsTopic(ModelsTopic):
     runs = providers.Singleton(
         Runs,
         store=ModelsTopic.run_store,
+        client_refs=ModelsTopic.threads,
         log=ModelsTopic.run_log,
         run_control=ModelsTopic.run_control,
         connections=ModelsTopic.connections,
@@ -73,6 +75,7 @@ class RunsTopic(ModelsTopic):
     conversations = providers.Singleton(
         Conversations,
         store=ModelsTopic.threads,
+        client_refs=ModelsTopic.threads,
         log=ModelsTopic.run_log,
         run_control=ModelsTopic.run_control,
         runs=runs,
@@ -93,6 +96,13 @@ class RunsTopic(ModelsTopic):
         telemetry=ModelsTopic.telemetry,
         hours=ModelsTopic.settings.provided.guest_retention_hours,
         most=ModelsTopic.settings.provided.max_guest_threads,
+    )
+    unstored_expiry = providers.Singleton(
+        UnstoredExpiry,
+        store=ModelsTopic.unstored_threads,
+        clock=ModelsTopic.clock,
+        telemetry=ModelsTopic.telemetry,
+        days=ModelsTopic.settings.provided.unstored_days,
     )
     lease_reaper = providers.Singleton(
         LeaseReaper,
@@ -116,5 +126,6 @@ class RunsTopic(ModelsTopic):
         lease_reaper.provided.keep_watch,
         key_expiry.provided.keep_forgetting,
         guest_retention.provided.keep_tidy,
+        unstored_expiry.provided.keep_forgetting,
     )
     closing: LongLived = ()

@@ -15,6 +15,7 @@ from chatorch.adapters.sql import (
     SqlThreadItemStore,
     SqlThreadNoteStore,
     SqlThreadStore,
+    SqlUnstoredThreadStore,
     SqlUserStore,
     open_database,
 )
@@ -54,6 +55,7 @@ class World(containers.DeclarativeContainer):
     threads = providers.Singleton(SqlThreadStore, database)
     thread_items = providers.Singleton(SqlThreadItemStore, database)
     thread_notes = providers.Singleton(SqlThreadNoteStore, database)
+    unstored_threads = providers.Singleton(SqlUnstoredThreadStore, database)
     guest_threads = providers.Singleton(SqlGuestThreadStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
     run_lives = providers.Singleton(SqlRunLives, database)

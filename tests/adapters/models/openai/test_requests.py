@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import respx
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Role
+from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.upstream_errors import (
     UpstreamAuthFailed,
@@ -79,6 +81,19 @@ async def test_only_openai_itself_is_told_the_user_unless_asked_for(router: resp
     assert "user" not in await body_of(router, prompt(), base_url=other)
     assert (await body_of(router, prompt(user="usr_7"), base_url=other, send_user=True))["user"] == "usr_7"
     assert "user" not in await body_of(router, prompt(), send_user=False)
+
+
+async def test_how_to_generate_goes_along_in_the_providers_words(router: respx.MockRouter) -> None:
+    form = {"type": "json_object"}
+    asked = replace(prompt(), generation=Generation(0.0, 5, "low", form))
+    body = await body_of(router, asked)
+    assert (body["temperature"], body["reasoning_effort"], body["response_format"]) == (0.0, "low", form)
+    assert body["max_completion_tokens"] == 5
+    assert "max_tokens" not in body
+    other = await body_of(router, asked, base_url="http://127.0.0.1:1/v1")
+    assert (other["max_tokens"], "max_completion_tokens" in other) == (5, False)
+    usual = await body_of(router, prompt())
+    assert not usual.keys() & {"temperature", "reasoning_effort", "response_format", "max_completion_tokens"}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from chatorch.adapters.models.upstream.client import http_client_for, plain_addr
 from chatorch.adapters.models.upstream.deadlines import Deadlines, Watch
 from chatorch.adapters.models.upstream.errors import failure_of
 from chatorch.adapters.models.upstream.transport import Attempt, current_attempt
+from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.upstream_errors import SettingNames, UpstreamError, UpstreamUnavailable
 from chatorch.ports.chat_model import ChatModel, Finish, Piece, Prompt
 from chatorch.ports.telemetry import ModelTelemetry
@@ -76,7 +77,10 @@ class OpenAIChatModel(ChatModel):
         self._deadlines = deadlines or Deadlines()
         self._telemetry = telemetry
         self._settings = settings
-        self._send_user = urlsplit(url).hostname == "api.openai.com" if send_user is None else send_user
+        is_openai = urlsplit(url).hostname == "api.openai.com"
+        self._send_user = is_openai if send_user is None else send_user
+        # OpenAI's later models know the longer name only, and many other servers the shorter one.
+        self._max_tokens = "max_completion_tokens" if is_openai else "max_tokens"
         self._client = RepeatingClient(
             api_key=api_key or NO_KEY,
             base_url=plain_address(url),
@@ -163,7 +167,14 @@ class OpenAIChatModel(ChatModel):
                 body[STREAM_OPTIONS] = {"include_usage": True}
         if self._send_user and USER not in omitted:
             body[USER] = prompt.user
-        return body
+        return body | self._asked(prompt.generation)
+
+    def _asked(self, generation: Generation) -> dict[str, object]:
+        """Nothing of it is left out where a provider refuses it: the client is told."""
+        asked = generation.asked()
+        if (most := asked.pop("max_output_tokens", None)) is not None:
+            asked[self._max_tokens] = most
+        return asked
 
 
 def _ending(completion: Completion | None, finish: Finish | None) -> Iterator[Piece]:

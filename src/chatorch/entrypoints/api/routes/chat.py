@@ -60,6 +60,8 @@ async def _chat(
             model=body.model,
             user_label=body.user_id,
             idempotency_key=key,
+            client_ref=body.client_ref,
+            generation=body.generation,
         ),
     )
     return await answers.to(request, principal, run, stream=stream)

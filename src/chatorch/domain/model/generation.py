@@ -1,0 +1,27 @@
+"""How an answer is to be generated, beside by which model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a client asks of the model; None is the provider's own default.
+
+    `response_format` is JSON as OpenAI has it: ``{"type": "json_object"}``, or a ``json_schema`` with its schema.
+    `max_output_tokens` counts reasoning too. A model that cannot do what is asked refuses the run.
+    """
+
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    reasoning_effort: str | None = None
+    response_format: Mapping[str, Any] | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """What is not left to the provider, by name: JSON that is kept with a run."""
+        asked = ((member.name, getattr(self, member.name)) for member in fields(self))
+        return {name: value for name, value in asked if value is not None}
+
+
+AS_USUAL = Generation()
