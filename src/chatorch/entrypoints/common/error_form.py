@@ -1,6 +1,7 @@
 """The form that a door gives to its errors, and the answer that takes it on its way out."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -16,9 +17,17 @@ FORM_KEY = "chatorch.form_of"
 
 
 class ErrorForm(Protocol):
-    """How a door tells what went wrong. Status and headers are those of the `Failure`, in every form."""
+    """How a door tells what went wrong. Status and headers are those of the `Failure`, but where its clients know
+    others."""
 
     media_type: str
+
+    def status(self, failure: Failure) -> int:
+        return failure.status
+
+    def headers(self, failure: Failure) -> Mapping[str, str]:
+        """All of them but what is said of the body."""
+        return failure.headers
 
     @property
     @abstractmethod
@@ -37,7 +46,7 @@ class Refusal(Response):
     """
 
     def __init__(self, failure: Failure, form: ErrorForm) -> None:
-        super().__init__(form.body(failure), failure.status, failure.headers, form.media_type)
+        super().__init__(form.body(failure), form.status(failure), form.headers(failure), form.media_type)
         self.failure = failure
         self._form = form
 
@@ -50,6 +59,8 @@ class Refusal(Response):
     def _take(self, form: ErrorForm) -> None:
         if form is not self._form:
             self._form = form
+            self.status_code = form.status(self.failure)
+            self.headers.update(form.headers(self.failure))
             self.body = form.body(self.failure)
             self.headers["content-length"] = str(len(self.body))
             self.headers["content-type"] = form.media_type

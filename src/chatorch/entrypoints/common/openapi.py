@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from chatorch.entrypoints.common.door import Doors
 from chatorch.entrypoints.common.error_form import ErrorForm
+from chatorch.entrypoints.common.failures import invalid_fields
 
 EVERYWHERE = (422, 500)
 WITH_BODY = (400, 413, 415)
@@ -73,3 +74,5 @@ def _describe_errors(operation: dict[str, Any], form: ErrorForm) -> None:
         if status.startswith(("4", "5")) and ("content" not in response or status == "422"):
             response["description"] = HTTPStatus(int(status)).phrase
             response["content"] = {form.media_type: {"schema": {"$ref": f"#/components/schemas/{form.model.__name__}"}}}
+    if (invalid := str(form.status(invalid_fields([])))) != "422":
+        responses[invalid] = responses.pop("422")
