@@ -63,8 +63,12 @@ def complete(answer: httpx.Response) -> httpx.Response:
     assert len(again) == (answer.status_code in {429, 503}), what
     assert all(seconds.isdigit() and int(seconds) > 0 for seconds in again), what
     if answer.status_code >= 400 and answer.request.method != "HEAD" and answer.request.url.path != "/health/ready":
-        assert answer.headers["Content-Type"] == "application/problem+json", what
-        assert answer.json()["request_id"] == answer.headers["X-Request-ID"], what
+        if answer.request.url.path.startswith("/v1"):
+            assert answer.headers["Content-Type"] == "application/json", what
+            assert answer.json()["error"].keys() == {"message", "type", "param", "code"}, what
+        else:
+            assert answer.headers["Content-Type"] == "application/problem+json", what
+            assert answer.json()["request_id"] == answer.headers["X-Request-ID"], what
     return answer
 
 
@@ -73,7 +77,9 @@ async def walk(client: httpx.AsyncClient, kinds: dict[str, Ask], **ids: str) -> 
     seen = set()
     for method, path in ROUTES:
         for ask_so in kinds.values():
-            there = path.format(**{"session_id": "cks_x", "thread_id": "thr_x", "run_id": "run_x", "id": "x", **ids})
+            there = path.format(
+                **{"session_id": "cks_x", "thread_id": "thr_x", "run_id": "run_x", "id": "x", "model": "x", **ids}
+            )
             seen.add(complete(await ask_so(client, method, there)).status_code)
     return seen
 

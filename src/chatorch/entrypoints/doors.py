@@ -38,6 +38,7 @@ DOORS = (
     Listed("api"),  # the busiest first, for each request is held against all routes in turn
     Listed("chatkit_hosted", lambda settings: settings.chatkit_hosted, brings_topic=True),
     Listed("metrics"),
+    Listed("openai"),
     Listed("chatkit", lambda settings: settings.serves_chatkit),
     Listed("ws"),
 )

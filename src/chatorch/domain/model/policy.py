@@ -51,6 +51,12 @@ class ChatPolicy:
             return True
         return ANY_MODEL in self.allowed_models and wanted.provider not in self.closed_providers
 
+    @property
+    def named_models(self) -> tuple[str, ...]:
+        """Those that can be listed, the default one first: what ``*`` lets in besides has no end."""
+        rest = sorted(name for name in self.allowed_models if self.model_names.find(name).model != ANY_MODEL)
+        return (self.default_model, *(name for name in rest if name != self.default_model))
+
     def model_for(self, requested: str | None) -> str:
         """The model to use. Raises `ModelNotAllowed`."""
         if requested is None:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from chatorch.entrypoints.common.run_responses import Needs as RunResponses
     from chatorch.entrypoints.container.graph import Container
     from chatorch.entrypoints.metrics.needs import Needs as Metrics
+    from chatorch.entrypoints.openai.needs import Needs as OpenAI
     from chatorch.entrypoints.ws.needs import Needs as WebSockets
 
-    def met(given: Container) -> tuple[Api, ChatKit, Common, RunResponses, Metrics, WebSockets]:
-        return given, given, given, given, given, given
+    def met(given: Container) -> tuple[Api, ChatKit, Common, RunResponses, Metrics, OpenAI, WebSockets]:
+        return given, given, given, given, given, given, given

@@ -52,6 +52,7 @@ class RunsTopic(ModelsTopic):
         providers.Singleton(UserCap, ModelsTopic.settings.provided.max_live_runs_per_user),
     )
     admission = providers.Singleton(Admission, admission_rules)
+    policy = providers.Singleton(chat_policy, ModelsTopic.settings, ModelsTopic.chat_models)
     runs = providers.Singleton(
         Runs,
         store=ModelsTopic.run_store,
@@ -62,7 +63,7 @@ class RunsTopic(ModelsTopic):
         executor=executor,
         clock=ModelsTopic.clock,
         ids=ModelsTopic.ids,
-        policy=providers.Singleton(chat_policy, ModelsTopic.settings, ModelsTopic.chat_models),
+        policy=policy,
         context=providers.Factory(
             ContextWindow,
             max_chars=ModelsTopic.settings.provided.context_chars,

@@ -29,7 +29,15 @@ REQUEST_HEADERS = (
 )
 """What front ends send by themselves, or their libraries for them. None of it gives anybody a right but the first."""
 
-RESPONSE_HEADERS = ("X-Request-ID", "Content-Location", "Retry-After", "RateLimit", "WWW-Authenticate", "Allow")
+RESPONSE_HEADERS = (
+    "X-Request-ID",
+    "Content-Location",
+    "Retry-After",
+    "RateLimit",
+    "WWW-Authenticate",
+    "Allow",
+    "X-Chatorch-Run",
+)
 """What a page may read beside what every page may."""
 
 

@@ -1,0 +1,18 @@
+"""What OpenAI's own clients, and all that speak like them, ask for."""
+
+from chatorch.entrypoints.common.door import Door
+from chatorch.entrypoints.openai import models
+from chatorch.entrypoints.openai.errors import OPENAI_ERRORS
+from chatorch.entrypoints.openai.strict import Parameters
+
+TOPICS = (models,)
+REQUESTS = ()
+"""The bodies that its routes take."""
+
+DOOR = Door(
+    name="openai",
+    paths=("/v1",),
+    routes=tuple(route for topic in TOPICS for route in topic.router.routes),
+    errors=OPENAI_ERRORS,
+    fields=Parameters.of(*REQUESTS),
+)
