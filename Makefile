@@ -6,8 +6,9 @@ PORT := 8000
 ARGS :=
 # For cases: lines of {"name", "response", "want": {"status", "text"}}
 FILE :=
-# Seconds that the tests may take; 0 is without a limit
+# Seconds that the tests, and those of the clients, may take; 0 is without a limit
 TEST_LIMIT := 0
+CLIENTS_LIMIT := 0
 
 BIN := .venv/bin
 # Several files of tests beside each other (tests/conftest.py): they mostly wait, for processes and for sockets
@@ -20,7 +21,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run test lint check soak proxies cases bench lock format clean
+.PHONY: help install run test lint clients check soak proxies cases bench lock format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,12 +64,18 @@ test: install  ## Run the tests (ARGS="-k resume" for some of them)
 lint: install  ## Check format, style, types and imports, and that all tests can be loaded
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/pytest --collect-only -q >.venv/collected 2>&1 & loading=$$!; \
+	$(BIN)/pytest --collect-only -q tests/*/ >.venv/collected 2>&1 & loading=$$!; \
 	$(BIN)/mypy; checked=$$?; wait $$loading || { cat .venv/collected; exit 1; }; exit $$checked
 	$(BIN)/lint-imports
 
+clients: install  ## Try the official clients of others against real servers (installs them, from npm too)
+	@scripts/clients.sh
+	@timeout --foreground --signal=INT --kill-after=30 $(CLIENTS_LIMIT) $(BIN)/pytest -q $(SPREAD) $(ARGS) tests/clients || \
+	{ code=$$?; [ $$code -ne 124 ] || echo "The clients took longer than $(CLIENTS_LIMIT) seconds." >&2; exit $$code; }
+
 check: TEST_LIMIT := 300
-check: lint test  ## What must pass before a commit: lint, and the tests in less than 5 minutes
+check: CLIENTS_LIMIT := 180
+check: lint clients test  ## What must pass before a commit: lint, clients, and the tests in less than 5 minutes
 
 soak: install  ## Run the tests with the full counts of the fault tests (long)
 	@CHATORCH_SOAK=1 $(BIN)/pytest -q $(SPREAD) $(ARGS)
@@ -89,11 +96,12 @@ lock: install  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade f
 	$(LOCK) $(ARGS) pyproject.toml $(EXTRAS) --output-file requirements/run.txt
 	$(LOCK) $(ARGS) pyproject.toml $(EXTRAS) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) $(ARGS) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+	$(LOCK) $(ARGS) --group clients --output-file requirements/clients.txt
 
 format: install  ## Format the code and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-clean:  ## Remove .venv, caches and builds; .env and databases stay
-	rm -rf .venv dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
+clean:  ## Remove .venv, the clients of others, caches and builds; .env and databases stay
+	rm -rf .venv tests/clients/.venv tests/clients/node_modules dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,10 +32,11 @@ def declared(name: str) -> list[Requirement]:
     extras = [Requirement(line) for lines in project["optional-dependencies"].values() for line in lines]
     run = [each for each in extras if each.name != project["name"]]
     dev = [Requirement(line) for line in groups["dev"] if isinstance(line, str)]
-    return {"build": build, "run": run, "dev": [*build, *run, *dev]}[name]
+    clients = [Requirement(line) for line in groups["clients"]]
+    return {"build": build, "run": run, "clients": clients, "dev": [*build, *run, *dev]}[name]
 
 
-@pytest.mark.parametrize("name", ["build", "run", "dev"])
+@pytest.mark.parametrize("name", ["build", "run", "dev", "clients"])
 def test_a_lock_has_every_declared_dependency_in_a_version_that_is_declared(name: str):
     pins = locked(name)
     for requirement in declared(name):
@@ -43,7 +44,7 @@ def test_a_lock_has_every_declared_dependency_in_a_version_that_is_declared(name
         assert Version(version) in requirement.specifier, f"{requirement} is locked at {version}"
 
 
-@pytest.mark.parametrize("name", ["build", "run", "dev"])
+@pytest.mark.parametrize("name", ["build", "run", "dev", "clients"])
 def test_a_lock_names_versions_and_hashes_and_no_address(name: str):
     for line in text(name).splitlines():
         assert re.fullmatch(r"[a-z0-9-]+==\S+( ; .+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line), line

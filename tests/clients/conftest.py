@@ -1,0 +1,46 @@
+"""Other people's clients, as they publish them, against real servers. `make clients` installs them and runs these."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import (  # noqa: F401
+    new_of_two,
+    new_server,
+    of_two,
+    server,
+    server_in,
+    two_workers,
+    upstream,
+)
+from tests.support.client_process import ClientProcess
+from tests.support.lossy_line import LossyLine, lossy_line
+from tests.support.server import Server
+
+NewClient = Callable[[str], ClientProcess]
+
+
+@pytest.fixture(scope="module")
+def new_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewClient]:
+    """Starts a file of ``js/`` or ``py/``: ``new_client("fetch.mjs")``. All end with the module.
+
+    A module best starts each once, in a fixture of its scope: what a client imports is most of what it costs.
+    """
+    processes: list[ClientProcess] = []
+
+    def new(file: str) -> ClientProcess:
+        log: Path = tmp_path_factory.mktemp("client") / "log"
+        processes.append(ClientProcess(file, log))
+        return processes[-1]
+
+    yield new
+    for process in processes:
+        process.stop()
+
+
+@pytest.fixture
+async def line(server: Server) -> AsyncIterator[LossyLine]:  # noqa: F811
+    """Between a client and the server that all tests share: `line.cut(...)`, `line.calls`."""
+    async with lossy_line(server.port) as line:
+        yield line
