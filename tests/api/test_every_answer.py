@@ -72,13 +72,31 @@ def complete(answer: httpx.Response) -> httpx.Response:
     return answer
 
 
+IDS = {
+    "session_id": "cks_x",
+    "thread_id": "thr_x",
+    "run_id": "run_x",
+    "message_id": "msg_x",
+    "id": "x",
+    "model": "x",
+}
+
+
 async def walk(client: httpx.AsyncClient, kinds: dict[str, Ask], **ids: str) -> set[int]:
     """Asks each route in each of these ways; returns which statuses came of it."""
     seen = set()
     for method, path in ROUTES:
         for ask_so in kinds.values():
             there = path.format(
-                **{"session_id": "cks_x", "thread_id": "thr_x", "run_id": "run_x", "id": "x", "model": "x", **ids}
+                **{
+                    "session_id": "cks_x",
+                    "thread_id": "thr_x",
+                    "run_id": "run_x",
+                    "message_id": "msg_x",
+                    "id": "x",
+                    "model": "x",
+                    **ids,
+                }
             )
             seen.add(complete(await ask_so(client, method, there)).status_code)
     return seen

@@ -17,6 +17,10 @@ CHAT = "/api/chat/protected"
 CHATS = ("/api/chat", CHAT)
 
 
+OTHERS_CLIENTS = ("/v1/",)
+"""Below it, errors are in the form of OpenAI's clients."""
+
+
 def rows_of(api: Api) -> dict[str, list[tuple[Any, ...]]]:
     """Everything that is stored."""
     path = Path(api.container.settings().database_url.removeprefix("sqlite:///"))
@@ -33,7 +37,17 @@ def bodies_for(operation: Operation, ids: list[str]) -> list[dict[str, Any]]:
         return [said("intruding", thread_id=given) for given in ids]
     if operation.method == "PATCH":
         return [{"title": "taken over"}, {"metadata": {"taken": "over"}}]
+    if operation.method == "PUT":
+        return [{"content": "taken over"}, {"content": "taken over", "stream": True}]
     return [{}, {"stream": True}]
+
+
+def not_found(answer: httpx.Response, operation: Operation) -> None:
+    """In the form of the door that was asked."""
+    if operation.path.startswith(OTHERS_CLIENTS):
+        assert (answer.status_code, answer.json()["error"]["type"]) == (404, "invalid_request_error")
+    else:
+        problem_of(answer, 404, "not_found")
 
 
 @pytest.fixture
@@ -67,7 +81,7 @@ async def test_every_foreign_id_on_every_operation_is_not_found_and_changes_noth
             for given, body in itertools.product(ids if operation.parameters else ["x"], bodies_for(operation, ids)):
                 values = dict.fromkeys(operation.parameters, given)
                 answer = await operation.send(bob, body=body, **values)
-                problem_of(answer, 404, "not_found")
+                not_found(answer, operation)
                 assert "secret" not in answer.text
                 tried += 1
         assert tried >= 100
@@ -85,7 +99,8 @@ async def test_an_id_of_ones_own_of_another_kind_is_not_found_either(quiet: Api)
         for parameter in operation.parameters:
             wrong = [said_before[kind] for kind in ("thread_id", "run_id", "message_id") if kind != parameter]
             for given, body in itertools.product(wrong, bodies_for(operation, wrong)):
-                problem_of(await operation.send(alice, body=body, **{parameter: given}), 404, "not_found")
+                values = {**{name: said_before.get(name) for name in operation.parameters}, parameter: given}
+                not_found(await operation.send(alice, body=body, **values), operation)
     for given in (said_before["run_id"], said_before["message_id"]):
         problem_of(await alice.post(CHAT, json=said(thread_id=given)), 404, "not_found")
     assert rows_of(quiet) == before

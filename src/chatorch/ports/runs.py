@@ -55,7 +55,8 @@ class ClientRefTaken(Exception):  # no fault: somebody was quicker
 class OpenTurn:
     """Messages for a thread, with their ids, oldest first, the user's last; `title` where the thread is new.
 
-    `client_ref` and `stored` are the new thread's: see `chatorch.domain.model.conversation.Thread`.
+    `client_ref` and `stored` are the new thread's: see `chatorch.domain.model.conversation.Thread`. `instead_of` is a
+    message of the user's in a thread that is there: it and all that came after it become superseded.
     """
 
     thread_id: ThreadId
@@ -63,6 +64,7 @@ class OpenTurn:
     messages: tuple[tuple[MessageId, NewMessage], ...]
     client_ref: str | None = None
     stored: bool = True
+    instead_of: MessageId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ class RunStore(Protocol):
         """Writes thread (where new), messages, run (queued, epoch 1) and an empty, streaming assistant message.
 
         All or nothing; also moves the thread's `updated_at`. Raises, in this order: `NotFound` for an unknown
-        thread, `IdempotencyKeyReused`, `ThreadBusy`, and what `cap` raises for the owner's live runs: exactly, however
-        many open one at once. A key older than 24 h counts as never used. `ClientRefTaken`, before all but an earlier
-        use of the key, where a new thread's `client_ref` is another's already.
+        thread, `IdempotencyKeyReused`, `ClientRefTaken` where a new thread's name is another's already, `NotFound` and
+        `RunSuperseded` for `instead_of`, `ThreadBusy`, and what `cap` raises for the owner's live runs: exactly,
+        however many open one at once. A key older than 24 h counts as never used.
         """
         ...
 

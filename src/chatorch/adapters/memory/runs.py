@@ -39,7 +39,11 @@ class MemoryRunStore(RunStore):
             return joined
         if record.thread.id not in state.threads and state.named(new.owner_id, turn.client_ref):
             raise ClientRefTaken
+        edited = turn.instead_of and _require_question(record, turn.instead_of)
         self._require_room(new, record, cap)
+        if edited:
+            record.supersede_after(edited.message.position)
+            edited.superseded = True
         state.threads[turn.thread_id] = record
         for message_id, message in turn.messages:
             append(record, message_id, message, new.now)
@@ -58,11 +62,7 @@ class MemoryRunStore(RunStore):
         record = self._state.thread_of(new.owner_id, thread_id)
         if joined := self._joined(new):
             return joined
-        question = record.find(message_id)
-        if question is None or question.message.role is not Role.USER:
-            raise NotFound
-        if question.superseded:
-            raise RunSuperseded
+        question = _require_question(record, message_id)
         self._require_room(new, record, cap)
         question.message = replace(question.message, status=MessageStatus.COMPLETE)
         record.supersede_after(question.message.position)
@@ -124,6 +124,16 @@ class MemoryRunStore(RunStore):
         if key := new.idempotency:
             self._state.keys[new.owner_id, key.key] = UsedKey(key.fingerprint, run.id, new.now)
         return OpenedRun(run, history, joined=False)
+
+
+def _require_question(record: ThreadRecord, message_id: MessageId) -> MessageRecord:
+    """A message of the user's. Raises `NotFound`, and `RunSuperseded` where it has left the history."""
+    question = record.find(message_id)
+    if question is None or question.message.role is not Role.USER:
+        raise NotFound
+    if question.superseded:
+        raise RunSuperseded
+    return question
 
 
 def _new_thread(new: NewRun, turn: OpenTurn, title: str) -> Thread:

@@ -7,7 +7,7 @@ from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.history import history_behind, last_position, read_history
 from chatorch.adapters.sql.idempotency import find_earlier, remember
 from chatorch.adapters.sql.one_statement import open_in_new_thread, open_in_thread
-from chatorch.adapters.sql.rows import Values, message_values, new_run_values, thread_values
+from chatorch.adapters.sql.rows import AnyRow, Values, message_values, new_run_values, thread_values
 from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
@@ -28,6 +28,7 @@ _QUESTION = select(messages.c.position, messages.c.superseded, messages.c.status
     messages.c.role == Role.USER.value,
 )
 _ACCEPT = update(messages).where(messages.c.id == bindparam("message_id")).values(status=MessageStatus.COMPLETE.value)
+_LEAVE = update(messages).where(messages.c.id == bindparam("message_id")).values(superseded=True)
 _SUPERSEDE = (
     update(messages)
     .where(
@@ -52,7 +53,11 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
         require_thread(connection, new.owner_id, turn.thread_id, lock=True)
     if earlier := find_earlier(connection, new):
         return OpenedRun(earlier, (), joined=True)
+    edited = turn.instead_of and _require_question(connection, turn.thread_id, turn.instead_of)
     _require_room(connection, new, turn.thread_id, cap)
+    if edited:
+        _supersede(connection, turn.thread_id, edited.position)
+        connection.execute(_LEAVE, {"message_id": turn.instead_of})
     last = 0
     if turn.title is None:
         touch_threads(connection, [turn.thread_id], new.now)
@@ -71,7 +76,7 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
 
 def _opens_simply(connection: Connection, new: NewRun, turn: OpenTurn) -> bool:
     """One message and nothing else, on a database that writes all of it in one statement."""
-    if connection.dialect.name != "postgresql" or new.idempotency is not None:
+    if connection.dialect.name != "postgresql" or new.idempotency is not None or turn.instead_of is not None:
         return False
     return len(turn.messages) == 1 and turn.messages[0][1].note is None
 
@@ -130,21 +135,33 @@ def _answer_again(
     require_thread(connection, new.owner_id, thread_id, lock=True)
     if earlier := find_earlier(connection, new):
         return OpenedRun(earlier, (), joined=True)
+    question = _require_question(connection, thread_id, message_id)
+    _require_room(connection, new, thread_id, cap)
+    if question.status != MessageStatus.COMPLETE.value:
+        connection.execute(_ACCEPT, {"message_id": message_id})
+    _supersede(connection, thread_id, question.position)
+    touch_threads(connection, [thread_id], new.now)
+    last = last_position(connection, thread_id)
+    run = _write_run(connection, new, thread_id, message_id, last + 1, [])
+    return OpenedRun(run, _history(connection, new, thread_id, question.position), joined=False)
+
+
+def _require_question(connection: Connection, thread_id: ThreadId, message_id: MessageId) -> AnyRow:
+    """A message of the user's. Raises `NotFound`, and `RunSuperseded` where it has left the history."""
+    require_sane(message_id)
     question = connection.execute(_QUESTION, {"message_id": message_id, "thread_id": thread_id}).one_or_none()
     if question is None:
         raise NotFound
     if question.superseded:
         raise RunSuperseded
-    _require_room(connection, new, thread_id, cap)
-    later = {"of_thread": thread_id, "from_position": question.position}
-    if question.status != MessageStatus.COMPLETE.value:
-        connection.execute(_ACCEPT, {"message_id": message_id})
+    return question
+
+
+def _supersede(connection: Connection, thread_id: ThreadId, position: int) -> None:
+    """What is behind the message there leaves the history."""
+    later = {"of_thread": thread_id, "from_position": position}
     connection.execute(_SUPERSEDE, later)
     connection.execute(_SUPERSEDE_ITEMS, later)
-    touch_threads(connection, [thread_id], new.now)
-    last = last_position(connection, thread_id)
-    run = _write_run(connection, new, thread_id, message_id, last + 1, [])
-    return OpenedRun(run, _history(connection, new, thread_id, question.position), joined=False)
 
 
 def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId, cap: LiveRunCap | None) -> None:

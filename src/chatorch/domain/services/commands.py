@@ -30,7 +30,7 @@ class StartChat:
     the device that asks, where one is connected: all others of the user are told. `title` is the new thread's, by
     default made from what is said; one that is not `stored` is not listed, and removed after a while. `allotted` is
     what `Runs.allot` gave; the message is the last one. `any_length`: the operator's limit for a message is not this
-    door's.
+    door's. `instead_of`: a message of the user's that these replace; what came after it leaves the history as well.
     """
 
     messages: tuple[NewMessage, ...]
@@ -45,14 +45,15 @@ class StartChat:
     stored: bool = True
     generation: Generation = AS_USUAL
     any_length: bool = False
+    instead_of: MessageId | None = None
 
     @property
     def idempotency(self) -> IdempotencyKey | None:
         """The key with a digest of what is asked; through which door the answer goes is not part of it."""
         messages = [[m.role, m.content, m.timestamp, dict(m.metadata)] for m in self.messages]
         request: list[Any] = ["chat", self.thread_id, self.model, self.user_label, messages]
-        if self.client_ref is not None or self.generation != AS_USUAL:
-            request += [self.client_ref, self.generation.asked()]
+        if (self.client_ref, self.instead_of, self.generation) != (None, None, AS_USUAL):
+            request += [self.client_ref, self.generation.asked(), self.instead_of]
         return _idempotency(self.idempotency_key, request)
 
 

@@ -9,7 +9,7 @@ from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot, fresher
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
-from chatorch.domain.model.errors import Draining, RunUnsettled
+from chatorch.domain.model.errors import Draining, NotFound, RunUnsettled
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
@@ -104,6 +104,8 @@ class Runs:
 
     async def _start(self, principal: Principal, chat: StartChat, thread_id: ThreadId | None) -> Run:
         self._check(principal, chat, thread_id)
+        if thread_id is None and chat.instead_of is not None:
+            raise NotFound
         allotted = chat.allotted or self.allot()
         new = self._new_run(principal, chat.model, chat.idempotency, allotted, chat.generation)
         if principal.guest:
@@ -115,6 +117,7 @@ class Runs:
             messages=(*((MessageId(self._ids.new("msg")), m) for m in earlier), (allotted.message_id, last)),
             client_ref=None if thread_id else chat.client_ref,
             stored=chat.stored,
+            instead_of=chat.instead_of,
         )
         request = RunRequest(new.model, sum(len(message.content) for message in chat.messages))
         return await self._open(principal, request, lambda cap: self._store.open_run(new, turn, cap), chat.client_id)

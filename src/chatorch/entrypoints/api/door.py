@@ -2,7 +2,7 @@
 
 from chatorch.entrypoints.api.forms import TokenForm
 from chatorch.entrypoints.api.routes import broadcast, chat, health, home, identity, runs, threads
-from chatorch.entrypoints.api.schemas import BroadcastRequest, ChatRequest, RetryRequest, ThreadPatch
+from chatorch.entrypoints.api.schemas import BroadcastRequest, ChatRequest, EditRequest, RetryRequest, ThreadPatch
 from chatorch.entrypoints.common.door import Door
 from chatorch.entrypoints.common.field_paths import FieldNames
 
@@ -15,6 +15,6 @@ DOOR = Door(
     paths=("/", "/api", "/docs", "/health", "/openapi.json", "/token"),
     routes=tuple(route for topic in TOPICS for route in topic.router.routes),
     fields=FieldNames.of(
-        ChatRequest, RetryRequest, ThreadPatch, BroadcastRequest, forms=(TokenForm,), elsewhere=ELSEWHERE
+        ChatRequest, EditRequest, RetryRequest, ThreadPatch, BroadcastRequest, forms=(TokenForm,), elsewhere=ELSEWHERE
     ),
 )

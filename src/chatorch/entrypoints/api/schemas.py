@@ -56,6 +56,14 @@ class RetryRequest(Strict):
     model: ModelName | None = None
 
 
+class EditRequest(Generated):
+    """What a message of the user's says instead."""
+
+    content: Annotated[str, Field(min_length=1)]
+    model: ModelName | None = None
+    stream: Stream = None
+
+
 class ThreadPatch(Strict):
     """What is absent or null stays as it is; `metadata` replaces all of it."""
 

@@ -3,18 +3,23 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import Response
 
-from chatorch.domain.model.conversation import ThreadId
+from chatorch.domain.model.conversation import MessageId, NewMessage, Role, ThreadId
 from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
+from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.api.needs import given
-from chatorch.entrypoints.api.schemas import MessageOut, ThreadOut, ThreadPatch
+from chatorch.entrypoints.api.routes.chat import ANSWERED
+from chatorch.entrypoints.api.schemas import ChatResponse, EditRequest, MessageOut, ThreadOut, ThreadPatch
 from chatorch.entrypoints.api.views import message_view, thread_view
+from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.fields import PageOut
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import message_page, thread_page
 from chatorch.entrypoints.common.principal import SignedIn
+from chatorch.entrypoints.common.run_responses import Responses
 from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.entrypoints.common.views import json_response, page_view
 from chatorch.ports.threads import ThreadChange
@@ -56,6 +61,30 @@ async def delete_thread(thread_id: str, principal: SignedIn, conversations: Conv
     """Cancels a live run and removes the thread with all its messages and runs."""
     await conversations.delete(principal, ThreadId(thread_id))
     return Response(status_code=204)
+
+
+@router.put("/{thread_id}/messages/{message_id}", response_model=ChatResponse, responses=ANSWERED)
+async def edit_message(
+    request: Request,
+    thread_id: str,
+    message_id: str,
+    body: EditRequest,
+    principal: SignedIn,
+    answers: Responses,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Says something else in place of a message of the user's, and answers that. What came after leaves the history."""
+    stream = answers.streams(request, principal, body.stream)
+    edit = StartChat(
+        messages=(NewMessage(Role.USER, body.content),),
+        thread_id=ThreadId(thread_id),
+        model=body.model,
+        idempotency_key=key,
+        generation=body.generation,
+        instead_of=MessageId(message_id),
+    )
+    run = await answers.runs.start(principal, edit)
+    return await answers.to(request, principal, run, stream=stream)
 
 
 @router.get("/{thread_id}/messages", response_model=PageOut[MessageOut], responses=ONE)
