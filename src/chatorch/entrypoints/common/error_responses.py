@@ -11,8 +11,9 @@ from starlette.types import Scope
 from chatorch.domain.model.errors import ChatorchError
 from chatorch.domain.model.run import RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent
 from chatorch.entrypoints.common.door import Doors
-from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, MAX_ERRORS, seconds, status_of_code
-from chatorch.entrypoints.common.problems import domain_problem, http_problem, invalid, problem
+from chatorch.entrypoints.common.error_form import Refusal
+from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, MAX_ERRORS, Failure, seconds, status_of_code
+from chatorch.entrypoints.common.problems import PROBLEMS, domain_problem, http_problem, invalid, problem
 from chatorch.entrypoints.common.refused import RequestRefused
 
 log = structlog.get_logger(__name__)
@@ -68,8 +69,13 @@ def install_error_handlers(app: FastAPI, doors: Doors, *, debug: bool = False) -
     return responses
 
 
-def run_problem(run_id: str, terminal: TerminalEvent, *, repeated: bool = False) -> Response:
-    """The answer to a caller that wanted JSON when the run ended without an answer. Never for a completed run.
+def run_problem(run_id: str, terminal: TerminalEvent, *, repeated: bool = False) -> Refusal:
+    """The answer to a caller that wanted JSON when the run ended without an answer. Never for a completed run."""
+    return Refusal(run_failure(run_id, terminal, repeated=repeated), PROBLEMS)
+
+
+def run_failure(run_id: str, terminal: TerminalEvent, *, repeated: bool = False) -> Failure:
+    """Why a run has no answer. Never for a completed one.
 
     `repeated`: the run had ended before the caller came, who used an idempotency key once more. The same request
     would be told the same again until the key is forgotten, and a 503 says when that is.
@@ -91,4 +97,4 @@ def run_problem(run_id: str, terminal: TerminalEvent, *, repeated: bool = False)
     if repeated:
         detail = f"{detail} {ASK_AGAIN}"
         retry_after = {"Retry-After": KEY_KEPT_S} if retry_after else {}
-    return problem(status, code, detail, headers=retry_after, run_id=run_id)
+    return Failure(status, code, detail, retry_after, run_id=run_id)

@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Protocol
 
@@ -13,16 +14,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import TooManyFollowers
 from chatorch.domain.model.identity import Principal, UserId
-from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.domain.model.run import (
+    Run,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunInterrupted,
+    RunStarted,
+    Silence,
+)
 from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.counters import Counters
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
 from chatorch.entrypoints.common.error_responses import run_problem
-from chatorch.entrypoints.common.event_encoder import EventFrames
+from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.common.given import Given
 from chatorch.entrypoints.common.negotiation import prefers
 from chatorch.entrypoints.common.prefix import public_path
@@ -32,8 +43,42 @@ from chatorch.ports.system import Clock
 
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
+FAILED = (RunFailed, RunCancelled, RunInterrupted)
 COME_BACK_S = 5.0
 """When one of many followers may have left."""
+
+
+class RunForm(Protocol):
+    """How a door tells a run."""
+
+    @abstractmethod
+    def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:
+        """The answer of a run that completed; `run` may be as it was opened."""
+        ...
+
+    @abstractmethod
+    def encoder(self, run: Run) -> EventEncoder:
+        """For one follower, made anew for each; by `EventFrames` several may share what it encodes."""
+        ...
+
+    @abstractmethod
+    def headers(self, scope: Scope, run: Run) -> dict[str, str]:
+        """What a stream of it has besides."""
+        ...
+
+
+class _OurForm(RunForm):
+    def __init__(self, frames: EventFrames) -> None:
+        self._frames = frames
+
+    def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:
+        return json_response(chat_view(run, content, end, finished_at))
+
+    def encoder(self, run: Run) -> EventEncoder:
+        return self._frames.shared(run.id, SseEncoder(run.id))
+
+    def headers(self, scope: Scope, run: Run) -> dict[str, str]:
+        return {"Content-Location": events_path(scope, run.id)}
 
 
 class RunResponses:
@@ -51,7 +96,7 @@ class RunResponses:
     ) -> None:
         self.runs = runs
         self._revocation = revocation
-        self._frames = frames
+        self._ours = _OurForm(frames)
         self._metrics = metrics
         self._clock = clock
         self._max_followers = max_followers
@@ -69,8 +114,10 @@ class RunResponses:
             self._require_room(principal.user_id)
         return stream
 
-    async def to(self, request: Request, principal: Principal, run: Run, *, stream: bool) -> Response:
-        """`stream` is what `streams` said.
+    async def to(
+        self, request: Request, principal: Principal, run: Run, *, stream: bool, form: RunForm | None = None
+    ) -> Response:
+        """`stream` is what `streams` said; `form` is the door's, ours by default.
 
         Raises `ClientLeft` when the client does, `RunUnsettled`, `InvalidToken` when the principal loses access, and
         `TooManyFollowers` where others took the last place meanwhile: the run goes on.
@@ -78,22 +125,59 @@ class RunResponses:
         # For the request's own log line; the run's task was given it where it began.
         structlog.contextvars.bind_contextvars(run_id=run.id)
         if stream:
-            return self.follow(request, principal, run)
+            return self.follow(request, principal, run, form=form)
         async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
             answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
-            return json_response(chat_view(run, answer.content, answer.terminal, self._clock.now()))
+            return (form or self._ours).whole(run, answer.content, answer.terminal, self._clock.now())
         return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
-    def follow(self, request: Request, principal: Principal, run: Run, after: int = 0) -> EventStream:
+    def follow(
+        self, request: Request, principal: Principal, run: Run, after: int = 0, *, form: RunForm | None = None
+    ) -> EventStream:
         """It ends, without a word, when the principal loses access. Raises `TooManyFollowers`, of the run's owner."""
+        return self._stream(request, principal, run, self.runs.events(run, after), form or self._ours)
+
+    async def follow_once_it_speaks(
+        self, request: Request, principal: Principal, run: Run, *, form: RunForm
+    ) -> Response:
+        """As `follow`; but where the run fails before it has said anything, the status says so, as in JSON.
+
+        For clients that look for it there. It is waited for until the first silence, two seconds at most: a stream that
+        has begun can show that it lives. Raises `ClientLeft` as well.
+        """
+        structlog.contextvars.bind_contextvars(run_id=run.id)
+        self._require_room(run.owner_id)
+        events = self.runs.events(run)
+        try:
+            async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
+                begun = await _until_it_speaks(events)
+            failed = next((event for event in begun if isinstance(event, FAILED)), None)
+            if failed is None:
+                return self._stream(request, principal, run, events, form, begun)
+        except BaseException:
+            await events.aclose()
+            raise
+        await events.aclose()
+        return run_problem(run.id, failed, repeated=not run.status.live)
+
+    def _stream(
+        self,
+        request: Request,
+        principal: Principal,
+        run: Run,
+        events: AsyncGenerator[RunEvent | Silence],
+        form: RunForm,
+        begun: Sequence[RunEvent] = (),
+    ) -> EventStream:
         self._require_room(run.owner_id)
         return EventStream(
-            self.runs.events(run, after),
-            self._frames.shared(run.id, SseEncoder(run.id)),
+            events,
+            form.encoder(run),
+            begun=begun,
             counted=partial(self._counted, run.owner_id),
             held=partial(self._revocation.ending, principal),
-            headers={"Content-Location": events_path(request.scope, run.id)},
+            headers=form.headers(request.scope, run),
         )
 
     def _require_room(self, owner_id: UserId) -> None:
@@ -110,6 +194,18 @@ class RunResponses:
             self._followers[owner_id] -= 1
             if not self._followers[owner_id]:
                 del self._followers[owner_id]
+
+
+async def _until_it_speaks(events: AsyncGenerator[RunEvent | Silence]) -> list[RunEvent]:
+    """The start, and the first event after it, unless there is silence before."""
+    begun: list[RunEvent] = []
+    async for event in events:
+        if isinstance(event, Silence):
+            break
+        begun.append(event)
+        if not isinstance(event, RunStarted):
+            break
+    return begun
 
 
 def events_path(scope: Scope, run_id: RunId) -> str:

@@ -1,7 +1,7 @@
 """A run as server-sent events (WHATWG HTML, 9.2): `id` is the position, so `Last-Event-ID` resumes exactly there."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 
 from starlette.types import Send
@@ -38,13 +38,14 @@ class SseEncoder(EventEncoder):
 
 class EventStream(PumpedStream):
     """Streams a run's events in a dialect, until the terminal one. A client that disconnects leaves the run; it does
-    not stop it."""
+    not stop it. `begun` are those that were taken from `events` already."""
 
     def __init__(
         self,
         events: AsyncGenerator[RunEvent | Silence],
         encoder: EventEncoder,
         *,
+        begun: Sequence[RunEvent] = (),
         counted: Callable[[], AbstractContextManager[object]] = nullcontext,
         held: Callable[[Callable[[], object]], AbstractContextManager[object]] = nullcontext,
         headers: dict[str, str] | None = None,
@@ -53,6 +54,7 @@ class EventStream(PumpedStream):
         super().__init__(counted=counted, held=held, headers=headers)
         self._events = events
         self._encoder = encoder
+        self._begun = begun
         self._ping_after_s = ping_after_s
 
     async def pump(self, send: Send) -> None:
@@ -60,6 +62,8 @@ class EventStream(PumpedStream):
         now = time.monotonic
         sent_at = now()
         async with aclosing(self._events) as events:
+            if self._begun and not await self._send_begun(send):
+                return
             async for event in events:
                 if type(event) is PartDelta:  # first, because it is nearly always one
                     body, more = encode(event), True
@@ -77,3 +81,10 @@ class EventStream(PumpedStream):
                 self._sending_since = sent_at = now()
                 await send({"type": "http.response.body", "body": body, "more_body": more})
                 self._sending_since = None
+
+    async def _send_begun(self, send: Send) -> bool:
+        """Whether there is more to come."""
+        more = not isinstance(self._begun[-1], TERMINAL_EVENTS)
+        body = b"".join(map(self._encoder.encode, self._begun))
+        await self.send(send, body if more else body + self._encoder.end(), more=more)
+        return more

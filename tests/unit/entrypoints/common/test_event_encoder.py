@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
+import pytest
+
 from chatorch.domain.model.content import PartDelta, PartEnded, PartStarted
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.parts import Part, PartKind
@@ -106,3 +108,19 @@ async def test_a_stream_speaks_the_dialect_that_it_is_given():
     bodies = [message["body"] for message in sent]
     assert bodies == [b"<1>hm", b"<2>so", b"!", b"~", b"</2>.[DONE]"]  # what it has no words for is not sent
     assert [message["more_body"] for message in sent] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("taken", range(1, len(EVENTS) + 1))
+async def test_a_stream_that_goes_on_from_events_that_were_taken_says_the_same(taken: int):
+    async def events() -> AsyncGenerator[RunEvent | Silence]:
+        for event in EVENTS[taken:]:
+            yield event
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await EventStream(events(), ToyEncoder([]), begun=EVENTS[:taken]).pump(send)
+    assert b"".join(message["body"] for message in sent) == told(ToyEncoder([]), EVENTS)
+    assert [message["more_body"] for message in sent] == [True] * (len(sent) - 1) + [False]
