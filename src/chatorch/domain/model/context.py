@@ -102,21 +102,24 @@ class ContextWindow:
     takes_neighbours: bool = False
     sends_reasoning: bool = False
 
-    def select(self, messages: Sequence[Message]) -> tuple[PromptMessage, ...]:
-        """`messages` are the thread's, oldest first, the user's message to answer last.
+    def select(self, messages: Sequence[Message], instructions: str | None = None) -> tuple[PromptMessage, ...]:
+        """`messages` are the thread's, oldest first, the user's message to answer last; `instructions` are rules for
+        this answer alone, which are told last, whole, and count against the limit.
 
         Older ones may be missing, but for the system messages that the thread begins with; later ones that then stand
         next to those count as theirs.
         """
         opening = list(takewhile(_is_system, messages))
-        rules = self._rules(opening, len(messages[-1].content))
-        left = self.max_chars - sum(len(rule.content) for rule in rules)
+        asked = [instructions] if instructions and not blank(instructions) else []
+        room = self.max_chars - sum(map(len, asked))
+        rules = self._rules(opening, room - len(messages[-1].content))
+        left = room - sum(len(rule.content) for rule in rules)
         weight = with_reasoning if self.sends_reasoning else text_alone
         chosen, _ = fitting(going_out(reversed(messages[len(opening) :])), left, weight)
         rules += filter(_is_system, chosen)
         said = dropwhile(_is_answer, (message for message in chosen if message.role is not Role.SYSTEM))
         turns = map(self._told, said) if self.takes_neighbours else joined(map(self._told, said))
-        system = [rule.content for rule in rules]
+        system = [*(rule.content for rule in rules), *asked]
         if self.system_prompt and not blank(self.system_prompt):
             system.insert(0, self.system_prompt)
         return (*([PromptMessage(Role.SYSTEM, BETWEEN.join(system))] if system else []), *turns)
@@ -125,9 +128,8 @@ class ContextWindow:
         reasoning = reasoning_of(message) if self.sends_reasoning else ()
         return PromptMessage(message.role, message.content, reasoning)
 
-    def _rules(self, opening: Sequence[Message], newest_chars: int) -> list[Message]:
-        """Those of the system messages at the thread's beginning that fit, the first of them first."""
-        left = self.max_chars - newest_chars
+    def _rules(self, opening: Sequence[Message], left: int) -> list[Message]:
+        """Those of the system messages at the thread's beginning that fit into so much, the first of them first."""
         rules: list[Message] = []
         for rule in opening:
             if blank(rule.content):

@@ -9,6 +9,7 @@ from typing import Any
 class Generation:
     """What a client asks of the model; None is the provider's own default.
 
+    `instructions` are rules for this one answer, behind those of the operator and of the thread.
     `response_format` is JSON as OpenAI has it: ``{"type": "json_object"}``, or a ``json_schema`` with its schema.
     `max_output_tokens` counts reasoning too. A model that cannot do what is asked refuses the run.
     """
@@ -17,6 +18,7 @@ class Generation:
     max_output_tokens: int | None = None
     reasoning_effort: str | None = None
     response_format: Mapping[str, Any] | None = None
+    instructions: str | None = None
 
     def asked(self) -> dict[str, Any]:
         """What is not left to the provider, by name: JSON that is kept with a run."""

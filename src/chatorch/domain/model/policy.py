@@ -13,6 +13,7 @@ from chatorch.domain.model.errors import (
     RoleNotAllowed,
     UserMismatch,
 )
+from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.model_names import ANY_MODEL, ONE_PROVIDER, ModelAt, ModelNames
 from chatorch.domain.model.text import blank
@@ -80,6 +81,11 @@ class ChatPolicy:
                 raise RoleNotAllowed(f"messages.{index}.role: {message.role} is not allowed here")
         if messages[-1].role is not Role.USER:
             raise InvalidField("messages", "the last message must be the user's")
+
+    def check_generation(self, generation: Generation) -> None:
+        """Raises `RoleNotAllowed` for rules of the client's own, where it may give none."""
+        if generation.instructions is not None and not self.client_system:
+            raise RoleNotAllowed("instructions: not allowed here")
 
     def check_guests_messages(self, messages: Sequence[NewMessage]) -> None:
         """Raises `InvalidField` unless it is one of the user's, behind at most one of the system's.

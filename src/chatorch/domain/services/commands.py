@@ -31,6 +31,7 @@ class StartChat:
     default made from what is said; one that is not `stored` is not listed, and removed after a while. `allotted` is
     what `Runs.allot` gave; the message is the last one. `any_length`: the operator's limit for a message is not this
     door's. `instead_of`: a message of the user's that these replace; what came after it leaves the history as well.
+    `background`: it goes on to its end though nobody watches; not for guests.
     """
 
     messages: tuple[NewMessage, ...]
@@ -46,6 +47,7 @@ class StartChat:
     generation: Generation = AS_USUAL
     any_length: bool = False
     instead_of: MessageId | None = None
+    background: bool = False
 
     @property
     def idempotency(self) -> IdempotencyKey | None:

@@ -120,7 +120,9 @@ class Runs:
             instead_of=chat.instead_of,
         )
         request = RunRequest(new.model, sum(len(message.content) for message in chat.messages))
-        return await self._open(principal, request, lambda cap: self._store.open_run(new, turn, cap), chat.client_id)
+        return await self._open(
+            principal, request, lambda cap: self._store.open_run(new, turn, cap), chat.client_id, chat.background
+        )
 
     def check(self, principal: Principal, chat: StartChat) -> None:
         """Raises what `start` would that does not depend on the store."""
@@ -133,6 +135,7 @@ class Runs:
         require_own_label(principal, chat.user_label)
         require_no_guest_thread(principal, thread_id)
         self._policy.check_messages(chat.messages, opens_thread=thread_id is None, any_length=chat.any_length)
+        self._policy.check_generation(chat.generation)
         if principal.guest:
             self._policy.check_guests_messages(chat.messages)
 
@@ -187,19 +190,25 @@ class Runs:
         )
 
     async def _open(
-        self, principal: Principal, request: RunRequest, store: OpenIt, client_id: ClientId | None = None
+        self,
+        principal: Principal,
+        request: RunRequest,
+        store: OpenIt,
+        client_id: ClientId | None = None,
+        background: bool = False,
     ) -> Run:
         """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
         with self._executor.opening() as counted:
             admitted = await self._admission.admit(principal, request)
             opening = counted.pop_all()
-        return await asyncio.shield(self._open_and_begin(principal, store, client_id, opening, admitted))
+        return await asyncio.shield(self._open_and_begin(principal, store, client_id, background, opening, admitted))
 
     async def _open_and_begin(
         self,
         principal: Principal,
         store: OpenIt,
         client_id: ClientId | None,
+        background: bool,
         opening: ExitStack,
         admitted: Admitted,
     ) -> Run:
@@ -207,8 +216,13 @@ class Runs:
             opened = await store(admitted.cap)
             if not opened.joined:
                 run = opened.run
-                prompt = Prompt(run.model, self._context.select(opened.history), principal.user_id, run.generation)
-                self._executor.begin(run, prompt, principal, place=place.pop_all())
+                prompt = Prompt(
+                    run.model,
+                    self._context.select(opened.history, run.generation.instructions),
+                    principal.user_id,
+                    run.generation,
+                )
+                self._executor.begin(run, prompt, principal, place=place.pop_all(), background=background)
                 self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=client_id)
         return opened.run
 

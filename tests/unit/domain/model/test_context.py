@@ -335,3 +335,12 @@ def test_the_reasoning_of_joined_answers_stays_in_order():
     other = replace(SIGNED, body="So")
     second = replace(answer, id=MessageId("msg_9"), parts=(Part(PartKind.TEXT, body="Hi"), other))
     assert reasoning_in([asked, answer, second, again]) == [(), (SIGNED, other), ()]
+
+
+def test_instructions_stand_behind_all_other_rules_and_take_room_from_what_is_older():
+    window = ContextWindow(20, "Be brief.")
+    messages = thread("S:Rule", "U:Hi", "A+Hello", "U:Bye")
+    told = window.select(messages, "In verse.")
+    assert [message.content for message in told] == ["Be brief.\n\nRule\n\nIn verse.", "Bye"]
+    assert window.select(messages, " ")[0].content == "Be brief.\n\nRule"
+    assert window.select(messages, "x" * 50)[-1].content == "Bye"

@@ -14,12 +14,14 @@ from chatorch.domain.model.errors import (
     InvalidField,
     ModelNotAllowed,
     NotFound,
+    RoleNotAllowed,
     RunUnsettled,
     StoreUnavailable,
     ThreadBusy,
     TooManyRuns,
     UserMismatch,
 )
+from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.model.run import (
@@ -162,6 +164,34 @@ async def test_leaving_is_not_stopping_until_the_grace_is_over():
     await (await chat.model.called()).until_closed()
     assert (await chat.ended(run)).outcome.cancel_reason is CancelReason.DETACHED
     keeping.cancel()
+
+
+async def test_what_goes_on_in_the_background_needs_nobody():
+    pause = Pause()
+    chat = Chat(ScriptedChatModel("Hel", pause, "lo"), grace_s=30)
+    run = await chat.start(background=True)
+    keeping = asyncio.ensure_future(chat.executor.keep_grace())
+    await pause.reached()
+    await chat.clock.advance(100)
+    async with following(chat, run):
+        pass
+    await settle()
+    await chat.clock.advance(100)
+    await chat.executor.stop_unfollowed(run.id)
+    pause.go_on()
+    assert (await chat.ended(run)).text == "Hello"
+    keeping.cancel()
+
+
+async def test_instructions_are_told_once_and_again_with_a_retry():
+    chat = Chat(ScriptedChatModel("Hello"))
+    run = await chat.ended(await chat.start(generation=Generation(instructions="In verse.")))
+    assert (await chat.model.called()).prompt.messages[0].content == "Be brief.\n\nIn verse."
+    again = await chat.runs.retry(ALICE, RetryChat(run.id))
+    assert (await chat.ended(again)).generation.instructions == "In verse."
+    chat = Chat(ScriptedChatModel("Hello"), policy=ChatPolicy("toy", client_system=False))
+    with pytest.raises(RoleNotAllowed):
+        await chat.start(generation=Generation(instructions="In verse."))
 
 
 async def test_coming_back_within_the_grace_keeps_the_run():

@@ -100,8 +100,19 @@ class Executor:
         self._opening -= 1
         self._less.set()
 
-    def begin(self, run: Run, prompt: Prompt, principal: Principal, *, place: ExitStack | None = None) -> None:
-        """Starts to carry out a run that has just been stored. `place` is closed when it is over here."""
+    def begin(
+        self,
+        run: Run,
+        prompt: Prompt,
+        principal: Principal,
+        *,
+        place: ExitStack | None = None,
+        background: bool = False,
+    ) -> None:
+        """Starts to carry out a run that has just been stored. `place` is closed when it is over here.
+
+        One in the `background` is never stopped because nobody watches it.
+        """
         execution = RunExecution(
             run,
             prompt,
@@ -113,6 +124,7 @@ class Executor:
             execution_store=self._execution_store,
             clock=self._clock,
             telemetry=self._telemetry,
+            background=background,
         )
         self._live[run.id] = execution
         self._watchers.expect(execution)

@@ -50,8 +50,10 @@ class RunExecution:
         execution_store: ExecutionStore,
         clock: Clock,
         telemetry: RunTelemetry,
+        background: bool = False,
     ) -> None:
         self.run = run
+        self.background = background
         self.principal = principal
         self._room = max_chars
         self._answer_cap = answer_cap

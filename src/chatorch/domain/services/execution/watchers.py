@@ -18,7 +18,8 @@ WATCHED_AGAIN_S = 1.0
 class Watchers:
     """Stops, as `detached`, which of the `live` runs nobody has watched for `grace_s`, here or in another process.
 
-    A guest has no grace: nobody else could ever come back to the run. `left` is called when somebody stops watching a
+    A guest has no grace: nobody else could ever come back to the run. What goes on in the background needs nobody.
+    `left` is called when somebody stops watching a
     run of another process.
     """
 
@@ -42,6 +43,8 @@ class Watchers:
 
     def expect(self, execution: RunExecution) -> None:
         """Whoever asked for it is on the way."""
+        if execution.background:
+            return
         grace_s = max(self._grace_of(execution), FIRST_WATCHER_S)
         self._unwatched[execution.run.id] = self._clock.monotonic() + grace_s
 
@@ -77,6 +80,8 @@ class Watchers:
 
     def _leave(self, execution: RunExecution) -> None:
         """A guest's run has lost the only one who could ever come back to it."""
+        if execution.background:
+            return
         if execution.principal.guest:
             execution.stop(CancelReason.DETACHED)
         else:
@@ -110,7 +115,7 @@ class Watchers:
     def _unfollowed(self, run_id: RunId) -> bool:
         """One that has just begun is followed: whoever asked for it is on the way."""
         execution = self._live.get(run_id)
-        if execution is None or execution.watchers:
+        if execution is None or execution.watchers or execution.background:
             return False
         return execution.was_watched or self._clock.monotonic() - execution.begun_at >= FIRST_WATCHER_S
 
