@@ -24,17 +24,22 @@ class Cuts:
 
     def feed(self, text: str) -> list[str]:
         """The pieces that are complete by now."""
-        held, pieces, begin = self._held + text, [], 0
-        while (end := _end_of_piece(held, begin)) is not None:
-            pieces.append(held[begin:end])
-            begin = end
-        self._held = held[begin:]
+        pieces, self._held = cut(self._held, text)
         return pieces
 
     def flush(self) -> str:
         """What is left, and ends here; empty where there is nothing."""
         left, self._held = self._held, ""
         return left
+
+
+def cut(held: str, text: str) -> tuple[list[str], str]:
+    """As `Cuts.feed`, for who keeps what is held elsewhere: the pieces that are complete by now, and what is left."""
+    held, pieces, begin = held + text, [], 0
+    while (end := _end_of_piece(held, begin)) is not None:
+        pieces.append(held[begin:end])
+        begin = end
+    return pieces, held[begin:]
 
 
 def _end_of_piece(text: str, begin: int) -> int | None:
