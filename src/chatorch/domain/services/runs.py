@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot, fresher
@@ -120,9 +121,9 @@ class Runs:
             instead_of=chat.instead_of,
         )
         request = RunRequest(new.model, sum(len(message.content) for message in chat.messages))
-        return await self._open(
-            principal, request, lambda cap: self._store.open_run(new, turn, cap), chat.client_id, chat.background
-        )
+        background = chat.background and not principal.guest
+        store = partial(self._store.open_run, new, turn)
+        return await self._open(principal, request, store, chat.client_id, background)
 
     def check(self, principal: Principal, chat: StartChat) -> None:
         """Raises what `start` would that does not depend on the store."""

@@ -30,7 +30,10 @@ Stream = Annotated[StrictBool | None, Field(description="Events, or JSON; where 
 
 
 class ChatRequest(Generated):
-    """`client_ref` is the client's own id for a thread: the one of that name, or a new one."""
+    """`client_ref` is the client's own id for a thread: the one of that name, or a new one.
+
+    With `background` the run goes on to its end though nobody watches.
+    """
 
     messages: Annotated[list[ChatMessageIn], Field(min_length=1, max_length=MAX_MESSAGES)]
     thread_id: Id | None = None
@@ -38,6 +41,7 @@ class ChatRequest(Generated):
     model: ModelName | None = None
     user_id: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)] | None = None
     stream: Stream = None
+    background: StrictBool = False
 
     @model_validator(mode="after")
     def _names_one_thread(self) -> Self:

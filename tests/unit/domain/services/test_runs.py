@@ -183,6 +183,16 @@ async def test_what_goes_on_in_the_background_needs_nobody():
     keeping.cancel()
 
 
+async def test_a_guests_run_ends_with_its_guest_though_it_asks_for_the_background():
+    pause = Pause()
+    chat = Chat(ScriptedChatModel("Hel", pause, "lo"))
+    run = await chat.start(who=GUEST, background=True)
+    async with following(chat, run):
+        await pause.reached()
+    await settle()
+    assert (await chat.runs.read(GUEST, run.id)).status is RunStatus.CANCELLED
+
+
 async def test_instructions_are_told_once_and_again_with_a_retry():
     chat = Chat(ScriptedChatModel("Hello"))
     run = await chat.ended(await chat.start(generation=Generation(instructions="In verse.")))

@@ -172,6 +172,7 @@ class OpenAIChatModel(ChatModel):
     def _asked(self, generation: Generation) -> dict[str, object]:
         """Nothing of it is left out where a provider refuses it: the client is told."""
         asked = generation.asked()
+        asked.pop("instructions", None)  # which are among the messages
         if (most := asked.pop("max_output_tokens", None)) is not None:
             asked[self._max_tokens] = most
         return asked

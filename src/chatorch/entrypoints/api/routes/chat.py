@@ -62,6 +62,7 @@ async def _chat(
             idempotency_key=key,
             client_ref=body.client_ref,
             generation=body.generation,
+            background=body.background,
         ),
     )
     return await answers.to(request, principal, run, stream=stream)
