@@ -56,6 +56,10 @@ Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
 ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARS)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS), AfterValidator(_not_blank)]
 ClientRef = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+TokenLimit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+ReasoningEffort = Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+ResponseFormat = Annotated[dict[str, Any], AfterValidator(_format)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
@@ -68,10 +72,10 @@ class Strict(BaseModel):
 class Generated(Strict):
     """How the answer is to be generated; null is the provider's own way."""
 
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None = None
-    reasoning_effort: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")] | None = None
-    response_format: Annotated[dict[str, Any], AfterValidator(_format)] | None = None
+    temperature: Temperature | None = None
+    max_output_tokens: TokenLimit | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    response_format: ResponseFormat | None = None
 
     @property
     def generation(self) -> Generation:

@@ -2,11 +2,13 @@
 
 from chatorch.entrypoints.common.door import Door
 from chatorch.entrypoints.openai import models
+from chatorch.entrypoints.openai.chat_completions import route as chat_completions
+from chatorch.entrypoints.openai.chat_completions.schema import ChatCompletionRequest
 from chatorch.entrypoints.openai.errors import OPENAI_ERRORS
 from chatorch.entrypoints.openai.strict import Parameters
 
-TOPICS = (models,)
-REQUESTS = ()
+TOPICS = (chat_completions, models)
+REQUESTS = (ChatCompletionRequest,)
 """The bodies that its routes take."""
 
 DOOR = Door(

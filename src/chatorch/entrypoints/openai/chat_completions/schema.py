@@ -1,0 +1,142 @@
+"""What a client asks for, and what an answer looks like: https://platform.openai.com/docs/api-reference/chat/create."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictBool, StrictStr
+
+from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.generation import Generation
+from chatorch.entrypoints.common.fields import (
+    MAX_MESSAGES,
+    Described,
+    Metadata,
+    ModelName,
+    ReasoningEffort,
+    ResponseFormat,
+    Temperature,
+    TokenLimit,
+)
+from chatorch.entrypoints.openai.defaults import only
+from chatorch.entrypoints.openai.strict import Request
+
+PLAIN_TEXT = "text"
+
+
+class MessageIn(Request):
+    """`content` is text, or a list of parts: `messages` reads it."""
+
+    role: StrictStr
+    content: Annotated[Any, Field(description="Text, or parts of type text")] = None
+    refusal: StrictStr | None = None
+    tool_call_id: StrictStr | None = None  # there is no role that it could belong to
+    name: Annotated[Any, only()] = None
+    audio: Annotated[Any, only()] = None
+    function_call: Annotated[Any, only()] = None
+    tool_calls: Annotated[Any, only([])] = None
+
+    # An answer of ours has them, and may come back as it is
+    annotations: list[Any] | None = None
+    reasoning_content: StrictStr | None = None
+
+
+class StreamOptions(Request):
+    include_usage: StrictBool | None = None
+    include_obfuscation: StrictBool | None = None  # nothing is added
+
+
+class ChatCompletionRequest(Request):
+    """`metadata` is kept with the message that is answered; `store` lists the thread, and keeps it."""
+
+    messages: Annotated[list[MessageIn], Field(min_length=1, max_length=MAX_MESSAGES)]
+    model: ModelName | None = None
+    stream: StrictBool | None = None
+    stream_options: StreamOptions | None = None
+    store: StrictBool | None = None
+    metadata: Metadata | None = None
+    temperature: Temperature | None = None
+    max_completion_tokens: TokenLimit | None = None
+    max_tokens: TokenLimit | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    response_format: ResponseFormat | None = None
+
+    # What these say makes no difference to an answer
+    user: StrictStr | None = None
+    safety_identifier: StrictStr | None = None
+    prompt_cache_key: StrictStr | None = None
+    parallel_tool_calls: StrictBool | None = None
+
+    # Nothing of this can be done: as it is by default, or not at all
+    n: Annotated[Any, only(1)] = None
+    logprobs: Annotated[Any, only(False)] = None
+    top_logprobs: Annotated[Any, only(0)] = None
+    top_p: Annotated[Any, only(1)] = None
+    frequency_penalty: Annotated[Any, only(0)] = None
+    presence_penalty: Annotated[Any, only(0)] = None
+    logit_bias: Annotated[Any, only({})] = None
+    stop: Annotated[Any, only([])] = None
+    seed: Annotated[Any, only()] = None
+    modalities: Annotated[Any, only([PLAIN_TEXT])] = None
+    audio: Annotated[Any, only()] = None
+    prediction: Annotated[Any, only()] = None
+    tools: Annotated[Any, only([])] = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    functions: Annotated[Any, only([])] = None
+    function_call: Annotated[Any, only("none", "auto")] = None
+    web_search_options: Annotated[Any, only()] = None
+    moderation: Annotated[Any, only()] = None
+    service_tier: Annotated[Any, only("auto", "default")] = None
+    verbosity: Annotated[Any, only("medium")] = None
+    prompt_cache_options: Annotated[Any, only()] = None
+    prompt_cache_retention: Annotated[Any, only("in_memory")] = None
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    def generation(self) -> Generation:
+        """Raises `InvalidField`."""
+        limit, older = self.max_completion_tokens, self.max_tokens
+        if limit is not None and older is not None and limit != older:
+            raise InvalidField("max_tokens", "must not differ from max_completion_tokens, which stands for it")
+        form = self.response_format
+        return Generation(
+            temperature=self.temperature,
+            max_output_tokens=limit if limit is not None else older,
+            reasoning_effort=self.reasoning_effort,
+            response_format=None if form is None or form["type"] == PLAIN_TEXT else form,
+        )
+
+
+class AssistantMessageOut(Described):
+    """`reasoning_content`, `tool_calls` and `annotations` where there are any."""
+
+    role: Literal["assistant"]
+    content: str | None
+    refusal: None
+    reasoning_content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    annotations: list[dict[str, Any]] | None = None
+
+
+class ChoiceOut(Described):
+    index: Literal[0]
+    message: AssistantMessageOut
+    logprobs: None
+    finish_reason: str
+
+
+class CompletionUsageOut(Described):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: dict[str, int]
+    completion_tokens_details: dict[str, int]
+
+
+class ChatCompletionOut(Described):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChoiceOut]
+    usage: CompletionUsageOut
