@@ -7,8 +7,8 @@ from http import HTTPStatus
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from chatorch.domain.model import upstream_errors as u
 from chatorch.domain.model.errors import ModelNotAllowed, NotConfigured
-from chatorch.domain.model.upstream_errors import UpstreamAuthFailed, UpstreamRejected
 from chatorch.entrypoints.common.error_form import ErrorForm
 from chatorch.entrypoints.common.failures import Failure
 
@@ -19,8 +19,15 @@ _CODE_STATUSES = {ModelNotAllowed.code: 404}
 _CODES = {ModelNotAllowed.code: MODEL_NOT_FOUND}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
-_FINAL = frozenset({UpstreamAuthFailed.code, UpstreamRejected.code, NotConfigured.code})
-"""Who repeats these is told them again."""
+_FINAL = frozenset(
+    {
+        NotConfigured.code,
+        # We have asked the provider again ourselves: where a client did so too, three times would be nine
+        *(u.UpstreamError.code, u.UpstreamAuthFailed.code, u.UpstreamRejected.code, u.UpstreamInvalid.code),
+        *(u.UpstreamRateLimited.code, u.UpstreamUnavailable.code, u.UpstreamTimeout.code),
+    }
+)
+"""Of what a client repeats by the status, where it helps nobody to do so at once."""
 
 RUN_HEADER = "x-chatorch-run"
 """Names the run that an answer is of, or an error is about: `/api/runs/{run_id}` tells more."""
@@ -61,7 +68,7 @@ class OpenAIErrorForm(ErrorForm):
         headers = dict(failure.headers)
         if failure.run_id is not None:
             headers[RUN_HEADER] = failure.run_id
-        if self.status(failure) == HTTPStatus.CONFLICT or failure.code in _FINAL:
+        if failure.status == HTTPStatus.CONFLICT or failure.code in _FINAL:
             headers["x-should-retry"] = "false"
         return headers
 

@@ -60,13 +60,23 @@ def test_the_field_that_is_wrong_is_named_as_openai_writes_it(failure: Failure, 
 
 
 @pytest.mark.parametrize(
-    "error", [e.ThreadBusy("run_1"), e.RunSuperseded(), u.UpstreamAuthFailed(), u.UpstreamRejected(), e.NotConfigured()]
+    "error",
+    [
+        *(e.ThreadBusy("run_1"), e.RunSuperseded(), e.NotConfigured()),
+        *(
+            u.UpstreamAuthFailed(),
+            u.UpstreamRejected(),
+            u.UpstreamUnusable(),
+            u.UpstreamRateLimited(),
+            u.UpstreamTimeout(),
+        ),
+    ],
 )
 def test_what_a_client_would_repeat_in_vain_says_so(error: e.ChatorchError):
     assert OPENAI_ERRORS.headers(domain_failure(error))["x-should-retry"] == "false"
 
 
-@pytest.mark.parametrize("error", [e.TooManyRuns(), e.Draining(), u.UpstreamTimeout(), e.NotFound(), e.InvalidToken()])
+@pytest.mark.parametrize("error", [e.TooManyRuns(), e.Draining(), e.StoreUnavailable(), e.NotFound(), e.InvalidToken()])
 def test_all_else_is_left_to_the_status(error: e.ChatorchError):
     failure = domain_failure(error)
     assert OPENAI_ERRORS.headers(failure) == failure.headers
