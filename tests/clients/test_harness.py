@@ -47,7 +47,7 @@ async def test_an_answer_is_cut_where_the_test_says(
 async def test_a_server_is_killed_between_two_pieces_that_a_client_has_seen(
     fetch: ClientProcess, new_server: NewServer, upstream: Upstream
 ):
-    model = upstream.model(text("one "), pause("killed"), text("two"))
+    model = upstream.model(text("one "), pause("harness killed"), text("two"))
     async with serving(await new_server()) as server, lossy_line(server.port) as line:
         call = fetch.begin("chat", url=line.url, token=server.tokens["alice"], model=model)
         await call.until("text")

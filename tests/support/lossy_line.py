@@ -34,15 +34,19 @@ class Cut:
 
 
 class LossyLine:
-    """`calls` are those that came, as ``POST /v1/responses``, whatever became of them. `down`: nobody gets through."""
+    """`calls` are those that came, as ``POST /v1/responses``, whatever became of them. `down`: nobody gets through.
+
+    `to` is the port behind it, for connections yet to come: as a balancer turns to another server.
+    """
 
     def __init__(self, port: int) -> None:
         self.calls: list[str] = []
         self.down = False
         self.port = 0
-        self._to = port
+        self.to = port
         self._cuts: list[Cut] = []
         self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -52,19 +56,34 @@ class LossyLine:
         """Breaks off the next answer to such a call, with FIN or RST (`how`)."""
         self._cuts.append(Cut(call, after, how))
 
+    def uncut(self) -> None:
+        """Forgets the cuts that no answer came to."""
+        self._cuts.clear()
+
     def cut_now(self, how: str = "fin") -> None:
         """Every connection."""
         for writer in list(self._open):
             _close(writer, how)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
+        serving = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        self.cut_now()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self.down:
                 _close(writer, "rst")
                 return
             with suppress(OSError):
-                await _Connection(self, reader, writer).carry(self._to)
+                await _Connection(self, reader, writer).carry(self.to)
         finally:
             self._open.discard(writer)
             writer.close()
@@ -131,11 +150,10 @@ def _close(writer: asyncio.StreamWriter, how: str) -> None:
 async def lossy_line(port: int) -> AsyncIterator[LossyLine]:
     """Before this port of loopback, whether anybody listens there yet or not."""
     line = LossyLine(port)
-    server = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(line.accept, "127.0.0.1", 0)
     line.port = server.sockets[0].getsockname()[1]
     try:
         yield line
     finally:
         server.close()
-        line.cut_now()
-        await asyncio.sleep(0)
+        await line.close()

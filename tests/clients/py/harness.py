@@ -15,15 +15,24 @@ class Task:
 
     def __init__(self, number: int) -> None:
         self._number = number
+        self._texts = 0
         self._said: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def tell(self, name: str, **values: object) -> None:
+        self._texts += name == "text"
         sys.stdout.write(json.dumps({"call": self._number, "told": name, **values}) + "\n")
         sys.stdout.flush()
 
     async def heard(self, word: str) -> None:
         """Returns once the test has said it."""
         await self._said[word].wait()
+
+    async def asked(self, word: str, given: Mapping[str, Any]) -> bool:
+        """For loops over what comes: whether to leave. Where `given` ``waits`` for the word, after the first text."""
+        if self._texts and given.get("waits") == word:
+            await self.heard(word)
+            return True
+        return False
 
     def hear(self, word: str) -> None:
         self._said[word].set()

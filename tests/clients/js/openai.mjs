@@ -1,0 +1,57 @@
+// openai-node, as its README shows it: chat completions and Responses.
+
+import OpenAI from "openai";
+import { serve } from "./harness.mjs";
+
+const asked = (text) => [{ role: "user", content: text }];
+
+function client({ url, token }) {
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey: token });
+}
+
+async function models(given) {
+  const found = [];
+  for await (const model of client(given).models.list()) found.push(model.id);
+  return found;
+}
+
+async function complete({ model, text = "Hi", members = {}, ...given }) {
+  const answer = await client(given).chat.completions.create({ model, messages: asked(text), ...members });
+  const [choice] = answer.choices;
+  return { text: choice.message.content, finish: choice.finish_reason, usage: answer.usage };
+}
+
+async function stream({ model, text = "Hi", members = {}, ...given }, { tell, heard }) {
+  const body = { model, messages: asked(text), stream: true, stream_options: { include_usage: true }, ...members };
+  const { data: chunks, response } = await client(given).chat.completions.create(body).withResponse();
+  tell("headers", { run: response.headers.get("x-chatorch-run") });
+  heard("stop").then(() => chunks.controller.abort());
+  let finish = null;
+  let usage = null;
+  for await (const chunk of chunks) {
+    const [choice] = chunk.choices;
+    if (choice?.delta.content) tell("text", { text: choice.delta.content });
+    finish = choice?.finish_reason ?? finish;
+    usage = chunk.usage ?? usage;
+  }
+  return { finish, usage };
+}
+
+// The package's own accumulation of a stream
+async function accumulate({ model, text = "Hi", ...given }) {
+  const runner = client(given).chat.completions.stream({ model, messages: asked(text) });
+  const answer = await runner.finalChatCompletion();
+  return { text: answer.choices[0].message.content, finish: answer.choices[0].finish_reason };
+}
+
+// What the package gives back goes back as it is
+async function converse({ model, texts, ...given }) {
+  const messages = [{ role: "system", content: "Be brief." }];
+  for (const text of texts) {
+    messages.push({ role: "user", content: text });
+    const answer = await client(given).chat.completions.create({ model, messages });
+    messages.push(answer.choices[0].message);
+  }
+}
+
+serve({ models, complete, stream, accumulate, converse });

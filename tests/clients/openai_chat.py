@@ -1,0 +1,77 @@
+"""What the clients of chat completions have in common, and how each of them shows what went wrong."""
+
+from dataclasses import dataclass, field, replace
+
+PATH = "POST /v1/chat/completions"
+
+
+@dataclass(frozen=True)
+class ChatClient:
+    """`broken` are the errors of a connection that broke in mid-answer, `in_stream` those that came as an event.
+
+    `refused` are those of an answer that has this status, `asks` how often it asks in all where asking again may help.
+    """
+
+    file: str
+    broken: frozenset[str]
+    in_stream: str
+    refused: dict[int, str] = field(default_factory=dict)
+    asks: int = 3
+    path: str = PATH
+    given: dict[str, object] = field(default_factory=dict)
+
+    def over_responses(self) -> "ChatClient":
+        """The same library, told to use the other of OpenAI's interfaces."""
+        return replace(self, path="POST /v1/responses", given={"responses": True})
+
+
+_OPENAI = {
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    404: "NotFoundError",
+    429: "RateLimitError",
+    502: "InternalServerError",
+    503: "InternalServerError",
+}
+
+CHAT_CLIENTS = {
+    "openai-node": ChatClient("openai.mjs", frozenset({"TypeError"}), "APIError", _OPENAI),
+    "openai-python": ChatClient("openai_python.py", frozenset({"APIConnectionError"}), "APIError", _OPENAI),
+    "LangChain": ChatClient(
+        "langchain_chat.py",
+        frozenset({"OpenAIConnectionError"}),
+        "APIError",
+        {
+            400: "OpenAIInvalidRequestError",
+            401: "OpenAIAuthenticationError",
+            404: "OpenAIModelNotFoundError",
+            429: "OpenAIRateLimitError",
+            502: "OpenAIAPIError",
+            503: "OpenAIAPIError",
+        },
+    ),
+    "pydantic-ai": ChatClient(
+        "pydantic_ai_chat.py",
+        frozenset({"ModelConnectionError"}),
+        "ModelServerError",
+        {
+            400: "ModelRequestRejectedError",
+            401: "ModelAuthenticationError",
+            404: "ModelHTTPError",
+            429: "ModelRateLimitError",
+            502: "ModelServerError",
+            503: "ModelUnavailableError",
+        },
+    ),
+    "Open WebUI": ChatClient(
+        "open_webui.py",
+        frozenset({"ClientPayloadError", "ClientConnectionResetError", "ClientOSError"}),
+        "InStream",
+        dict.fromkeys(_OPENAI, "Refused"),
+        asks=1,
+    ),
+}
+
+RESPONSES_CLIENTS = {
+    f"{name} on Responses": CHAT_CLIENTS[name].over_responses() for name in ("LangChain", "pydantic-ai")
+}

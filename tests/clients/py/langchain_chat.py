@@ -1,0 +1,50 @@
+"""LangChain's `ChatOpenAI`, from langchain-openai."""
+
+from functools import lru_cache
+from typing import Any
+
+from harness import Task, serve
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_openai import ChatOpenAI
+
+
+def chat(given: dict[str, Any]) -> ChatOpenAI:
+    return chat_at(given["url"], given["token"], given["model"], given.get("responses", False))
+
+
+@lru_cache
+def chat_at(url: str, token: str, model: str, responses: bool) -> ChatOpenAI:
+    return ChatOpenAI(base_url=f"{url}/v1", api_key=token, model=model, use_responses_api=responses)
+
+
+async def complete(given: dict[str, Any], task: Task) -> object:
+    return told(await chat(given).ainvoke("Hi"))
+
+
+async def stream(given: dict[str, Any], task: Task) -> object:
+    whole = None
+    chunks = chat(given).astream("Hi", **given.get("members", {}))
+    async for chunk in chunks:
+        whole = chunk if whole is None else whole + chunk
+        if chunk.text:
+            task.tell("text", text=chunk.text)
+        if await task.asked("stop", given):
+            await chunks.aclose()
+            break
+    return told(whole)
+
+
+def told(message: Any) -> dict[str, Any]:
+    counts, metadata = message.usage_metadata, message.response_metadata
+    usage = counts and {"prompt_tokens": counts["input_tokens"], "completion_tokens": counts["output_tokens"]}
+    return {"text": message.text, "finish": metadata.get("finish_reason") or metadata.get("status"), "usage": usage}
+
+
+async def converse(given: dict[str, Any], task: Task) -> None:
+    messages: list[BaseMessage] = [SystemMessage("Be brief.")]
+    for text in given["texts"]:
+        messages.append(HumanMessage(text))
+        messages.append(await chat(given).ainvoke(messages))
+
+
+serve({"complete": complete, "stream": stream, "converse": converse})
