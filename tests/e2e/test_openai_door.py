@@ -1,7 +1,11 @@
 """OpenAI's own Python client, unmodified, against a server of ours and a provider on loopback."""
 
 import asyncio
+import os
+import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
@@ -27,6 +31,7 @@ from tests.support.upstream import (
     usage,
 )
 
+ROOT = Path(__file__).parents[2]
 HI = [{"role": "user", "content": "Hi"}]
 
 
@@ -198,3 +203,18 @@ def test_a_server_that_is_killed_in_mid_answer_is_a_broken_connection(new_server
         asyncio.run(server.kill())
         with pytest.raises(openai.APIConnectionError):
             list(stream)
+
+
+def test_what_the_document_shows_does_what_it_says(server: Server, upstream: Upstream, capsys: pytest.CaptureFixture):
+    model = answer(upstream, "Hel", "lo")
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    section = page.partition("\n## OpenAI\n")[2].partition("\n## ")[0]
+    section = section.replace("http://127.0.0.1:8000", server.url).replace("gpt-5.4-mini", model)
+    python, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    exec(python, {"TOKEN": server.tokens["alice"]})
+    assert capsys.readouterr().out == "Hello"
+    shell, *_ = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    environment = {**os.environ, "TOKEN": server.tokens["alice"]}
+    said = subprocess.run(["sh", "-ec", shell], env=environment, capture_output=True, text=True, timeout=30, check=True)
+    assert [line for line in said.stdout.splitlines() if line][-1] == "data: [DONE]"
+    assert "".join(re.findall(r'"content":"(\w*)"', said.stdout)) == "Hello"

@@ -37,6 +37,7 @@ RESPONSE_HEADERS = (
     "WWW-Authenticate",
     "Allow",
     "X-Chatorch-Run",
+    "X-Should-Retry",
 )
 """What a page may read beside what every page may."""
 

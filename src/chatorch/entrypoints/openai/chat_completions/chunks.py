@@ -23,6 +23,9 @@ BEGUN_ANEW = Failure(503, "run_interrupted", "The answer is begun anew elsewhere
 Told = tuple[int, int, int]
 """How far a follower was told: the position, a checksum of all up to there, and how many calls are in it."""
 
+_WORDS = {PartKind.TEXT: "content", PartKind.REASONING: "reasoning_content"}
+"""What has its words in a delta, and by which name."""
+
 _PartEvent = PartDelta | PartStarted | PartEnded
 
 _encode = msgspec.json.Encoder().encode
@@ -55,15 +58,14 @@ class ChunkEncoder(EventEncoder):
         self._run_id = run.id
         self._head = completion.head(run, CHUNK)
         self._usage: Json = {"usage": None} if include_usage else {}
-        self._content = self._form("content")
-        self._reasoning = self._form("reasoning_content")
+        self._words = {kind: self._form(member) for kind, member in _WORDS.items()}
 
     def encode(self, event: RunEvent) -> bytes:
         state = self.state
-        if type(event) is PartDelta and event.kind is PartKind.TEXT and type(state) is tuple:  # as nearly always
+        if type(event) is PartDelta and type(state) is tuple and event.kind in _WORDS:  # as nearly always
             text = event.text
             self.state = event.seq, crc32(text.encode(), state[1]), state[2]
-            return self._content % _encode(text)
+            return self._words[event.kind] % _encode(text)
         if state is OVER:
             return b""
         match event:
@@ -93,10 +95,8 @@ class ChunkEncoder(EventEncoder):
             return self._again(state, event)
         self.state = told = _after(state or (START, 0, 0), event)
         match event:
-            case PartDelta(kind=PartKind.TEXT):
-                return self._content % _encode(event.text)
-            case PartDelta(kind=PartKind.REASONING):
-                return self._reasoning % _encode(event.text)
+            case PartDelta(kind=kind) if kind in _WORDS:
+                return self._words[kind] % _encode(event.text)
             case PartDelta(kind=PartKind.TOOL_CALL):
                 return self._chunk({"tool_calls": [{"index": told[2] - 1, "function": {"arguments": event.text}}]})
             case PartStarted(part=part) if part.kind is PartKind.TOOL_CALL:
