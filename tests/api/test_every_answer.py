@@ -66,6 +66,9 @@ def complete(answer: httpx.Response) -> httpx.Response:
         if answer.request.url.path.startswith("/v1"):
             assert answer.headers["Content-Type"] == "application/json", what
             assert answer.json()["error"].keys() == {"message", "type", "param", "code"}, what
+        elif answer.request.url.path.startswith("/api/ai-sdk"):
+            assert answer.headers["Content-Type"] == "text/plain; charset=utf-8", what
+            assert answer.text, what
         else:
             assert answer.headers["Content-Type"] == "application/problem+json", what
             assert answer.json()["request_id"] == answer.headers["X-Request-ID"], what

@@ -9,11 +9,16 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.memory.threads import MemoryThreadStore
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.identity import UserId
-from tests.support.api import Api, Apis, ask, frames_of, in_memory, problem_of, said
+from tests.support.api import Api, Apis, ask, frames_of, in_memory, problem_of, refused, said
 from tests.support.logged import logged
 from tests.support.operations import PUBLIC, operations
 
 CHAT = "/api/chat/protected"
+BODIES: dict[str, dict[str, object]] = {
+    "POST /api/ai-sdk": {"id": "x", "message": {"role": "user", "parts": [{"type": "text", "text": "Hi"}]}},
+    "POST /v1/chat/completions": {"model": "a-model"},
+}
+"""What an operation wants beside messages."""
 MIB = 1024 * 1024
 
 
@@ -35,7 +40,7 @@ async def test_every_operation_but_the_public_ones_wants_a_token(api: Api) -> No
         if operation.name in PUBLIC:
             assert answer.status_code in {200, 422}
         else:
-            problem_of(answer, 401, "not_authenticated")
+            refused(answer, 401, "not_authenticated")
             assert answer.headers["WWW-Authenticate"] == "Bearer"
             asked += 1
     assert asked >= 12
@@ -49,8 +54,8 @@ async def test_every_operation_says_503_and_never_401_while_the_store_is_away(
     for operation in operations(memory_api.app):
         if operation.name in PUBLIC:
             continue
-        answer = await operation.send(alice, body=said())
-        problem_of(answer, 503, "store_unavailable")
+        answer = await operation.send(alice, body=said() | BODIES.get(operation.name, {}))
+        refused(answer, 503, "store_unavailable")
         assert answer.headers["Retry-After"] == "1"
 
 

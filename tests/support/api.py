@@ -249,6 +249,18 @@ def problem_of(answer: httpx.Response, status: int, code: str, *more: str) -> di
     return body
 
 
+def refused(answer: httpx.Response, status: int, code: str) -> None:
+    """`answer` must be this, in the form of the door that was asked."""
+    path = answer.request.url.path
+    if path.startswith("/v1/"):
+        assert (answer.status_code, answer.json()["error"].keys()) == (status, {"message", "type", "param", "code"})
+    elif path.startswith("/api/ai-sdk"):
+        assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/plain; charset=utf-8")
+        assert answer.text
+    else:
+        problem_of(answer, status, code)
+
+
 @dataclass(frozen=True)
 class Frame:
     id: int

@@ -39,6 +39,7 @@ DOORS = (
     Listed("chatkit_hosted", lambda settings: settings.chatkit_hosted, brings_topic=True),
     Listed("metrics"),
     Listed("openai"),
+    Listed("ai_sdk"),
     Listed("chatkit", lambda settings: settings.serves_chatkit),
     Listed("ws"),
 )

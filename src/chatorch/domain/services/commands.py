@@ -31,7 +31,8 @@ class StartChat:
     default made from what is said; one that is not `stored` is not listed, and removed after a while. `allotted` is
     what `Runs.allot` gave; the message is the last one. `any_length`: the operator's limit for a message is not this
     door's. `instead_of`: a message of the user's that these replace; what came after it leaves the history as well.
-    `background`: it goes on to its end though nobody watches; not for guests.
+    `background`: it goes on to its end though nobody watches; not for guests. `request` tells one use of a key from
+    another, where what is asked here depends on what a thread holds by then; by default all else does.
     """
 
     messages: tuple[NewMessage, ...]
@@ -48,10 +49,13 @@ class StartChat:
     any_length: bool = False
     instead_of: MessageId | None = None
     background: bool = False
+    request: str | None = None
 
     @property
     def idempotency(self) -> IdempotencyKey | None:
         """The key with a digest of what is asked; through which door the answer goes is not part of it."""
+        if self.request is not None:
+            return _idempotency(self.idempotency_key, ["request", self.request])
         messages = [[m.role, m.content, m.timestamp, dict(m.metadata)] for m in self.messages]
         request: list[Any] = ["chat", self.thread_id, self.model, self.user_label, messages]
         if (self.client_ref, self.instead_of, self.generation) != (None, None, AS_USUAL):
@@ -76,13 +80,20 @@ class RetryChat:
 class AnswerAgain:
     """Answer a user's message (once more); what came after it leaves the history.
 
-    By the first of `models` that is allowed, or by the default one.
+    By the first of `models` that is allowed, or by the default one. `request` as of `StartChat`; a key needs one.
     """
 
     thread_id: ThreadId
     message_id: MessageId
     allotted: Allotted
     models: tuple[str, ...] = ()
+    generation: Generation = AS_USUAL
+    idempotency_key: str | None = None
+    request: str | None = None
+
+    @property
+    def idempotency(self) -> IdempotencyKey | None:
+        return _idempotency(self.idempotency_key, ["request", self.request])
 
 
 def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:

@@ -8,6 +8,7 @@ from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Th
 from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
+from chatorch.domain.model.run import Run
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.runs import Runs
 from chatorch.ports.client_refs import ClientRefStore
@@ -67,6 +68,10 @@ class Conversations:
             await self._runs.cancel(principal, live.id)
             await self._executor.ended(live.id, CANCEL_S)
         await self._store.delete_thread(principal.user_id, thread_id, self._clock.now())
+
+    async def live_run(self, principal: Principal, thread_id: ThreadId) -> Run | None:
+        """The thread's live run, if it has one."""
+        return await self._store.live_run(principal.user_id, thread_id)
 
     async def make_way(self, principal: Principal, thread_id: ThreadId) -> None:
         """Stops a live run that nobody follows, wherever it is executed. Raises `ThreadBusy` for one that goes on."""

@@ -154,7 +154,7 @@ class Runs:
     async def answer_again(self, principal: Principal, again: AnswerAgain) -> Run:
         """As `retry`, by the user's message, which need not have been answered before."""
         model = next(filter(self._policy.allows, again.models), None)
-        new = self._new_run(principal, model, None, again.allotted)
+        new = self._new_run(principal, model, again.idempotency, again.allotted, again.generation)
 
         def store(cap: LiveRunCap | None) -> Awaitable[OpenedRun]:
             return self._store.answer_again(new, again.thread_id, again.message_id, cap)

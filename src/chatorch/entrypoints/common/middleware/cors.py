@@ -38,6 +38,7 @@ RESPONSE_HEADERS = (
     "Allow",
     "X-Chatorch-Run",
     "X-Should-Retry",
+    "X-Vercel-AI-UI-Message-Stream",
 )
 """What a page may read beside what every page may."""
 
