@@ -51,7 +51,7 @@ def _whole(part: Part, statuses: Mapping[str, str], *, over: bool) -> Json:
     if name := _BODIES.get(part.kind):
         view[name] = part.body
     elif part.kind is PartKind.DATA:
-        view["data"] = _data(part)
+        view["data"] = data_of(part)
     if part.kind is PartKind.TOOL_CALL:
         view |= _call_state(statuses.get(view.get("id", ""), NOT_EXECUTED if part.closed or over else PENDING))
     return view
@@ -79,7 +79,7 @@ def _statuses(content: Content) -> dict[str, str]:
     return {head["call_id"]: head["status"] for head in results if "call_id" in head and "status" in head}
 
 
-def _data(part: Part) -> Any:
+def data_of(part: Part) -> Any:
     """What it holds; None as long as it is not whole."""
     try:
         return msgspec.json.decode(part.body)
