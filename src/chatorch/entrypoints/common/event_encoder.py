@@ -47,17 +47,18 @@ class _Latest:
 
 
 class EventFrames:
-    """The latest frame of each run that is followed in one dialect: however many stand at the same place, an event is
-    encoded once."""
+    """The latest frame of each run that is followed, in each dialect: however many stand at the same place, an event
+    is encoded once. A dialect is a class of encoders."""
 
     def __init__(self) -> None:
-        self._latest: WeakValueDictionary[RunId, _Latest] = WeakValueDictionary()
+        self._latest: WeakValueDictionary[tuple[RunId, type[EventEncoder]], _Latest] = WeakValueDictionary()
 
     def shared(self, run_id: RunId, encoder: EventEncoder) -> EventEncoder:
         """`encoder`, of one more follower, so that it takes what has been encoded already."""
-        latest = self._latest.get(run_id)
+        key = run_id, type(encoder)
+        latest = self._latest.get(key)
         if latest is None:
-            latest = self._latest[run_id] = _Latest()
+            latest = self._latest[key] = _Latest()
         return _Shared(encoder, latest)
 
 

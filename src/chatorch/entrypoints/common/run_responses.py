@@ -95,6 +95,7 @@ class RunResponses:
         max_followers: int,
     ) -> None:
         self.runs = runs
+        self.frames = frames
         self._revocation = revocation
         self._ours = _OurForm(frames)
         self._metrics = metrics
@@ -136,7 +137,10 @@ class RunResponses:
         self, request: Request, principal: Principal, run: Run, after: int = 0, *, form: RunForm | None = None
     ) -> EventStream:
         """It ends, without a word, when the principal loses access. Raises `TooManyFollowers`, of the run's owner."""
-        return self._stream(request, principal, run, self.runs.events(run, after), form or self._ours)
+        form = form or self._ours
+        return self.tell(
+            principal, run, self.runs.events(run, after), form.encoder(run), form.headers(request.scope, run)
+        )
 
     async def follow_once_it_speaks(
         self, request: Request, principal: Principal, run: Run, *, form: RunForm
@@ -154,30 +158,32 @@ class RunResponses:
                 begun = await _until_it_speaks(events)
             failed = next((event for event in begun if isinstance(event, FAILED)), None)
             if failed is None:
-                return self._stream(request, principal, run, events, form, begun)
+                headers = form.headers(request.scope, run)
+                return self.tell(principal, run, events, form.encoder(run), headers, begun)
         except BaseException:
             await events.aclose()
             raise
         await events.aclose()
         return run_problem(run.id, failed, repeated=not run.status.live)
 
-    def _stream(
+    def tell(
         self,
-        request: Request,
         principal: Principal,
         run: Run,
         events: AsyncGenerator[RunEvent | Silence],
-        form: RunForm,
+        encoder: EventEncoder,
+        headers: dict[str, str],
         begun: Sequence[RunEvent] = (),
     ) -> EventStream:
+        """As `follow`, of `events` that a door may have put together itself; `begun` were taken from them already."""
         self._require_room(run.owner_id)
         return EventStream(
             events,
-            form.encoder(run),
+            encoder,
             begun=begun,
             counted=partial(self._counted, run.owner_id),
             held=partial(self._revocation.ending, principal),
-            headers=form.headers(request.scope, run),
+            headers=headers,
         )
 
     def _require_room(self, owner_id: UserId) -> None:

@@ -124,3 +124,10 @@ async def test_a_stream_that_goes_on_from_events_that_were_taken_says_the_same(t
     await EventStream(events(), ToyEncoder([]), begun=EVENTS[:taken]).pump(send)
     assert b"".join(message["body"] for message in sent) == told(ToyEncoder([]), EVENTS)
     assert [message["more_body"] for message in sent] == [True] * (len(sent) - 1) + [False]
+
+
+def test_two_dialects_of_one_run_share_nothing():
+    frames = EventFrames()
+    toy, ours = frames.shared(RUN, ToyEncoder([])), frames.shared(RUN, SseEncoder(RUN))
+    assert toy.encode(EVENTS[4]) == b"<2>so"
+    assert ours.encode(EVENTS[4]) == SseEncoder(RUN).encode(EVENTS[4])
