@@ -40,6 +40,7 @@ DOORS = (
     Listed("metrics"),
     Listed("openai"),
     Listed("ai_sdk"),
+    Listed("ag_ui"),
     Listed("chatkit", lambda settings: settings.serves_chatkit),
     Listed("ws"),
 )

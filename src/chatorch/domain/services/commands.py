@@ -80,7 +80,7 @@ class RetryChat:
 class AnswerAgain:
     """Answer a user's message (once more); what came after it leaves the history.
 
-    By the first of `models` that is allowed, or by the default one. `request` as of `StartChat`; a key needs one.
+    By the first of `models` that is allowed, or by the default one. `request` as of `StartChat`.
     """
 
     thread_id: ThreadId
@@ -93,7 +93,10 @@ class AnswerAgain:
 
     @property
     def idempotency(self) -> IdempotencyKey | None:
-        return _idempotency(self.idempotency_key, ["request", self.request])
+        if self.request is not None:
+            return _idempotency(self.idempotency_key, ["request", self.request])
+        request = ["again", self.thread_id, self.message_id, list(self.models), self.generation.asked()]
+        return _idempotency(self.idempotency_key, request)
 
 
 def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:

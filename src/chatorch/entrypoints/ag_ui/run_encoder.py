@@ -36,6 +36,9 @@ class Names:
     thread: str
     run: str
 
+    def view(self) -> Json:
+        return {"threadId": self.thread, "runId": self.run}
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -52,7 +55,7 @@ class RunEncoder(EventEncoder):
 
     def __init__(self, run: Run, names: Names, frames: EventFrames) -> None:
         self._run = run
-        self._names = {"threadId": names.thread, "runId": names.run}
+        self._names = names.view()
         self._content = ContentEncoder(run.message_id)
         self._encode = frames.shared(run.id, self._content).encode
         self.history = History()
@@ -95,6 +98,12 @@ def run_started(names: Json, run: Run | None) -> bytes:
     known = {} if run is None else {"run_id": run.id, "thread_id": run.thread_id, "message_id": run.message_id}
     model = None if run is None else run.model
     return frame("RUN_STARTED", **names, protocolVersion=PROTOCOL_VERSION, **ours(**known, model=model))
+
+
+def thread_at_rest(names: Names, history: History) -> bytes:
+    """A whole stream, of a thread in which nothing is live."""
+    snapshot = frame("MESSAGES_SNAPSHOT", messages=[*history.before, *history.after])
+    return run_started(names.view(), None) + snapshot + history.beside + frame("RUN_FINISHED", **names.view())
 
 
 def run_error(event: RunFailed | RunCancelled | RunInterrupted) -> bytes:

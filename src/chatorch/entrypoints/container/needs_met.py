@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from chatorch.entrypoints.ag_ui.needs import Needs as AgUi
     from chatorch.entrypoints.ai_sdk.needs import Needs as AiSdk
     from chatorch.entrypoints.api.needs import Needs as Api
     from chatorch.entrypoints.chatkit.needs import Needs as ChatKit
@@ -13,5 +14,7 @@ if TYPE_CHECKING:
     from chatorch.entrypoints.openai.needs import Needs as OpenAI
     from chatorch.entrypoints.ws.needs import Needs as WebSockets
 
-    def met(given: Container) -> tuple[AiSdk, Api, ChatKit, Common, RunResponses, Metrics, OpenAI, WebSockets]:
-        return given, given, given, given, given, given, given, given
+    def met(
+        given: Container,
+    ) -> tuple[AgUi, AiSdk, Api, ChatKit, Common, RunResponses, Metrics, OpenAI, WebSockets]:
+        return given, given, given, given, given, given, given, given, given

@@ -1,0 +1,86 @@
+"""`POST /api/ag-ui` asks; `POST /api/ag-ui/connect` shows a thread, and goes on with what is live in it."""
+
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.run import Run
+from chatorch.entrypoints.ag_ui.following import Following
+from chatorch.entrypoints.ag_ui.history import around, live_in, newest
+from chatorch.entrypoints.ag_ui.needs import Needs, given
+from chatorch.entrypoints.ag_ui.run_encoder import History, Names, RunEncoder, thread_at_rest
+from chatorch.entrypoints.ag_ui.schemas import ConnectInput, Input, RunInput
+from chatorch.entrypoints.ag_ui.turn import find_thread, open_run
+from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.principal import SignedIn, SignedInOrGuest
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM
+from chatorch.entrypoints.common.strict_json import StrictRoute
+from chatorch.entrypoints.common.unread import WholeAnswer
+
+ANSWERED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "AG-UI's events", "content": {EVENT_STREAM: {}}},
+    **problems(401, 403, 404, 409, 429, 503),
+}
+NOT_KEPT = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+async def _needs(request: Request) -> Needs:
+    return given.of(request.scope)
+
+
+NeedsDep = Annotated[Needs, Depends(_needs)]
+
+router = APIRouter(prefix="/api/ag-ui", tags=["ag-ui"], route_class=StrictRoute)
+
+
+@router.post("", responses=ANSWERED, response_class=Response)
+async def run_agent(request: Request, asked: RunInput, principal: SignedInOrGuest, needs: NeedsDep) -> Response:
+    """Stores the last message of the user's and answers it. The same `runId` again joins the same run."""
+    answers = needs.run_responses()
+    answers.streams(request, principal, stream=True)
+    run = await open_run(answers.runs, needs.conversations(), principal, asked)
+    return _told(request, principal, needs, run, asked, connects=False)
+
+
+@router.post("/connect", responses=ANSWERED, response_class=Response)
+async def connect(request: Request, asked: ConnectInput, principal: SignedIn, needs: NeedsDep) -> Response:
+    """The thread's messages, and the rest of the answer that is being written."""
+    conversations, runs = needs.conversations(), needs.run_responses().runs
+    needs.run_responses().streams(request, principal, stream=True)
+    thread = await find_thread(conversations, principal, asked.thread_id)
+    if thread is None:
+        raise NotFound
+    messages = await newest(conversations, principal, thread.id)
+    live = live_in(messages)
+    if live is None or live.run_id is None:
+        return WholeAnswer(thread_at_rest(_names(asked), around(messages, None)), headers=NOT_KEPT)
+    run = await runs.read(principal, live.run_id)
+    return _told(request, principal, needs, run, asked, connects=True, history=around(messages, run.message_id))
+
+
+def _told(
+    request: Request,
+    principal: Principal,
+    needs: Needs,
+    run: Run,
+    asked: Input,
+    *,
+    connects: bool,
+    history: History | None = None,
+) -> Response:
+    # For the request's own log line; the run's task was given it where it began.
+    structlog.contextvars.bind_contextvars(run_id=run.id)
+    answers = needs.run_responses()
+    encoder = RunEncoder(run, _names(asked), answers.frames)
+    encoder.history = history or History()
+    following = Following(answers.runs, needs.conversations(), needs.clock(), principal, encoder)
+    return answers.tell(request, principal, run, following.events(run, connects=connects), encoder)
+
+
+def _names(asked: Input) -> Names:
+    return Names(asked.thread_id, asked.run_id)

@@ -1,0 +1,76 @@
+"""Which run a client asks for: a new turn, the same one once more, or an answer to what was answered before."""
+
+import hashlib
+from dataclasses import replace
+
+from chatorch.domain.model.conversation import Message, NewMessage, Role, Thread, ThreadId
+from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.run import Run
+from chatorch.domain.services.commands import AnswerAgain, StartChat
+from chatorch.domain.services.conversations import Conversations
+from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.ag_ui.history import called
+from chatorch.entrypoints.ag_ui.schemas import RunInput
+
+LOOKED_AT = 50
+"""How many of a thread's newest messages may be answered again."""
+OUR_THREADS = "thr_"
+
+
+async def find_thread(conversations: Conversations, principal: Principal, name: str) -> Thread | None:
+    """By the client's own id, or by ours where a thread was begun elsewhere. Raises `NotFound` for ours only."""
+    try:
+        return await conversations.find(principal, name)
+    except NotFound:
+        if not name.startswith(OUR_THREADS):
+            return None
+    return await conversations.thread(principal, ThreadId(name))
+
+
+async def open_run(runs: Runs, conversations: Conversations, principal: Principal, asked: RunInput) -> Run:
+    """Raises as `Runs.start` and `Runs.answer_again` do, and `InvalidField`.
+
+    A page that asks again sends what it has, under a new `runId`: the last message of the user's is in the thread
+    already then, and is answered once more.
+    """
+    question, props = asked.question(), asked.props
+    chat = StartChat((question,), model=props.model, generation=props.generation, any_length=True)
+    if principal.guest:
+        return await runs.start(principal, chat)
+    chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked))
+    thread = await find_thread(conversations, principal, asked.thread_id)
+    if thread is None:
+        return await runs.start(principal, chat)
+    if thread.client_ref != asked.thread_id:
+        chat = replace(chat, client_ref=None, thread_id=thread.id)
+    known = await _known(conversations, principal, thread, asked, question)
+    if known is None:
+        return await runs.start(principal, chat)
+    runs.check(principal, chat)
+    models = () if props.model is None else (props.model,)
+    again = AnswerAgain(thread.id, known.id, runs.allot(), models, chat.idempotency_key, props.generation)
+    return await runs.answer_again(principal, again)
+
+
+async def _known(
+    conversations: Conversations, principal: Principal, thread: Thread, asked: RunInput, question: NewMessage
+) -> Message | None:
+    """The same message as it is stored, unless it came with this very run, which then is to be joined."""
+    name = asked.question_id
+    if name is None:
+        return None
+    newest = await conversations.messages(principal, thread.id, PageRequest(LOOKED_AT, descending=True))
+    for message in newest.items:
+        known = called(message)
+        if message.role is Role.USER and (message.id == name or (known is not None and known[0] == name)):
+            joins = known is not None and known[1] == asked.run_id
+            return None if joins or message.content != question.content else message
+    return None
+
+
+def _key(asked: RunInput) -> str:
+    """A client's `runId` is unique in its thread, and may be any text."""
+    named = f"{asked.thread_id}\0{asked.run_id}".encode()
+    return f"ag-ui-{hashlib.sha256(named).hexdigest()}"

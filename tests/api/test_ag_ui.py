@@ -1,0 +1,187 @@
+"""AG-UI's door: asking, asking again, and what it refuses. What its client folds of the events is what is stored."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from chatorch.domain.model.upstream_errors import UpstreamRejected, UpstreamTimeout
+from tests.support.ag_ui import Client
+from tests.support.ag_ui_door import DOOR, PAGE, asked, connect, live, refused_of, run_agent, stored
+from tests.support.api import Api, Apis, ask, done, newest_run
+
+
+async def test_an_answer_comes_under_the_clients_names_and_is_stored_under_ours(alice: httpx.AsyncClient):
+    answer = await alice.post(DOOR, json=asked())
+    page = Client().take(answer.content)
+    assert [(message["role"], message["content"]) for message in page.messages] == [("assistant", "Hello world")]
+    thread, messages = await stored(alice)
+    assert (thread["client_ref"], messages) == (PAGE, [("user", "Hi"), ("assistant", "Hello world")])
+    assert page.started is not None
+    assert page.ended is not None
+    ours = page.started["metadata"]["chatorch"]
+    assert (page.started["threadId"], page.started["runId"], ours["thread_id"]) == (PAGE, "run-1", thread["id"])
+    assert answer.headers["Content-Location"] == f"/api/runs/{ours['run_id']}/events"
+    assert page.ended["type"] == "RUN_FINISHED"
+    listed = (await alice.get(f"/api/threads/{thread['id']}/messages")).json()["data"]
+    assert page.messages[0]["id"] == listed[1]["id"] == ours["message_id"]
+
+
+async def test_of_the_messages_the_last_of_the_users_counts_and_the_rest_is_here_already(
+    api: Api, alice: httpx.AsyncClient
+):
+    await run_agent(alice, "One")
+    more = asked("One", "Two", run="run-2")
+    more["messages"][1:1] = [{"id": "x", "role": "assistant", "content": "Not what was said"}]
+    more["messages"] += [{"id": "t", "role": "reasoning", "content": "hm"}, {"id": "a", "role": "activity"}]
+    assert (await alice.post(DOOR, json=more)).status_code == 200
+    assert [m.content for m in api.model.calls[-1].prompt.messages] == ["One", "Hello world", "Two"]
+    assert (await stored(alice))[1][2:] == [("user", "Two"), ("assistant", "Hello world")]
+
+
+async def test_the_same_run_id_again_joins_the_same_run(api: Api, alice: httpx.AsyncClient):
+    first = await run_agent(alice, "Hi")
+    again = await run_agent(alice, "Hi")
+    assert again.messages == first.messages
+    assert len(api.model.calls) == 1
+    body = refused_of(await alice.post(DOOR, json=asked("Other")), 422, "idempotency_key_reused")
+    assert body["errors"][0]["field"] == "runId"
+
+
+async def test_a_run_id_is_its_threads_only(alice: httpx.AsyncClient):
+    one = await run_agent(alice, "Hi")
+    other = await run_agent(alice, "Hi", thread="another-page")
+    assert one.messages[0]["id"] != other.messages[0]["id"]
+
+
+async def test_a_message_that_is_here_already_is_answered_again_under_a_new_run_id(api: Api, alice: httpx.AsyncClient):
+    """As a page does that reloads an answer, or asks again after an error."""
+    api.model.then("half", UpstreamTimeout())
+    failed = await run_agent(alice, "Hi")
+    assert failed.ended is not None
+    assert (failed.ended["type"], failed.ended["code"]) == ("RUN_ERROR", "upstream_timeout")
+    again = asked("Hi", run="run-2")
+    again["messages"] += failed.messages
+    page = Client().take((await alice.post(DOOR, json=again)).content)
+    assert (await stored(alice))[1] == [("user", "Hi"), ("assistant", "Hello world")]
+    joined = Client().take((await alice.post(DOOR, json=again)).content)
+    assert joined.messages == page.messages, "and that is idempotent as well"
+    assert len(api.model.calls) == 2
+
+
+async def test_by_the_ids_of_a_snapshot_too(alice: httpx.AsyncClient):
+    await ask(alice, "Hi", client_ref=PAGE)
+    page = await connect(alice)
+    again = asked(run="run-2", messages=page.messages)
+    assert (await alice.post(DOOR, json=again)).status_code == 200
+    assert (await stored(alice))[1] == [("user", "Hi"), ("assistant", "Hello world")]
+
+
+async def test_the_same_id_with_another_text_is_another_message(alice: httpx.AsyncClient):
+    await run_agent(alice, "Hi")
+    other = asked(run="run-2", messages=[{"id": "u-Hi", "role": "user", "content": "Ho"}])
+    assert (await alice.post(DOOR, json=other)).status_code == 200
+    assert [content for role, content in (await stored(alice))[1] if role == "user"] == ["Hi", "Ho"]
+    page = await connect(alice)
+    assert [message["content"] for message in page.messages if message["role"] == "user"] == ["Hi", "Ho"]
+
+
+async def test_a_text_may_come_in_parts_and_be_longer_than_the_guides_limit(api: Api, alice: httpx.AsyncClient):
+    parts = [{"type": "text", "text": "a" * 5000}, {"type": "text", "text": "b", "id": "p2"}]
+    await run_agent(alice, messages=[{"id": "u", "role": "user", "content": parts}])
+    assert api.model.calls[-1].prompt.messages[-1].content == "a" * 5000 + "\n\nb"
+
+
+async def test_what_is_passed_through_says_how_to_generate(apis: Apis):
+    api = await apis.start(allowed_models={"b-model"})
+    alice = await api.user("alice")
+    page = await run_agent(alice, forwardedProps={"model": "b-model", "temperature": 0.5})
+    assert page.started is not None
+    assert page.started["metadata"]["chatorch"]["model"] == "b-model"
+    prompt = api.model.calls[-1].prompt
+    assert (prompt.model, prompt.generation.temperature) == ("b-model", 0.5)
+    body = refused_of(
+        await alice.post(DOOR, json=asked(run="2", forwardedProps={"model": "x"})), 422, "model_not_allowed"
+    )
+    assert body["errors"][0]["field"] == "forwardedProps.model"
+
+
+async def test_null_is_as_good_as_absent(alice: httpx.AsyncClient):
+    """Python's clients send all that they could say."""
+    nothing = dict.fromkeys(("parentRunId", "resume", "state", "tools", "context", "forwardedProps"))
+    assert (await alice.post(DOOR, json=asked(**nothing))).status_code == 200
+    least = {name: value for name, value in asked(run="2").items() if name in {"threadId", "runId", "messages"}}
+    assert (await alice.post(DOOR, json=least)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "members"),
+    [
+        ("tools", {"tools": [{"name": "look", "description": "", "parameters": {}}]}),
+        ("context", {"context": [{"description": "d", "value": "v"}]}),
+        ("state", {"state": {"a": 1}}),
+        ("state", {"state": 0}),
+        ("resume", {"resume": [{"interruptId": "i", "status": "resolved"}]}),
+        ("parentRunId", {"parentRunId": "run-0"}),
+        ("forwardedProps.*", {"forwardedProps": {"colour": "red"}}),
+        ("forwardedProps.temperature", {"forwardedProps": {"temperature": 9}}),
+        ("messages", {"messages": []}),
+        ("messages", {"messages": [{"id": "a", "role": "assistant", "content": "Hi"}]}),
+        ("messages.0.content", {"messages": [{"id": "a", "role": "user"}]}),
+        ("messages.0.content", {"messages": [{"id": "a", "role": "user", "content": []}]}),
+        ("messages.0.content", {"messages": [{"id": "a", "role": "user", "content": " "}]}),
+        ("messages.0.content.1.type", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"},
+         {"type": "image", "source": {"type": "url", "value": "https://x.example"}}]}]}),
+        ("messages.1.role", {"messages": [{"role": "user", "content": "Hi"},
+         {"id": "t", "role": "tool", "toolCallId": "c", "content": "42"}]}),
+        ("threadId", {"threadId": ""}),
+        ("runId", {"runId": "a\nb"}),
+        ("*", {"colour": "red"}),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_honoured_is_refused_by_its_name(
+    api: Api, alice: httpx.AsyncClient, field: str, members: dict[str, Any]
+):
+    body = refused_of(await alice.post(DOOR, json=asked(**members)), 422, "invalid_request")
+    assert [error["field"].replace("messages.0.content.1.type", field) for error in body["errors"]] == [field]
+    assert "red" not in str(body)
+    assert api.model.calls == []
+
+
+async def test_each_other_error_is_in_a_form_that_the_client_reads(api: Api, alice: httpx.AsyncClient):
+    answer = await api.anonymous().post(DOOR, json=asked())
+    refused_of(answer, 401, "not_authenticated")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    refused_of(await alice.get(DOOR), 405, "method_not_allowed")
+    refused_of(await alice.post(f"{DOOR}/nowhere"), 404, "not_found")
+    async with live(api, alice, "so"):
+        body = refused_of(await alice.post(DOOR, json=asked("More", run="run-2")), 409, "thread_busy")
+        assert body["run_id"] == await newest_run(alice)
+
+
+async def test_too_many_runs_and_followers_say_when_to_come_again(apis: Apis):
+    api = await apis.start(max_live_runs_per_user=1, max_followers_per_user=1)
+    alice = await api.user("alice")
+    async with live(api, alice, "so"):
+        answer = await alice.post(f"{DOOR}/connect", json=asked())
+        refused_of(answer, 429, "too_many_followers")
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_provider_that_fails_is_an_error_of_the_run_and_never_a_broken_stream(
+    api: Api, alice: httpx.AsyncClient
+):
+    api.model.then(UpstreamRejected())
+    page = await run_agent(alice)
+    assert page.ended is not None
+    assert (page.ended["type"], page.ended["code"]) == ("RUN_ERROR", "upstream_rejected")
+    assert page.messages == []
+
+
+async def test_its_user_stops_it_by_any_other_door(api: Api, alice: httpx.AsyncClient):
+    async with live(api, alice, "so") as (_, response):
+        assert (await alice.post(f"/api/runs/{await newest_run(alice)}/cancel")).status_code == 202
+        page = Client().take((await done(response)).content)
+    assert page.ended is not None
+    assert (page.ended["type"], page.ended["outcome"]) == ("RUN_FINISHED", {"type": "cancelled"})
+    assert [message["content"] for message in page.messages] == ["so"]
