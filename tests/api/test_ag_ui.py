@@ -106,6 +106,21 @@ async def test_what_is_passed_through_says_how_to_generate(apis: Apis):
     assert body["errors"][0]["field"] == "forwardedProps.model"
 
 
+async def test_what_a_page_tells_of_itself_are_rules_for_that_answer(apis: Apis):
+    api = await apis.start()
+    alice = await api.user("alice")
+    about = [{"description": "Open page", "value": "/orders/7"}, {"description": "Language", "value": "de"}]
+    await run_agent(alice, "Hi", context=about)
+    await run_agent(alice, "Hi", "And?", run="run-2")
+    told = [[(m.role, m.content) for m in call.prompt.messages] for call in api.model.calls]
+    assert told[0][0] == ("system", "Open page:\n/orders/7\n\nLanguage:\nde")
+    assert [role for role, _ in told[1]] == ["user", "assistant", "user"], "and for no other"
+
+    strict = await apis.start(client_system=False)
+    body = refused_of(await (await strict.user("bob")).post(DOOR, json=asked(context=about)), 422, "role_not_allowed")
+    assert body["errors"][0]["field"] == "context"
+
+
 async def test_null_is_as_good_as_absent(alice: httpx.AsyncClient):
     """Python's clients send all that they could say."""
     nothing = dict.fromkeys(("parentRunId", "resume", "state", "tools", "context", "forwardedProps"))
@@ -118,12 +133,12 @@ async def test_null_is_as_good_as_absent(alice: httpx.AsyncClient):
     ("field", "members"),
     [
         ("tools", {"tools": [{"name": "look", "description": "", "parameters": {}}]}),
-        ("context", {"context": [{"description": "d", "value": "v"}]}),
+        ("context.0.value", {"context": [{"description": "d"}]}),
         ("state", {"state": {"a": 1}}),
         ("state", {"state": 0}),
         ("resume", {"resume": [{"interruptId": "i", "status": "resolved"}]}),
         ("parentRunId", {"parentRunId": "run-0"}),
-        ("forwardedProps.*", {"forwardedProps": {"colour": "red"}}),
+        ("forwardedProps.*", {"forwardedProps": {"colour": "mauve"}}),
         ("forwardedProps.temperature", {"forwardedProps": {"temperature": 9}}),
         ("messages", {"messages": []}),
         ("messages", {"messages": [{"id": "a", "role": "assistant", "content": "Hi"}]}),
@@ -136,15 +151,15 @@ async def test_null_is_as_good_as_absent(alice: httpx.AsyncClient):
          {"id": "t", "role": "tool", "toolCallId": "c", "content": "42"}]}),
         ("threadId", {"threadId": ""}),
         ("runId", {"runId": "a\nb"}),
-        ("*", {"colour": "red"}),
+        ("*", {"colour": "mauve"}),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_honoured_is_refused_by_its_name(
     api: Api, alice: httpx.AsyncClient, field: str, members: dict[str, Any]
 ):
     body = refused_of(await alice.post(DOOR, json=asked(**members)), 422, "invalid_request")
-    assert [error["field"].replace("messages.0.content.1.type", field) for error in body["errors"]] == [field]
-    assert "red" not in str(body)
+    assert [error["field"] for error in body["errors"]] == [field]
+    assert "mauve" not in str(body)
     assert api.model.calls == []
 
 

@@ -7,6 +7,7 @@ In it are the members of RUN_ERROR, which is what a run that fails later is told
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from chatorch.domain.model.errors import RoleNotAllowed
 from chatorch.entrypoints.common.error_form import ErrorForm
 from chatorch.entrypoints.common.failures import Failure
 from chatorch.entrypoints.common.fields import FieldProblem
@@ -37,8 +38,9 @@ class AgUiErrorForm(ErrorForm):
         return ErrorOut
 
     def body(self, failure: Failure) -> bytes:
+        names = {**OUR_FIELDS, "messages": "context"} if failure.code == RoleNotAllowed.code else OUR_FIELDS
         errors = failure.errors and [
-            {**each, "field": OUR_FIELDS.get(each["field"], each["field"])} for each in failure.errors
+            {**each, "field": names.get(each["field"], each["field"])} for each in failure.errors
         ]
         more = {"run_id": failure.run_id, "errors": errors}
         return msgspec.json.encode(

@@ -18,7 +18,7 @@ from chatorch.entrypoints.ag_ui.schemas import ConnectInput, Input, RunInput
 from chatorch.entrypoints.ag_ui.turn import find_thread, open_run
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn, SignedInOrGuest
-from chatorch.entrypoints.common.run_responses import EVENT_STREAM
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM, events_path
 from chatorch.entrypoints.common.strict_json import StrictRoute
 from chatorch.entrypoints.common.unread import WholeAnswer
 
@@ -79,7 +79,8 @@ def _told(
     encoder = RunEncoder(run, _names(asked), answers.frames)
     encoder.history = history or History()
     following = Following(answers.runs, needs.conversations(), needs.clock(), principal, encoder)
-    return answers.tell(request, principal, run, following.events(run, connects=connects), encoder)
+    headers = {"Content-Location": events_path(request.scope, run.id)}
+    return answers.tell(principal, run, following.events(run, connects=connects), encoder, headers)
 
 
 def _names(asked: Input) -> Names:

@@ -1,11 +1,13 @@
 """RunAgentInput, as clients send it (`@ag-ui/core` 1.0). Null is as good as absent: Python's clients send it so."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chatorch.domain.model.conversation import NewMessage, Role
 from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.generation import Generation
 from chatorch.entrypoints.common.fields import ClientRef, Generated, ModelName
 
 MAX_KEPT_ID_CHARS = 128
@@ -36,6 +38,15 @@ class Props(Generated):
     model: ModelName | None = None
 
 
+class Context(BaseModel):
+    """Something that the model is to know for this one answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    description: str
+    value: str
+
+
 class Input(BaseModel):
     """What both addresses take: of `messages` the thread is ours already, but the last of the user's."""
 
@@ -64,13 +75,20 @@ class RunInput(Input):
     parent_run_id: Annotated[Unused, Field(alias="parentRunId")] = None
     state: Unused = None
     tools: Tools = None
-    context: Unused = None
+    context: list[Context] | None = None
     forwarded_props: Annotated[Props | None, Field(alias="forwardedProps")] = None
     resume: Unused = None
 
     @property
-    def props(self) -> Props:
-        return self.forwarded_props or Props()
+    def model(self) -> str | None:
+        return self.forwarded_props.model if self.forwarded_props else None
+
+    @property
+    def generation(self) -> Generation:
+        """As passed through; what the page tells of itself are rules for this answer only."""
+        props = self.forwarded_props or Props()
+        told = "\n\n".join(f"{each.description}:\n{each.value}" for each in self.context or ())
+        return replace(props.generation, instructions=told or None)
 
     def question(self) -> NewMessage:
         """The last message of the user's. Raises `InvalidField`."""

@@ -35,8 +35,8 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
     A page that asks again sends what it has, under a new `runId`: the last message of the user's is in the thread
     already then, and is answered once more.
     """
-    question, props = asked.question(), asked.props
-    chat = StartChat((question,), model=props.model, generation=props.generation, any_length=True)
+    question, model, generation = asked.question(), asked.model, asked.generation
+    chat = StartChat((question,), model=model, generation=generation, any_length=True)
     if principal.guest:
         return await runs.start(principal, chat)
     chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked))
@@ -49,8 +49,8 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
     if known is None:
         return await runs.start(principal, chat)
     runs.check(principal, chat)
-    models = () if props.model is None else (props.model,)
-    again = AnswerAgain(thread.id, known.id, runs.allot(), models, chat.idempotency_key, props.generation)
+    models = () if model is None else (model,)
+    again = AnswerAgain(thread.id, known.id, runs.allot(), models, chat.idempotency_key, generation)
     return await runs.answer_again(principal, again)
 
 
