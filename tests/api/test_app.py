@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 import chatorch
 from chatorch.entrypoints.app import create_app
 from chatorch.entrypoints.container import Container
+from chatorch.entrypoints.doors import open_doors
 from chatorch.entrypoints.settings import Settings
 from tests.support.api import Api, Apis
 
@@ -62,13 +63,10 @@ def test_nothing_is_wired_or_injected_by_decorators() -> None:
 
 
 def routes_of(api: Api) -> Iterator[tuple[str, Callable[..., object], Dependant]]:
-    topics = ("broadcast", "chat", "health", "identity", "runs", "threads")
-    doors = ("chatkit", "chatkit_hosted", "metrics")
-    for module in (*(f"api.routes.{topic}" for topic in topics), *(f"{door}.route" for door in doors)):
-        router = __import__(f"chatorch.entrypoints.{module}", fromlist=["router"]).router
-        for route in router.routes:
-            assert isinstance(route, APIRoute)
-            yield route.path, route.endpoint, route.dependant
+    for door in open_doors(api.container.settings()):
+        for route in door.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                yield route.path.replace(":path}", "}"), route.endpoint, route.dependant
 
 
 def called_by(dependant: Dependant) -> Iterator[Callable[..., object]]:

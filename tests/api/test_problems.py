@@ -14,8 +14,11 @@ from tests.support.logged import logged
 from tests.support.operations import PUBLIC, operations
 
 CHAT = "/api/chat/protected"
+AG_UI = {"threadId": "x", "runId": "x", "messages": [{"id": "x", "role": "user", "content": "Hi"}]}
 BODIES: dict[str, dict[str, object]] = {
     "POST /api/ai-sdk": {"id": "x", "message": {"role": "user", "parts": [{"type": "text", "text": "Hi"}]}},
+    "POST /api/ag-ui": AG_UI,
+    "POST /api/ag-ui/connect": AG_UI,
     "POST /v1/chat/completions": {"model": "a-model"},
 }
 """What an operation wants beside messages."""

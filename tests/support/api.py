@@ -257,6 +257,8 @@ def refused(answer: httpx.Response, status: int, code: str) -> None:
     elif path.startswith("/api/ai-sdk"):
         assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/plain; charset=utf-8")
         assert answer.text
+    elif path.startswith("/api/ag-ui"):
+        assert (answer.status_code, answer.json()["code"], answer.json()["status"]) == (status, code, status)
     else:
         problem_of(answer, status, code)
 

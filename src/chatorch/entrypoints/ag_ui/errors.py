@@ -17,7 +17,7 @@ OUR_FIELDS = {"Idempotency-Key": "runId", "model": "forwardedProps.model"}
 """As this door's requests have them."""
 
 
-class ErrorOut(BaseModel):
+class AgUiErrorOut(BaseModel):
     """`code` is stable; `run_id` is there where a run is concerned, `errors` where fields are."""
 
     model_config = ConfigDict(extra="forbid")
@@ -35,7 +35,7 @@ class AgUiErrorForm(ErrorForm):
 
     @property
     def model(self) -> type[BaseModel]:
-        return ErrorOut
+        return AgUiErrorOut
 
     def body(self, failure: Failure) -> bytes:
         names = {**OUR_FIELDS, "messages": "context"} if failure.code == RoleNotAllowed.code else OUR_FIELDS

@@ -50,7 +50,9 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
         return await runs.start(principal, chat)
     runs.check(principal, chat)
     models = () if model is None else (model,)
-    again = AnswerAgain(thread.id, known.id, runs.allot(), models, chat.idempotency_key, generation)
+    again = AnswerAgain(
+        thread.id, known.id, runs.allot(), models, generation=generation, idempotency_key=chat.idempotency_key
+    )
     return await runs.answer_again(principal, again)
 
 

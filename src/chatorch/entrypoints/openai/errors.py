@@ -45,7 +45,7 @@ class ErrorObject(BaseModel):
     code: str | None
 
 
-class ErrorOut(BaseModel):
+class OpenAIErrorOut(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     error: ErrorObject
@@ -58,7 +58,7 @@ class OpenAIErrorForm(ErrorForm):
 
     @property
     def model(self) -> type[BaseModel]:
-        return ErrorOut
+        return OpenAIErrorOut
 
     def status(self, failure: Failure) -> int:
         return _CODE_STATUSES.get(failure.code) or _STATUSES.get(failure.status, failure.status)
