@@ -80,6 +80,7 @@ CANNOT: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"long": "x" * 20_000}}, "metadata"),
     ({"extra_body": {"top_k": 4}}, "top_k"),
     ({"extra_body": {"frobnicate": None}}, "frobnicate"),
+    ({"extra_body": {"topK": 4}}, "topK"),
     ({"messages": []}, "messages"),
     ({"messages": "Hi"}, "messages"),
     ({"messages": [*HI, {"role": "assistant", "content": "Yes?"}]}, "messages"),
@@ -101,6 +102,14 @@ async def test_what_a_parameter_cannot_do_is_refused_by_its_name(client: AsyncOp
         assert (refused.param, refused.type, refused.code) == (param, "invalid_request_error", "invalid_request"), asked
         assert param.split(".")[0].split("[")[0] in refused.message
     assert not api.model.calls
+
+
+async def test_a_name_that_may_be_a_secret_is_not_repeated(client: AsyncOpenAI):
+    for body in ({"sk0abc1": 1}, {"a b": 1}, {"": 1}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            await ask(client, extra_body=body)
+        assert caught.value.param is None
+        assert "sk0" not in str(caught.value)
 
 
 async def test_what_means_nothing_is_taken_as_clients_send_it(client: AsyncOpenAI, api: Api):

@@ -1,6 +1,7 @@
 """Who is disabled, or gets a new password, loses what goes on: streams, waiting requests and runs. Others nothing."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -164,6 +165,21 @@ async def test_a_widgets_stream_ends_and_the_response_is_whole(timed: Timed):
         assert "So far" in answer.text
         assert answer.text.endswith("\n\n")
         assert timed.live == []
+
+
+async def test_a_stream_of_openais_says_why_it_ends_for_it_would_be_taken_for_an_answer(timed: Timed):
+    async with timed.worker() as api:
+        alice = await api.user("alice")
+        pause = Pause()
+        api.model.then("So far", pause)
+        stream = await until_asked(alice, "/v1/chat/completions", json=said(stream=True))
+        await pause.reached()
+        await timed.shut_out(api, "disabled")
+        await timed.clock.advance(IN_TIME_S)
+        *_, text, error, end = (await done(stream)).text.strip().split("\n\n")
+        assert "So far" in text
+        assert json.loads(error.removeprefix("data: "))["error"]["code"] == "invalid_token"
+        assert end == "data: [DONE]"
 
 
 async def test_a_token_that_runs_out_ends_neither_its_stream_nor_its_run(timed: Timed):

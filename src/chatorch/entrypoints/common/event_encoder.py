@@ -33,6 +33,10 @@ class EventEncoder(Protocol):
         """What comes behind the terminal event, such as a mark of the end; mostly empty."""
         ...
 
+    def cut_off(self) -> bytes:
+        """What is told in place of the rest to who may hear no more; empty where an end is enough."""
+        return b""
+
 
 class _Latest:
     """What was encoded last of a run, and the states before and after it."""
@@ -82,3 +86,6 @@ class _Shared(EventEncoder):
 
     def end(self) -> bytes:
         return self._encoder.end()
+
+    def cut_off(self) -> bytes:
+        return self._encoder.cut_off()

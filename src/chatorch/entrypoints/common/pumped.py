@@ -25,7 +25,7 @@ class PumpedStream(Response):
 
     Resuming the dozen frames of middleware and routing that a request is in costs as much as encoding an event, and so
     does sending through them: all of them are gone by then (`go_on`). A client that disconnects ends it. `held` is
-    given what ends it as well: then the response is over, without a word of why.
+    given what ends it as well: then the response is over, mostly without a word of why.
     """
 
     media_type = "text/event-stream"
@@ -65,7 +65,7 @@ class PumpedStream(Response):
             if not self._ended or task is None or task.uncancel():
                 raise
             if not (self._stuck or leaving.done()):
-                await _finish(send)
+                await _finish(send, self.last_words())
         finally:
             self._task = None
             leaving.cancel()
@@ -92,16 +92,20 @@ class PumpedStream(Response):
         """Sends all of it, by `send`."""
         ...
 
+    def last_words(self) -> bytes:
+        """What is sent where `held` ends it."""
+        return b""
+
     async def send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         self._sending_since = time.monotonic()
         await send({"type": "http.response.body", "body": body, "more_body": more})
         self._sending_since = None
 
 
-async def _finish(send: Send) -> None:
+async def _finish(send: Send, body: bytes) -> None:
     """Ends the response, so far as its client takes anything at all; if not, the server breaks the connection."""
     try:
         async with asyncio.timeout(FINISH_S):
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
     except TimeoutError:
         return

@@ -82,6 +82,9 @@ class EventStream(PumpedStream):
                 await send({"type": "http.response.body", "body": body, "more_body": more})
                 self._sending_since = None
 
+    def last_words(self) -> bytes:
+        return self._encoder.cut_off()
+
     async def _send_begun(self, send: Send) -> bool:
         """Whether there is more to come."""
         more = not isinstance(self._begun[-1], TERMINAL_EVENTS)

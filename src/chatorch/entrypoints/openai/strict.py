@@ -9,7 +9,8 @@ from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.strict_json import Strictness, StrictRoute
 
 MAX_PARAMETERS = 64
-_PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_PARAMETER = re.compile(r"[A-Za-z]{1,24}(?:_[A-Za-z]{1,24}){0,4}")
+"""Words. A key or a token that somebody put there by mistake has digits in it."""
 
 
 class OpenAIRoute(StrictRoute):

@@ -6,11 +6,12 @@ from zlib import crc32
 import msgspec
 
 from chatorch.domain.model.content import START, Draft, PartDelta, PartEnded, PartStarted, Snapshot
+from chatorch.domain.model.errors import InvalidToken
 from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import EPOCH_SPAN, Run, RunCompleted, RunEvent, RunStarted, TerminalEvent
 from chatorch.entrypoints.common.error_responses import run_failure
 from chatorch.entrypoints.common.event_encoder import EventEncoder
-from chatorch.entrypoints.common.failures import Failure
+from chatorch.entrypoints.common.failures import Failure, domain_failure
 from chatorch.entrypoints.common.pumped import PING
 from chatorch.entrypoints.common.views import Json
 from chatorch.entrypoints.openai.chat_completions import completion
@@ -84,6 +85,10 @@ class ChunkEncoder(EventEncoder):
 
     def end(self) -> bytes:
         return DONE
+
+    def cut_off(self) -> bytes:
+        """A stream that only ended would be taken for an answer."""
+        return b"" if self.state is OVER else self._error(domain_failure(InvalidToken())) + DONE
 
     # -- events ----------------------------------------------------------------------------------------------------
 
