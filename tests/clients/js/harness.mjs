@@ -30,7 +30,7 @@ class Task {
 // An error as the client gives it to who calls it
 export function described(error) {
   const members = {};
-  for (const name of ["name", "status", "code", "param", "requestID", "statusCode", "isRetryable", "responseBody"]) {
+  for (const name of ["name", "status", "code", "param", "requestID", "statusCode", "isRetryable", "responseBody", "payload"]) {
     if (error?.[name] !== undefined) members[name] = error[name];
   }
   return {

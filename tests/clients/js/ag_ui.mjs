@@ -1,0 +1,70 @@
+// @ag-ui/client: HttpAgent as it is, and with the lines that docs/clients.md gives.
+
+import { readFileSync } from "node:fs";
+
+import { HttpAgent } from "@ag-ui/client";
+
+import { serve } from "./harness.mjs";
+
+// Where a connection breaks, the client also throws where nobody can catch it: a browser logs that, and Node would end
+process.on("unhandledRejection", (error) => {
+  if (error.message !== "terminated") throw error;
+});
+
+const { ChatorchAgent } = await documented("chatorch-agent.js");
+const agents = new Map(); // by the name of their tab
+
+// The block of this name, as a module
+async function documented(name) {
+  const page = readFileSync(new URL("../../../docs/clients.md", import.meta.url), "utf8");
+  const code = page.split("```js " + name + "\n")[1].split("\n```")[0];
+  const there = code.replace(/from "(.+?)"/g, (_, module) => `from "${import.meta.resolve(module)}"`);
+  return import("data:text/javascript," + encodeURIComponent(there));
+}
+
+function agentOf({ tab, url, token, thread, plain }) {
+  if (!agents.has(tab)) {
+    const Agent = plain ? HttpAgent : ChatorchAgent;
+    agents.set(tab, new Agent({ threadId: thread, url: `${url}/api/ag-ui` }));
+  }
+  const agent = agents.get(tab);
+  agent.url = `${url}/api/ag-ui`;
+  agent.headers = token ? { Authorization: `Bearer ${token}` } : {};
+  return agent;
+}
+
+function shown(tell) {
+  return {
+    onRunStartedEvent: ({ event }) => tell("started", { ours: event.metadata?.chatorch, version: event.protocolVersion }),
+    onTextMessageContentEvent: ({ event }) => tell("text", { text: event.delta }),
+    onReasoningMessageContentEvent: ({ event }) => tell("thought", { text: event.delta }),
+    onMessagesSnapshotEvent: ({ event }) => tell("snapshot", { messages: event.messages }),
+    onCustomEvent: ({ event }) => tell("beside", { name: event.name, value: event.value }),
+    onRunFinishedEvent: ({ outcome, pendingToolCallIds, event }) =>
+      tell("finished", { outcome, pending: pendingToolCallIds ?? [], usage: event.usage }),
+    onRunErrorEvent: ({ event }) => tell("error", { code: event.code, message: event.message }),
+  };
+}
+
+const left = (agent) => ({ messages: agent.messages });
+
+async function ask(given, { tell, heard }) {
+  const agent = agentOf(given);
+  if (given.text) agent.addMessage({ id: given.id ?? crypto.randomUUID(), role: "user", content: given.text });
+  heard("leave").then(() => agent.abortRun());
+  await agent.runAgent({ runId: given.run, forwardedProps: { model: given.model }, ...given.parameters }, shown(tell));
+  return left(agent);
+}
+
+async function connect(given, { tell, heard }) {
+  const agent = agentOf(given);
+  heard("leave").then(() => agent.abortRun());
+  await agent.connectAgent({}, shown(tell));
+  return left(agent);
+}
+
+async function stop(given) {
+  return { status: (await agentOf(given).stop(given.runId)).status };
+}
+
+serve({ ask, connect, stop });
