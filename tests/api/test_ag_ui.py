@@ -16,7 +16,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("state", {"state": 0}),
     ("resume", {"resume": [{"interruptId": "i", "status": "resolved"}]}),
     ("parentRunId", {"parentRunId": "run-0"}),
-    ("forwardedProps.*", {"forwardedProps": {"colour": "mauve"}}),
+    ("forwardedProps.colour", {"forwardedProps": {"colour": "mauve"}}),
     ("forwardedProps.temperature", {"forwardedProps": {"temperature": 9}}),
     ("messages", {"messages": []}),
     ("messages", {"messages": [{"id": "a", "role": "assistant", "content": "Hi"}]}),
@@ -29,7 +29,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
      {"id": "t", "role": "tool", "toolCallId": "c", "content": "42"}]}),
     ("threadId", {"threadId": ""}),
     ("runId", {"runId": "a\nb"}),
-    ("*", {"colour": "mauve"}),
+    ("colour", {"colour": "mauve"}),
 ]  # fmt: skip
 
 

@@ -54,16 +54,16 @@ def around(messages: list[Message], message_id: MessageId | None) -> History:
     return History(tuple(before), tuple(after), told)
 
 
-def called(message: Message) -> tuple[str, str] | None:
-    """What its client calls a message, and the run that it came with."""
+def called(message: Message) -> str | None:
+    """What its client calls it."""
     match message.metadata.get(NAME):
-        case {"id": str(name), "run": str(run)} if message.role is Role.USER:
-            return name, run
+        case {"id": str(name)} if message.role is Role.USER:
+            return name
     return None
 
 
 def _names(messages: list[Message]) -> dict[MessageId, str]:
     """What their clients call messages; of several of one name the newest keeps it, since a snapshot has none twice."""
-    newest = {known[0]: message.id for message in messages if (known := called(message))}
+    newest = {name: message.id for message in messages if (name := called(message))}
     ours = {message.id for message in messages}
     return {message_id: name for name, message_id in newest.items() if name not in ours}

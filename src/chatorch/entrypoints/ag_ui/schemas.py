@@ -12,7 +12,7 @@ from chatorch.entrypoints.common.fields import ClientRef, Generated, ModelName
 
 MAX_KEPT_ID_CHARS = 128
 NAME = "ag_ui"
-"""In a message's metadata: what its client calls it, and the run that it came with."""
+"""In a message's metadata: what its client calls it."""
 ASKS_NO_CALLS = "this server asks its clients for no calls"
 
 
@@ -94,7 +94,7 @@ class RunInput(Input):
         """The last message of the user's. Raises `InvalidField`."""
         index, message = self._last()
         content, name = _text(message.get("content"), f"messages.{index}.content"), self.question_id
-        return NewMessage(Role.USER, content, metadata={NAME: {"id": name, "run": self.run_id}} if name else {})
+        return NewMessage(Role.USER, content, metadata={NAME: {"id": name}} if name else {})
 
     @property
     def question_id(self) -> str | None:

@@ -1,6 +1,7 @@
 """Which run a client asks for: a new turn, the same one once more, or an answer to what was answered before."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 from chatorch.domain.model.conversation import Message, NewMessage, Role, Thread, ThreadId
@@ -39,7 +40,8 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
     chat = StartChat((question,), model=model, generation=generation, any_length=True)
     if principal.guest:
         return await runs.start(principal, chat)
-    chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked))
+    digest = _digest(asked.thread_id, asked.question_id, question.content, model, generation.asked())
+    chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked), request=digest)
     thread = await find_thread(conversations, principal, asked.thread_id)
     if thread is None:
         return await runs.start(principal, chat)
@@ -51,7 +53,13 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
     runs.check(principal, chat)
     models = () if model is None else (model,)
     again = AnswerAgain(
-        thread.id, known.id, runs.allot(), models, generation=generation, idempotency_key=chat.idempotency_key
+        thread.id,
+        known.id,
+        runs.allot(),
+        models,
+        generation=generation,
+        idempotency_key=chat.idempotency_key,
+        request=digest,
     )
     return await runs.answer_again(principal, again)
 
@@ -59,20 +67,21 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
 async def _known(
     conversations: Conversations, principal: Principal, thread: Thread, asked: RunInput, question: NewMessage
 ) -> Message | None:
-    """The same message as it is stored, unless it came with this very run, which then is to be joined."""
+    """The same message as it is stored."""
     name = asked.question_id
     if name is None:
         return None
     newest = await conversations.messages(principal, thread.id, PageRequest(LOOKED_AT, descending=True))
     for message in newest.items:
-        known = called(message)
-        if message.role is Role.USER and (message.id == name or (known is not None and known[0] == name)):
-            joins = known is not None and known[1] == asked.run_id
-            return None if joins or message.content != question.content else message
+        if message.role is Role.USER and name in {message.id, called(message)}:
+            return message if message.content == question.content else None
     return None
 
 
 def _key(asked: RunInput) -> str:
     """A client's `runId` is unique in its thread, and may be any text."""
-    named = f"{asked.thread_id}\0{asked.run_id}".encode()
-    return f"ag-ui-{hashlib.sha256(named).hexdigest()}"
+    return f"ag-ui-{_digest(asked.thread_id, asked.run_id)}"
+
+
+def _digest(*said: object) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

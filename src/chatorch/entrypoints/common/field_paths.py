@@ -11,6 +11,8 @@ from pydantic import BaseModel
 ANY = "*"
 PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 
+_PARAMETER = re.compile(r"[A-Za-z]{1,24}(?:_[A-Za-z]{1,24}){0,4}")
+"""Words. A key or a token that somebody put there by mistake has digits in it."""
 _SHOULD = re.compile(r"^(?:Input|String|List|Dictionary|Value|Set|Tuple|Number|Data) should ")
 
 
@@ -66,6 +68,18 @@ class FieldNames:
 
 
 NO_NAMES = FieldNames()
+
+
+class Parameters(FieldNames):
+    """Any name that looks like a parameter's may appear in an error: for doors of protocols that have more of them than
+    can be honoured, and refuse those by name."""
+
+    __slots__ = ()
+
+    def path(self, loc: Iterable[int | str]) -> str:
+        parts = list(loc)
+        named = {part for part in parts if isinstance(part, str) and _PARAMETER.fullmatch(part)}
+        return FieldNames(self.known | named).path(parts)
 
 
 def _names(models: Iterable[type[BaseModel]]) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """What OpenAI's own clients, and all that speak like them, ask for."""
 
 from chatorch.entrypoints.common.door import Door
+from chatorch.entrypoints.common.field_paths import Parameters
 from chatorch.entrypoints.openai import models
 from chatorch.entrypoints.openai.chat_completions import route as chat_completions
 from chatorch.entrypoints.openai.chat_completions.schema import ChatCompletionRequest
 from chatorch.entrypoints.openai.errors import OPENAI_ERRORS
-from chatorch.entrypoints.openai.strict import Parameters
 
 TOPICS = (chat_completions, models)
 REQUESTS = (ChatCompletionRequest,)
