@@ -48,8 +48,11 @@ def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
     placed: dict[str, Any] = {"id": message.id, "thread_id": message.thread_id, "created_at": message.created_at}
     match message.role:
         case Role.USER:
-            note = item.note or {"content": [UserMessageTextContent(text=message.content)]}
-            return [UserMessageItem.model_validate({"attachments": [], "inference_options": {}, **note, **placed})]
+            own = item.note is not None and "content" in item.note  # other doors note other things
+            note = item.note if own else {"content": [UserMessageTextContent(text=message.content)]}
+            return [
+                UserMessageItem.model_validate({"attachments": [], "inference_options": {}, **(note or {}), **placed})
+            ]
         case Role.ASSISTANT if message.parts and not item.note:
             over = message.status is not MessageStatus.STREAMING
             return list(_from_parts(message.id, message.whole, placed, over=over))

@@ -1,0 +1,1 @@
+"""OpenAI's Responses: a response is a run."""

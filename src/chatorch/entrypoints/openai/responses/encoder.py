@@ -1,0 +1,241 @@
+"""A run as the streamed events of a response, each with its number.
+
+Events, their numbers and the places where texts are cut are a function of what the run says, and of nothing else: so a
+replay tells the same under the same numbers, from any number on, on any worker, at any time. It is this encoder from
+the run's beginning, which says nothing up to that number.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import msgspec
+
+from chatorch.domain.model.content import START, PartDelta, PartEnded, PartStarted, Snapshot
+from chatorch.domain.model.parts import Part, PartKind
+from chatorch.domain.model.run import RunEvent, RunInterrupted, RunStarted, TerminalEvent
+from chatorch.entrypoints.common.cuts import cut
+from chatorch.entrypoints.common.event_encoder import EventEncoder
+from chatorch.entrypoints.common.pumped import PING
+from chatorch.entrypoints.openai.responses.items import (
+    COMPLETED,
+    IN_PROGRESS,
+    SAID,
+    Item,
+    annotation,
+    item_at,
+)
+from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
+
+Members = dict[str, object]
+
+_DELTAS = {
+    PartKind.TEXT: "response.output_text.delta",
+    PartKind.REASONING: "response.reasoning_text.delta",
+    PartKind.TOOL_CALL: "response.function_call_arguments.delta",
+}
+_TERMINAL_TYPES = {COMPLETED: "response.completed", "failed": "response.failed"}
+"""There is none for what is cancelled: it is incomplete, and its status says why."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The item that is being said. `pieces` are its text, of which a state has the first so many: whoever goes on from
+    there says the same, so that all may append to it."""
+
+    item: Item
+    place: int
+    form: bytes = field(compare=False)
+    pieces: list[str] = field(compare=False)
+
+
+class _State(NamedTuple):
+    """`number` is that of the next event, and nothing is sent up to `silent_to`. `held` is the text that is not cut
+    yet, `told` how many pieces of the open item are, `done` are the items before it."""
+
+    number: int = 0
+    silent_to: int = -1
+    held: str = ""
+    told: int = 0
+    open: _Open | None = None
+    done: tuple[bytes, ...] = ()
+    calls: tuple[str, ...] = ()
+
+
+class ResponsesEncoder(EventEncoder):
+    """Says nothing up to the number `after`.
+
+    A snapshot is taken as a replay: what has been said is not said again. Where less of the run was kept than has been
+    said, as a worker's death may do it, only the end is still to be said, under the next number.
+    """
+
+    def __init__(self, view: ResponseView, after: int = -1) -> None:
+        self.state: _State = _State(silent_to=after)
+        self._view = view
+        self._after = after
+
+    def encode(self, event: RunEvent) -> bytes:
+        match event:
+            case PartDelta():
+                return self._say(event)
+            case PartStarted():
+                return self._start(event.index, event.part)
+            case PartEnded():
+                return self._end_part(event.part.kind)
+            case RunStarted():
+                return self._begin()
+            case Snapshot():
+                return self._again(event)
+        return self._end(event)
+
+    def keep_alive(self) -> bytes:
+        return PING
+
+    def end(self) -> bytes:
+        return b""
+
+    # -- text ------------------------------------------------------------------------------------------------------
+
+    def _say(self, event: PartDelta) -> bytes:
+        if event.kind not in SAID or not event.text:
+            return b""
+        if (item := self.state.open) is None or item.item.kind is not event.kind:
+            opening = self._open(item_at(self._view.run_id, event.index, event.kind))
+            return opening + self._say(event)
+        number, silent_to, held, before, _, done, calls = self.state
+        pieces, held = cut(held, event.text)
+        if not pieces:
+            self.state = _State(number, silent_to, held, before, item, done, calls)
+            return b""
+        return self._tell(item, pieces, held)
+
+    def _tell(self, item: _Open, pieces: list[str], held: str) -> bytes:
+        number, silent_to, _, before, _, done, calls = self.state
+        if len(item.pieces) == before:
+            item.pieces.extend(pieces)
+        end = number + len(pieces)
+        self.state = _State(end, silent_to, held, before + len(pieces), item, done, calls)
+        if silent_to >= number:
+            pieces = pieces[silent_to + 1 - number :]
+            number = end - len(pieces)
+        form = item.form
+        if len(pieces) == 1:  # as nearly always
+            return form % (_encode(pieces[0]), number)
+        return b"".join([form % (_encode(piece), at) for at, piece in enumerate(pieces, number)])
+
+    def _flush(self) -> bytes:
+        """What is held ends here."""
+        item, held = self.state.open, self.state.held
+        return b"" if item is None or not held else self._tell(item, [held], "")
+
+    def _text(self) -> str:
+        item = self.state.open
+        return "" if item is None else "".join(item.pieces[: self.state.told])
+
+    # -- parts and items -------------------------------------------------------------------------------------------
+
+    def _start(self, index: int, part: Part) -> bytes:
+        told = self._flush()
+        kind = part.kind
+        if kind is PartKind.SOURCE:
+            if self.state.open is None:
+                told += self._open(item_at(self._view.run_id, index, PartKind.TEXT))
+            return told + self._annotate(part)
+        if kind is PartKind.TEXT or kind not in SAID:
+            return told
+        return (
+            told
+            + self._close(COMPLETED)
+            + self._open(item_at(self._view.run_id, index, kind, part.head, self.state.calls))
+        )
+
+    def _end_part(self, kind: PartKind) -> bytes:
+        """A message goes on: other texts may follow."""
+        told = self._flush()
+        return told if kind is PartKind.TEXT or kind not in SAID else told + self._close(COMPLETED)
+
+    def _open(self, item: Item) -> bytes:
+        state = self.state
+        place = len(state.done)
+        where: Members = {"item_id": item.id, "output_index": place}
+        if item.kind is not PartKind.TOOL_CALL:
+            where["content_index"] = 0
+        calls = (*state.calls, item.call_id) if item.call_id else state.calls
+        new = _Open(item, place, _delta_form(item.kind, where), [])
+        self.state = state._replace(held="", told=0, open=new, calls=calls)
+        told = self._event("response.output_item.added", output_index=place, item=item.view("", IN_PROGRESS))
+        if item.kind is PartKind.TOOL_CALL:
+            return told
+        return told + self._event("response.content_part.added", **where, part=item.content_part(""))
+
+    def _annotate(self, part: Part) -> bytes:
+        if (now := self.state.open) is None:
+            return b""
+        said = annotation(part.head, len(self._text()))
+        count = len(now.item.annotations)
+        item = replace(now.item, annotations=(*now.item.annotations, said))
+        self.state = self.state._replace(open=replace(now, item=item))
+        where: Members = {"item_id": item.id, "output_index": now.place, "content_index": 0}
+        return self._event("response.output_text.annotation.added", **where, annotation_index=count, annotation=said)
+
+    def _close(self, status: str) -> bytes:
+        told = self._flush()
+        if (now := self.state.open) is None:
+            return told
+        item, text = now.item, self._text()
+        where: Members = {"item_id": item.id, "output_index": now.place}
+        match item.kind:
+            case PartKind.TOOL_CALL:
+                told += self._event("response.function_call_arguments.done", **where, name=item.name, arguments=text)
+            case PartKind.REASONING:
+                told += self._event("response.reasoning_text.done", **where, content_index=0, text=text)
+            case _:
+                told += self._event("response.output_text.done", **where, content_index=0, text=text, logprobs=[])
+        if item.kind is not PartKind.TOOL_CALL:
+            part = item.content_part(text)
+            told += self._event("response.content_part.done", **where, content_index=0, part=part)
+        whole = _encode(item.view(text, status))
+        self.state = self.state._replace(held="", told=0, open=None, done=(*self.state.done, whole))
+        return told + self._event("response.output_item.done", output_index=now.place, item=msgspec.Raw(whole))
+
+    # -- beginning and end -----------------------------------------------------------------------------------------
+
+    def _begin(self) -> bytes:
+        begun = self._view.begun()
+        return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+
+    def _again(self, snapshot: Snapshot) -> bytes:
+        state = self.state
+        self.state = _State(silent_to=max(state.silent_to, state.number - 1))
+        told = [self._begin()]
+        told.extend(self.encode(event) for event in snapshot.content.since(START))
+        return b"".join(told)
+
+    def _end(self, terminal: TerminalEvent) -> bytes:
+        status, _ = ended_as(terminal)
+        told = self._close(item_status(status))
+        number, silent_to = self.state.number, self.state.silent_to
+        if number <= silent_to:
+            has_it = number == silent_to == self._after and not isinstance(terminal, RunInterrupted)
+            if has_it:
+                return b""
+            self.state = self.state._replace(number=silent_to + 1)
+        response = self._view.ended(terminal, [msgspec.Raw(item) for item in self.state.done])
+        return told + self._event(_TERMINAL_TYPES.get(status, "response.incomplete"), response=response)
+
+    def _event(self, kind: str, **members: object) -> bytes:
+        number = self.state.number
+        self.state = self.state._replace(number=number + 1)
+        if number <= self.state.silent_to:
+            return b""
+        data = _encode({"type": kind, **members, "sequence_number": number})
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+
+def _delta_form(kind: PartKind, where: Members) -> bytes:
+    """What `%` makes an event of a piece of text with, `_encode`d, and its number."""
+    name = _DELTAS[kind]
+    logprobs = b',"logprobs":[]' if kind is PartKind.TEXT else b""
+    head = _encode({"type": name, **where})[:-1].replace(b"%", b"%%")
+    return b"event: %b\ndata: %b" % (name.encode(), head) + b',"delta":%b' + logprobs + b',"sequence_number":%d}\n\n'

@@ -1,0 +1,85 @@
+"""Going on from an earlier response: with the one that is the newest.
+
+A thread is one line, so there is no second answer beside one that is there. Turns that failed, or were stopped, are
+another matter: whoever repeats a request that failed names the response before it once more, and what failed makes
+room.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from chatorch.domain.model.annotations import NotedMessage
+from chatorch.domain.model.conversation import JsonObject, MessageId, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.errors import InvalidField, NotFound, ThreadBusy
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.services.annotations import Annotations
+from chatorch.domain.services.runs import Runs
+from chatorch.entrypoints.openai.responses.ids import response_id, run_id_of
+
+FIELD = "previous_response_id"
+NOTE = "response"
+"""The name, in the note of the user's message, of what is kept of a request for a response."""
+MAX_LATER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class GoingOn:
+    """`instead_of`: the user's message that failed to be answered, which the new one replaces."""
+
+    thread_id: ThreadId
+    instead_of: MessageId | None = None
+
+
+def noted(note: JsonObject | None) -> Mapping[str, Any]:
+    """What was kept of a request, of the note of the user's message."""
+    return (note or {}).get(NOTE) or {}
+
+
+async def going_on(
+    principal: Principal, given: str, *, runs: Runs, annotations: Annotations, key: str | None
+) -> GoingOn:
+    """Raises `NotFound`, `ThreadBusy`, and `InvalidField` where another response has followed already.
+
+    Who used the idempotency `key` for a later one already is asking for that once more.
+    """
+    try:
+        run = await runs.read(principal, run_id_of(given))
+        page = await annotations.page(principal, run.thread_id, limit=MAX_LATER, after=run.message_id)
+    except NotFound:
+        raise NotFound(f"{FIELD}: there is no such response, or it is not yours.") from None
+    later = [item for item in page.items if isinstance(item, NotedMessage)]
+    if run.status.live:
+        raise ThreadBusy(run.id)
+    for item in later:
+        known = noted(item.note)
+        if key is not None and known.get("key") == key:
+            return GoingOn(run.thread_id, known.get("instead_of"))
+    for item in later:
+        if item.message.status is MessageStatus.STREAMING:
+            raise ThreadBusy(item.message.run_id or run.id)
+    if page.has_more or any(map(_answered, later)):
+        raise InvalidField(FIELD, _followed(later))
+    return GoingOn(run.thread_id, _in_vain(later))
+
+
+def _answered(item: NotedMessage) -> bool:
+    return item.message.run_id is not None and item.message.status is MessageStatus.COMPLETE
+
+
+def _in_vain(later: list[NotedMessage]) -> MessageId | None:
+    """The first message of the user's that was to be answered."""
+    for item, following in pairwise(later):
+        if item.message.role is Role.USER and following.message.run_id is not None:
+            return item.message.id
+    return None
+
+
+def _followed(later: list[NotedMessage]) -> str:
+    newest = next((item.message.run_id for item in reversed(later) if item.message.run_id), None)
+    return f"was followed by another response already{_hint(newest)}"
+
+
+def _hint(newest: RunId | None) -> str:
+    return f"; go on from the newest, {response_id(newest)}" if newest else ""

@@ -1,0 +1,105 @@
+"""What a run says, as items of a response: a message, a reasoning, a call of a function.
+
+Texts that follow each other are one message, with the sources between them as its annotations. Of other parts there
+are no items.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.parts import NOTHING, Facts, Part, PartKind
+from chatorch.entrypoints.openai.responses.ids import part_item_id
+
+Json = dict[str, Any]
+
+IN_PROGRESS = "in_progress"
+COMPLETED = "completed"
+INCOMPLETE = "incomplete"
+
+SAID = frozenset({PartKind.TEXT, PartKind.REASONING, PartKind.TOOL_CALL})
+"""Kinds that there are items of, besides the sources in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item, but for its text. `index` is that of its first part; `call_id` is unique in its response."""
+
+    id: str
+    kind: PartKind
+    index: int
+    call_id: str = ""
+    name: str = ""
+    annotations: tuple[Json, ...] = ()
+
+    def view(self, text: str, status: str) -> Json:
+        match self.kind:
+            case PartKind.REASONING:
+                content = [reasoning_text(text)] if text or status != IN_PROGRESS else []
+                return {"id": self.id, "type": "reasoning", "summary": [], "content": content, "status": status}
+            case PartKind.TOOL_CALL:
+                called = {"call_id": self.call_id, "name": self.name, "arguments": text}
+                return {"id": self.id, "type": "function_call", **called, "status": status}
+        content = [self.output_text(text)] if text or self.annotations or status != IN_PROGRESS else []
+        return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
+
+    def output_text(self, text: str) -> Json:
+        return {"type": "output_text", "annotations": list(self.annotations), "logprobs": [], "text": text}
+
+    def content_part(self, text: str) -> Json:
+        return reasoning_text(text) if self.kind is PartKind.REASONING else self.output_text(text)
+
+
+def reasoning_text(text: str) -> Json:
+    return {"type": "reasoning_text", "text": text}
+
+
+def item_at(run_id: RunId, index: int, kind: PartKind, head: Facts = NOTHING, taken: Collection[str] = ()) -> Item:
+    """The item that begins with this part. `taken` are the ids of calls before it: clients find calls by them, and
+    providers may give the same twice."""
+    id_ = part_item_id(run_id, kind, index)
+    if kind is not PartKind.TOOL_CALL:
+        return Item(id_, kind, index)
+    call_id = str(head.get("id") or id_)
+    return Item(id_, kind, index, f"{call_id}_{index}" if call_id in taken else call_id, str(head.get("name", "")))
+
+
+def annotation(head: Facts, chars: int) -> Json:
+    """A source, behind so many characters of the message."""
+    url, title, file_id = (str(head.get(name) or "") for name in ("url", "title", "file_id"))
+    if url or not file_id:
+        place = {"start_index": chars, "end_index": chars}
+        return {"type": "url_citation", "url": url, "title": title or url, **place}
+    return {"type": "file_citation", "file_id": file_id, "filename": title or file_id, "index": chars}
+
+
+def output_of(run_id: RunId, content: Content, status: str) -> Iterator[Json]:
+    """All items; the last one has this status where it is not whole, which only the end of the run may tell."""
+    taken: list[str] = []
+    message: Item | None = None
+    text = ""
+    last = len(content.parts) - 1
+    for index, part in enumerate(content.parts):
+        if part.kind is PartKind.SOURCE:
+            message = message or item_at(run_id, index, PartKind.TEXT)
+            said = (*message.annotations, annotation(part.head, len(text)))
+            message = Item(message.id, message.kind, message.index, annotations=said)
+        elif part.kind is PartKind.TEXT:
+            if part.body:
+                message = message or item_at(run_id, index, PartKind.TEXT)
+                text += part.body
+        elif part.kind in SAID:
+            if message is not None:
+                yield message.view(text, COMPLETED)
+            message, text = None, ""
+            item = item_at(run_id, index, part.kind, part.head, taken)
+            taken.append(item.call_id)
+            yield item.view(part.body, _status(part, status, is_last=index == last))
+    if message is not None:
+        yield message.view(text, status)
+
+
+def _status(part: Part, status: str, *, is_last: bool) -> str:
+    return status if is_last and not part.closed else COMPLETED

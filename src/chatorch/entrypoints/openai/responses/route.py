@@ -1,0 +1,131 @@
+"""Asking for a response."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.errors import GuestThread, InvalidField, RoleNotAllowed
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.domain.services.annotations import Annotations
+from chatorch.domain.services.commands import StartChat
+from chatorch.entrypoints.common.dependencies import IdempotencyKey
+from chatorch.entrypoints.common.error_form import Refusal
+from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
+from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.principal import SignedInOrGuest
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses, RunForm, RunResponses
+from chatorch.entrypoints.common.views import json_response
+from chatorch.entrypoints.openai.errors import RUN_HEADER
+from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
+from chatorch.entrypoints.openai.responses.given import AnnotationsDep, FramesDep
+from chatorch.entrypoints.openai.responses.going_on import NOTE, GoingOn, going_on
+from chatorch.entrypoints.openai.responses.inputs import inputs
+from chatorch.entrypoints.openai.responses.items import output_of
+from chatorch.entrypoints.openai.responses.schema import CreateResponse
+from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
+from chatorch.entrypoints.openai.strict import OpenAIRoute
+
+ANSWERED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The response; with `stream`, its events", "content": {EVENT_STREAM: {}}},
+    **problems(401, 403, 404, 409, 429, 502, 503, 504),
+}
+
+router = APIRouter(prefix="/v1/responses", tags=["openai"], route_class=OpenAIRoute)
+
+
+class ResponseForm(RunForm):
+    """`after`: the number of the last event that the client has."""
+
+    def __init__(self, view: ResponseView, frames: EventFrames, after: int = -1) -> None:
+        self._view = view
+        self._frames = frames
+        self._after = after
+
+    def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:
+        status, _ = ended_as(end)
+        output = list(output_of(run.id, content, item_status(status)))
+        body = self._view.ended(end, output) | {"completed_at": int(finished_at.timestamp())}
+        return json_response(body, headers={RUN_HEADER: run.id})
+
+    def encoder(self, run: Run) -> EventEncoder:
+        return self._frames.shared(run.id, ResponsesEncoder(self._view, self._after))
+
+    def headers(self, scope: Scope, run: Run) -> dict[str, str]:  # noqa: ARG002
+        return {RUN_HEADER: run.id}
+
+
+@router.post("", response_class=Response, responses=ANSWERED)
+async def create_response(
+    request: Request,
+    body: CreateResponse,
+    principal: SignedInOrGuest,
+    answers: Responses,
+    annotations: AnnotationsDep,
+    frames: FramesDep,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Answers the last message, in a new conversation, or in one that goes on. A parameter that can do nothing here is
+    refused by its name."""
+    body.require_sense(guest=principal.guest)
+    place = await _place(principal, body, answers, annotations, key)
+    said = inputs(body.input, metadata=body.metadata)
+    note = _note(body, place, key)
+    *earlier, last = said.messages
+    chat = StartChat(
+        messages=(*earlier, replace(last, note={NOTE: note} if note else None)),
+        thread_id=place.thread_id if place else None,
+        instead_of=place.instead_of if place else None,
+        model=body.model,
+        idempotency_key=key,
+        stored=body.store is not False,
+        generation=body.generation(),
+        any_length=True,
+        background=bool(body.background),
+    )
+    stream = answers.streams(request, principal, bool(body.stream))
+    try:
+        run = await answers.runs.start(principal, chat)
+    except (InvalidField, RoleNotAllowed) as error:
+        raise said.refused(error) from None
+    view = ResponseView(run, note, body.metadata or {})
+    if body.background and not stream:
+        return json_response(view.now(run), headers={RUN_HEADER: run.id})
+    response = await answers.to(request, principal, run, stream=stream, form=ResponseForm(view, frames))
+    if isinstance(response, Refusal):
+        # It is stored: who asks the same again by itself would say it twice.
+        response.headers["x-should-retry"] = "false"
+    return response
+
+
+async def _place(
+    principal: Principal, body: CreateResponse, answers: RunResponses, annotations: Annotations, key: str | None
+) -> GoingOn | None:
+    """None for a new thread."""
+    if body.previous_response_id is not None:
+        if principal.guest:
+            raise GuestThread
+        earlier = body.previous_response_id
+        return await going_on(principal, earlier, runs=answers.runs, annotations=annotations, key=key)
+    thread_id = body.thread_id()
+    return GoingOn(thread_id) if thread_id is not None else None
+
+
+def _note(body: CreateResponse, place: GoingOn | None, key: str | None) -> Mapping[str, Any]:
+    """What is to be kept of a request, besides what the run keeps; empty where it is plain."""
+    known = {
+        "store": False if body.store is False else None,
+        "background": body.background or None,
+        "previous_response_id": body.previous_response_id,
+        "conversation": True if body.conversation is not None else None,
+        "instead_of": place.instead_of if place else None,
+        "key": key if body.previous_response_id is not None else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}

@@ -1,0 +1,150 @@
+"""What a client asks for: https://platform.openai.com/docs/api-reference/responses/create."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StrictBool, StrictStr
+
+from chatorch.domain.model.conversation import ThreadId
+from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.generation import Generation
+from chatorch.entrypoints.common.fields import MAX_ID_CHARS, ModelName, ReasoningEffort, Temperature, TokenLimit
+from chatorch.entrypoints.openai.defaults import only
+from chatorch.entrypoints.openai.responses.ids import thread_id_of
+from chatorch.entrypoints.openai.strict import Request
+
+MAX_PAIRS, MAX_NAME_CHARS, MAX_VALUE_CHARS = 16, 64, 512
+
+_FORMATS = {
+    "text": {"type"},
+    "json_object": {"type"},
+    "json_schema": {"type", "name", "schema", "strict", "description"},
+}
+
+
+def _pairs(metadata: dict[str, str]) -> dict[str, str]:
+    if len(metadata) > MAX_PAIRS or any(
+        len(name) > MAX_NAME_CHARS or len(value) > MAX_VALUE_CHARS for name, value in metadata.items()
+    ):
+        problem = f"must be at most {MAX_PAIRS} names of {MAX_NAME_CHARS} characters with values of {MAX_VALUE_CHARS}"
+        raise ValueError(problem)
+    return metadata
+
+
+def _format(given: dict[str, Any]) -> dict[str, Any]:
+    kind = given.get("type")
+    if not isinstance(kind, str) or kind not in _FORMATS:
+        raise ValueError("must have a type: text, json_object or json_schema")
+    if not given.keys() <= _FORMATS[kind]:
+        raise ValueError(f"must have nothing but {', '.join(sorted(_FORMATS[kind]))}")
+    if kind == "json_schema" and not (isinstance(given.get("name"), str) and isinstance(given.get("schema"), dict)):
+        raise ValueError("must have a name and a schema")
+    return given
+
+
+OpenAIId = Annotated[str, Field(min_length=1, max_length=2 * MAX_ID_CHARS)]
+Pairs = Annotated[dict[StrictStr, StrictStr], AfterValidator(_pairs)]
+
+
+class ConversationIn(Request):
+    id: OpenAIId
+
+
+class ReasoningIn(Request):
+    """Of what the model thinks there is the text itself, and no summary."""
+
+    effort: ReasoningEffort | None = None
+    summary: Annotated[Any, only("auto")] = None
+    generate_summary: Annotated[Any, only("auto")] = None
+    context: Annotated[Any, only("auto")] = None
+    mode: Annotated[Any, only("standard")] = None
+
+
+class TextIn(Request):
+    format: Annotated[dict[str, Any], AfterValidator(_format)] | None = None
+    verbosity: Annotated[Any, only("medium")] = None
+
+
+class StreamOptions(Request):
+    include_obfuscation: Annotated[Any, only(False)] = None
+
+
+class CreateResponse(Request):
+    """`metadata` is kept with the message that is answered. The oldest messages are left out where there is too much
+    (`truncation`); a conversation that is not stored cannot be gone on with."""
+
+    input: Annotated[Any, Field(description="Text, or items of type message; the last one is the user's")]
+    model: ModelName | None = None
+    instructions: Annotated[StrictStr, Field(max_length=1_000_000)] | None = None
+    previous_response_id: OpenAIId | None = None
+    conversation: OpenAIId | ConversationIn | None = None
+    stream: StrictBool | None = None
+    stream_options: StreamOptions | None = None
+    background: StrictBool | None = None
+    store: StrictBool | None = None
+    metadata: Pairs | None = None
+    temperature: Temperature | None = None
+    max_output_tokens: TokenLimit | None = None
+    reasoning: ReasoningIn | None = None
+    text: TextIn | None = None
+
+    # What these say makes no difference to an answer
+    user: StrictStr | None = None
+    safety_identifier: StrictStr | None = None
+    prompt_cache_key: StrictStr | None = None
+    parallel_tool_calls: StrictBool | None = None
+
+    # Nothing of this can be done: as it is by default, or not at all
+    include: Annotated[Any, only([])] = None
+    truncation: Annotated[Any, only("auto")] = None
+    tools: Annotated[Any, only([])] = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    max_tool_calls: Annotated[Any, only()] = None
+    top_p: Annotated[Any, only(1)] = None
+    top_logprobs: Annotated[Any, only(0)] = None
+    prompt: Annotated[Any, only()] = None
+    context_management: Annotated[Any, only([])] = None
+    moderation: Annotated[Any, only()] = None
+    access_programs: Annotated[Any, only()] = None
+    background_options: Annotated[Any, only()] = None
+    image: Annotated[Any, only()] = None
+    service_tier: Annotated[Any, only("auto", "default")] = None
+    prompt_cache_options: Annotated[Any, only()] = None
+    prompt_cache_retention: Annotated[Any, only("in_memory")] = None
+
+    def generation(self) -> Generation:
+        form = self.text.format if self.text is not None else None
+        return Generation(
+            temperature=self.temperature,
+            max_output_tokens=self.max_output_tokens,
+            reasoning_effort=self.reasoning.effort if self.reasoning is not None else None,
+            response_format=_as_completions_have_it(form) if form is not None else None,
+            instructions=self.instructions or None,
+        )
+
+    def thread_id(self) -> ThreadId | None:
+        """Of the conversation that is named. Raises `NotFound` for what cannot be one's name."""
+        given = self.conversation
+        return None if given is None else thread_id_of(given.id if isinstance(given, ConversationIn) else given)
+
+    def require_sense(self, *, guest: bool) -> None:
+        """Raises `InvalidField` for what does not go together."""
+        continues = self.previous_response_id is not None or self.conversation is not None
+        if self.previous_response_id is not None and self.conversation is not None:
+            raise InvalidField("previous_response_id", "must not be given beside conversation")
+        if self.store is False and self.background:
+            raise InvalidField("background", "needs a response that is stored: leave store out")
+        if self.store is False and continues:
+            raise InvalidField("store", "must not be false where a stored conversation goes on")
+        if guest and self.background:
+            raise InvalidField("background", "is not for guests, who cannot come back: sign in")
+        if self.stream_options is not None and not self.stream:
+            raise InvalidField("stream_options", "is only for stream")
+
+
+def _as_completions_have_it(form: dict[str, Any]) -> dict[str, Any] | None:
+    match form["type"]:
+        case "text":
+            return None
+        case "json_schema":
+            return {"type": "json_schema", "json_schema": {name: v for name, v in form.items() if name != "type"}}
+    return form

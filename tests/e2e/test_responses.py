@@ -1,0 +1,263 @@
+"""OpenAI's Responses by its own library, unmodified, against a real server."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from tests.e2e.conftest import NewServer
+from tests.support.accounts import sign_up
+from tests.support.eventually import eventually
+from tests.support.server import Server
+from tests.support.upstream import Script, Upstream, done, error, finish, pause, status, text, usage
+from tests.support.upstream_parts import calls, cites, thinks
+
+SAID = "Hello there, world"
+
+
+def plain(*names: str) -> Script:
+    """With a pause in the text, where it has a name."""
+    return [text("Hello the"), *map(pause, names), text("re, world"), finish(), usage(), done()]
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[AsyncOpenAI]:
+    async with client_of(server) as client:
+        yield client
+
+
+def client_of(server: Server, username: str = "alice") -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.tokens[username])
+
+
+async def events_of(stream: AsyncIterator[Any]) -> list[dict[str, Any]]:
+    return [event.to_dict() async for event in stream]
+
+
+async def test_an_answer_whole(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model(plain())
+    response = await client.responses.create(
+        model=model, input="Hi", instructions="In verse.", metadata={"a": "b"}, temperature=0.5
+    )
+    assert (response.status, response.output_text, response.model) == ("completed", SAID, model)
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (9, 3)
+    assert (response.instructions, response.metadata, response.temperature) == ("In verse.", {"a": "b"}, 0.5)
+    [asked] = upstream.seen(model)
+    assert [(said["role"], said["content"]) for said in asked.body["messages"]][-2:] == [
+        ("system", "In verse."),
+        ("user", "Hi"),
+    ]
+    assert asked.body["temperature"] == 0.5
+    assert (await client.responses.retrieve(response.id)).to_dict() == response.to_dict()
+
+
+async def test_a_stream_that_is_cut_anywhere_goes_on_with_the_same_events(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model(
+        [
+            *thinks("Hm, ", "so it is"),
+            *plain()[:-3],
+            *calls("find", "{}"),
+            cites("https://x.example", "X"),
+            finish(),
+            usage(),
+            done(),
+        ]
+    )
+    whole = await events_of(await client.responses.create(model=model, input="Hi", stream=True))
+    assert [event["sequence_number"] for event in whole] == list(range(len(whole)))
+    assert whole[-1]["type"] == "response.completed"
+    response_id = whole[0]["response"]["id"]
+    for after in range(len(whole)):
+        rest = await client.responses.retrieve(response_id, stream=True, starting_after=after)
+        assert await events_of(rest) == whole[after + 1 :]
+    assert await events_of(await client.responses.retrieve(response_id, stream=True)) == whole
+
+
+async def test_the_librarys_own_stream_and_its_own_way_back(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model(plain("responses-back"))
+    async with client.responses.stream(model=model, input="Hi", background=True) as stream:
+        heard = ""
+        async for event in stream:
+            if event.type == "response.created":
+                response_id = event.response.id
+            if event.type == "response.output_text.delta":
+                heard += event.delta
+                last = event.sequence_number
+                break
+    assert heard == "Hello "
+    upstream.release("responses-back")
+    async with client.responses.stream(response_id=response_id, starting_after=last) as stream:
+        async for event in stream:
+            if event.type == "response.output_text.delta":
+                heard += event.delta
+        assert (await stream.get_final_response()).output_text == heard == SAID
+
+
+async def test_what_goes_on_in_the_background_is_polled_and_cancelled(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model(plain("responses-polled"), [text("Hel"), pause("never"), text("lo")])
+    response = await client.responses.create(model=model, input="Hi", background=True)
+    assert (response.status, response.background) == ("queued", True)
+    await upstream.until(model, "paused")
+
+    async def there() -> bool:
+        now = await client.responses.retrieve(response.id)
+        return (now.status, now.output_text) == ("in_progress", "Hello the")
+
+    await eventually(there)
+    upstream.release("responses-polled")
+
+    async def completed() -> bool:
+        return (await client.responses.retrieve(response.id)).status == "completed"
+
+    await eventually(completed)
+    second = await client.responses.create(model=model, input="Again", background=True)
+
+    async def has_begun() -> bool:
+        return (await client.responses.retrieve(second.id)).output_text == "Hel"
+
+    await eventually(has_begun)
+    stopped = await client.responses.cancel(second.id)
+    assert (stopped.status, stopped.output_text) == ("cancelled", "Hel")
+    assert (await client.responses.cancel(second.id)).status == "cancelled"
+    assert (await events_of(await client.responses.retrieve(second.id, stream=True)))[-1]["response"][
+        "status"
+    ] == "cancelled"
+
+
+async def test_a_conversation_goes_on_from_the_newest_response(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model(plain())
+    first = await client.responses.create(model=model, input="One", instructions="In verse.")
+    second = await client.responses.create(model=model, input="Two", previous_response_id=first.id)
+    assert second.previous_response_id == first.id
+    assert second.conversation.id == first.conversation.id
+    said = [message["content"] for message in upstream.seen(model)[-1].body["messages"]]
+    assert said == ["One", SAID, "Two"]
+    with pytest.raises(openai.BadRequestError, match=second.id) as refused:
+        await client.responses.create(model=model, input="Other", previous_response_id=first.id)
+    assert refused.value.param == "previous_response_id"
+    third = await client.responses.create(model=model, input="Three", conversation=first.conversation.id)
+    assert third.conversation.id == first.conversation.id
+    items = [item async for item in client.responses.input_items.list(third.id, limit=2)]
+    assert [item.content[0].text for item in items] == ["Three", SAID, "Two", SAID, "One"]
+    assert [item.id async for item in client.responses.input_items.list(third.id, order="asc")] == [
+        item.id for item in reversed(items)
+    ]
+
+
+async def test_who_repeats_what_failed_is_answered_in_its_place(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model(plain(), [text("Hel"), error()], [text("Hel"), error()], plain())
+    first = await client.responses.create(model=model, input="One")
+    for calls_made in (2, 3):
+        with pytest.raises(openai.InternalServerError):
+            await client.responses.create(model=model, input="Two", previous_response_id=first.id)
+        assert len(upstream.seen(model)) == calls_made  # the library does not repeat it by itself
+    await client.responses.create(model=model, input="Two", previous_response_id=first.id)
+    said = [message["content"] for message in upstream.seen(model)[-1].body["messages"]]
+    assert said == ["One", SAID, "Two"]
+
+
+async def test_a_provider_that_fails_is_a_response_that_failed(client: AsyncOpenAI, upstream: Upstream):
+    events = await events_of(
+        await client.responses.create(model=upstream.model([status(401)]), input="Hi", stream=True)
+    )
+    assert [event["type"] for event in events] == ["response.created", "response.in_progress", "response.failed"]
+    told = events[-1]["response"]["error"]
+    assert (told["code"], told["type"]) == ("server_error", "upstream_auth")
+    assert (await client.responses.retrieve(events[0]["response"]["id"])).error.to_dict() == told
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"include": ["message.output_text.logprobs"]}, "include"),
+        ({"truncation": "disabled"}, "truncation"),
+        ({"top_p": 0.5}, "top_p"),
+        ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format"),
+        ({"extra_body": {"frobnicate": 1}}, "frobnicate"),
+        ({"background": True, "store": False}, "background"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
+            "input[0].content[0].type",
+        ),
+        ({"input": [{"type": "function_call_output", "call_id": "x", "output": "y"}]}, "input[0].type"),
+        ({"input": [{"role": "user", "content": "Hi"}, {"role": "user", "content": " "}]}, "input[1].content"),
+        ({"input": [{"role": "assistant", "content": "Hi"}]}, "input"),
+        ({"input": ""}, "input"),
+    ],
+)
+async def test_what_cannot_be_done_is_refused_by_its_name(client: AsyncOpenAI, parameters: dict[str, Any], param: str):
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(**{"model": "any", "input": "Hi", **parameters})
+    assert refused.value.param == param
+
+
+async def test_json_is_asked_for_as_completions_have_it(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model([text('{"a": 1}'), finish(), done()])
+    form = {"type": "json_schema", "name": "thing", "schema": {"type": "object"}, "strict": True}
+    response = await client.responses.create(model=model, input="Hi", text={"format": form}, max_output_tokens=99)
+    asked = upstream.seen(model)[0].body
+    assert asked["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "thing", "schema": {"type": "object"}, "strict": True},
+    }
+    assert response.to_dict()["text"]["format"] == form
+    assert response.max_output_tokens == 99
+
+
+async def test_what_is_deleted_is_gone_and_what_is_anothers_is_not_there(
+    client: AsyncOpenAI, server: Server, upstream: Upstream
+):
+    model = upstream.model(plain())
+    first = await client.responses.create(model=model, input="One")
+    await sign_up(server, "bob")
+    async with client_of(server, "bob") as bob:
+        for what in (
+            bob.responses.retrieve(first.id),
+            bob.responses.cancel(first.id),
+            bob.responses.delete(first.id),
+            bob.responses.input_items.list(first.id),
+            bob.responses.create(model=model, input="Two", previous_response_id=first.id),
+            bob.responses.create(model=model, input="Two", conversation=first.conversation.id),
+        ):
+            with pytest.raises(openai.NotFoundError):
+                await what
+    second = await client.responses.create(model=model, input="Two", previous_response_id=first.id)
+    await client.responses.delete(second.id)
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(second.id)
+    assert (await client.responses.retrieve(first.id)).output_text == SAID
+    await client.responses.delete(first.id)
+    for gone in (client.responses.retrieve(first.id), client.responses.retrieve("resp_none")):
+        with pytest.raises(openai.NotFoundError):
+            await gone
+
+
+async def test_a_server_that_starts_again_tells_the_same_numbers(new_server: NewServer, upstream: Upstream):
+    server = await new_server()
+    await server.start()
+    try:
+        model = upstream.model(plain(), [text("Hello there, wor"), pause("responses-killed")])
+        async with client_of(server) as client:
+            whole = await events_of(await client.responses.create(model=model, input="Hi", stream=True))
+            heard: list[dict[str, Any]] = []
+            with suppress(httpx2.HTTPError, openai.APIConnectionError):
+                async for event in await client.responses.create(model=model, input="Hi", stream=True):
+                    heard.append(event.to_dict())
+                    if event.type == "response.output_text.delta" and event.delta == "there, ":
+                        await server.kill()
+            assert heard[-1]["delta"] == "there, "
+            await server.start()
+            assert await events_of(await client.responses.retrieve(whole[0]["response"]["id"], stream=True)) == whole
+            killed, last = heard[0]["response"]["id"], heard[-1]["sequence_number"]
+            rest = await events_of(await client.responses.retrieve(killed, stream=True, starting_after=last))
+            assert rest[-1]["type"] == "response.failed"
+            assert rest[-1]["response"]["error"]["type"] == "run_interrupted"
+            assert [event["sequence_number"] for event in rest] == list(range(last + 1, last + 1 + len(rest)))
+    finally:
+        await server.stop()
