@@ -82,9 +82,9 @@ IDS = {
     "thread_id": "thr_x",
     "run_id": "run_x",
     "message_id": "msg_x",
-                        "response_id": "resp_x",
-                        "conversation_id": "conv_x",
-                        "item_id": "msg_x",
+    "response_id": "resp_x",
+    "conversation_id": "conv_x",
+    "item_id": "msg_x",
     "id": "x",
     "model": "x",
 }

@@ -37,6 +37,7 @@ def store_on(stores: Stores) -> ThreadItems:
     conversations = Conversations(
         store=stores.threads,
         client_refs=stores.threads,
+        empty_threads=stores.threads,
         log=chat.log,
         run_control=chat.run_control,
         runs=chat.runs,

@@ -106,6 +106,7 @@ class Chat:
             admission=Admission([GuestAdmission(self.clock), UserCap(self.max_live_runs)]),
         )
         self.conversations = Conversations(
+            empty_threads=self.store.threads,
             run_control=self.run_control,
             store=self.store.threads,
             client_refs=self.store.threads,

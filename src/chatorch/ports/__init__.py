@@ -9,6 +9,7 @@ from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.credentials import CredentialVerifier
+from chatorch.ports.empty_threads import EmptyThreadStore
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.run_control import RunControl
@@ -31,6 +32,7 @@ __all__ = [
     "Clock",
     "Connections",
     "CredentialVerifier",
+    "EmptyThreadStore",
     "ExecutionStore",
     "Finish",
     "GuestThreadStore",

@@ -6,18 +6,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from chatorch.adapters.memory.state import State
+from chatorch.adapters.memory.state import State, ThreadRecord
 from chatorch.domain.model.conversation import Message, Thread, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunStatus
 from chatorch.ports.client_refs import ClientRefStore
+from chatorch.ports.empty_threads import EmptyThreadStore
 from chatorch.ports.threads import ThreadChange, ThreadStore
 
 T = TypeVar("T", Thread, Message)
 
 
-class MemoryThreadStore(ThreadStore, ClientRefStore):
+class MemoryThreadStore(ThreadStore, ClientRefStore, EmptyThreadStore):
     def __init__(self, state: State) -> None:
         self._state = state
 
@@ -63,6 +64,10 @@ class MemoryThreadStore(ThreadStore, ClientRefStore):
     async def find_thread(self, owner_id: UserId, client_ref: str) -> Thread | None:
         self._state.require_available()
         return self._state.named(owner_id, client_ref)
+
+    async def add_thread(self, thread: Thread) -> None:
+        self._state.require_writable()
+        self._state.threads[thread.id] = ThreadRecord(replace(thread, metadata=deepcopy(thread.metadata)))
 
     async def live_run(self, owner_id: UserId, thread_id: ThreadId) -> Run | None:
         self._state.require_available()

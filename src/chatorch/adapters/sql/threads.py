@@ -12,6 +12,7 @@ from chatorch.adapters.sql.rows import (
     SELECT_THREAD,
     SELECT_WHOLE_MESSAGE,
     interaction_values,
+    thread_values,
     to_message,
     to_run,
     to_thread,
@@ -23,6 +24,7 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import Interaction, Run, RunStatus
 from chatorch.ports.client_refs import ClientRefStore
+from chatorch.ports.empty_threads import EmptyThreadStore
 from chatorch.ports.threads import ThreadChange, ThreadStore
 
 _MINE = (threads.c.id == bindparam("thread_id"), threads.c.owner_id == bindparam("owner"))
@@ -39,7 +41,7 @@ _LOCK_LIVE_RUN = (
 _ADD_INTERACTION = insert(interactions)
 
 
-class SqlThreadStore(ThreadStore, ClientRefStore):
+class SqlThreadStore(ThreadStore, ClientRefStore, EmptyThreadStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -65,6 +67,9 @@ class SqlThreadStore(ThreadStore, ClientRefStore):
         values = {"client_ref": client_ref, "owner": owner_id}
         row = await self._database.read(lambda connection: connection.execute(_NAMED, values).one_or_none())
         return None if row is None else to_thread(row)
+
+    async def add_thread(self, thread: Thread) -> None:
+        await self._database.write(lambda connection: _add_thread(connection, thread), owner=thread.owner_id)
 
     async def live_run(self, owner_id: UserId, thread_id: ThreadId) -> Run | None:
         return await self._database.read(lambda connection: _live_run(connection, owner_id, thread_id))
@@ -147,6 +152,12 @@ def _list_messages(
     found = [to_message(row) for row in connection.execute(statement)]
     after = MessageCursor(found[page.limit - 1].position).encode() if len(found) > page.limit else None
     return Page(tuple(found[: page.limit]), after)
+
+
+def _add_thread(connection: Connection, thread: Thread) -> None:
+    lock_owner(connection, thread.owner_id)
+    values = thread_values(thread.owner_id, thread.id, thread.title, thread.created_at)
+    connection.execute(insert(threads), {**values, "metadata": dict(thread.metadata)})
 
 
 def _live_run(connection: Connection, owner_id: UserId, thread_id: ThreadId) -> Run | None:

@@ -4,14 +4,16 @@ from dataclasses import replace
 from typing import cast
 
 from chatorch.domain.model.content import fresher
-from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Thread, ThreadId
+from chatorch.domain.model.conversation import JsonObject, Message, MessageStatus, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
+from chatorch.domain.model.policy import require_no_guest_thread
 from chatorch.domain.model.run import Run
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.runs import Runs
 from chatorch.ports.client_refs import ClientRefStore
+from chatorch.ports.empty_threads import EmptyThreadStore
 from chatorch.ports.run_control import CancelCall, RunControl
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
@@ -29,6 +31,7 @@ class Conversations:
         *,
         store: ThreadStore,
         client_refs: ClientRefStore,
+        empty_threads: EmptyThreadStore,
         log: RunLog,
         run_control: RunControl,
         runs: Runs,
@@ -37,6 +40,7 @@ class Conversations:
     ) -> None:
         self._store = store
         self._client_refs = client_refs
+        self._empty_threads = empty_threads
         self._log = log
         self._run_control = run_control
         self._runs = runs
@@ -55,6 +59,16 @@ class Conversations:
         if found is None:
             raise NotFound
         return found
+
+    async def open(
+        self, principal: Principal, thread_id: ThreadId, title: str, metadata: JsonObject | None = None
+    ) -> Thread:
+        """A new thread, of this new id, in which nothing is said yet. Raises `GuestThread`."""
+        require_no_guest_thread(principal, thread_id)
+        now = self._clock.now()
+        thread = Thread(thread_id, principal.user_id, title, metadata or {}, now, now)
+        await self._empty_threads.add_thread(thread)
+        return thread
 
     async def change(self, principal: Principal, thread_id: ThreadId, change: ThreadChange) -> Thread:
         if change == ThreadChange():

@@ -76,6 +76,7 @@ class RunsTopic(ModelsTopic):
     conversations = providers.Singleton(
         Conversations,
         store=ModelsTopic.threads,
+        empty_threads=ModelsTopic.threads,
         client_refs=ModelsTopic.threads,
         log=ModelsTopic.run_log,
         run_control=ModelsTopic.run_control,

@@ -5,13 +5,15 @@ from chatorch.entrypoints.common.field_paths import Parameters
 from chatorch.entrypoints.openai import models
 from chatorch.entrypoints.openai.chat_completions import route as chat_completions
 from chatorch.entrypoints.openai.chat_completions.schema import ChatCompletionRequest
+from chatorch.entrypoints.openai.conversations import route as conversations
+from chatorch.entrypoints.openai.conversations.schema import CreateConversation, CreateItems, UpdateConversation
 from chatorch.entrypoints.openai.errors import OPENAI_ERRORS
 from chatorch.entrypoints.openai.responses import reading as reading_responses
 from chatorch.entrypoints.openai.responses import route as responses
 from chatorch.entrypoints.openai.responses.schema import CreateResponse
 
-TOPICS = (chat_completions, responses, reading_responses, models)
-REQUESTS = (ChatCompletionRequest, CreateResponse)
+TOPICS = (chat_completions, responses, reading_responses, conversations, models)
+REQUESTS = (ChatCompletionRequest, CreateResponse, CreateConversation, UpdateConversation, CreateItems)
 """The bodies that its routes take."""
 
 DOOR = Door(

@@ -1,0 +1,1 @@
+"""OpenAI's Conversations: a conversation is a thread."""

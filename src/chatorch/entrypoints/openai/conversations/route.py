@@ -1,0 +1,184 @@
+"""Conversations and their items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from chatorch.domain.model.annotations import NotedMessage
+from chatorch.domain.model.conversation import (
+    Message,
+    MessageId,
+    MessageStatus,
+    NewMessage,
+    Role,
+    Thread,
+    ThreadId,
+)
+from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.policy import MAX_CONTENT_CHARS, ChatPolicy
+from chatorch.domain.model.text import blank
+from chatorch.domain.model.titles import title_from
+from chatorch.domain.services.annotations import Annotations
+from chatorch.entrypoints.common.openapi import problems
+from chatorch.entrypoints.common.pages import Limit
+from chatorch.entrypoints.common.principal import SignedIn
+from chatorch.entrypoints.common.views import Json, json_response
+from chatorch.entrypoints.openai.conversations.schema import CreateConversation, CreateItems, UpdateConversation
+from chatorch.entrypoints.openai.responses.given import (
+    AnnotationsDep,
+    ClockDep,
+    ConversationsDep,
+    IdsDep,
+    PolicyDep,
+    RunsDep,
+    nothing_more,
+)
+from chatorch.entrypoints.openai.responses.ids import conversation_id as id_of
+from chatorch.entrypoints.openai.responses.ids import thread_id_of
+from chatorch.entrypoints.openai.responses.inputs import Inputs, inputs
+from chatorch.entrypoints.openai.responses.listing import Items, Wanted, item_views, list_view
+from chatorch.entrypoints.openai.strict import OpenAIRoute
+from chatorch.ports.system import Clock, IdFactory
+from chatorch.ports.threads import ThreadChange
+
+UNTITLED = "New conversation"
+
+LIST = problems(401, 403, 503)
+ONE = problems(401, 403, 404, 409, 503)
+
+router = APIRouter(prefix="/v1/conversations", tags=["openai"], route_class=OpenAIRoute)
+MORE = [Depends(nothing_more)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Adding:
+    """Puts messages at a thread's end."""
+
+    annotations: Annotations
+    policy: ChatPolicy
+    ids: IdFactory
+    clock: Clock
+
+    def read(self, items: object) -> Inputs:
+        """Raises `InvalidField`."""
+        said = inputs(items, "items")
+        for number, message in enumerate(said.messages):
+            field = said.named(f"messages.{number}")
+            if blank(message.content) or len(message.content) > MAX_CONTENT_CHARS:
+                raise InvalidField(f"{field}.content", f"must be 1 to {MAX_CONTENT_CHARS} characters, and not blank")
+            if message.role is Role.SYSTEM and not self.policy.client_system:
+                raise InvalidField(f"{field}.role", f"{message.role} is not allowed here")
+        return said
+
+    async def add(self, principal: Principal, thread_id: ThreadId, messages: Sequence[NewMessage]) -> list[Json]:
+        """Raises `NotFound`, `ThreadBusy`."""
+        views: list[Json] = []
+        for new in messages:
+            message = Message(
+                id=MessageId(self.ids.new("msg")),
+                thread_id=thread_id,
+                position=0,
+                role=new.role,
+                content=new.content,
+                status=MessageStatus.COMPLETE,
+                created_at=self.clock.now(),
+            )
+            await self.annotations.put(principal, thread_id, NotedMessage(message))
+            views += item_views(message)
+        return views
+
+
+async def _adding(annotations: AnnotationsDep, policy: PolicyDep, ids: IdsDep, clock: ClockDep) -> _Adding:
+    return _Adding(annotations, policy, ids, clock)
+
+
+async def _items(conversation_id: str, principal: SignedIn, annotations: AnnotationsDep, runs: RunsDep) -> Items:
+    return Items(principal, thread_id_of(conversation_id), annotations, runs)
+
+
+Adding = Annotated[_Adding, Depends(_adding)]
+ItemsDep = Annotated[Items, Depends(_items)]
+
+
+@router.post("", response_class=Response, responses=LIST)
+async def create_conversation(
+    body: CreateConversation, principal: SignedIn, conversations: ConversationsDep, adding: Adding
+) -> Response:
+    """A new one, with these messages; it is listed among the threads at once."""
+    messages = adding.read(body.items).messages if body.items else ()
+    said = next((message.content for message in messages if message.role is Role.USER), None)
+    thread_id = ThreadId(adding.ids.new("thr"))
+    title = UNTITLED if said is None else title_from(said)
+    thread = await conversations.open(principal, thread_id, title, body.metadata)
+    await adding.add(principal, thread.id, messages)
+    return json_response(_view(thread))
+
+
+@router.get("/{conversation_id}", response_class=Response, responses=ONE)
+async def read_conversation(conversation_id: str, principal: SignedIn, conversations: ConversationsDep) -> Response:
+    return json_response(_view(await conversations.thread(principal, thread_id_of(conversation_id))))
+
+
+@router.post("/{conversation_id}", response_class=Response, responses=ONE)
+async def update_conversation(
+    conversation_id: str, body: UpdateConversation, principal: SignedIn, conversations: ConversationsDep
+) -> Response:
+    change = ThreadChange(metadata=body.metadata or {})
+    return json_response(_view(await conversations.change(principal, thread_id_of(conversation_id), change)))
+
+
+@router.delete("/{conversation_id}", response_class=Response, responses=ONE)
+async def delete_conversation(conversation_id: str, principal: SignedIn, conversations: ConversationsDep) -> Response:
+    """With all that is in it; a response that is still going on is cancelled."""
+    await conversations.delete(principal, thread_id_of(conversation_id))
+    return json_response({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
+
+
+@router.post("/{conversation_id}/items", response_class=Response, responses=ONE, dependencies=MORE)
+async def create_items(conversation_id: str, body: CreateItems, principal: SignedIn, adding: Adding) -> Response:
+    """Puts messages at its end, and answers none."""
+    said = adding.read(body.items)
+    added = await adding.add(principal, thread_id_of(conversation_id), said.messages)
+    return json_response(list_view(added, has_more=False))
+
+
+@router.get("/{conversation_id}/items", response_class=Response, responses=ONE, dependencies=MORE)
+async def list_items(
+    items: ItemsDep, limit: Limit = 20, after: str | None = None, order: Literal["asc", "desc"] = "desc"
+) -> Response:
+    """What is in it, the newest first."""
+    return json_response(await items.page(Wanted(limit, after, order == "desc")))
+
+
+@router.get("/{conversation_id}/items/{item_id}", response_class=Response, responses=ONE, dependencies=MORE)
+async def read_item(item_id: str, items: ItemsDep) -> Response:
+    return json_response(await items.read(item_id))
+
+
+@router.delete("/{conversation_id}/items/{item_id}", response_class=Response, responses=ONE)
+async def delete_item(
+    conversation_id: str,
+    item_id: str,
+    principal: SignedIn,
+    items: ItemsDep,
+    annotations: AnnotationsDep,
+    conversations: ConversationsDep,
+) -> Response:
+    """Takes the message out in which the item is: all items of an answer go together. Gives back the conversation."""
+    thread_id = thread_id_of(conversation_id)
+    message = await items.message_of(item_id)
+    await annotations.remove(principal, thread_id, message.id)
+    return json_response(_view(await conversations.thread(principal, thread_id)))
+
+
+def _view(thread: Thread) -> Json:
+    return {
+        "id": id_of(thread.id),
+        "object": "conversation",
+        "created_at": int(thread.created_at.timestamp()),
+        "metadata": thread.metadata,
+    }
