@@ -95,17 +95,7 @@ async def walk(client: httpx.AsyncClient, kinds: dict[str, Ask], **ids: str) -> 
     seen = set()
     for method, path in ROUTES:
         for ask_so in kinds.values():
-            there = path.format(
-                **{
-                    "session_id": "cks_x",
-                    "thread_id": "thr_x",
-                    "run_id": "run_x",
-                    "message_id": "msg_x",
-                    "id": "x",
-                    "model": "x",
-                    **ids,
-                }
-            )
+            there = path.format(**{**IDS, **ids})
             seen.add(complete(await ask_so(client, method, there)).status_code)
     return seen
 

@@ -35,6 +35,9 @@ def bodies_for(operation: Operation, ids: list[str]) -> list[dict[str, Any]]:
     """Bodies that are right in everything but whose things they name."""
     if operation.path in CHATS:
         return [said("intruding", thread_id=given) for given in ids]
+    if operation.path.startswith("/v1/conversations"):
+        items = operation.path.endswith("/items")
+        return [{"items": [{"role": "user", "content": "intruding"}]} if items else {"metadata": {"taken": "over"}}]
     if operation.method == "PATCH":
         return [{"title": "taken over"}, {"metadata": {"taken": "over"}}]
     if operation.method == "PUT":
@@ -59,9 +62,9 @@ async def quiet(apis: Apis) -> Api:
 
 async def ids_of(client: httpx.AsyncClient, live: LiveRun) -> list[str]:
     """All of a user's ids, of every kind."""
-    found = {live.id, (await client.get("/api/me")).json()["user_id"]}
+    found = {live.id, live.id.replace("run_", "resp_"), (await client.get("/api/me")).json()["user_id"]}
     for thread in (await client.get("/api/threads")).json()["data"]:
-        found.add(thread["id"])
+        found |= {thread["id"], thread["id"].replace("thr_", "conv_")}
         for message in (await client.get(f"/api/threads/{thread['id']}/messages")).json()["data"]:
             found |= {message["id"], message["run_id"]} - {None}
     return sorted(found)
@@ -73,7 +76,7 @@ async def test_every_foreign_id_on_every_operation_is_not_found_and_changes_noth
     await ask(bob)
     async with live_run(quiet, alice, "secret answer", thread_id=ended["thread_id"]) as live:
         ids = await ids_of(alice, live)
-        assert len(ids) == 8
+        assert len(ids) == 10
         before, calls, tried = rows_of(quiet), len(quiet.model.calls), 0
         for operation in operations(quiet.app):
             if not operation.parameters and operation.path not in CHATS:

@@ -54,6 +54,9 @@ async def put_in_what_is_there(client: httpx.AsyncClient, case: schemathesis.Cas
     """Names a thread and a run of the caller's, so that the request gets past the look-up."""
     if case.path_parameters:
         there = {"session_id": "cks_x", **await ask(client)}
+        there["response_id"] = there["run_id"].replace("run_", "resp_")
+        there["conversation_id"] = there["thread_id"].replace("thr_", "conv_")
+        there["item_id"] = there["message_id"]
         case.path_parameters = {name: there[name] for name in case.path_parameters}
     if isinstance(case.body, dict):
         case.body = {name: value for name, value in case.body.items() if name not in {"thread_id", "user_id"}}
