@@ -1,11 +1,14 @@
 """Other people's clients, as they publish them, against real servers. `make clients` installs them and runs these."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.clients.openai_chat import CHAT_CLIENTS, RESPONSES_CLIENTS, Clients
 from tests.e2e.conftest import (  # noqa: F401
+    ServerIn,
     new_of_two,
     new_server,
     of_two,
@@ -14,6 +17,7 @@ from tests.e2e.conftest import (  # noqa: F401
     two_workers,
     upstream,
 )
+from tests.support.accounts import sign_up
 from tests.support.client_process import ClientProcess
 from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server
@@ -44,3 +48,28 @@ async def line(server: Server) -> AsyncIterator[LossyLine]:  # noqa: F811
     """Between a client and the server that all tests share: `line.cut(...)`, `line.calls`."""
     async with lossy_line(server.port) as line:
         yield line
+
+
+@pytest.fixture(scope="module")
+def clients(new_client: NewClient) -> Clients:
+    """By the name of the client; each starts when it is asked for first."""
+    started: dict[str, ClientProcess] = {}
+
+    def client(name: str) -> ClientProcess:
+        file = (CHAT_CLIENTS | RESPONSES_CLIENTS)[name].file
+        if file not in started:
+            started[file] = new_client(file)
+        return started[file]
+
+    return client
+
+
+@pytest.fixture(scope="module")
+def few(server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:  # noqa: F811
+    """A user may have one live run."""
+    few = server_in(tmp_path_factory.mktemp("few"))
+    few.settings["CHATORCH_MAX_LIVE_RUNS_PER_USER"] = "1"
+    asyncio.run(sign_up(few, "alice"))
+    asyncio.run(few.start())
+    yield few
+    asyncio.run(few.stop())

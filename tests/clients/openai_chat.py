@@ -1,8 +1,16 @@
 """What the clients of chat completions have in common, and how each of them shows what went wrong."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from tests.support.client_process import ClientProcess, Told
+from tests.support.lossy_line import LossyLine
+from tests.support.server import Server
+
 PATH = "POST /v1/chat/completions"
+Clients = Callable[[str], ClientProcess]
+"""By the name of the client."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ CHAT_CLIENTS = {
         {
             400: "ModelRequestRejectedError",
             401: "ModelAuthenticationError",
-            404: "ModelHTTPError",
+            404: "ModelNotFoundError",
             429: "ModelRateLimitError",
             502: "ModelServerError",
             503: "ModelUnavailableError",
@@ -75,3 +83,17 @@ CHAT_CLIENTS = {
 RESPONSES_CLIENTS = {
     f"{name} on Responses": CHAT_CLIENTS[name].over_responses() for name in ("LangChain", "pydantic-ai")
 }
+
+
+def at(server: Server | LossyLine, token: str | None, model: str = "", **members: object) -> dict[str, object]:
+    return {"url": server.url, "token": token, "model": model, **members}
+
+
+def detail(shown: Told) -> str:
+    """What of the error the user is told, in whatever form the client has it."""
+    return shown["message"] + json.dumps(shown.get("body") or "")
+
+
+def refused(client: ChatClient, code: int, shown: Told) -> None:
+    assert shown["type"] == client.refused[code], shown
+    assert shown.get("status", shown.get("status_code")) == code

@@ -1,16 +1,13 @@
 """Chat completions by the clients that people have: the same checks for each of them."""
 
 import asyncio
-import json
 import random
-from collections.abc import Callable
 
 import pytest
 
-from tests.clients.conftest import NewClient
-from tests.clients.openai_chat import CHAT_CLIENTS, PATH, ChatClient
+from tests.clients.openai_chat import CHAT_CLIENTS, PATH, Clients, at, detail, refused
 from tests.e2e.conftest import NewServer, TwoWorkers
-from tests.support.client_process import Call, ClientProcess, Told
+from tests.support.client_process import Call
 from tests.support.eventually import eventually
 from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server, serving
@@ -21,30 +18,8 @@ from tests.support.upstream import ANSWER, Upstream, close, error, finish, json_
 PIECES = ("Each ", "word ", "of ", "this ", "is ", "a ", "piece: ", "é ", "漢字 ", "👩‍👩‍👧 ", "end.")
 WHOLE = "".join(PIECES)
 
-Clients = Callable[[str], ClientProcess]
 each = pytest.mark.parametrize("name", CHAT_CLIENTS)
-
-
-@pytest.fixture(scope="module")
-def clients(new_client: NewClient) -> Clients:
-    """By the name of the client; each starts when it is asked for first."""
-    started: dict[str, ClientProcess] = {}
-
-    def client(name: str) -> ClientProcess:
-        if name not in started:
-            started[name] = new_client(CHAT_CLIENTS[name].file)
-        return started[name]
-
-    return client
-
-
-def at(server: Server | LossyLine, token: str, model: str = "", **members: object) -> dict[str, object]:
-    return {"url": server.url, "token": token, "model": model, **members}
-
-
-def detail(shown: Told) -> str:
-    """What of the error the user is told, in whatever form the client has it."""
-    return shown["message"] + json.dumps(shown.get("body") or "")
+packages = pytest.mark.parametrize("name", ["openai-node", "openai-python"])
 
 
 # -- an answer -----------------------------------------------------------------------------------------------------
@@ -74,7 +49,7 @@ async def test_pieces_are_shown_as_they_come(clients: Clients, server: Server, u
     assert call.texts() == "first last"
 
 
-@pytest.mark.parametrize("name", ["openai-node", "openai-python"])
+@packages
 async def test_what_the_package_accumulates_is_the_answer(
     clients: Clients, server: Server, upstream: Upstream, name: str
 ):
@@ -83,12 +58,18 @@ async def test_what_the_package_accumulates_is_the_answer(
     assert answer == {"text": WHOLE, "finish": "stop"}
 
 
-@pytest.mark.parametrize("name", ["openai-node", "openai-python", "Open WebUI"])
-async def test_the_models_are_listed(clients: Clients, new_server: NewServer, name: str):
+async def test_the_models_are_listed_and_another_is_refused(clients: Clients, new_server: NewServer):
     server = await new_server(model="one")
     server.settings["CHATORCH_ALLOWED_MODELS"] = "two"
-    async with serving(server):
-        assert set(await clients(name).value("models", **at(server, server.tokens["alice"]))) >= {"one", "two"}
+    async with serving(server), lossy_line(server.port) as line:
+        for name in ("openai-node", "openai-python", "Open WebUI"):
+            assert await clients(name).value("models", **at(server, server.tokens["alice"])) == ["one", "two"]
+        for name, client in CHAT_CLIENTS.items():
+            line.calls.clear()
+            shown = await clients(name).error("stream", **at(line, server.tokens["alice"], "three"))
+            refused(client, 404, shown)
+            assert "model_not_found" in detail(shown)
+            assert line.calls == [PATH]
 
 
 @each
@@ -109,6 +90,36 @@ async def test_a_long_answer_goes_back_with_the_next_question(
         ("assistant", answer),
         ("user", "Three"),
     ]
+
+
+@packages
+async def test_the_same_key_is_the_same_answer_and_asked_of_the_provider_once(
+    clients: Clients, server: Server, upstream: Upstream, name: str
+):
+    model = upstream.model([text("once"), finish(), usage()], [text("twice"), finish(), usage()])
+    given = at(server, server.tokens["alice"], model, headers={"Idempotency-Key": f"key of {name}"})
+    first = await clients(name).value("complete", **given)
+    assert (first["text"], (await clients(name).value("complete", **given))["text"]) == ("once", "once")
+    streaming = clients(name).begin("stream", **given)
+    assert await _either(streaming) in ("once", "idempotency_key_reused")
+    assert len(upstream.seen(model)) == 1
+
+
+async def _either(call: Call) -> str:
+    """What a repeated request of another form comes to: the same answer, or its own error."""
+    last = await call.ended()
+    return call.texts() if last["told"] == "done" else last["error"]["code"]
+
+
+@packages
+async def test_a_guest_is_answered_where_guests_are_allowed(
+    clients: Clients, new_server: NewServer, server: Server, upstream: Upstream, name: str
+):
+    async with serving(await new_server(anonymous_chat=True)) as open_to_all:
+        call = clients(name).begin("stream", **at(open_to_all, None, upstream.model(ANSWER)))
+        await call.value()
+        assert call.texts() == "Hello, world"
+    refused(CHAT_CLIENTS[name], 401, await clients(name).error("stream", **at(server, None, upstream.model(ANSWER))))
 
 
 async def test_open_webui_streams_while_it_makes_a_title(clients: Clients, server: Server, upstream: Upstream):
@@ -258,11 +269,6 @@ async def test_who_stops_is_shown_no_error_and_the_answer_goes_on_without(
 # -- what goes wrong -----------------------------------------------------------------------------------------------
 
 
-def refused(client: ChatClient, code: int, shown: Told) -> None:
-    assert shown["type"] == client.refused[code], shown
-    assert shown.get("status", shown.get("status_code")) == code
-
-
 @each
 @pytest.mark.parametrize("action", ["stream", "complete"])
 async def test_a_wrong_token_is_told_once(
@@ -304,19 +310,6 @@ async def test_too_many_at_once_are_told_so_and_ask_again_no_sooner_than_they_ma
     assert call.texts() == "Hello, world"
 
 
-@pytest.fixture(scope="module")
-def few(server_in, tmp_path_factory):
-    """A user may have one live run."""
-    from tests.support.accounts import sign_up
-
-    few = server_in(tmp_path_factory.mktemp("few"))
-    few.settings["CHATORCH_MAX_LIVE_RUNS_PER_USER"] = "1"
-    asyncio.run(sign_up(few, "alice"))
-    asyncio.run(few.start())
-    yield few
-    asyncio.run(few.stop())
-
-
 @each
 @pytest.mark.parametrize("action", ["stream", "complete"])
 async def test_a_provider_that_refuses_is_the_clients_own_error_and_is_not_asked_again(
@@ -339,8 +332,8 @@ async def test_a_provider_that_is_down_is_the_clients_own_error_and_no_storm(
     shown = await clients(name).error("stream", **at(line, server.tokens["alice"], model))
     refused(CHAT_CLIENTS[name], 503, shown)
     assert "upstream_unavailable" in detail(shown)
-    assert len(line.calls) <= CHAT_CLIENTS[name].asks
-    assert len(upstream.seen(model)) <= 3 * CHAT_CLIENTS[name].asks
+    assert line.calls == [PATH]
+    assert len(upstream.seen(model)) == 3
 
 
 @each

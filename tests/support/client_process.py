@@ -18,7 +18,7 @@ from typing import Any
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 VENV = CLIENTS / ".venv"
-BOUND_S = 20.0
+BOUND_S = 30.0
 """Of all waiting: the first call of a process also waits for what it imports, on a machine that is busy."""
 
 Told = dict[str, Any]

@@ -107,10 +107,10 @@ class _Connection:
         try:
             await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            writer.close()
             for task in (there, back):
                 task.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
-            writer.close()
 
     async def _there(self, writer: asyncio.StreamWriter) -> None:
         rest = b""
@@ -156,4 +156,5 @@ async def lossy_line(port: int) -> AsyncIterator[LossyLine]:
         yield line
     finally:
         server.close()
+        await asyncio.sleep(0)  # what was accepted just now
         await line.close()
