@@ -1,0 +1,105 @@
+// openai-node's Responses and Conversations, as its documentation shows them.
+
+import OpenAI from "openai";
+import { serve } from "./harness.mjs";
+
+const client = ({ url, token }) => new OpenAI({ baseURL: `${url}/v1`, apiKey: token });
+
+function shown(response) {
+  const texts = response.output.flatMap((item) => item.content ?? []).map((part) => part.text ?? "");
+  return {
+    id: response.id,
+    status: response.status,
+    text: texts.join(""),
+    error: response.error,
+    usage: response.usage,
+    conversation: response.conversation?.id,
+    background: response.background,
+  };
+}
+
+async function respond({ model, input = "Hi", members = {}, ...given }) {
+  return shown(await client(given).responses.create({ model, input, ...members }));
+}
+
+// As the guide to background mode has it: who is cut off asks for the events after the last one that came
+async function watch({ model, input = "Hi", members = {}, waits, ...given }, { tell, heard }) {
+  const api = client(given);
+  const body = { model, input, stream: true, background: true, ...members };
+  let events = await api.responses.create(body);
+  let response = null;
+  let last = null;
+  for (let breaks = 0; ; breaks++) {
+    try {
+      for await (const event of events) {
+        last = event.sequence_number;
+        response = event.response ?? response;
+        if (event.response) tell("response", { id: event.response.id, status: event.response.status });
+        if (event.type === "response.output_text.delta") tell("text", { text: event.delta });
+        tell("event", { event });
+      }
+      return { ...shown(response), breaks };
+    } catch (error) {
+      if (response === null || (error instanceof OpenAI.APIError && !(error instanceof OpenAI.APIConnectionError))) {
+        throw error;
+      }
+      tell("broken");
+      if (waits === "come back") await heard(waits);
+      events = await api.responses.retrieve(response.id, { stream: true, starting_after: last });
+    }
+  }
+}
+
+async function events({ id, after, ...given }, { tell }) {
+  const asked = after === undefined ? { stream: true } : { stream: true, starting_after: after };
+  for await (const event of await client(given).responses.retrieve(id, asked)) {
+    if (event.type === "response.output_text.delta") tell("text", { text: event.delta });
+    tell("event", { event });
+  }
+}
+
+// The package's own accumulation, of a new response or of one that was begun
+async function accumulate({ model, input = "Hi", id, after, ...given }, { tell }) {
+  const asked = id === undefined ? { model, input } : { response_id: id, starting_after: after };
+  const stream = client(given).responses.stream(asked);
+  stream.on("response.output_text.delta", (event) => tell("text", { text: event.delta }));
+  const response = await stream.finalResponse();
+  return { ...shown(response), text: response.output_text };
+}
+
+const retrieve = async ({ id, ...given }) => shown(await client(given).responses.retrieve(id));
+const cancel = async ({ id, ...given }) => shown(await client(given).responses.cancel(id));
+const remove = async ({ id, ...given }) => void (await client(given).responses.delete(id));
+
+async function inputs({ id, ...given }) {
+  const found = [];
+  for await (const item of client(given).responses.inputItems.list(id)) found.push([item.role, item.content[0].text]);
+  return found;
+}
+
+const converse = async ({ members = {}, ...given }) => (await client(given).conversations.create(members)).id;
+const conversation = async ({ id, ...given }) => await client(given).conversations.retrieve(id);
+const forget = async ({ id, ...given }) => void (await client(given).conversations.delete(id));
+
+async function items({ id, ...given }) {
+  const found = [];
+  for await (const item of client(given).conversations.items.list(id, { order: "asc" })) {
+    found.push([item.role, item.content[0].text]);
+  }
+  return found;
+}
+
+serve({
+  respond,
+  watch,
+  events,
+  accumulate,
+  retrieve,
+  cancel,
+  remove,
+  inputs,
+  converse,
+  conversation,
+  forget,
+  items,
+});

@@ -1,0 +1,327 @@
+"""Responses by OpenAI's own packages: streams that come back, and conversations."""
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import NewClient
+from tests.e2e.conftest import NewServer, TwoWorkers
+from tests.support.accounts import sign_up
+from tests.support.client_process import Call, ClientProcess
+from tests.support.lossy_line import LossyLine, lossy_line
+from tests.support.server import Server, serving
+from tests.support.sizes import size
+from tests.support.upstream import ANSWER, Upstream, error, finish, pause, status, text, usage
+
+PIECES = ("Each ", "word ", "of ", "this", " is  a", " piece", ": é ", "漢字 ", "👩‍👩‍👧 ", "e", "nd.")
+WHOLE = "".join(PIECES)
+PATH = "POST /v1/responses"
+REFUSED = {
+    "openai-node": {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 409: "ConflictError"},
+    "openai-python": {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 409: "ConflictError"},
+}
+
+Clients = Callable[[str], ClientProcess]
+each = pytest.mark.parametrize("name", ["openai-node", "openai-python"])
+
+
+@pytest.fixture(scope="module")
+def clients(new_client: NewClient) -> Clients:
+    """By the name of the client; each starts when it is asked for first."""
+    started: dict[str, ClientProcess] = {}
+    files = {"openai-node": "openai_responses.mjs", "openai-python": "openai_responses.py"}
+
+    def client(name: str) -> ClientProcess:
+        if name not in started:
+            started[name] = new_client(files[name])
+        return started[name]
+
+    return client
+
+
+def at(server: Server | LossyLine, token: str, **members: object) -> dict[str, object]:
+    return {"url": server.url, "token": token, **members}
+
+
+def events(call: Call) -> list[dict[str, Any]]:
+    return [told["event"] for told in call.told("event")]
+
+
+def dense(found: list[dict[str, Any]]) -> bool:
+    """Every event once, in its order, from the first."""
+    return [event["sequence_number"] for event in found] == list(range(len(found)))
+
+
+# -- an answer -----------------------------------------------------------------------------------------------------
+
+
+@each
+async def test_an_answer_is_whole_streamed_or_not(clients: Clients, server: Server, upstream: Upstream, name: str):
+    model = upstream.model(text(*PIECES), finish(), usage(9, 11))
+    given = at(server, server.tokens["alice"], model=model)
+    watched = clients(name).begin("watch", **given)
+    streamed = await watched.value()
+    assert (watched.texts(), streamed["text"], streamed["status"]) == (WHOLE, WHOLE, "completed")
+    assert dense(events(watched))
+    assert (streamed["usage"]["input_tokens"], streamed["usage"]["output_tokens"]) == (9, 11)
+    at_once = await clients(name).value("respond", **at(server, server.tokens["alice"], model=upstream.model(ANSWER)))
+    assert (at_once["text"], at_once["status"]) == ("Hello, world", "completed")
+    assert (at_once["usage"]["input_tokens"], at_once["usage"]["output_tokens"]) == (9, 3)
+    again = await clients(name).value("retrieve", **at(server, server.tokens["alice"], id=streamed["id"]))
+    assert again["text"] == WHOLE
+
+
+@each
+async def test_what_the_package_accumulates_is_the_answer_live_and_begun_from_any_event(
+    clients: Clients, server: Server, upstream: Upstream, name: str
+):
+    model = upstream.model(text(*PIECES), finish(), usage())
+    given = at(server, server.tokens["alice"])
+    live = clients(name).begin("accumulate", **given, model=model)
+    answer = await live.value()
+    assert (answer["text"], live.texts()) == (WHOLE, WHOLE)
+    numbered = clients(name).begin("events", **given, id=answer["id"])
+    await numbered.value()
+    for event in events(numbered)[:-1]:
+        number = event["sequence_number"]
+        replayed = clients(name).begin("accumulate", **given, id=answer["id"], after=number)
+        assert (await replayed.value())["text"] == WHOLE
+        later = [e["delta"] for e in events(numbered)[number + 1 :] if e["type"] == "response.output_text.delta"]
+        assert replayed.texts() == "".join(later)
+
+
+@each
+async def test_events_from_any_number_are_those_that_were_streamed_live(
+    clients: Clients, server: Server, upstream: Upstream, name: str
+):
+    model = upstream.model(text(*PIECES), finish(), usage())
+    given = at(server, server.tokens["alice"])
+    live = clients(name).begin("watch", **given, model=model)
+    answer = await live.value()
+    for number in range(len(events(live)) - 1):
+        replayed = clients(name).begin("events", **given, id=answer["id"], after=number)
+        await replayed.value()
+        assert events(replayed) == events(live)[number + 1 :], number
+
+
+@each
+async def test_a_second_tab_sees_the_same_live(clients: Clients, server: Server, upstream: Upstream, name: str):
+    model = upstream.model(text("first ", "la"), pause(f"tab {name}"), text("st"), finish())
+    given = at(server, server.tokens["alice"])
+    first = clients(name).begin("watch", **given, model=model)
+    await first.until("text")
+    second = clients(name).begin("events", **given, id=first.told("response")[0]["id"])
+    await second.until("text")
+    upstream.release(f"tab {name}")
+    await first.value()
+    await second.value()
+    assert events(second) == events(first)
+
+
+# -- coming back ---------------------------------------------------------------------------------------------------
+
+
+@each
+async def test_who_is_cut_off_anywhere_comes_back_to_the_same_text_and_events(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    chance = random.Random(12)
+    model = upstream.model(text(*PIECES), finish(), usage())
+    given = at(line, server.tokens["alice"], model=model)
+    uncut = clients(name).begin("watch", **given)
+    await uncut.value()
+    for at_byte in chance.sample(range(1200, 6000), size(20, 100)):
+        line.cut(at_byte, PATH, how=chance.choice(("fin", "rst")))
+        call = clients(name).begin("watch", **given)
+        answer = await call.value()
+        assert (call.texts(), answer["text"]) == (WHOLE, WHOLE), at_byte
+        assert dense(events(call)), at_byte
+        assert [e["type"] for e in events(call)] == [e["type"] for e in events(uncut)], at_byte
+        line.uncut()
+
+
+@each
+async def test_who_is_cut_off_comes_back_to_another_worker_while_it_goes_on(
+    clients: Clients, two_workers: TwoWorkers, upstream: Upstream, name: str
+):
+    model = upstream.model(text("first ", "la"), pause(f"elsewhere {name}"), text("st"), finish())
+    async with two_workers() as (one, two), lossy_line(one.server.port) as line:
+        call = clients(name).begin("watch", **at(line, one.token, model=model))
+        await call.until("text")
+        line.to = two.server.port
+        line.cut_now("rst")
+        await call.until("broken")
+        upstream.release(f"elsewhere {name}")
+        answer = await call.value()
+    assert (call.texts(), answer["text"], answer["breaks"]) == ("first last", "first last", 1)
+    assert dense(events(call))
+
+
+@each
+async def test_the_only_worker_is_killed_between_two_pieces(
+    clients: Clients, new_server: NewServer, upstream: Upstream, name: str
+):
+    model = upstream.model(text("first ", "la"), pause("never"))
+    async with serving(await new_server()) as server, lossy_line(server.port) as line:
+        call = clients(name).begin("watch", **at(line, server.tokens["alice"], model=model), waits="come back")
+        await call.until("text")
+        await server.kill()
+        await call.until("broken")
+        await server.start()
+        call.say("come back")
+        last = await call.ended()
+        assert last["told"] == "done", last
+        assert last["value"]["status"] in ("failed", "incomplete")
+        assert call.texts() in ("first ", "first la")
+        assert dense(events(call))
+
+
+@each
+async def test_one_of_two_workers_is_killed_between_two_pieces(
+    clients: Clients, two_workers: TwoWorkers, upstream: Upstream, name: str
+):
+    model = upstream.model(text("first ", "la"), pause("never"))
+    async with two_workers(lease_s=2) as (one, two), lossy_line(one.server.port) as line:
+        call = clients(name).begin("watch", **at(line, one.token, model=model))
+        await call.until("text")
+        line.to = two.server.port
+        await one.server.kill()
+        answer = await call.value()
+        assert answer["status"] in ("failed", "incomplete")
+        assert call.texts() in ("first ", "first la")
+        assert dense(events(call))
+
+
+# -- stop ----------------------------------------------------------------------------------------------------------
+
+
+@each
+async def test_cancel_ends_it_for_every_tab(clients: Clients, server: Server, upstream: Upstream, name: str):
+    model = upstream.model(text("first ", "la"), pause("never"))
+    given = at(server, server.tokens["alice"])
+    call = clients(name).begin("watch", **given, model=model)
+    await call.until("text")
+    begun = call.told("response")[0]["id"]
+    assert (await clients(name).value("cancel", **given, id=begun))["status"] == "cancelled"
+    await call.ended()
+    await upstream.until(model, "closed")
+    kept = await clients(name).value("retrieve", **given, id=begun)
+    assert (kept["status"], kept["text"]) == ("cancelled", "first la")
+
+
+# -- conversations -------------------------------------------------------------------------------------------------
+
+
+@each
+async def test_what_was_said_before_goes_to_the_model(clients: Clients, server: Server, upstream: Upstream, name: str):
+    model = upstream.model(ANSWER)
+    given = at(server, server.tokens["alice"], model=model)
+    first = await clients(name).value("respond", **given, input="One")
+    second = await clients(name).value(
+        "respond", **given, input="Two", members={"previous_response_id": first["id"], "instructions": "Be brief."}
+    )
+    asked = upstream.seen(model)[-1].body["messages"]
+    assert [(said["role"], said["content"]) for said in asked if said["role"] in ("user", "assistant")] == [
+        ("user", "One"),
+        ("assistant", "Hello, world"),
+        ("user", "Two"),
+    ]
+    assert "Be brief." in json.dumps(asked)
+    inputs = await clients(name).value("inputs", **at(server, server.tokens["alice"], id=second["id"]))
+    assert ["user", "Two"] in inputs
+
+
+@each
+async def test_a_conversation_holds_what_is_said_in_it(clients: Clients, server: Server, upstream: Upstream, name: str):
+    given = at(server, server.tokens["alice"])
+    conversation = await clients(name).value("converse", **given)
+    members = {"conversation": conversation}
+    said = await clients(name).value("respond", **given, model=upstream.model(ANSWER), input="One", members=members)
+    assert said["conversation"] == conversation
+    assert await clients(name).value("items", **given, id=conversation) == [
+        ["user", "One"],
+        ["assistant", "Hello, world"],
+    ]
+    await clients(name).value("forget", **given, id=conversation)
+    shown = await clients(name).error("items", **given, id=conversation)
+    assert shown["type"] == REFUSED[name][404]
+
+
+@each
+async def test_one_that_is_deleted_is_gone(clients: Clients, server: Server, upstream: Upstream, name: str):
+    given = at(server, server.tokens["alice"])
+    answer = await clients(name).value("respond", **given, model=upstream.model(ANSWER))
+    await clients(name).value("remove", **given, id=answer["id"])
+    shown = await clients(name).error("retrieve", **given, id=answer["id"])
+    assert shown["type"] == REFUSED[name][404]
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+@each
+async def test_a_busy_conversation_is_a_conflict_that_is_told_once(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    given = at(line, server.tokens["alice"])
+    members = {"conversation": await clients(name).value("converse", **given)}
+    model = upstream.model(text("first ", "la"), pause(f"busy {name}"), finish())
+    call = clients(name).begin("watch", **given, model=model, members=members)
+    await call.until("text")
+    line.calls.clear()
+    shown = await clients(name).error("respond", **given, model=model, members=members)
+    assert (shown["type"], shown["code"]) == (REFUSED[name][409], "thread_busy")
+    assert line.calls == [PATH]
+    upstream.release(f"busy {name}")
+    await call.value()
+
+
+@each
+async def test_a_wrong_token_and_a_foreign_or_wrong_id_are_told_once(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    shown = await clients(name).error("respond", **at(line, "wrong"), model=upstream.model(ANSWER))
+    assert (shown["type"], shown["code"]) == (REFUSED[name][401], "invalid_token")
+    shown = await clients(name).error("retrieve", **at(line, server.tokens["alice"], id="resp_nobodys"))
+    assert shown["type"] == REFUSED[name][404]
+    assert [call.partition("?")[0] for call in line.calls] == [PATH, "GET /v1/responses/resp_nobodys"]
+    bob = f"bob with {name}"
+    await sign_up(server, bob)
+    answer = await clients(name).value("respond", **at(line, server.tokens["alice"]), model=upstream.model(ANSWER))
+    for action in ("retrieve", "cancel", "remove", "inputs", "events"):
+        shown = await clients(name).error(action, **at(line, server.tokens[bob]), id=answer["id"])
+        assert (action, shown["type"]) == (action, REFUSED[name][404])
+    going_on = {"model": upstream.model(ANSWER), "members": {"previous_response_id": answer["id"]}}
+    shown = await clients(name).error("respond", **at(line, server.tokens[bob]), **going_on)
+    assert shown["type"] in (REFUSED[name][400], REFUSED[name][404])
+
+
+@each
+async def test_a_parameter_that_is_not_to_be_had_is_named(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    given = at(line, server.tokens["alice"], model=upstream.model(ANSWER), members={"top_logprobs": 3})
+    shown = await clients(name).error("respond", **given)
+    assert (shown["type"], shown["param"]) == (REFUSED[name][400], "top_logprobs")
+    assert line.calls == [PATH]
+
+
+@each
+async def test_a_provider_that_fails_is_the_clients_own_error(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    refusing = upstream.model(status(401, body='{"error": {"message": "secret", "code": "invalid_api_key"}}'))
+    given = at(line, server.tokens["alice"])
+    failed = await clients(name).begin("watch", **given, model=refusing).ended()
+    assert "secret" not in json.dumps(failed)
+    assert "provider" in json.dumps(failed), "an error, or a response that failed"
+    breaking = upstream.model(text("first "), error("secret"))
+    call = clients(name).begin("watch", **given, model=breaking)
+    failed = await call.ended()
+    assert call.texts() == "first "
+    assert "secret" not in json.dumps(failed)
+    assert "provider" in json.dumps(failed)
+    assert line.calls == [PATH, PATH]
