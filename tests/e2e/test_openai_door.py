@@ -218,3 +218,22 @@ def test_what_the_document_shows_does_what_it_says(server: Server, upstream: Ups
     said = subprocess.run(["sh", "-ec", shell], env=environment, capture_output=True, text=True, timeout=30, check=True)
     assert [line for line in said.stdout.splitlines() if line][-1] == "data: [DONE]"
     assert "".join(re.findall(r'"content":"(\w*)"', said.stdout)) == "Hello"
+
+
+async def test_a_server_that_stops_is_an_error_after_which_the_client_asks_the_next_one(
+    new_server: NewServer, upstream: Upstream
+):
+    server = await new_server(drain_limit_s=0.2)
+    await server.start()
+    model = upstream.model(text("Hel"), pause("stops"))
+    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.tokens["alice"], max_retries=0) as client:
+        whole = asyncio.ensure_future(client.chat.completions.create(model=model, messages=HI))
+        stream = await client.chat.completions.create(model=model, messages=HI, stream=True)
+        await upstream.until(model, "paused", 2)
+        await server.stop()
+        with pytest.raises(openai.APIError) as broken_off:
+            await anext(chunk async for chunk in stream if chunk.choices[0].finish_reason)
+        with pytest.raises(openai.APIStatusError) as refused:
+            await whole
+    assert broken_off.value.code == refused.value.code == "run_cancelled"
+    assert refused.value.response.headers["x-should-retry"] == "true"

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from chatorch.domain.model.errors import ChatorchError
-from chatorch.domain.model.run import RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent
+from chatorch.domain.model.run import CancelReason, RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent
 from chatorch.entrypoints.common.door import Doors
 from chatorch.entrypoints.common.error_form import Refusal
 from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, MAX_ERRORS, Failure, seconds, status_of_code
@@ -81,6 +81,7 @@ def run_failure(run_id: str, terminal: TerminalEvent, *, repeated: bool = False)
     would be told the same again until the key is forgotten, and a 503 says when that is.
     """
     retry_after: dict[str, str] = {}
+    again = False
     match terminal:
         case RunFailed():
             status, code = status_of_code(terminal.code), terminal.code
@@ -89,6 +90,7 @@ def run_failure(run_id: str, terminal: TerminalEvent, *, repeated: bool = False)
                 retry_after = {"Retry-After": seconds(terminal.retry_after or 1)}
         case RunCancelled():
             status, code, detail = 409, "run_cancelled", f"The run was cancelled ({terminal.reason})."
+            again = terminal.reason is CancelReason.SHUTDOWN and not repeated
         case RunInterrupted():
             status, code, detail = 503, "run_interrupted", "The process that carried out the run is gone."
             retry_after = {"Retry-After": "1"}
@@ -97,4 +99,4 @@ def run_failure(run_id: str, terminal: TerminalEvent, *, repeated: bool = False)
     if repeated:
         detail = f"{detail} {ASK_AGAIN}"
         retry_after = {"Retry-After": KEY_KEPT_S} if retry_after else {}
-    return Failure(status, code, detail, retry_after, run_id=run_id)
+    return Failure(status, code, detail, retry_after, run_id=run_id, again=again)

@@ -73,7 +73,8 @@ class Failure:
     """Why a request is answered with `status`, from 400 on: all that a door's error form may tell.
 
     `code` is stable, `detail` for people and safe to show. `errors` are ``{"field", "problem"}``, `run_id` is the run
-    that is concerned, `error` the code of RFC 6749. `headers` go with every form of it. `logged` is for operators only.
+    that is concerned, `error` the code of RFC 6749. `again`: who asks again at once may be answered, whatever the status
+    says. `headers` go with every form of it. `logged` is for operators only.
     """
 
     status: int
@@ -83,6 +84,7 @@ class Failure:
     error: str | None = None
     errors: Sequence[Mapping[str, str]] | None = None
     run_id: str | None = None
+    again: bool = False
     logged: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

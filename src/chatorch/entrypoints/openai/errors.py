@@ -64,11 +64,13 @@ class OpenAIErrorForm(ErrorForm):
         return _CODE_STATUSES.get(failure.code) or _STATUSES.get(failure.status, failure.status)
 
     def headers(self, failure: Failure) -> Mapping[str, str]:
-        """A conflict stands for longer than a client goes on asking."""
+        """A conflict stands for longer than a client goes on asking, but where a process was stopping."""
         headers = dict(failure.headers)
         if failure.run_id is not None:
             headers[RUN_HEADER] = failure.run_id
-        if failure.status == HTTPStatus.CONFLICT or failure.code in _FINAL:
+        if failure.again:
+            headers["x-should-retry"] = "true"
+        elif failure.status == HTTPStatus.CONFLICT or failure.code in _FINAL:
             headers["x-should-retry"] = "false"
         return headers
 
