@@ -9,6 +9,7 @@ import json
 import time
 
 from bench.chatkit import measure_chatkit
+from bench.doors import measure_doors
 from bench.live import measure_live
 from bench.load import Cost, Target, cpu_seconds, measure, median, resident_kb
 from bench.rounds import Load, check, rounds
@@ -100,7 +101,7 @@ async def idle_cost(target: Target) -> Cost:
 def main() -> None:
     options = argparse.ArgumentParser(prog="bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="one round, up to 300 streams, 1,000 sockets")
-    options.add_argument("--only", choices=("streams", "stores", "chatkit", "live"), help="one part of it")
+    options.add_argument("--only", choices=("streams", "stores", "doors", "chatkit", "live"), help="one part of it")
     chosen = options.parse_args()
     if chosen.only in (None, "streams"):
         with all_servers() as targets:
@@ -108,6 +109,10 @@ def main() -> None:
     if chosen.only in (None, "stores"):
         with store_servers() as targets:
             asyncio.run(measure_stores(targets, BURST, WHOLE, quick=chosen.quick))
+    if chosen.only in (None, "doors"):
+        with all_servers() as targets:
+            three = (targets["relay"], targets["tutorial"], targets["chatorch"])
+            asyncio.run(measure_doors(*three, quick=chosen.quick))
     if chosen.only in (None, "chatkit"):
         with chatkit_servers() as (quickstart, ours):
             asyncio.run(measure_chatkit(quickstart, ours, quick=chosen.quick))

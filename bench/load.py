@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import re
 import statistics
 import time
@@ -70,6 +71,11 @@ def resident_kb(pid: int) -> int:
     return total
 
 
+ANEW = "anew-000000000000"
+"""In a body: another word, as long, with each request, for clients that make the ids."""
+_news = itertools.count(1)
+
+
 async def measure(target: Target, body: bytes, *, requests: int, clients: int) -> Cost:
     """`clients` at a time send `requests` in all, each over its own keep-alive connection."""
     cost = Cost()
@@ -98,7 +104,8 @@ async def _client(target: Target, request: bytes, turns, cost: Cost) -> None:
         try:
             if writer is None:
                 reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=2**22)
-            if not await _exchange(target, request, reader, writer, cost):
+            anew = request.replace(ANEW.encode(), b"anew-%012d" % next(_news)) if ANEW.encode() in request else request
+            if not await _exchange(target, anew, reader, writer, cost):
                 cost.failures += 1
         except (OSError, asyncio.IncompleteReadError, ValueError):
             cost.failures += 1
