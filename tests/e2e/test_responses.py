@@ -1,7 +1,10 @@
 """OpenAI's Responses by its own library, unmodified, against a real server."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,13 +12,14 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.e2e.conftest import NewServer
+from tests.e2e.conftest import NewServer, ServerIn, TwoWorkers
 from tests.support.accounts import sign_up
 from tests.support.eventually import eventually
-from tests.support.server import Server
+from tests.support.server import Server, serving
 from tests.support.upstream import Script, Upstream, done, error, finish, pause, status, text, usage
 from tests.support.upstream_parts import calls, cites, thinks
 
+ROOT = Path(__file__).parents[2]
 SAID = "Hello there, world"
 
 
@@ -261,3 +265,97 @@ async def test_a_server_that_starts_again_tells_the_same_numbers(new_server: New
             assert [event["sequence_number"] for event in rest] == list(range(last + 1, last + 1 + len(rest)))
     finally:
         await server.stop()
+
+
+def test_what_the_document_shows_does_what_it_says(server: Server, upstream: Upstream, capsys: pytest.CaptureFixture):
+    model = upstream.model(plain())
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    section = page.partition("\n### Responses and Conversations\n")[2].partition("\n## ")[0]
+    section = section.replace("http://127.0.0.1:8000", server.url).replace("gpt-5.4-mini", model)
+    [python] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    exec(python, {"TOKEN": server.tokens["alice"]})
+    assert capsys.readouterr().out == SAID
+    assert [message["content"] for message in upstream.seen(model)[-1].body["messages"]] == ["Hello", SAID, "Go on"]
+
+
+async def test_a_key_that_is_used_again_joins_its_response(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model(plain(), [text("Hel"), error()], plain())
+    first = await client.responses.create(model=model, input="One")
+    key = {"Idempotency-Key": "responses-1"}
+    asked = {"model": model, "input": "Two", "previous_response_id": first.id}
+    with pytest.raises(openai.InternalServerError):
+        await client.responses.create(**asked)
+    second = await client.responses.create(**asked, extra_headers=key)
+    again = await client.responses.create(**asked, extra_headers=key)
+    assert again.id == second.id
+    assert len(upstream.seen(model)) == 3
+
+
+async def test_what_is_not_stored_is_not_listed_and_can_be_gone_back_to(
+    client: AsyncOpenAI, server: Server, upstream: Upstream
+):
+    model = upstream.model(plain())
+    stream = await client.responses.create(model=model, input="Hi", store=False, stream=True)
+    events = await events_of(stream)
+    response = events[-1]["response"]
+    assert (response["store"], response["conversation"]) == (False, None)
+    assert await events_of(await client.responses.retrieve(response["id"], stream=True)) == events
+    async with await server.client() as alice:
+        listed = (await alice.get("/api/threads?limit=100")).json()["data"]
+        run = (await alice.get(f"/api/runs/{response['id'].replace('resp_', 'run_')}")).json()
+        assert run["text"] == SAID
+        assert run["thread_id"] not in {thread["id"] for thread in listed}
+
+
+async def test_who_leaves_leaves_the_run_and_all_who_follow_it_hear_the_same(client: AsyncOpenAI, upstream: Upstream):
+    model = upstream.model([*thinks("Hm, ", "well"), *plain("responses-shared")])
+    begun = await client.responses.create(model=model, input="Hi", stream=True)
+    first = await anext(begun)
+    await begun.close()
+    response_id = first.response.id
+    streams = [await client.responses.retrieve(response_id, stream=True, starting_after=n) for n in (-1, 0, 3, 5)]
+    following = [asyncio.ensure_future(events_of(stream)) for stream in streams]
+    await upstream.until(model, "paused")
+    upstream.release("responses-shared")
+    whole, *rests = await asyncio.gather(*following)
+    assert [event["sequence_number"] for event in whole] == list(range(len(whole)))
+    assert rests == [whole[n + 1 :] for n in (0, 3, 5)]
+
+
+async def test_a_guest_is_answered_once(server_in: ServerIn, tmp_path: Path, upstream: Upstream):
+    async with serving(server_in(tmp_path, anonymous_chat="true")) as server:
+        model = upstream.model(plain())
+        async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x") as guest:
+            nobody = {"extra_headers": {"Authorization": openai.Omit()}}
+            response = await guest.responses.create(model=model, input="Hi", **nobody)
+            assert response.output_text == SAID
+            with pytest.raises(openai.PermissionDeniedError):
+                await guest.responses.create(model=model, input="Hi", previous_response_id=response.id, **nobody)
+            with pytest.raises(openai.BadRequestError, match="sign in"):
+                await guest.responses.create(model=model, input="Hi", background=True, **nobody)
+            with pytest.raises(openai.AuthenticationError):
+                await guest.responses.create(model=model, input="Hi")
+
+
+@pytest.mark.long
+async def test_another_worker_tells_the_same_numbers_live_and_when_the_first_one_dies(
+    two_workers: TwoWorkers, upstream: Upstream
+):
+    model = upstream.model(plain("responses-elsewhere"), [text("Hello there, wor"), pause("responses-dead")])
+    async with two_workers(lease_s=2) as (one, two), client_of(one.server) as here, client_of(two.server) as there:
+        begun = await here.responses.create(model=model, input="Hi", stream=True)
+        first = await anext(begun)
+        beside = asyncio.ensure_future(
+            events_of(await there.responses.retrieve(first.response.id, stream=True, starting_after=0))
+        )
+        await upstream.until(model, "paused")
+        upstream.release("responses-elsewhere")
+        assert await events_of(begun) == await beside
+        killed = await here.responses.create(model=model, input="Hi", background=True)
+        heard = []
+        async for event in await there.responses.retrieve(killed.id, stream=True):
+            heard.append(event.to_dict())
+            if event.type == "response.output_text.delta" and event.delta == "there, ":
+                await one.server.kill()
+        assert [event["sequence_number"] for event in heard] == list(range(len(heard)))
+        assert heard[-1]["response"]["error"]["type"] == "run_interrupted"
