@@ -37,6 +37,8 @@ _TERMINAL_TYPES = {COMPLETED: "response.completed", "failed": "response.failed"}
 """There is none for what is cancelled: it is incomplete, and its status says why."""
 
 _encode = msgspec.json.Encoder().encode
+_made = tuple.__new__
+"""Of a named tuple: two thirds of the time of calling it, once a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class _Open:
     there says the same, so that all may append to it."""
 
     item: Item
+    kind: PartKind
     place: int
     form: bytes = field(compare=False)
     pieces: list[str] = field(compare=False)
@@ -76,9 +79,9 @@ class ResponsesEncoder(EventEncoder):
         self._after = after
 
     def encode(self, event: RunEvent) -> bytes:
+        if isinstance(event, PartDelta):  # first, because it is nearly always one
+            return self._say(event)
         match event:
-            case PartDelta():
-                return self._say(event)
             case PartStarted():
                 return self._start(event.index, event.part)
             case PartEnded():
@@ -98,17 +101,26 @@ class ResponsesEncoder(EventEncoder):
     # -- text ------------------------------------------------------------------------------------------------------
 
     def _say(self, event: PartDelta) -> bytes:
+        number, silent_to, held, before, item, done, calls = self.state
+        if item is None or item.kind is not event.kind:
+            return self._say_first(event)
+        pieces, held = cut(held, event.text)
+        if len(pieces) == 1 and silent_to < number:  # as nearly always
+            said = item.pieces
+            if len(said) == before:
+                said.append(pieces[0])
+            self.state = _made(_State, (number + 1, silent_to, held, before + 1, item, done, calls))
+            return item.form % (_encode(pieces[0]), number)
+        if pieces:
+            return self._tell(item, pieces, held)
+        self.state = _made(_State, (number, silent_to, held, before, item, done, calls))
+        return b""
+
+    def _say_first(self, event: PartDelta) -> bytes:
+        """Of an item, where there is one of this kind."""
         if event.kind not in SAID or not event.text:
             return b""
-        if (item := self.state.open) is None or item.item.kind is not event.kind:
-            opening = self._open(item_at(self._view.run_id, event.index, event.kind))
-            return opening + self._say(event)
-        number, silent_to, held, before, _, done, calls = self.state
-        pieces, held = cut(held, event.text)
-        if not pieces:
-            self.state = _State(number, silent_to, held, before, item, done, calls)
-            return b""
-        return self._tell(item, pieces, held)
+        return self._open(item_at(self._view.run_id, event.index, event.kind)) + self._say(event)
 
     def _tell(self, item: _Open, pieces: list[str], held: str) -> bytes:
         number, silent_to, _, before, _, done, calls = self.state
@@ -120,8 +132,6 @@ class ResponsesEncoder(EventEncoder):
             pieces = pieces[silent_to + 1 - number :]
             number = end - len(pieces)
         form = item.form
-        if len(pieces) == 1:  # as nearly always
-            return form % (_encode(pieces[0]), number)
         return b"".join([form % (_encode(piece), at) for at, piece in enumerate(pieces, number)])
 
     def _flush(self) -> bytes:
@@ -162,7 +172,7 @@ class ResponsesEncoder(EventEncoder):
         if item.kind is not PartKind.TOOL_CALL:
             where["content_index"] = 0
         calls = (*state.calls, item.call_id) if item.call_id else state.calls
-        new = _Open(item, place, _delta_form(item.kind, where), [])
+        new = _Open(item, item.kind, place, _delta_form(item.kind, where), [])
         self.state = state._replace(held="", told=0, open=new, calls=calls)
         told = self._event("response.output_item.added", output_index=place, item=item.view("", IN_PROGRESS))
         if item.kind is PartKind.TOOL_CALL:
