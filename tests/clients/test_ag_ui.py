@@ -71,6 +71,15 @@ async def test_an_answer_whole_and_the_next_one(
     assert said == [("user", "Hi"), ("assistant", WHOLE), ("user", "And?")]
 
 
+async def test_the_lines_of_the_document_do_what_they_say(
+    agents: ClientProcess, new_server: NewServer, upstream: Upstream
+):
+    async with serving(await new_server(model=upstream.model(ANSWER))) as server:
+        call = agents.begin("example", url=server.url, token=server.tokens["alice"], thread="documented")
+        await call.value()
+        assert call.texts() == "Hello, world"
+
+
 async def test_thoughts_calls_and_sources_are_shown_and_a_page_that_comes_later_shows_the_same(
     agents: ClientProcess, server: Server, upstream: Upstream, tab: str
 ):

@@ -14,11 +14,11 @@ process.on("unhandledRejection", (error) => {
 const { ChatorchAgent } = await documented("chatorch-agent.js");
 const agents = new Map(); // by the name of their tab
 
-// The block of this name, as a module
-async function documented(name) {
-  const page = readFileSync(new URL("../../../docs/clients.md", import.meta.url), "utf8");
-  const code = page.split("```js " + name + "\n")[1].split("\n```")[0];
-  const there = code.replace(/from "(.+?)"/g, (_, module) => `from "${import.meta.resolve(module)}"`);
+// The block of this name, as a module; without one the first of AG-UI's, at another address
+async function documented(name, url) {
+  const page = readFileSync(new URL("../../../docs/clients.md", import.meta.url), "utf8").split("\n## AG-UI\n")[1];
+  const code = page.split("```js" + (name ? ` ${name}` : "") + "\n")[1].split("\n```")[0];
+  const there = code.replace("https://chat.example", url).replace(/from "(.+?)"/g, (_, module) => `from "${import.meta.resolve(module)}"`);
   return import("data:text/javascript," + encodeURIComponent(there));
 }
 
@@ -67,4 +67,10 @@ async function stop(given) {
   return { status: (await agentOf(given).stop(given.runId)).status };
 }
 
-serve({ ask, connect, stop });
+// The ten lines as they stand, with what they are given
+async function example({ url, token, thread }, { tell }) {
+  Object.assign(globalThis, { token, threadId: thread, show: (text) => tell("text", { text }) });
+  await documented("", url);
+}
+
+serve({ ask, connect, stop, example });
