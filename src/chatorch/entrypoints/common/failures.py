@@ -73,8 +73,8 @@ class Failure:
     """Why a request is answered with `status`, from 400 on: all that a door's error form may tell.
 
     `code` is stable, `detail` for people and safe to show. `errors` are ``{"field", "problem"}``, `run_id` is the run
-    that is concerned, `error` the code of RFC 6749. `again`: who asks again at once may be answered, whatever the status
-    says. `headers` go with every form of it. `logged` is for operators only.
+    that is concerned, `error` the code of RFC 6749. `again`: who asks again at once may be answered, whatever the
+    status says. `headers` go with every form of it. `logged` is for operators only.
     """
 
     status: int
