@@ -11,6 +11,9 @@ import pytest
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.identity import User, UserId
 from chatorch.domain.model.run import Run
+from tests.support.ag_ui import Client
+from tests.support.ag_ui_door import DOOR
+from tests.support.ag_ui_door import asked as hello
 from tests.support.api import (
     PASSWORD,
     Api,
@@ -180,6 +183,21 @@ async def test_a_stream_of_openais_says_why_it_ends_for_it_would_be_taken_for_an
         assert "So far" in text
         assert json.loads(error.removeprefix("data: "))["error"]["code"] == "invalid_token"
         assert end == "data: [DONE]"
+
+
+async def test_a_stream_of_ag_uis_says_so_too(timed: Timed):
+    async with timed.worker() as api:
+        alice = await api.user("alice")
+        pause = Pause()
+        api.model.then("So far", pause)
+        stream = await until_asked(alice, DOOR, json=hello())
+        await pause.reached()
+        await timed.shut_out(api, "disabled")
+        await timed.clock.advance(IN_TIME_S)
+        page = Client().take((await done(stream)).content)
+        assert [message["content"] for message in page.messages] == ["So far"]
+        assert page.ended is not None
+        assert (page.ended["type"], page.ended["code"]) == ("RUN_ERROR", "invalid_token")
 
 
 async def test_a_token_that_runs_out_ends_neither_its_stream_nor_its_run(timed: Timed):

@@ -27,7 +27,6 @@ CLOSES = {
     "REASONING_MESSAGE_END": ("thought", "messageId"),
     "TOOL_CALL_END": ("call", "toolCallId"),
 }
-ENDS = ("RUN_FINISHED", "RUN_ERROR")
 
 
 def events_in(stream: bytes) -> list[Json]:
@@ -46,7 +45,7 @@ class Client:
         self.started: Json | None = None
         self.ended: Json | None = None
         self.pending: list[str] = []
-        self._open: set[tuple[str, str]] = set()
+        self.open: set[tuple[str, str]] = set()
 
     def take(self, stream: bytes) -> "Client":
         for event in events_in(stream):
@@ -60,15 +59,15 @@ class Client:
         assert self.started is not None or kind in {"RUN_STARTED", "RUN_ERROR"}, f"{kind} before the start"
         if kind in OPENS:
             entity, name = OPENS[kind]
-            assert (entity, event[name]) not in self._open, f"{kind} of what is open: {event[name]}"
-            self._open.add((entity, event[name]))
+            assert (entity, event[name]) not in self.open, f"{kind} of what is open: {event[name]}"
+            self.open.add((entity, event[name]))
         elif kind in GOES_ON or kind in CLOSES:
             entity, name = {**GOES_ON, **CLOSES}[kind]
-            assert (entity, event[name]) in self._open, f"{kind} of what is not open: {event[name]}"
+            assert (entity, event[name]) in self.open, f"{kind} of what is not open: {event[name]}"
             if kind in CLOSES:
-                self._open.discard((entity, event[name]))
-        elif kind in ENDS:
-            assert not self._open, f"{kind} while {self._open} are open"
+                self.open.discard((entity, event[name]))
+        elif kind == "RUN_FINISHED":
+            assert not self.open, f"{kind} while {self.open} are open"
 
     def _apply(self, event: Json) -> None:
         match event["type"]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from chatorch.domain.model.content import PartDelta, Snapshot
 from chatorch.domain.model.conversation import Usage
+from chatorch.domain.model.errors import InvalidToken
 from chatorch.domain.model.run import (
     CancelReason,
     Run,
@@ -13,11 +14,13 @@ from chatorch.domain.model.run import (
     RunFailed,
     RunInterrupted,
     RunStarted,
+    TerminalEvent,
 )
 from chatorch.entrypoints.ag_ui.encoder import ContentEncoder
 from chatorch.entrypoints.ag_ui.events import Json, frame, ours
 from chatorch.entrypoints.ag_ui.messages import answer_messages, beside
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
+from chatorch.entrypoints.common.failures import domain_failure
 
 PROTOCOL_VERSION = "1.0"
 """Ours, not the client's: each side says its own."""
@@ -58,6 +61,7 @@ class RunEncoder(EventEncoder):
         self._names = names.view()
         self._content = ContentEncoder(run.message_id)
         self._encode = frames.shared(run.id, self._content).encode
+        self._over = False
         self.history = History()
 
     def encode(self, event: RunEvent) -> bytes:
@@ -68,14 +72,9 @@ class RunEncoder(EventEncoder):
                 return run_started(self._names, self._run)
             case Snapshot():
                 return self._snapshot(event)
-            case RunCompleted():
-                usage = [usage_view(event.usage, self._run.model)]
-                finished = frame("RUN_FINISHED", **self._names, usage=usage, **ours(finish_reason=event.finish_reason))
-                return self._content.over() + finished
-            case RunCancelled(reason=CancelReason.USER):
-                return self._content.over() + frame("RUN_FINISHED", **self._names, outcome={"type": "cancelled"})
-            case RunFailed() | RunCancelled() | RunInterrupted():
-                return self._content.over() + run_error(event)
+            case RunCompleted() | RunCancelled() | RunFailed() | RunInterrupted():
+                self._over = True
+                return self._content.over() + self._end(event)
         return self._encode(event)
 
     def keep_alive(self) -> bytes:
@@ -83,6 +82,20 @@ class RunEncoder(EventEncoder):
 
     def end(self) -> bytes:
         return b""
+
+    def cut_off(self) -> bytes:
+        """A client takes a stream that only ends for an answer."""
+        failure = domain_failure(InvalidToken())
+        return b"" if self._over else frame("RUN_ERROR", message=failure.detail, code=failure.code)
+
+    def _end(self, event: TerminalEvent) -> bytes:
+        match event:
+            case RunCompleted():
+                usage = [usage_view(event.usage, self._run.model)]
+                return frame("RUN_FINISHED", **self._names, usage=usage, **ours(finish_reason=event.finish_reason))
+            case RunCancelled(reason=CancelReason.USER):
+                return frame("RUN_FINISHED", **self._names, outcome={"type": "cancelled"})
+        return run_error(event)
 
     def _snapshot(self, event: Snapshot) -> bytes:
         message_id, content, history = self._run.message_id, event.content, self.history

@@ -248,11 +248,22 @@ def test_each_other_end_keeps_the_text_and_says_what_it_was(end: RunEvent, told_
     half = Content((Part(PartKind.TEXT, body="So "), Part(PartKind.REASONING, body="hm")))
     client = Client().take(whole(half, end))
     assert [message["content"] for message in client.messages] == ["So ", "hm"]
+    assert not client.open, "a page that waits for the end of a message hears it"
     ended = client.ended
     assert ended is not None
     assert (ended["type"], ended.get("outcome"), ended.get("code")) == told_as
     if ended["type"] == "RUN_ERROR":
         assert ended["message"]
+
+
+def test_who_may_hear_no_more_is_told_so_unless_it_was_over():
+    one = encoder()
+    half = told(one, started_event(RUN), PartDelta(4, "So "))
+    ended = Client().take(half + one.cut_off()).ended
+    assert ended is not None
+    assert (ended["type"], ended["code"]) == ("RUN_ERROR", "invalid_token")
+    one.encode(END)
+    assert one.cut_off() == b""
 
 
 def test_a_sign_of_life_says_nothing():
