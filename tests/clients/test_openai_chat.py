@@ -14,9 +14,11 @@ from tests.support.server import Server, serving
 from tests.support.sizes import size
 from tests.support.sockets import calling
 from tests.support.upstream import ANSWER, Upstream, close, error, finish, json_answer, pause, status, text, usage
+from tests.support.upstream_parts import cites, thinks
 
 PIECES = ("Each ", "word ", "of ", "this ", "is ", "a ", "piece: ", "é ", "漢字 ", "👩‍👩‍👧 ", "end.")
 WHOLE = "".join(PIECES)
+CUTS = size(100, 1000)
 
 each = pytest.mark.parametrize("name", CHAT_CLIENTS)
 packages = pytest.mark.parametrize("name", ["openai-node", "openai-python"])
@@ -47,6 +49,17 @@ async def test_pieces_are_shown_as_they_come(clients: Clients, server: Server, u
     upstream.release(f"shown {name}")
     await call.value()
     assert call.texts() == "first last"
+
+
+@each
+async def test_what_is_said_beside_the_text_spoils_no_client(
+    clients: Clients, server: Server, upstream: Upstream, name: str
+):
+    model = upstream.model([*thinks("Let me ", "see."), text(*PIECES), cites("https://a.test", "A"), finish(), usage()])
+    call = clients(name).begin("stream", **at(server, server.tokens["alice"], model))
+    await call.value()
+    assert call.texts() == WHOLE
+    assert (await clients(name).value("complete", **at(server, server.tokens["alice"], model)))["text"] == WHOLE
 
 
 @packages
@@ -146,22 +159,25 @@ async def test_a_cut_anywhere_is_an_error_or_the_whole_answer_and_asking_again_h
     chance = random.Random(12)
     model = upstream.model(text(*PIECES), finish(), usage())
     given = at(line, server.tokens["alice"], model)
-    lengths = range(300, 300 + 14 * 200)
-    for at_byte in chance.sample(lengths, size(20, 100)):
+    await clients(name).value("stream", **given)
+    broken = 0
+    for at_byte in chance.sample(line.body_bytes(), CUTS):
         line.cut(at_byte, PATH, how=chance.choice(("fin", "rst")))
         call = clients(name).begin("stream", **given)
         last = await call.ended()
         assert WHOLE.startswith(call.texts()), at_byte
         if last["told"] == "raised":
             assert last["error"]["type"] in CHAT_CLIENTS[name].broken, (at_byte, last)
+            broken += 1
         else:
             assert call.texts() == WHOLE, (at_byte, last)
         line.uncut()
-    calls = len(line.calls)
+    assert broken > CUTS / 2
+    asked = len(line.calls)
     call = clients(name).begin("stream", **given)
     await call.value()
     assert call.texts() == WHOLE
-    assert len(line.calls) == calls + 1
+    assert len(line.calls) == asked + 1
 
 
 @each
@@ -205,9 +221,9 @@ async def test_the_only_worker_is_killed_between_two_pieces(
     model = upstream.model([text("first "), pause("killed"), text("last"), finish()])
     async with serving(await new_server()) as server, lossy_line(server.port) as line:
         given = at(line, server.tokens["alice"], model)
-        calls = await _all_begun(clients, given)
+        begun = await _all_begun(clients, given)
         await server.kill()
-        await _all_broken(calls)
+        await _all_broken(begun)
         await server.start()
         upstream.release("killed")
         await _all_answered(clients, given, "first last")
@@ -219,31 +235,31 @@ async def test_one_of_two_workers_is_killed_between_two_pieces(
     model = upstream.model([text("first "), pause("one killed"), text("last"), finish()])
     async with two_workers() as (one, two), lossy_line(one.server.port) as line:
         given = at(line, one.token, model)
-        calls = await _all_begun(clients, given)
+        begun = await _all_begun(clients, given)
         await one.server.kill()
         line.to = two.server.port
-        await _all_broken(calls)
+        await _all_broken(begun)
         upstream.release("one killed")
         await _all_answered(clients, given, "first last")
 
 
 async def _all_begun(clients: Clients, given: dict[str, object]) -> dict[str, Call]:
-    calls = {name: clients(name).begin("stream", **given) for name in CHAT_CLIENTS}
-    await asyncio.gather(*(call.until("text") for call in calls.values()))
-    return calls
+    begun = {name: clients(name).begin("stream", **given) for name in CHAT_CLIENTS}
+    await asyncio.gather(*(call.until("text") for call in begun.values()))
+    return begun
 
 
-async def _all_broken(calls: dict[str, Call]) -> None:
+async def _all_broken(begun: dict[str, Call]) -> None:
     """Each shows what it had, and says that this was not all."""
-    for name, call in calls.items():
+    for name, call in begun.items():
         shown = await call.error()
         assert (name, call.texts()) == (name, "first ")
         assert shown["type"] in CHAT_CLIENTS[name].broken, (name, shown)
 
 
 async def _all_answered(clients: Clients, given: dict[str, object], whole: str) -> None:
-    calls = {name: clients(name).begin("stream", **given) for name in CHAT_CLIENTS}
-    for name, call in calls.items():
+    begun = {name: clients(name).begin("stream", **given) for name in CHAT_CLIENTS}
+    for name, call in begun.items():
         await call.value()
         assert (name, call.texts()) == (name, whole)
 

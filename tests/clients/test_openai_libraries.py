@@ -9,10 +9,12 @@ from tests.support.lossy_line import LossyLine
 from tests.support.server import Server
 from tests.support.sizes import size
 from tests.support.upstream import ANSWER, Upstream, close, error, finish, pause, status, text, usage
+from tests.support.upstream_parts import cites, thinks
 
 PATH = "POST /v1/responses"
 PIECES = ("Each ", "word ", "of ", "this ", "is ", "a ", "piece: ", "é ", "漢字 ", "👩‍👩‍👧 ", "end.")
 WHOLE = "".join(PIECES)
+CUTS = size(100, 1000)
 
 each = pytest.mark.parametrize("name", RESPONSES_CLIENTS)
 
@@ -34,6 +36,17 @@ async def test_an_answer_is_whole_streamed_or_not(clients: Clients, server: Serv
 
 
 @each
+async def test_what_is_said_beside_the_text_spoils_no_library(
+    clients: Clients, server: Server, upstream: Upstream, name: str
+):
+    model = upstream.model([*thinks("Let me ", "see."), text(*PIECES), cites("https://a.test", "A"), finish(), usage()])
+    call = clients(name).begin("stream", **asked(server, server, model))
+    await call.value()
+    assert call.texts() == WHOLE
+    assert (await clients(name).value("complete", **asked(server, server, model)))["text"] == WHOLE
+
+
+@each
 async def test_a_long_answer_goes_back_with_the_next_question(
     clients: Clients, server: Server, upstream: Upstream, name: str
 ):
@@ -51,7 +64,8 @@ async def test_a_cut_anywhere_is_an_error_or_the_whole_answer(
 ):
     chance = random.Random(12)
     model = upstream.model(text(*PIECES), finish(), usage())
-    for at_byte in chance.sample(range(1200, 6000), size(20, 100)):
+    await clients(name).value("stream", **asked(line, server, model))
+    for at_byte in chance.sample(line.body_bytes(), CUTS):
         line.cut(at_byte, PATH, how=chance.choice(("fin", "rst")))
         call = clients(name).begin("stream", **asked(line, server, model))
         last = await call.ended()

@@ -15,9 +15,11 @@ from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server, serving
 from tests.support.sizes import size
 from tests.support.upstream import ANSWER, Upstream, error, finish, pause, status, text, usage
+from tests.support.upstream_parts import calls, cites, thinks
 
 PIECES = ("Each ", "word ", "of ", "this", " is  a", " piece", ": é ", "漢字 ", "👩‍👩‍👧 ", "e", "nd.")
 WHOLE = "".join(PIECES)
+CUTS = size(100, 1000)
 PATH = "POST /v1/responses"
 REFUSED = {
     "openai-node": {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 409: "ConflictError"},
@@ -72,6 +74,25 @@ async def test_an_answer_is_whole_streamed_or_not(clients: Clients, server: Serv
     assert (at_once["usage"]["input_tokens"], at_once["usage"]["output_tokens"]) == (9, 3)
     again = await clients(name).value("retrieve", **at(server, server.tokens["alice"], id=streamed["id"]))
     assert again["text"] == WHOLE
+
+
+@each
+async def test_what_is_said_beside_the_text_is_accumulated_too(
+    clients: Clients, server: Server, upstream: Upstream, name: str
+):
+    said = [*thinks("Let me ", "see."), text(*PIECES), cites("https://a.test", "A"), *calls("look", '{"at"', ": 1}")]
+    model = upstream.model([*said, finish(), usage()])
+    given = at(server, server.tokens["alice"])
+    live = clients(name).begin("accumulate", **given, model=model)
+    answer = await live.value()
+    assert (answer["text"], live.texts()) == (WHOLE, WHOLE)
+    first = clients(name).begin("events", **given, id=answer["id"])
+    await first.value()
+    assert dense(events(first))
+    for number in range(len(events(first)) - 1):
+        replayed = clients(name).begin("events", **given, id=answer["id"], after=number)
+        await replayed.value()
+        assert events(replayed) == events(first)[number + 1 :], number
 
 
 @each
@@ -133,7 +154,7 @@ async def test_who_is_cut_off_anywhere_comes_back_to_the_same_text_and_events(
     given = at(line, server.tokens["alice"], model=model)
     uncut = clients(name).begin("watch", **given)
     await uncut.value()
-    for at_byte in chance.sample(range(1200, 6000), size(20, 100)):
+    for at_byte in chance.sample(line.event_bytes(), CUTS):
         line.cut(at_byte, PATH, how=chance.choice(("fin", "rst")))
         call = clients(name).begin("watch", **given)
         answer = await call.value()

@@ -34,13 +34,14 @@ class Cut:
 
 
 class LossyLine:
-    """`calls` are those that came, as ``POST /v1/responses``, whatever became of them. `down`: nobody gets through.
-
-    `to` is the port behind it, for connections yet to come: as a balancer turns to another server.
+    """`calls` are those that came, as ``POST /v1/responses``, whatever became of them; `last` is the latest answer, as
+    it went over the wire. `down`: nobody gets through. `to` is the port behind it, for connections yet to come: as a
+    balancer turns to another server.
     """
 
     def __init__(self, port: int) -> None:
         self.calls: list[str] = []
+        self.last = b""
         self.down = False
         self.port = 0
         self.to = port
@@ -55,6 +56,14 @@ class LossyLine:
     def cut(self, after: int | bytes, call: str = "", how: str = "fin") -> None:
         """Breaks off the next answer to such a call, with FIN or RST (`how`)."""
         self._cuts.append(Cut(call, after, how))
+
+    def body_bytes(self) -> range:
+        """Where the latest answer can be cut so that its head is whole and its end is not."""
+        return range(self.last.index(b"\r\n\r\n") + 4, len(self.last))
+
+    def event_bytes(self) -> range:
+        """The same behind the first of its server-sent events."""
+        return range(self.last.index(b"\n\n", self.body_bytes().start) + 2, len(self.last))
 
     def uncut(self) -> None:
         """Forgets the cuts that no answer came to."""
@@ -134,6 +143,7 @@ class _Connection:
                 _close(self._writer, cut.how)
                 return
             self._answer += data
+            self._line.last = self._answer
             self._writer.write(data)
             await self._writer.drain()
 
