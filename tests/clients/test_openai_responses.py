@@ -256,6 +256,24 @@ async def test_what_was_said_before_goes_to_the_model(clients: Clients, server: 
 
 
 @each
+async def test_who_keeps_the_conversation_sends_all_of_it_back(
+    clients: Clients, server: Server, upstream: Upstream, name: str
+):
+    answer = "long " * 2000 + "."
+    model = upstream.model([*thinks("Let me ", "see."), text(answer), cites("https://a.test", "A"), finish(), usage()])
+    given = at(server, server.tokens["alice"], model=model, texts=["One", "Two", "Three"])
+    await clients(name).value("unkept", **given)
+    asked = upstream.seen(model)[-1].body["messages"]
+    assert [(said["role"], said["content"]) for said in asked] == [
+        ("user", "One"),
+        ("assistant", answer),
+        ("user", "Two"),
+        ("assistant", answer),
+        ("user", "Three"),
+    ]
+
+
+@each
 async def test_a_conversation_holds_what_is_said_in_it(clients: Clients, server: Server, upstream: Upstream, name: str):
     given = at(server, server.tokens["alice"])
     conversation = await clients(name).value("converse", **given)

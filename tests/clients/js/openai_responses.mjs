@@ -50,6 +50,16 @@ async function watch({ model, input = "Hi", members = {}, waits, ...given }, { t
   }
 }
 
+// Without anything kept: what the package gives back goes back as it is
+async function unkept({ model, texts, ...given }) {
+  const input = [];
+  for (const text of texts) {
+    input.push({ role: "user", content: text });
+    const response = await client(given).responses.create({ model, input, store: false });
+    input.push(...response.output);
+  }
+}
+
 async function events({ id, after, ...given }, { tell }) {
   const asked = after === undefined ? { stream: true } : { stream: true, starting_after: after };
   for await (const event of await client(given).responses.retrieve(id, asked)) {
@@ -92,6 +102,7 @@ async function items({ id, ...given }) {
 serve({
   respond,
   watch,
+  unkept,
   events,
   accumulate,
   retrieve,

@@ -59,6 +59,15 @@ async def watch(given: dict[str, Any], task: Task) -> object:
         events = await client(given).responses.retrieve(response.id, stream=True, starting_after=last)
 
 
+async def unkept(given: dict[str, Any], task: Task) -> None:
+    """Without anything kept: what the package gives back goes back as it is."""
+    items: list[Any] = []
+    for text in given["texts"]:
+        items.append({"role": "user", "content": text})
+        response = await client(given).responses.create(model=given["model"], input=items, store=False)
+        items += response.output
+
+
 async def events(given: dict[str, Any], task: Task) -> object:
     after = {"starting_after": given["after"]} if "after" in given else {}
     async for event in await client(given).responses.retrieve(given["id"], stream=True, **after):
@@ -121,6 +130,7 @@ serve(
     {
         "respond": respond,
         "watch": watch,
+        "unkept": unkept,
         "events": events,
         "accumulate": accumulate,
         "retrieve": retrieve,
