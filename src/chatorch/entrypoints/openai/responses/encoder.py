@@ -54,8 +54,8 @@ class _Open:
 
 
 class _State(NamedTuple):
-    """`number` is that of the next event, and nothing is sent up to `silent_to`. `held` is the text that is not cut
-    yet, `told` how many pieces of the open item are, `done` are the items before it."""
+    """`number` is that of the next event, and nothing is sent up to `silent_to` (-1 once that is past). `held` is the
+    text that is not cut yet, `told` how many pieces of the open item are, `done` are the items before it."""
 
     number: int = 0
     silent_to: int = -1
@@ -127,7 +127,8 @@ class ResponsesEncoder(EventEncoder):
         if len(item.pieces) == before:
             item.pieces.extend(pieces)
         end = number + len(pieces)
-        self.state = _State(end, silent_to, held, before + len(pieces), item, done, calls)
+        still = silent_to if silent_to >= end else -1
+        self.state = _State(end, still, held, before + len(pieces), item, done, calls)
         if silent_to >= number:
             pieces = pieces[silent_to + 1 - number :]
             number = end - len(pieces)
@@ -235,9 +236,10 @@ class ResponsesEncoder(EventEncoder):
         return told + self._event(_TERMINAL_TYPES.get(status, "response.incomplete"), response=response)
 
     def _event(self, kind: str, **members: object) -> bytes:
-        number = self.state.number
-        self.state = self.state._replace(number=number + 1)
-        if number <= self.state.silent_to:
+        number, silent_to = self.state[:2]
+        still = silent_to if silent_to > number else -1
+        self.state = self.state._replace(number=number + 1, silent_to=still)
+        if number <= silent_to:
             return b""
         data = _encode({"type": kind, **members, "sequence_number": number})
         return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
