@@ -51,6 +51,8 @@ async def test_a_conversation_is_a_thread(client: AsyncOpenAI, server: Server, u
     async with await server.client() as alice:
         thread = (await alice.get(f"/api/threads/{made.id.replace('conv', 'thr')}")).json()
         assert (thread["title"], thread["metadata"]) == ("Hi", {"c": "d"})
+        thread = (await alice.get(f"/api/threads/{empty.id.replace('conv', 'thr')}")).json()
+        assert thread["title"] == "First"  # not before anything was said
 
 
 async def test_items_are_put_in_and_taken_out(client: AsyncOpenAI, upstream: Upstream):

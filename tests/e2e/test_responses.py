@@ -20,6 +20,7 @@ from tests.support.upstream import Script, Upstream, done, error, finish, pause,
 from tests.support.upstream_parts import calls, cites, thinks
 
 ROOT = Path(__file__).parents[2]
+HI = [{"role": "user", "content": "Hi"}]
 SAID = "Hello there, world"
 
 
@@ -143,6 +144,10 @@ async def test_a_conversation_goes_on_from_the_newest_response(client: AsyncOpen
     with pytest.raises(openai.BadRequestError, match=second.id) as refused:
         await client.responses.create(model=model, input="Other", previous_response_id=first.id)
     assert refused.value.param == "previous_response_id"
+    rules = [*HI, {"role": "developer", "content": "In prose."}, *HI]
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model=model, input=rules, previous_response_id=second.id)
+    assert refused.value.param == "input[1].role"
     third = await client.responses.create(model=model, input="Three", conversation=first.conversation.id)
     assert third.conversation.id == first.conversation.id
     items = [item async for item in client.responses.input_items.list(third.id, limit=2)]
@@ -236,6 +241,8 @@ async def test_what_is_deleted_is_gone_and_what_is_anothers_is_not_there(
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(second.id)
     assert (await client.responses.retrieve(first.id)).output_text == SAID
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.create(model=model, input="Three", previous_response_id=second.id)
     await client.responses.delete(first.id)
     for gone in (client.responses.retrieve(first.id), client.responses.retrieve("resp_none")):
         with pytest.raises(openai.NotFoundError):
@@ -304,6 +311,8 @@ async def test_what_is_not_stored_is_not_listed_and_can_be_gone_back_to(
         listed = (await alice.get("/api/threads?limit=100")).json()["data"]
         run = (await alice.get(f"/api/runs/{response['id'].replace('resp_', 'run_')}")).json()
         assert run["text"] == SAID
+        with pytest.raises(openai.NotFoundError, match="not stored"):
+            await client.responses.create(model=model, input="More", previous_response_id=response["id"])
         assert run["thread_id"] not in {thread["id"] for thread in listed}
 
 

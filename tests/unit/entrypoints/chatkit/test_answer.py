@@ -254,3 +254,9 @@ def test_a_message_that_is_being_written_shows_what_is_there():
     assert stored(of(Part(PartKind.TOOL_CALL, {"id": "c"}, '{"a'), text="Well"), MessageStatus.STREAMING) == stored(
         Content.of("Well")
     )
+
+
+def test_what_another_door_noted_with_a_message_is_not_taken_for_chatkits_own():
+    message = Message(MessageId("msg_1"), RUN.thread_id, 1, Role.USER, "Hi", MessageStatus.COMPLETE, NOW)
+    plain = to_chatkit(NotedMessage(message))
+    assert to_chatkit(NotedMessage(message, {"response": {"background": True}})) == plain

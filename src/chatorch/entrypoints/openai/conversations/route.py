@@ -41,11 +41,10 @@ from chatorch.entrypoints.openai.responses.ids import conversation_id as id_of
 from chatorch.entrypoints.openai.responses.ids import thread_id_of
 from chatorch.entrypoints.openai.responses.inputs import Inputs, inputs
 from chatorch.entrypoints.openai.responses.listing import Items, Wanted, item_views, list_view
+from chatorch.entrypoints.openai.responses.route import UNTITLED
 from chatorch.entrypoints.openai.strict import OpenAIRoute
 from chatorch.ports.system import Clock, IdFactory
 from chatorch.ports.threads import ThreadChange
-
-UNTITLED = "New conversation"
 
 LIST = problems(401, 403, 503)
 ONE = problems(401, 403, 404, 409, 503)

@@ -46,6 +46,8 @@ async def going_on(
     """
     try:
         run = await runs.read(principal, run_id_of(given))
+        # Which is there no more where it was deleted, or answered in another way.
+        await annotations.read(principal, run.thread_id, run.message_id)
         page = await annotations.page(principal, run.thread_id, limit=MAX_LATER, after=run.message_id)
     except NotFound:
         raise NotFound(f"{FIELD}: there is no such response, or it is not yours.") from None

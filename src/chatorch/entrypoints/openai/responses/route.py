@@ -11,11 +11,14 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from chatorch.domain.model.content import Content
-from chatorch.domain.model.errors import GuestThread, InvalidField, RoleNotAllowed
+from chatorch.domain.model.conversation import Thread
+from chatorch.domain.model.errors import GuestThread, InvalidField, NotFound, RoleNotAllowed
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run, RunCompleted
+from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.commands import StartChat
+from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.error_form import Refusal
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
@@ -25,13 +28,17 @@ from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses, R
 from chatorch.entrypoints.common.views import json_response
 from chatorch.entrypoints.openai.errors import RUN_HEADER
 from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
-from chatorch.entrypoints.openai.responses.given import AnnotationsDep, FramesDep
+from chatorch.entrypoints.openai.responses.given import AnnotationsDep, ConversationsDep, FramesDep
 from chatorch.entrypoints.openai.responses.going_on import NOTE, GoingOn, going_on
 from chatorch.entrypoints.openai.responses.inputs import inputs
 from chatorch.entrypoints.openai.responses.items import output_of
 from chatorch.entrypoints.openai.responses.schema import CreateResponse
 from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
 from chatorch.entrypoints.openai.strict import OpenAIRoute
+from chatorch.ports.threads import ThreadChange
+
+UNTITLED = "New conversation"
+"""What a conversation is called in which nothing was said yet."""
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The response; with `stream`, its events", "content": {EVENT_STREAM: {}}},
@@ -69,6 +76,7 @@ async def create_response(
     principal: SignedInOrGuest,
     answers: Responses,
     annotations: AnnotationsDep,
+    conversations: ConversationsDep,
     frames: FramesDep,
     key: IdempotencyKey = None,
 ) -> Response:
@@ -76,6 +84,7 @@ async def create_response(
     refused by its name."""
     body.require_sense(guest=principal.guest)
     place = await _place(principal, body, answers, annotations, key)
+    thread = await _stored_thread(principal, place, conversations)
     said = inputs(body.input, metadata=body.metadata)
     note = _note(body, place, key)
     *earlier, last = said.messages
@@ -95,6 +104,8 @@ async def create_response(
         run = await answers.runs.start(principal, chat)
     except (InvalidField, RoleNotAllowed) as error:
         raise said.refused(error) from None
+    if thread is not None and thread.title == UNTITLED and run.status.live:
+        await conversations.change(principal, thread.id, ThreadChange(title=title_from(last.content)))
     view = ResponseView(run, note, body.metadata or {})
     if body.background and not stream:
         return json_response(view.now(run), headers={RUN_HEADER: run.id})
@@ -116,6 +127,18 @@ async def _place(
         return await going_on(principal, earlier, runs=answers.runs, annotations=annotations, key=key)
     thread_id = body.thread_id()
     return GoingOn(thread_id) if thread_id is not None else None
+
+
+async def _stored_thread(principal: Principal, place: GoingOn | None, conversations: Conversations) -> Thread | None:
+    """That which goes on. Raises `NotFound`, also for one that is not kept: what is said in it would go with it."""
+    if place is None:
+        return None
+    if principal.guest:
+        raise GuestThread
+    thread = await conversations.thread(principal, place.thread_id)
+    if not thread.stored:
+        raise NotFound("The conversation was not stored, so it cannot be gone on with.")
+    return thread
 
 
 def _note(body: CreateResponse, place: GoingOn | None, key: str | None) -> Mapping[str, Any]:
