@@ -162,6 +162,34 @@ async def test_a_page_that_comes_back_too_late_loads_what_was_said(
     assert (seen["status"], said(seen["messages"])) == ("ready", ["Hi", "one two three"])
 
 
+async def test_the_lines_of_the_documentation_load_send_come_back_and_stop(
+    pages: ClientProcess, server: Server, line: LossyLine, upstream: Upstream
+):
+    browser = Browser(pages, 7, line.url, server.tokens["alice"], upstream)
+    name = browser._given["chat"]
+    browser.play(text("one ", "two "), pause(name), text("three"))
+    line.cut(b"two ", call="POST /api/ai-sdk")
+    late = [{"do": "tell", "word": "broken"}, {"do": "heard", "word": "late"}, {"do": "comeBack"}, SETTLED]
+    page = browser.open(send(), SETTLED, *late, documented=True)
+    await page.until("broken")
+    upstream.release(name)
+
+    async def is_over() -> bool:
+        return said(await browser.stored())[-1].endswith("three")
+
+    await eventually(is_over)
+    page.say("late")
+    seen = await page.value()
+    assert (seen["status"], said(seen["messages"])) == ("ready", ["Hi", "one two three"])
+    browser.play(text("four "), pause(f"{name}4"), text("five"))
+    steps = [send("And?"), {"do": "shows", "text": "four"}, {"do": "end"}, SETTLED]
+    seen = await browser.see(*steps, documented=True, resume=True)
+    assert (seen["status"], said(seen["messages"])) == ("ready", ["Hi", "one two three", "And?", "four "])
+    browser.play(text("Better"))
+    seen = await browser.see({"do": "regenerate"}, SETTLED, documented=True)
+    assert said(seen["messages"]) == ["Hi", "one two three", "And?", "Better"] == said(await browser.stored())
+
+
 async def test_wherever_a_line_breaks_resuming_shows_the_whole_once(
     browser: Browser, version: int, line: LossyLine, upstream: Upstream
 ):

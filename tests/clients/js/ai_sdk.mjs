@@ -1,6 +1,10 @@
-// `useChat` of @ai-sdk/react in a page, with the transport that it has by default: of `ai` 7, or of `ai` 6.
+// `useChat` of @ai-sdk/react in a page, with the transport that it has by default: of `ai` 7, or of `ai` 6; and with the
+// lines of docs/clients.md.
+
+import { readFileSync } from "node:fs";
 
 import { JSDOM } from "jsdom";
+
 import { described, serve } from "./harness.mjs";
 
 const { window } = new JSDOM("<!doctype html><main></main>", { pretendToBeVisual: true });
@@ -13,22 +17,39 @@ const SDKS = {
   6: { ...(await import("ai-6")), ...(await import("@ai-sdk/react-6")) },
 };
 
+const { chatorchChat } = await documented("chatorch-chat.js");
+
+// The block of this name, as a module
+async function documented(name) {
+  const page = readFileSync(new URL("../../../docs/clients.md", import.meta.url), "utf8");
+  const code = page.split("```js " + name + "\n")[1].split("\n```")[0];
+  const there = code.replace(/from "(.+?)"/g, (_, module) => `from "${import.meta.resolve(module)}"`);
+  return import("data:text/javascript," + encodeURIComponent(there));
+}
+
 const textOf = (message) => message?.parts.map((part) => (part.type === "text" ? part.text : "")).join("") ?? "";
 
-// A page that shows the chat. `steps` are what its user does, one after the other
-async function chat({ version, url, token, model, chat, steps, messages, resume, api = "/api/ai-sdk" }, { tell, heard }) {
-  const { Chat, DefaultChatTransport, useChat } = SDKS[version];
-  const headers = token ? { authorization: `Bearer ${token}` } : {};
+function chatOf({ version, url, token, model, chat, messages, onFinish }) {
+  const { Chat, DefaultChatTransport } = SDKS[version];
   const transport = new DefaultChatTransport({
-    api: `${url}${api}${version === 6 ? "?v=6" : ""}`,
-    headers,
+    api: `${url}/api/ai-sdk${version === 6 ? "?v=6" : ""}`,
+    headers: token ? { authorization: `Bearer ${token}` } : {},
     body: model ? { model } : {},
   });
+  return new Chat({ id: chat, transport, messages, onFinish });
+}
+
+// A page that shows the chat. `steps` are what its user does, one after the other
+async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
+  const { version, url, token, model, chat } = given;
+  const at = (what) => `${url}/api/ai-sdk/${encodeURIComponent(chat)}/${what}`;
+  const headers = { authorization: `Bearer ${token}` };
   const finishes = [];
-  const talk = new Chat({
-    ...{ id: chat, transport, messages },
-    onFinish: ({ isAbort, isError, finishReason }) => finishes.push({ isAbort, isError, finishReason }),
-  });
+  const onFinish = ({ isAbort, isError, finishReason }) => finishes.push({ isAbort, isError, finishReason });
+  const talk = documented
+    ? await chatorchChat({ url, token, id: chat, body: { model } })
+    : chatOf({ ...given, onFinish });
+  const { useChat } = SDKS[version];
   let page;
   let changed = () => {};
   let shown = "";
@@ -52,11 +73,9 @@ async function chat({ version, url, token, model, chat, steps, messages, resume,
     regenerate: ({ messageId }) => void (asked = page.regenerate({ messageId })),
     resume: () => void (asked = page.resumeStream()),
     stop: () => page.stop(),
-    end: () => fetch(`${url}${api}/${encodeURIComponent(chat)}/stop`, { method: "POST", headers }),
-    load: async () => {
-      const answer = await fetch(`${url}${api}/${encodeURIComponent(chat)}/messages`, { headers });
-      page.setMessages((await answer.json()).data);
-    },
+    end: () => (documented ? talk.end() : fetch(at("stop"), { method: "POST", headers })),
+    comeBack: () => void (asked = talk.comeBack()),
+    load: async () => page.setMessages((await (await fetch(at("messages"), { headers })).json()).data),
     settled: async () => {
       await asked;
       await until(() => upToDate() && ["ready", "error"].includes(page.status));
