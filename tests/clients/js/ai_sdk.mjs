@@ -92,4 +92,23 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
   return JSON.parse(JSON.stringify(told));
 }
 
-serve({ chat });
+// What the client's own parser and fold make of streams, each in pieces of a few bytes
+async function fold({ version, streams }) {
+  const { DefaultChatTransport, readUIMessageStream } = SDKS[version];
+  const messages = [];
+  for (const [index, stream] of streams.entries()) {
+    const bytes = new TextEncoder().encode(stream);
+    const size = 1 + ((index * 37) % 997);
+    const body = ReadableStream.from((function* () {
+      for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
+    })());
+    const transport = new DefaultChatTransport({ fetch: async () => new Response(body) });
+    const chunks = await transport.sendMessages({ chatId: "x", messages: [], trigger: "submit-message" });
+    let last;
+    for await (const message of readUIMessageStream({ stream: chunks, terminateOnError: true })) last = message;
+    messages.push(last);
+  }
+  return messages;
+}
+
+serve({ chat, fold });
