@@ -1,12 +1,13 @@
 """AG-UI's door: asking, asking again, and what it refuses. What its client folds of the events is what is stored."""
 
+import asyncio
 from typing import Any
 
 import httpx
 
 from chatorch.domain.model.upstream_errors import UpstreamRejected, UpstreamTimeout
 from tests.support.ag_ui import Client
-from tests.support.ag_ui_door import DOOR, PAGE, asked, connect, live, refused_of, run_agent, stored
+from tests.support.ag_ui_door import DOOR, PAGE, asked, connect, live, refused_of, run_agent, stored, until_following
 from tests.support.api import Api, Apis, ask, done, newest_run
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
@@ -63,8 +64,10 @@ async def test_of_the_messages_the_last_of_the_users_counts_and_the_rest_is_here
 
 async def test_the_same_run_id_again_joins_the_same_run(api: Api, alice: httpx.AsyncClient):
     first = await run_agent(alice, "Hi")
-    again = await run_agent(alice, "Hi")
-    assert again.messages == first.messages
+    page = Client([{"id": "u-Hi", "role": "user", "content": "Hi"}, *first.messages])
+    again = page.take((await alice.post(DOOR, json=asked("Hi"))).content)
+    assert again.messages[-1:] == first.messages, "and shows nothing twice"
+    assert [message["content"] for message in again.messages] == ["Hi", "Hello world"]
     assert len(api.model.calls) == 1
     body = refused_of(await alice.post(DOOR, json=asked("Other")), 422, "idempotency_key_reused")
     assert body["errors"][0]["field"] == "runId"
@@ -87,8 +90,22 @@ async def test_a_message_that_is_here_already_is_answered_again_under_a_new_run_
     page = Client().take((await alice.post(DOOR, json=again)).content)
     assert (await stored(alice))[1] == [("user", "Hi"), ("assistant", "Hello world")]
     joined = Client().take((await alice.post(DOOR, json=again)).content)
-    assert joined.messages == page.messages, "and that is idempotent as well"
+    assert joined.messages[-1:] == page.messages, "and that is idempotent as well"
     assert len(api.model.calls) == 2
+
+
+async def test_a_message_that_is_being_answered_goes_on_being_answered(api: Api, alice: httpx.AsyncClient):
+    """A page whose connection broke, and whose client knows nothing else than to run again."""
+    async with live(api, alice, "so ") as (pause, response):
+        again = asyncio.ensure_future(alice.post(DOOR, json=asked(run="run-2")))
+        await until_following(api, 2)
+        pause.go_on()
+        whole = Client().take((await done(response)).content)
+        page = Client([{"id": whole.messages[0]["id"], "role": "assistant", "content": "so"}])
+        page.take((await done(again)).content)
+    assert whole.messages[0] in page.messages
+    assert sorted(message["content"] for message in page.messages) == ["Hi", "so  and on"]
+    assert len(api.model.calls) == 1
 
 
 async def test_by_the_ids_of_a_snapshot_too(alice: httpx.AsyncClient):

@@ -136,6 +136,34 @@ async def test_cut_in_mid_answer_it_goes_on_live(
     assert shown(page) == [("user", "Hi"), ("assistant", "one two three")]
 
 
+async def test_who_knows_of_no_connect_runs_again_and_goes_on_too(
+    agents: ClientProcess, server: Server, line: LossyLine, upstream: Upstream, tab: str
+):
+    model = upstream.model([text("one ", "two "), pause(tab), text("three"), finish()])
+    given = at(line, server.tokens["alice"], tab, model=model, plain=True)
+    line.cut(b"two ", POST, how="rst")
+    await agents.error("ask", **given, text="Hi")
+    back = agents.begin("ask", **given)
+    await back.until("snapshot")
+    upstream.release(tab)
+    assert shown(await back.value()) == [("user", "Hi"), ("assistant", "one two three")]
+    assert len(upstream.seen(model)) == 1
+
+
+async def test_who_leaves_and_says_something_else_is_answered(
+    agents: ClientProcess, server: Server, upstream: Upstream, tab: str
+):
+    model = upstream.model([text("one "), pause(tab), text("two"), finish()], ANSWER)
+    given = at(server, server.tokens["alice"], tab, model=model)
+    call = agents.begin("ask", **given, text="Hi")
+    await call.until("text")
+    call.say("leave")
+    await call.value()
+    page = await agents.value("ask", **given, text="Two")
+    assert shown(page) == [("user", "Hi"), ("assistant", "one "), ("user", "Two"), ("assistant", "Hello, world")]
+    upstream.release(tab)
+
+
 async def test_who_leaves_does_not_stop_it_and_finds_it_again(
     agents: ClientProcess, server: Server, upstream: Upstream, tab: str
 ):

@@ -79,6 +79,22 @@ async def test_a_connection_that_breaks_at_each_event_and_comes_back_shows_the_s
     assert len(ids) == size(8, 100)
 
 
+async def test_an_answer_that_was_left_makes_way_for_a_new_message_and_goes_on_for_the_same(
+    server: Server, upstream: Upstream
+):
+    said = [text("one "), pause("left"), text("two"), finish()]
+    model = {"forwardedProps": {"model": upstream.model(said, [text("three"), finish()])}, "thread": "left"}
+    async with stream(server, **model) as page:
+        await page.until(b"one ")
+    new = {"messages": [{"id": "u-Two", "role": "user", "content": "Two"}], "run": "run-2"}
+    async with stream(server, **new, **model) as page:
+        assert [message["content"] for message in (await page.to_its_end()).take().messages] == ["three"]
+    upstream.release("left")
+    async with stream(server, f"{DOOR}/connect", thread="left", run="back") as back:
+        shown = (await back.to_its_end()).take().messages
+    assert [message["content"] for message in shown] == ["Hi", "one ", "Two", "three"]
+
+
 async def test_after_a_kill_and_a_restart_ids_are_the_same_and_the_next_answer_comes(
     new_server: NewServer, upstream: Upstream
 ):

@@ -43,8 +43,12 @@ async def run_agent(request: Request, asked: RunInput, principal: SignedInOrGues
     """Stores the last message of the user's and answers it. The same `runId` again joins the same run."""
     answers = needs.run_responses()
     answers.streams(request, principal, stream=True)
-    run = await open_run(answers.runs, needs.conversations(), principal, asked)
-    return _told(request, principal, needs, run, asked, connects=False)
+    run, opened = await open_run(answers.runs, needs.conversations(), principal, asked)
+    if opened:
+        return _told(request, principal, needs, run, asked)
+    # What the page has of it already would be told it twice.
+    messages = await newest(needs.conversations(), principal, run.thread_id)
+    return _told(request, principal, needs, run, asked, around(messages, run.message_id))
 
 
 @router.post("/connect", responses=ANSWERED, response_class=Response)
@@ -60,7 +64,7 @@ async def connect(request: Request, asked: ConnectInput, principal: SignedIn, ne
     if live is None or live.run_id is None:
         return WholeAnswer(thread_at_rest(_names(asked), around(messages, None)), headers=NOT_KEPT)
     run = await runs.read(principal, live.run_id)
-    return _told(request, principal, needs, run, asked, connects=True, history=around(messages, run.message_id))
+    return _told(request, principal, needs, run, asked, around(messages, run.message_id))
 
 
 def _told(
@@ -69,18 +73,18 @@ def _told(
     needs: Needs,
     run: Run,
     asked: Input,
-    *,
-    connects: bool,
     history: History | None = None,
 ) -> Response:
+    """From its start; with a `history` as a snapshot, and what follows."""
     # For the request's own log line; the run's task was given it where it began.
     structlog.contextvars.bind_contextvars(run_id=run.id)
     answers = needs.run_responses()
     encoder = RunEncoder(run, _names(asked), answers.frames)
-    encoder.history = history or History()
+    if history is not None:
+        encoder.history = history
     following = Following(answers.runs, needs.conversations(), needs.clock(), principal, encoder)
     headers = {"Content-Location": events_path(request.scope, run.id)}
-    return answers.tell(principal, run, following.events(run, connects=connects), encoder, headers)
+    return answers.tell(principal, run, following.events(run, connects=history is not None), encoder, headers)
 
 
 def _names(asked: Input) -> Names:

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from dataclasses import replace
+from typing import NamedTuple
 
-from chatorch.domain.model.conversation import Message, NewMessage, Role, Thread, ThreadId
-from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.conversation import Message, NewMessage, Role, RunId, Thread, ThreadId
+from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import Run
@@ -30,36 +31,54 @@ async def find_thread(conversations: Conversations, principal: Principal, name: 
     return await conversations.thread(principal, ThreadId(name))
 
 
-async def open_run(runs: Runs, conversations: Conversations, principal: Principal, asked: RunInput) -> Run:
+class Turn(NamedTuple):
+    """`opened` by this request; else it may be that its client has some of the answer already."""
+
+    run: Run
+    opened: bool
+
+
+async def open_run(runs: Runs, conversations: Conversations, principal: Principal, asked: RunInput) -> Turn:
     """Raises as `Runs.start` and `Runs.answer_again` do, and `InvalidField`.
 
     A page that asks again sends what it has, under a new `runId`: the last message of the user's is in the thread
-    already then, and is answered once more.
+    already then, and is answered once more; or goes on being answered, where its connection broke in between. A live
+    answer that nobody follows makes way for a new message: to this client, leaving is all that stopping can be.
     """
-    question, model, generation = asked.question(), asked.model, asked.generation
-    chat = StartChat((question,), model=model, generation=generation, any_length=True)
+    question, allotted = asked.question(), runs.allot()
+    chat = StartChat((question,), model=asked.model, generation=asked.generation, any_length=True, allotted=allotted)
     if principal.guest:
-        return await runs.start(principal, chat)
-    digest = _digest(asked.thread_id, asked.question_id, question.content, model, generation.asked())
+        return Turn(await runs.start(principal, chat), opened=True)
+    digest = _digest(asked.thread_id, asked.question_id, question.content, asked.model, asked.generation.asked())
     chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked), request=digest)
     thread = await find_thread(conversations, principal, asked.thread_id)
-    if thread is None:
-        return await runs.start(principal, chat)
-    if thread.client_ref != asked.thread_id:
+    if thread is not None and thread.client_ref != asked.thread_id:
         chat = replace(chat, client_ref=None, thread_id=thread.id)
-    known = await _known(conversations, principal, thread, asked, question)
+    known = None if thread is None else await _known(conversations, principal, thread, asked, question)
+    try:
+        run = await _open(runs, principal, chat, known)
+    except ThreadBusy as busy:
+        live = await runs.read(principal, RunId(busy.run_id))
+        if known is not None and live.user_message_id == known.id:
+            return Turn(live, opened=False)
+        await conversations.make_way(principal, live.thread_id)
+        run = await _open(runs, principal, chat, known)
+    return Turn(run, opened=run.id == allotted.run_id)
+
+
+async def _open(runs: Runs, principal: Principal, chat: StartChat, known: Message | None) -> Run:
+    """`known` is the message where it is stored already."""
     if known is None:
         return await runs.start(principal, chat)
     runs.check(principal, chat)
-    models = () if model is None else (model,)
     again = AnswerAgain(
-        thread.id,
+        known.thread_id,
         known.id,
-        runs.allot(),
-        models,
-        generation=generation,
+        chat.allotted or runs.allot(),
+        () if chat.model is None else (chat.model,),
+        generation=chat.generation,
         idempotency_key=chat.idempotency_key,
-        request=digest,
+        request=chat.request,
     )
     return await runs.answer_again(principal, again)
 
