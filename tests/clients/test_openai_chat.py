@@ -243,6 +243,22 @@ async def test_one_of_two_workers_is_killed_between_two_pieces(
         await _all_answered(clients, given, "first last")
 
 
+async def test_a_worker_that_is_told_to_stop_says_so_in_mid_answer(
+    clients: Clients, new_server: NewServer, upstream: Upstream
+):
+    model = upstream.model(text("first "), pause("never"))
+    async with serving(await new_server(drain_limit_s=0.2)) as server, lossy_line(server.port) as line:
+        begun = await _all_begun(clients, at(line, server.tokens["alice"], model))
+        line.calls.clear()
+        await server.stop()
+        for name, call in begun.items():
+            shown = await call.error()
+            assert (name, call.texts()) == (name, "first ")
+            assert shown["type"] == CHAT_CLIENTS[name].in_stream, (name, shown)
+            assert "shutdown" in detail(shown), (name, shown)
+        assert line.calls == []
+
+
 async def _all_begun(clients: Clients, given: dict[str, object]) -> dict[str, Call]:
     begun = {name: clients(name).begin("stream", **given) for name in CHAT_CLIENTS}
     await asyncio.gather(*(call.until("text") for call in begun.values()))
