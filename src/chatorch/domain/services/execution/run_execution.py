@@ -52,11 +52,9 @@ class RunExecution:
         telemetry: RunTelemetry,
         background: bool = False,
     ) -> None:
-        self.run = run
+        self.run, self.principal = run, principal
         self.background = background
-        self.principal = principal
-        self._room = max_chars
-        self._answer_cap = answer_cap
+        self._room, self._answer_cap = max_chars, answer_cap
         self._decided: RunEnd | None = None
         self.watchers, self.was_watched = 0, False
         self.begun_at = clock.monotonic()
