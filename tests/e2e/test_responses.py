@@ -198,6 +198,8 @@ async def test_a_provider_that_fails_is_a_response_that_failed(client: AsyncOpen
         ({"input": [{"role": "user", "content": "Hi"}, {"role": "user", "content": " "}]}, "input[1].content"),
         ({"input": [{"role": "assistant", "content": "Hi"}]}, "input"),
         ({"input": ""}, "input"),
+        ({"conversation": {"id": 5}}, "conversation"),
+        ({"background": True, "tool_choice": "required"}, "tool_choice"),
     ],
 )
 async def test_what_cannot_be_done_is_refused_by_its_name(client: AsyncOpenAI, parameters: dict[str, Any], param: str):

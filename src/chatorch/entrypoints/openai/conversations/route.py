@@ -105,9 +105,13 @@ ItemsDep = Annotated[Items, Depends(_items)]
 
 @router.post("", response_class=Response, responses=LIST)
 async def create_conversation(
-    body: CreateConversation, principal: SignedIn, conversations: ConversationsDep, adding: Adding
+    principal: SignedIn,
+    conversations: ConversationsDep,
+    adding: Adding,
+    body: CreateConversation | None = None,
 ) -> Response:
     """A new one, with these messages; it is listed among the threads at once."""
+    body = body or CreateConversation()
     messages = adding.read(body.items).messages if body.items else ()
     said = next((message.content for message in messages if message.role is Role.USER), None)
     thread_id = ThreadId(adding.ids.new("thr"))

@@ -40,6 +40,8 @@ from chatorch.ports.threads import ThreadChange
 UNTITLED = "New conversation"
 """What a conversation is called in which nothing was said yet."""
 
+NO_CONVERSATION = "conversation: there is no such conversation, or it is not yours."
+
 ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The response; with `stream`, its events", "content": {EVENT_STREAM: {}}},
     **problems(401, 403, 404, 409, 429, 502, 503, 504),
@@ -125,7 +127,10 @@ async def _place(
             raise GuestThread
         earlier = body.previous_response_id
         return await going_on(principal, earlier, runs=answers.runs, annotations=annotations, key=key)
-    thread_id = body.thread_id()
+    try:
+        thread_id = body.thread_id()
+    except NotFound:
+        raise NotFound(NO_CONVERSATION) from None
     return GoingOn(thread_id) if thread_id is not None else None
 
 
@@ -135,7 +140,10 @@ async def _stored_thread(principal: Principal, place: GoingOn | None, conversati
         return None
     if principal.guest:
         raise GuestThread
-    thread = await conversations.thread(principal, place.thread_id)
+    try:
+        thread = await conversations.thread(principal, place.thread_id)
+    except NotFound:
+        raise NotFound(NO_CONVERSATION) from None
     if not thread.stored:
         raise NotFound("The conversation was not stored, so it cannot be gone on with.")
     return thread

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
 
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import InvalidField
@@ -41,12 +41,13 @@ def _format(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _named(given: object) -> object:
+    """As text, or as an object that has nothing but an id."""
+    return given["id"] if isinstance(given, dict) and given.keys() == {"id"} else given
+
+
 OpenAIId = Annotated[str, Field(min_length=1, max_length=2 * MAX_ID_CHARS)]
 Pairs = Annotated[dict[StrictStr, StrictStr], AfterValidator(_pairs)]
-
-
-class ConversationIn(Request):
-    id: OpenAIId
 
 
 class ReasoningIn(Request):
@@ -76,7 +77,7 @@ class CreateResponse(Request):
     model: ModelName | None = None
     instructions: Annotated[StrictStr, Field(max_length=1_000_000)] | None = None
     previous_response_id: OpenAIId | None = None
-    conversation: OpenAIId | ConversationIn | None = None
+    conversation: Annotated[OpenAIId | None, BeforeValidator(_named)] = None
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     background: StrictBool | None = None
@@ -123,8 +124,7 @@ class CreateResponse(Request):
 
     def thread_id(self) -> ThreadId | None:
         """Of the conversation that is named. Raises `NotFound` for what cannot be one's name."""
-        given = self.conversation
-        return None if given is None else thread_id_of(given.id if isinstance(given, ConversationIn) else given)
+        return None if self.conversation is None else thread_id_of(self.conversation)
 
     def require_sense(self, *, guest: bool) -> None:
         """Raises `InvalidField` for what does not go together."""
