@@ -52,9 +52,10 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
     digest = _digest(asked.thread_id, asked.question_id, question.content, asked.model, asked.generation.asked())
     chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked), request=digest)
     thread = await find_thread(conversations, principal, asked.thread_id)
-    if thread is not None and thread.client_ref != asked.thread_id:
+    known = None
+    if thread is not None:
         chat = replace(chat, client_ref=None, thread_id=thread.id)
-    known = None if thread is None else await _known(conversations, principal, thread, asked, question)
+        known = await _known(conversations, principal, thread, asked, question)
     try:
         run = await _open(runs, principal, chat, known)
     except ThreadBusy as busy:
