@@ -26,10 +26,11 @@ class Allotted:
 class StartChat:
     """What a client asks for. `user_label` is the request's `user_id`; without `thread_id` a thread is opened.
 
-    `client_ref` instead is the client's own id for a thread: the one of that name, or a new one with it. `client_id` is
-    the device that asks, where one is connected: all others of the user are told. `title` is the new thread's, by
-    default made from what is said; one that is not `stored` is not listed, and removed after a while. `allotted` is
-    what `Runs.allot` gave; the message is the last one. `any_length`: the operator's limit for a message is not this
+    `client_ref` instead is the client's own id for a thread: the one of that name, or a new one with it; `ref_is_new`
+    where it was looked for just now, and there was none. `client_id` is the device that asks, where one is connected:
+    all others of the user are told. `title` is the new thread's, by default made from what is said; one that is not
+    `stored` is not listed, and removed after a while. `allotted` is what `Runs.allot` gave; the message is the last
+    one. `any_length`: the operator's limit for a message is not this
     door's. `instead_of`: a message of the user's that these replace; what came after it leaves the history as well.
     `background`: it goes on to its end though nobody watches; not for guests. `request` tells one use of a key from
     another, where what is asked here depends on what a thread holds by then; by default all else does.
@@ -44,6 +45,7 @@ class StartChat:
     title: str | None = None
     allotted: Allotted | None = None
     client_ref: str | None = None
+    ref_is_new: bool = False
     stored: bool = True
     generation: Generation = AS_USUAL
     any_length: bool = False

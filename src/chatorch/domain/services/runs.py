@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -96,6 +96,9 @@ class Runs:
         """
         if chat.client_ref is None or chat.thread_id is not None:
             return await self._start(principal, chat, chat.thread_id)
+        if chat.ref_is_new:
+            with suppress(ClientRefTaken):
+                return await self._start(principal, chat, None)
         while True:
             found = await self._client_refs.find_thread(principal.user_id, chat.client_ref)
             try:

@@ -53,7 +53,9 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
     chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked), request=digest)
     thread = await find_thread(conversations, principal, asked.thread_id)
     known = None
-    if thread is not None:
+    if thread is None:
+        chat = replace(chat, ref_is_new=True)
+    else:
         chat = replace(chat, client_ref=None, thread_id=thread.id)
         known = await _known(conversations, principal, thread, asked, question)
     try:

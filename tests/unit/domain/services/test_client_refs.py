@@ -34,6 +34,13 @@ async def test_two_who_open_one_name_at_once_meet_in_one_thread():
     assert {run.run_id for run in runs if isinstance(run, ThreadBusy)} == {begun.id}
 
 
+async def test_a_name_that_was_new_a_moment_ago_is_found_all_the_same():
+    chat = Chat()
+    first = await chat.ended(await chat.start(client_ref="c1", ref_is_new=True))
+    again = await chat.start(client_ref="c1", ref_is_new=True)
+    assert again.thread_id == first.thread_id
+
+
 async def test_a_repeated_key_joins_its_run_whether_or_not_the_thread_was_new():
     chat = Chat()
     first = await chat.start(client_ref="c1", idempotency_key="k")
