@@ -74,7 +74,7 @@ clients: install  ## Try the official clients of others against real servers (in
 	{ code=$$?; [ $$code -ne 124 ] || echo "The clients took longer than $(CLIENTS_LIMIT) seconds." >&2; exit $$code; }
 
 check: TEST_LIMIT := 300
-check: CLIENTS_LIMIT := 180
+check: CLIENTS_LIMIT := 240
 check: lint clients test  ## What must pass before a commit: lint, clients, and the tests in less than 5 minutes
 
 soak: install  ## Run the tests with the full counts of the fault tests (long)
