@@ -82,15 +82,15 @@ async def test_a_connection_that_breaks_at_each_event_and_comes_back_shows_the_s
 async def test_an_answer_that_was_left_makes_way_for_a_new_message_and_goes_on_for_the_same(
     server: Server, upstream: Upstream
 ):
-    said = [text("one "), pause("left"), text("two"), finish()]
-    model = {"forwardedProps": {"model": upstream.model(said, [text("three"), finish()])}, "thread": "left"}
+    said = [text("one "), pause("ag-ui-left"), text("two"), finish()]
+    model = {"forwardedProps": {"model": upstream.model(said, [text("three"), finish()])}, "thread": "ag-ui-left"}
     async with stream(server, **model) as page:
         await page.until(b"one ")
     new = {"messages": [{"id": "u-Two", "role": "user", "content": "Two"}], "run": "run-2"}
     async with stream(server, **new, **model) as page:
         assert [message["content"] for message in (await page.to_its_end()).take().messages] == ["three"]
-    upstream.release("left")
-    async with stream(server, f"{DOOR}/connect", thread="left", run="back") as back:
+    upstream.release("ag-ui-left")
+    async with stream(server, f"{DOOR}/connect", thread="ag-ui-left", run="back") as back:
         shown = (await back.to_its_end()).take().messages
     assert [message["content"] for message in shown] == ["Hi", "one ", "Two", "three"]
 
@@ -98,7 +98,9 @@ async def test_an_answer_that_was_left_makes_way_for_a_new_message_and_goes_on_f
 async def test_after_a_kill_and_a_restart_ids_are_the_same_and_the_next_answer_comes(
     new_server: NewServer, upstream: Upstream
 ):
-    first = {"forwardedProps": {"model": upstream.model([text("one "), finish()], [text("two "), pause("killed")])}}
+    first = {
+        "forwardedProps": {"model": upstream.model([text("one "), finish()], [text("two "), pause("ag-ui-killed")])}
+    }
     async with serving(await new_server()) as server:
         async with stream(server, **first) as page:
             done = (await page.to_its_end()).take()
@@ -109,7 +111,7 @@ async def test_after_a_kill_and_a_restart_ids_are_the_same_and_the_next_answer_c
                 await server.kill()
                 await page.to_its_end()
         await server.start()
-        upstream.release("killed")
+        upstream.release("ag-ui-killed")
         async with stream(server, f"{DOOR}/connect", run="back") as back:
             after = (await back.to_its_end()).take()
         assert [message["id"] for message in after.messages[:3]] == ["u-Hi", done.messages[0]["id"], "u-Two"]
@@ -119,12 +121,12 @@ async def test_after_a_kill_and_a_restart_ids_are_the_same_and_the_next_answer_c
 
 @pytest.mark.long
 async def test_what_one_worker_writes_is_followed_by_another(two_workers: TwoWorkers, upstream: Upstream):
-    model = {"forwardedProps": {"model": upstream.model([text("one "), pause("other"), text("two"), finish()])}}
+    model = {"forwardedProps": {"model": upstream.model([text("one "), pause("ag-ui-other"), text("two"), finish()])}}
     async with two_workers() as (one, two), stream(one.server, token=one.token, **model) as page:
         await page.until(b"one ")
         async with stream(two.server, f"{DOOR}/connect", token=two.token, run="back") as other:
             await other.until(b"MESSAGES_SNAPSHOT")
-            upstream.release("other")
+            upstream.release("ag-ui-other")
             there = (await other.to_its_end()).take()
         here = (await page.to_its_end()).take()
         assert there.messages[1:] == here.messages

@@ -44,16 +44,16 @@ async def texts(client: httpx.AsyncClient, chat: str) -> list[str]:
 
 async def test_who_left_comes_back_and_hears_the_same_from_its_start(client: httpx.AsyncClient, upstream: Upstream):
     model = upstream.model([text("one ", "two "), pause("ai sdk"), text("three"), finish(), usage(), done()])
-    before = await leave_after(client, b"two ", asked("left", model))
-    async with client.stream("GET", f"{DOOR}/left/stream") as answer:
+    before = await leave_after(client, b"two ", asked("ai-sdk-left", model))
+    async with client.stream("GET", f"{DOOR}/ai-sdk-left/stream") as answer:
         upstream.release("ai sdk")
         again = await answer.aread()
     told, whole = UiMessage().take(before[: before.rindex(b"\n\n") + 2]), UiMessage().take(again)
     assert (told.id, told.metadata["run_id"]) == (whole.id, whole.metadata["run_id"])
     assert [part.get("text") for part in whole.parts] == [None, "one two three"]
     assert again.endswith(b"data: [DONE]\n\n")
-    assert (await client.get(f"{DOOR}/left/stream")).status_code == 204
-    assert await texts(client, "left") == ["Hi", "one two three"]
+    assert (await client.get(f"{DOOR}/ai-sdk-left/stream")).status_code == 204
+    assert await texts(client, "ai-sdk-left") == ["Hi", "one two three"]
 
 
 @pytest.mark.parametrize("how", [{}, {"trigger": "regenerate-message"}, {"messageId": "of Hi"}])

@@ -148,21 +148,21 @@ def test_one_that_fails_in_mid_answer_is_an_error_behind_the_text_that_came(
 
 def test_a_provider_that_takes_its_time_is_streamed_before_it_has_said_anything(client: OpenAI, upstream: Upstream):
     """And one that then fails is the error of a stream that has begun."""
-    model = upstream.model([pause("thinks"), text("Hi"), reset()])
+    model = upstream.model([pause("openai-thinks"), text("Hi"), reset()])
     with client.chat.completions.create(model=model, messages=HI, stream=True) as stream:
         assert next(stream).choices[0].delta.role == "assistant"
-        upstream.release("thinks")
+        upstream.release("openai-thinks")
         with pytest.raises(openai.APIError, match="provider"):
             list(stream)
 
 
 def test_who_leaves_leaves_the_run_which_goes_on_and_can_be_read(client: OpenAI, server: Server, upstream: Upstream):
-    model = upstream.model([text("Hel"), pause("left"), text("lo"), finish(), usage(), done()])
+    model = upstream.model([text("Hel"), pause("openai-left"), text("lo"), finish(), usage(), done()])
     got = client.chat.completions.with_raw_response.create(model=model, messages=HI, stream=True)
     run_id = got.headers["x-chatorch-run"]
     with got.parse() as stream:
         next(stream)
-    upstream.release("left")
+    upstream.release("openai-left")
     run = asyncio.run(ended(server, run_id))
     assert (run["status"], run["text"]) == ("completed", "Hello")
 
@@ -225,7 +225,7 @@ async def test_a_server_that_stops_is_an_error_after_which_the_client_asks_the_n
 ):
     server = await new_server(drain_limit_s=0.2)
     await server.start()
-    model = upstream.model(text("Hel"), pause("stops"))
+    model = upstream.model(text("Hel"), pause("openai-stops"))
     async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.tokens["alice"], max_retries=0) as client:
         whole = asyncio.ensure_future(client.chat.completions.create(model=model, messages=HI))
         stream = await client.chat.completions.create(model=model, messages=HI, stream=True)

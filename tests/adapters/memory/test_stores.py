@@ -9,7 +9,7 @@ import pytest
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.annotations import SideItem
 from chatorch.domain.model.content import Content
-from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, SideItemId, ThreadId
+from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, SideItemId, Thread, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.paging import PageRequest
@@ -21,6 +21,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ANN, THREAD, RUN = UserId("usr_ann"), ThreadId("thr_1"), RunId("run_1")
 USER = User(ANN, "ann", "$hash", frozenset({Scope.CHAT}), False, NOW, NOW)
 SIDE_ITEM = SideItem(SideItemId("itm_1"), THREAD, {}, NOW)
+NEW_THREAD = Thread(ThreadId("thr_9"), ANN, "New", {}, NOW, NOW)
 EVE = User(UserId("usr_eve"), "eve", "$hash", frozenset({Scope.CHAT}), False, NOW, NOW)
 PAGE: PageRequest[Any] = PageRequest()
 
@@ -38,6 +39,8 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "threads.delete_thread": lambda store: store.threads.delete_thread(ANN, THREAD, NOW),
     "threads.list_messages": lambda store: store.threads.list_messages(ANN, THREAD, PAGE),
     "threads.live_run": lambda store: store.threads.live_run(ANN, THREAD),
+    "threads.find_thread": lambda store: store.threads.find_thread(ANN, "mine"),
+    "threads.add_thread": lambda store: store.threads.add_thread(NEW_THREAD),
     "thread_items.list_items": lambda store: store.thread_items.list_items(ANN, THREAD, limit=9),
     "thread_items.read_item": lambda store: store.thread_items.read_item(ANN, THREAD, "msg_1"),
     "thread_items.put_item": lambda store: store.thread_items.put_item(ANN, THREAD, SIDE_ITEM),
