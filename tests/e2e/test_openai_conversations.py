@@ -11,6 +11,8 @@ from tests.support.server import Server
 from tests.support.upstream import Upstream, done, finish, pause, text
 from tests.support.upstream_parts import thinks
 
+pytestmark = pytest.mark.long  # tests/clients asks the same of the door, with this client among others
+
 SAID = [text("Hello"), finish(), done()]
 
 

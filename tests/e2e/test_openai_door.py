@@ -31,6 +31,8 @@ from tests.support.upstream import (
     usage,
 )
 
+pytestmark = pytest.mark.long  # tests/clients asks the same of the door, with this client among others
+
 ROOT = Path(__file__).parents[2]
 HI = [{"role": "user", "content": "Hi"}]
 
