@@ -5,7 +5,7 @@ Whoever comes back is told all from `start` on; the client begins the message an
 a call that its provider made (`providerExecuted`), so that no client waits for it or carries it out itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -79,6 +79,10 @@ class UiStreamEncoder(EventEncoder):
         self._run_id = run_id
         self._version = version
         self.state: _At = _At()
+
+    @property
+    def dialect(self) -> Hashable:
+        return type(self), self._version
 
     def encode(self, event: RunEvent) -> bytes:
         if type(event) is PartDelta:  # first, because it is nearly always one

@@ -17,7 +17,7 @@ from chatorch.entrypoints.ai_sdk.needs import given
 from chatorch.entrypoints.ai_sdk.schemas import ChatBody, UiMessageOut
 from chatorch.entrypoints.ai_sdk.turns import Turns
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
-from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
+from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.fields import PageOut
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import After, Limit
@@ -35,23 +35,20 @@ STREAM: dict[int | str, dict[str, Any]] = {
 
 
 class UiStreamForm(RunForm):
-    """For one major version of the client; all who follow a run by it share what is encoded."""
+    """For one major version of the client."""
 
     def __init__(self, version: int) -> None:
         self._version = version
-        self._frames = EventFrames()
 
     def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:  # noqa: ARG002
         raise ValueError("this door always streams")
 
     def encoder(self, run: Run) -> EventEncoder:
-        return self._frames.shared(run.id, UiStreamEncoder(run.id, self._version))
+        return UiStreamEncoder(run.id, self._version)
 
     def headers(self, scope: Scope, run: Run) -> dict[str, str]:
         return {STREAM_HEADER: "v1", "Content-Location": events_path(scope, run.id)}
 
-
-FORMS = {"6": UiStreamForm(6), "7": UiStreamForm(7)}
 
 ChatId = Annotated[
     str, Path(alias="thread_id", description="The chat's id, as its client knows it; or that of a thread")
@@ -77,7 +74,7 @@ async def chat(
     asked = body.asked()
     answers.streams(request, principal, stream=True)
     run = await turns.open(principal, asked, key)
-    return await answers.to(request, principal, run, stream=True, form=FORMS[v])
+    return await answers.to(request, principal, run, stream=True, form=UiStreamForm(int(v)))
 
 
 @router.get(
@@ -91,7 +88,7 @@ async def resume(
     if live is None:
         return Response(status_code=204)
     run = await answers.runs.read(principal, live.id)
-    return await answers.to(request, principal, run, stream=True, form=FORMS[v])
+    return await answers.to(request, principal, run, stream=True, form=UiStreamForm(int(v)))
 
 
 @router.post("/{thread_id:path}/stop", status_code=202, response_class=Response, responses=problems(401, 403, 404, 503))

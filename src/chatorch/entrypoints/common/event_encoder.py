@@ -18,6 +18,11 @@ class EventEncoder(Protocol):
 
     state: Hashable = None
 
+    @property
+    def dialect(self) -> Hashable:
+        """Those of one dialect encode alike from one state on: by default all of a class."""
+        return type(self)
+
     @abstractmethod
     def encode(self, event: RunEvent) -> bytes:
         """All that is sent of an event; empty where the dialect has no words for it."""
@@ -52,14 +57,14 @@ class _Latest:
 
 class EventFrames:
     """The latest frame of each run that is followed, in each dialect: however many stand at the same place, an event
-    is encoded once. A dialect is a class of encoders."""
+    is encoded once."""
 
     def __init__(self) -> None:
-        self._latest: WeakValueDictionary[tuple[RunId, type[EventEncoder]], _Latest] = WeakValueDictionary()
+        self._latest: WeakValueDictionary[tuple[RunId, Hashable], _Latest] = WeakValueDictionary()
 
     def shared(self, run_id: RunId, encoder: EventEncoder) -> EventEncoder:
         """`encoder`, of one more follower, so that it takes what has been encoded already."""
-        key = run_id, type(encoder)
+        key = run_id, encoder.dialect
         latest = self._latest.get(key)
         if latest is None:
             latest = self._latest[key] = _Latest()

@@ -58,7 +58,7 @@ class RunForm(Protocol):
 
     @abstractmethod
     def encoder(self, run: Run) -> EventEncoder:
-        """For one follower, made anew for each; by `EventFrames` several may share what it encodes."""
+        """For one follower, made anew for each. All who follow in its dialect share what it encodes."""
         ...
 
     @abstractmethod
@@ -68,17 +68,17 @@ class RunForm(Protocol):
 
 
 class _OurForm(RunForm):
-    def __init__(self, frames: EventFrames) -> None:
-        self._frames = frames
-
     def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:
         return json_response(chat_view(run, content, end, finished_at))
 
     def encoder(self, run: Run) -> EventEncoder:
-        return self._frames.shared(run.id, SseEncoder(run.id))
+        return SseEncoder(run.id)
 
     def headers(self, scope: Scope, run: Run) -> dict[str, str]:
         return {"Content-Location": events_path(scope, run.id)}
+
+
+_OURS = _OurForm()
 
 
 class RunResponses:
@@ -97,7 +97,6 @@ class RunResponses:
         self.runs = runs
         self.frames = frames
         self._revocation = revocation
-        self._ours = _OurForm(frames)
         self._metrics = metrics
         self._clock = clock
         self._max_followers = max_followers
@@ -130,17 +129,14 @@ class RunResponses:
         async with unless_client_leaves(request.receive), self._revocation.unless_revoked(principal):
             answer = await self.runs.answer(run)
         if isinstance(answer.terminal, RunCompleted):
-            return (form or self._ours).whole(run, answer.content, answer.terminal, self._clock.now())
+            return (form or _OURS).whole(run, answer.content, answer.terminal, self._clock.now())
         return run_problem(run.id, answer.terminal, repeated=not run.status.live)
 
     def follow(
         self, request: Request, principal: Principal, run: Run, after: int = 0, *, form: RunForm | None = None
     ) -> EventStream:
         """It ends, without a word, when the principal loses access. Raises `TooManyFollowers`, of the run's owner."""
-        form = form or self._ours
-        return self.tell(
-            principal, run, self.runs.events(run, after), form.encoder(run), form.headers(request.scope, run)
-        )
+        return self._follow(request, principal, run, self.runs.events(run, after), form or _OURS)
 
     async def follow_once_it_speaks(
         self, request: Request, principal: Principal, run: Run, *, form: RunForm
@@ -158,13 +154,24 @@ class RunResponses:
                 begun = await _until_it_speaks(events)
             failed = next((event for event in begun if isinstance(event, FAILED)), None)
             if failed is None:
-                headers = form.headers(request.scope, run)
-                return self.tell(principal, run, events, form.encoder(run), headers, begun)
+                return self._follow(request, principal, run, events, form, begun)
         except BaseException:
             await events.aclose()
             raise
         await events.aclose()
         return run_problem(run.id, failed, repeated=not run.status.live)
+
+    def _follow(
+        self,
+        request: Request,
+        principal: Principal,
+        run: Run,
+        events: AsyncGenerator[RunEvent | Silence],
+        form: RunForm,
+        begun: Sequence[RunEvent] = (),
+    ) -> EventStream:
+        encoder = self.frames.shared(run.id, form.encoder(run))
+        return self.tell(principal, run, events, encoder, form.headers(request.scope, run), begun)
 
     def tell(
         self,

@@ -23,7 +23,6 @@ class DoorsTopic(IdentityTopic):
         IdentityTopic.clock,
         max_followers=IdentityTopic.settings.provided.max_followers_per_user,
     )
-    response_frames = providers.Singleton(EventFrames)
     metrics_kept_s = providers.Object(KEPT_S)
     scrapes = providers.Singleton(Scrapes, IdentityTopic.metrics, IdentityTopic.clock, metrics_kept_s)
     sockets = providers.Singleton(

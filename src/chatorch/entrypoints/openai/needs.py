@@ -7,7 +7,6 @@ from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.common.event_encoder import EventFrames
 from chatorch.entrypoints.common.given import Given
 from chatorch.ports.system import Clock, IdFactory
 
@@ -18,11 +17,6 @@ class Needs(Protocol):
 
     @abstractmethod
     def runs(self) -> Runs: ...
-
-    @abstractmethod
-    def response_frames(self) -> EventFrames:
-        """Of the events of Responses."""
-        ...
 
     @abstractmethod
     def conversations(self) -> Conversations: ...

@@ -1,5 +1,6 @@
 """An answer in chunks: https://platform.openai.com/docs/api-reference/chat/streaming."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -21,8 +22,8 @@ CHUNK = "chat.completion.chunk"
 DONE = b"data: [DONE]\n\n"
 BEGUN_ANEW = Failure(503, "run_interrupted", "The answer is begun anew elsewhere, and not as it was.")
 
-Told = tuple[int, int, int]
-"""How far a follower was told: the position, a checksum of all up to there, and how many calls are in it."""
+Told = tuple[int, int]
+"""How far a follower was told: the position, and a checksum of all up to there."""
 
 _WORDS = {PartKind.TEXT: "content", PartKind.REASONING: "reasoning_content"}
 """What has its words in a delta, and by which name."""
@@ -61,17 +62,21 @@ class ChunkEncoder(EventEncoder):
         self._usage: Json = {"usage": None} if include_usage else {}
         self._words = {kind: self._form(member) for kind, member in _WORDS.items()}
 
+    @property
+    def dialect(self) -> Hashable:
+        return type(self), bool(self._usage)
+
     def encode(self, event: RunEvent) -> bytes:
         state = self.state
         if type(event) is PartDelta and type(state) is tuple and event.kind in _WORDS:  # as nearly always
             text = event.text
-            self.state = event.seq, crc32(text.encode(), state[1]), state[2]
+            self.state = event.seq, crc32(text.encode(), state[1])
             return self._words[event.kind] % _encode(text)
         if state is OVER:
             return b""
         match event:
             case RunStarted():
-                self.state = event.seq, 0, 0
+                self.state = event.seq, 0
                 return self._begin()
             case PartDelta() | PartStarted() | PartEnded():
                 return self._part(event)
@@ -98,14 +103,10 @@ class ChunkEncoder(EventEncoder):
             return b""
         if isinstance(state, _Behind):
             return self._again(state, event)
-        self.state = told = _after(state or (START, 0, 0), event)
+        self.state = _after(state or (START, 0), event)
         match event:
             case PartDelta(kind=kind) if kind in _WORDS:
                 return self._words[kind] % _encode(event.text)
-            case PartDelta(kind=PartKind.TOOL_CALL):
-                return self._chunk({"tool_calls": [{"index": told[2] - 1, "function": {"arguments": event.text}}]})
-            case PartStarted(part=part) if part.kind is PartKind.TOOL_CALL:
-                return self._chunk({"tool_calls": [{"index": told[2] - 1, **completion.call_view(part.head)}]})
             case PartStarted(part=part) if part.kind is PartKind.SOURCE:
                 sources = completion.citations(part.head)
                 return self._chunk({"annotations": sources}) if sources else b""
@@ -118,9 +119,9 @@ class ChunkEncoder(EventEncoder):
         if isinstance(told, _Behind):
             told = told.told
         if isinstance(told, tuple) and _place(told) > START:
-            self.state = _Behind(told, (at, 0, 0))
+            self.state = _Behind(told, (at, 0))
         else:
-            self.state = (at, 0, 0)
+            self.state = (at, 0)
             frames += [] if told else [self._begin()]
         while (event := draft.next_after(at)) is not None:
             frames.append(self._part(event))
@@ -138,7 +139,7 @@ class ChunkEncoder(EventEncoder):
         if _place(again) < _place(behind.told):
             self.state = _Behind(behind.told, again)
             return b""
-        if again[1:] != behind.told[1:]:
+        if again[1] != behind.told[1]:
             return self._error(BEGUN_ANEW)
         self.state = again
         return self._part(beyond) if beyond else b""
@@ -183,11 +184,11 @@ def _place(told: Told) -> int:
 
 
 def _after(told: Told, event: _PartEvent) -> Told:
-    _, checksum, calls = told
     match event:
         case PartDelta():
-            return event.seq, crc32(event.text.encode(), checksum), calls
+            said = event.text.encode()
         case PartStarted(part=part):
-            return event.seq, crc32(part.kind.encode(), checksum), calls + (part.kind is PartKind.TOOL_CALL)
+            said = part.kind.encode()
         case PartEnded():
-            return event.seq, crc32(b"\0", checksum), calls
+            said = b"\0"
+    return event.seq, crc32(said, told[1])

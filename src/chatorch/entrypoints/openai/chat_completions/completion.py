@@ -1,4 +1,8 @@
-"""An answer, whole: https://platform.openai.com/docs/api-reference/chat/object."""
+"""An answer, whole: https://platform.openai.com/docs/api-reference/chat/object.
+
+A call that the model made unasked is not told: to these clients it is theirs to carry out, and they have offered no
+tool. Whoever sent it back, as all of them do, could not go on. `/api/runs/{run_id}` has it.
+"""
 
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Usage
@@ -7,8 +11,8 @@ from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.entrypoints.common.views import Json
 
 COMPLETION = "chat.completion"
-FINISH_REASONS = frozenset({"stop", "length", "content_filter", "tool_calls", "function_call"})
-"""Those that a client knows; a provider may have others."""
+FINISH_REASONS = frozenset({"stop", "length", "content_filter"})
+"""Those that mean something to a client without tools; a provider may have others."""
 
 
 def head(run: Run, kind: str) -> Json:
@@ -40,22 +44,14 @@ def message_view(content: Content) -> Json:
     by_kind: dict[PartKind, list[Part]] = {}
     for part in content.parts:
         by_kind.setdefault(part.kind, []).append(part)
-    calls = by_kind.get(PartKind.TOOL_CALL, ())
     thought = "".join(part.body for part in by_kind.get(PartKind.REASONING, ()))
     sources = [found for part in by_kind.get(PartKind.SOURCE, ()) for found in citations(part.head)]
-    view: Json = {"role": "assistant", "content": content.text or (None if calls else ""), "refusal": None}
+    view: Json = {"role": "assistant", "content": content.text, "refusal": None}
     if thought:
         view["reasoning_content"] = thought
-    if calls:
-        view["tool_calls"] = [call_view(part.head, part.body) for part in calls]
     if sources:
         view["annotations"] = sources
     return view
-
-
-def call_view(facts: Facts, arguments: str = "") -> Json:
-    function = {"name": facts.get("name") or "", "arguments": arguments}
-    return {"id": facts.get("id") or "", "type": "function", "function": function}
 
 
 def citations(source: Facts) -> list[Json]:

@@ -108,13 +108,12 @@ class ChatCompletionRequest(Request):
 
 
 class AssistantMessageOut(Described):
-    """`reasoning_content`, `tool_calls` and `annotations` where there are any."""
+    """`reasoning_content` and `annotations` where there are any."""
 
     role: Literal["assistant"]
-    content: str | None
+    content: str
     refusal: None
     reasoning_content: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
     annotations: list[dict[str, Any]] | None = None
 
 

@@ -31,7 +31,6 @@ Members = dict[str, object]
 _DELTAS = {
     PartKind.TEXT: "response.output_text.delta",
     PartKind.REASONING: "response.reasoning_text.delta",
-    PartKind.TOOL_CALL: "response.function_call_arguments.delta",
 }
 _TERMINAL_TYPES = {COMPLETED: "response.completed", "failed": "response.failed"}
 """There is none for what is cancelled: it is incomplete, and its status says why."""
@@ -63,7 +62,6 @@ class _State(NamedTuple):
     told: int = 0
     open: _Open | None = None
     done: tuple[bytes, ...] = ()
-    calls: tuple[str, ...] = ()
 
 
 class ResponsesEncoder(EventEncoder):
@@ -101,7 +99,7 @@ class ResponsesEncoder(EventEncoder):
     # -- text ------------------------------------------------------------------------------------------------------
 
     def _say(self, event: PartDelta) -> bytes:
-        number, silent_to, held, before, item, done, calls = self.state
+        number, silent_to, held, before, item, done = self.state
         if item is None or item.kind is not event.kind:
             return self._say_first(event)
         pieces, held = cut(held, event.text)
@@ -109,11 +107,11 @@ class ResponsesEncoder(EventEncoder):
             said = item.pieces
             if len(said) == before:
                 said.append(pieces[0])
-            self.state = _made(_State, (number + 1, silent_to, held, before + 1, item, done, calls))
+            self.state = _made(_State, (number + 1, silent_to, held, before + 1, item, done))
             return item.form % (_encode(pieces[0]), number)
         if pieces:
             return self._tell(item, pieces, held)
-        self.state = _made(_State, (number, silent_to, held, before, item, done, calls))
+        self.state = _made(_State, (number, silent_to, held, before, item, done))
         return b""
 
     def _say_first(self, event: PartDelta) -> bytes:
@@ -123,12 +121,12 @@ class ResponsesEncoder(EventEncoder):
         return self._open(item_at(self._view.run_id, event.index, event.kind)) + self._say(event)
 
     def _tell(self, item: _Open, pieces: list[str], held: str) -> bytes:
-        number, silent_to, _, before, _, done, calls = self.state
+        number, silent_to, _, before, _, done = self.state
         if len(item.pieces) == before:
             item.pieces.extend(pieces)
         end = number + len(pieces)
         still = silent_to if silent_to >= end else -1
-        self.state = _State(end, still, held, before + len(pieces), item, done, calls)
+        self.state = _State(end, still, held, before + len(pieces), item, done)
         if silent_to >= number:
             pieces = pieces[silent_to + 1 - number :]
             number = end - len(pieces)
@@ -155,11 +153,7 @@ class ResponsesEncoder(EventEncoder):
             return told + self._annotate(part)
         if kind is PartKind.TEXT or kind not in SAID:
             return told
-        return (
-            told
-            + self._close(COMPLETED)
-            + self._open(item_at(self._view.run_id, index, kind, part.head, self.state.calls))
-        )
+        return told + self._close(COMPLETED) + self._open(item_at(self._view.run_id, index, kind))
 
     def _end_part(self, kind: PartKind) -> bytes:
         """A message goes on: other texts may follow."""
@@ -169,15 +163,10 @@ class ResponsesEncoder(EventEncoder):
     def _open(self, item: Item) -> bytes:
         state = self.state
         place = len(state.done)
-        where: Members = {"item_id": item.id, "output_index": place}
-        if item.kind is not PartKind.TOOL_CALL:
-            where["content_index"] = 0
-        calls = (*state.calls, item.call_id) if item.call_id else state.calls
+        where: Members = {"item_id": item.id, "output_index": place, "content_index": 0}
         new = _Open(item, item.kind, place, _delta_form(item.kind, where), [])
-        self.state = state._replace(held="", told=0, open=new, calls=calls)
+        self.state = state._replace(held="", told=0, open=new)
         told = self._event("response.output_item.added", output_index=place, item=item.view("", IN_PROGRESS))
-        if item.kind is PartKind.TOOL_CALL:
-            return told
         return told + self._event("response.content_part.added", **where, part=item.content_part(""))
 
     def _annotate(self, part: Part) -> bytes:
@@ -195,17 +184,12 @@ class ResponsesEncoder(EventEncoder):
         if (now := self.state.open) is None:
             return told
         item, text = now.item, self._text()
-        where: Members = {"item_id": item.id, "output_index": now.place}
-        match item.kind:
-            case PartKind.TOOL_CALL:
-                told += self._event("response.function_call_arguments.done", **where, name=item.name, arguments=text)
-            case PartKind.REASONING:
-                told += self._event("response.reasoning_text.done", **where, content_index=0, text=text)
-            case _:
-                told += self._event("response.output_text.done", **where, content_index=0, text=text, logprobs=[])
-        if item.kind is not PartKind.TOOL_CALL:
-            part = item.content_part(text)
-            told += self._event("response.content_part.done", **where, content_index=0, part=part)
+        where: Members = {"item_id": item.id, "output_index": now.place, "content_index": 0}
+        if item.kind is PartKind.REASONING:
+            told += self._event("response.reasoning_text.done", **where, text=text)
+        else:
+            told += self._event("response.output_text.done", **where, text=text, logprobs=[])
+        told += self._event("response.content_part.done", **where, part=item.content_part(text))
         whole = _encode(item.view(text, status))
         self.state = self.state._replace(held="", told=0, open=None, done=(*self.state.done, whole))
         return told + self._event("response.output_item.done", output_index=now.place, item=msgspec.Raw(whole))

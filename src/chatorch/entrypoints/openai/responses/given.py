@@ -9,14 +9,12 @@ from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.common.event_encoder import EventFrames
 from chatorch.entrypoints.openai.needs import given
 from chatorch.ports.system import Clock, IdFactory
 
 RunsDep = Annotated[Runs, Depends(given(lambda c: c.runs()))]
 AnnotationsDep = Annotated[Annotations, Depends(given(lambda c: c.annotations()))]
 ConversationsDep = Annotated[Conversations, Depends(given(lambda c: c.conversations()))]
-FramesDep = Annotated[EventFrames, Depends(given(lambda c: c.response_frames()))]
 PolicyDep = Annotated[ChatPolicy, Depends(given(lambda c: c.policy()))]
 IdsDep = Annotated[IdFactory, Depends(given(lambda c: c.ids()))]
 ClockDep = Annotated[Clock, Depends(given(lambda c: c.clock()))]

@@ -11,7 +11,7 @@ from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.parts import PartKind
 
-ITEM_PREFIXES = {PartKind.TEXT: "msg", PartKind.REASONING: "rs", PartKind.TOOL_CALL: "fc"}
+ITEM_PREFIXES = {PartKind.TEXT: "msg", PartKind.REASONING: "rs"}
 """Of what there are items; a source is told in the message that it stands in."""
 
 _REST = "[0-9a-z]{1,64}"

@@ -1,16 +1,16 @@
-"""What a run says, as items of a response: a message, a reasoning, a call of a function.
+"""What a run says, as items of a response: a message, a reasoning.
 
 Texts that follow each other are one message, with the sources between them as its annotations. Of other parts there
-are no items.
+are no items: to these clients a call of a function is theirs to carry out, and they have offered none.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
-from chatorch.domain.model.parts import NOTHING, Facts, Part, PartKind
+from chatorch.domain.model.parts import Facts, Part, PartKind
 from chatorch.entrypoints.openai.responses.ids import part_item_id
 
 Json = dict[str, Any]
@@ -19,29 +19,23 @@ IN_PROGRESS = "in_progress"
 COMPLETED = "completed"
 INCOMPLETE = "incomplete"
 
-SAID = frozenset({PartKind.TEXT, PartKind.REASONING, PartKind.TOOL_CALL})
+SAID = frozenset({PartKind.TEXT, PartKind.REASONING})
 """Kinds that there are items of, besides the sources in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item, but for its text. `index` is that of its first part; `call_id` is unique in its response."""
+    """One item, but for its text. `index` is that of its first part."""
 
     id: str
     kind: PartKind
     index: int
-    call_id: str = ""
-    name: str = ""
     annotations: tuple[Json, ...] = ()
 
     def view(self, text: str, status: str) -> Json:
-        match self.kind:
-            case PartKind.REASONING:
-                content = [reasoning_text(text)] if text or status != IN_PROGRESS else []
-                return {"id": self.id, "type": "reasoning", "summary": [], "content": content, "status": status}
-            case PartKind.TOOL_CALL:
-                called = {"call_id": self.call_id, "name": self.name, "arguments": text}
-                return {"id": self.id, "type": "function_call", **called, "status": status}
+        if self.kind is PartKind.REASONING:
+            content = [reasoning_text(text)] if text or status != IN_PROGRESS else []
+            return {"id": self.id, "type": "reasoning", "summary": [], "content": content, "status": status}
         content = [self.output_text(text)] if text or self.annotations or status != IN_PROGRESS else []
         return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
 
@@ -56,14 +50,9 @@ def reasoning_text(text: str) -> Json:
     return {"type": "reasoning_text", "text": text}
 
 
-def item_at(run_id: RunId, index: int, kind: PartKind, head: Facts = NOTHING, taken: Collection[str] = ()) -> Item:
-    """The item that begins with this part. `taken` are the ids of calls before it: clients find calls by them, and
-    providers may give the same twice."""
-    id_ = part_item_id(run_id, kind, index)
-    if kind is not PartKind.TOOL_CALL:
-        return Item(id_, kind, index)
-    call_id = str(head.get("id") or id_)
-    return Item(id_, kind, index, f"{call_id}_{index}" if call_id in taken else call_id, str(head.get("name", "")))
+def item_at(run_id: RunId, index: int, kind: PartKind) -> Item:
+    """The item that begins with this part."""
+    return Item(part_item_id(run_id, kind, index), kind, index)
 
 
 def annotation(head: Facts, chars: int) -> Json:
@@ -77,7 +66,6 @@ def annotation(head: Facts, chars: int) -> Json:
 
 def output_of(run_id: RunId, content: Content, status: str) -> Iterator[Json]:
     """All items; the last one has this status where it is not whole, which only the end of the run may tell."""
-    taken: list[str] = []
     message: Item | None = None
     text = ""
     last = len(content.parts) - 1
@@ -94,9 +82,7 @@ def output_of(run_id: RunId, content: Content, status: str) -> Iterator[Json]:
             if message is not None:
                 yield message.view(text, COMPLETED)
             message, text = None, ""
-            item = item_at(run_id, index, part.kind, part.head, taken)
-            taken.append(item.call_id)
-            yield item.view(part.body, _status(part, status, is_last=index == last))
+            yield item_at(run_id, index, part.kind).view(part.body, _status(part, status, is_last=index == last))
     if message is not None:
         yield message.view(text, status)
 

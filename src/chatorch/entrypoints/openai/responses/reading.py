@@ -23,7 +23,6 @@ from chatorch.entrypoints.openai.errors import RUN_HEADER
 from chatorch.entrypoints.openai.responses.given import (
     AnnotationsDep,
     ConversationsDep,
-    FramesDep,
     RunsDep,
     nothing_more,
 )
@@ -53,7 +52,6 @@ async def read_response(
     principal: SignedIn,
     answers: Responses,
     annotations: AnnotationsDep,
-    frames: FramesDep,
     stream: bool = False,
     starting_after: Annotated[int | None, Query(ge=-1, le=MAX_NUMBER)] = None,
     include_obfuscation: bool = False,
@@ -67,7 +65,7 @@ async def read_response(
     if not stream:
         return json_response(view.now(run), headers={RUN_HEADER: run.id})
     after = -1 if starting_after is None else starting_after
-    return answers.follow(request, principal, run, form=ResponseForm(view, frames, after))
+    return answers.follow(request, principal, run, form=ResponseForm(view, after))
 
 
 @router.post("/cancel", response_class=Response, responses=ONE)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from chatorch.domain.model.content import Content
-from chatorch.domain.model.conversation import Thread
+from chatorch.domain.model.conversation import NewMessage, Thread
 from chatorch.domain.model.errors import GuestThread, InvalidField, NotFound, RoleNotAllowed
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run, RunCompleted
@@ -21,14 +21,14 @@ from chatorch.domain.services.commands import StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.error_form import Refusal
-from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
+from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedInOrGuest
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses, RunForm, RunResponses
 from chatorch.entrypoints.common.views import json_response
 from chatorch.entrypoints.openai.errors import RUN_HEADER
 from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
-from chatorch.entrypoints.openai.responses.given import AnnotationsDep, ConversationsDep, FramesDep
+from chatorch.entrypoints.openai.responses.given import AnnotationsDep, ConversationsDep
 from chatorch.entrypoints.openai.responses.going_on import NOTE, GoingOn, going_on
 from chatorch.entrypoints.openai.responses.inputs import inputs
 from chatorch.entrypoints.openai.responses.items import output_of
@@ -53,9 +53,8 @@ router = APIRouter(prefix="/v1/responses", tags=["openai"], route_class=OpenAIRo
 class ResponseForm(RunForm):
     """`after`: the number of the last event that the client has."""
 
-    def __init__(self, view: ResponseView, frames: EventFrames, after: int = -1) -> None:
+    def __init__(self, view: ResponseView, after: int = -1) -> None:
         self._view = view
-        self._frames = frames
         self._after = after
 
     def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:
@@ -64,8 +63,8 @@ class ResponseForm(RunForm):
         body = self._view.ended(end, output) | {"completed_at": int(finished_at.timestamp())}
         return json_response(body, headers={RUN_HEADER: run.id})
 
-    def encoder(self, run: Run) -> EventEncoder:
-        return self._frames.shared(run.id, ResponsesEncoder(self._view, self._after))
+    def encoder(self, run: Run) -> EventEncoder:  # noqa: ARG002  # which is the view's
+        return ResponsesEncoder(self._view, self._after)
 
     def headers(self, scope: Scope, run: Run) -> dict[str, str]:  # noqa: ARG002
         return {RUN_HEADER: run.id}
@@ -79,7 +78,6 @@ async def create_response(
     answers: Responses,
     annotations: AnnotationsDep,
     conversations: ConversationsDep,
-    frames: FramesDep,
     key: IdempotencyKey = None,
 ) -> Response:
     """Answers the last message, in a new conversation, or in one that goes on. A parameter that can do nothing here is
@@ -89,29 +87,18 @@ async def create_response(
     thread = await _stored_thread(principal, place, conversations)
     said = inputs(body.input, metadata=body.metadata)
     note = _note(body, place, key)
-    *earlier, last = said.messages
-    chat = StartChat(
-        messages=(*earlier, replace(last, note={NOTE: note} if note else None)),
-        thread_id=place.thread_id if place else None,
-        instead_of=place.instead_of if place else None,
-        model=body.model,
-        idempotency_key=key,
-        stored=body.store is not False,
-        generation=body.generation(),
-        any_length=True,
-        background=bool(body.background),
-    )
+    chat = _chat(body, said.messages, place, note, key)
     stream = answers.streams(request, principal, bool(body.stream))
     try:
         run = await answers.runs.start(principal, chat)
     except (InvalidField, RoleNotAllowed) as error:
         raise said.refused(error) from None
     if thread is not None and thread.title == UNTITLED and run.status.live:
-        await conversations.change(principal, thread.id, ThreadChange(title=title_from(last.content)))
+        await conversations.change(principal, thread.id, ThreadChange(title=title_from(chat.messages[-1].content)))
     view = ResponseView(run, note, body.metadata or {})
     if body.background and not stream:
         return json_response(view.now(run), headers={RUN_HEADER: run.id})
-    response = await answers.to(request, principal, run, stream=stream, form=ResponseForm(view, frames))
+    response = await answers.to(request, principal, run, stream=stream, form=ResponseForm(view))
     if isinstance(response, Refusal):
         # It is stored: who asks the same again by itself would say it twice.
         response.headers["x-should-retry"] = "false"
@@ -147,6 +134,27 @@ async def _stored_thread(principal: Principal, place: GoingOn | None, conversati
     if not thread.stored:
         raise NotFound("The conversation was not stored, so it cannot be gone on with.")
     return thread
+
+
+def _chat(
+    body: CreateResponse,
+    messages: tuple[NewMessage, ...],
+    place: GoingOn | None,
+    note: Mapping[str, Any],
+    key: str | None,
+) -> StartChat:
+    *earlier, last = messages
+    return StartChat(
+        messages=(*earlier, replace(last, note={NOTE: note} if note else None)),
+        thread_id=place.thread_id if place else None,
+        instead_of=place.instead_of if place else None,
+        model=body.model,
+        idempotency_key=key,
+        stored=body.store is not False,
+        generation=body.generation(),
+        any_length=True,
+        background=bool(body.background),
+    )
 
 
 def _note(body: CreateResponse, place: GoingOn | None, key: str | None) -> Mapping[str, Any]:

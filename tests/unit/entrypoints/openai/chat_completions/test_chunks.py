@@ -46,7 +46,6 @@ class Shown:
     chunks: list[dict[str, Any]] = field(default_factory=list)
     content: str = ""
     reasoning: str = ""
-    calls: list[dict[str, str]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     finish_reasons: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
@@ -77,23 +76,20 @@ class Shown:
             self.content += delta.get("content") or ""
             self.reasoning += delta.get("reasoning_content") or ""
             self.annotations += delta.get("annotations", [])
-            for call in delta.get("tool_calls", []):
-                if call["index"] == len(self.calls):
-                    self.calls.append({"id": call["id"], "name": call["function"]["name"], "arguments": ""})
-                self.calls[call["index"]]["arguments"] += call["function"]["arguments"]
+            assert "tool_calls" not in delta
             if choice["finish_reason"]:
                 self.finish_reasons.append(choice["finish_reason"])
 
     @property
     def message(self) -> tuple[object, ...]:
-        return self.content, self.reasoning, self.calls, self.annotations
+        return self.content, self.reasoning, self.annotations
 
 
 def wanted(content: Content) -> tuple[object, ...]:
     """What the same content is, whole."""
     message = completion_view(RUN, content, completed(content))["choices"][0]["message"]
-    calls = [{"id": call["id"], **call["function"]} for call in message.get("tool_calls", [])]
-    return message["content"] or "", message.get("reasoning_content", ""), calls, message.get("annotations", [])
+    assert "tool_calls" not in message
+    return message["content"], message.get("reasoning_content", ""), message.get("annotations", [])
 
 
 def completed(content: Content, reason: str = "stop", base: int = 0) -> RunCompleted:
@@ -206,6 +202,15 @@ def test_usage_is_a_chunk_of_its_own_where_it_is_asked_for_and_null_in_all_other
 
 def test_a_reason_that_no_client_knows_is_an_ordinary_end():
     assert shown([STARTED, RunCompleted(2, RUN.message_id, "eos_token", USAGE)]).finish_reasons == ["stop"]
+
+
+def test_who_asked_for_usage_shares_no_frame_with_who_did_not():
+    frames = EventFrames()
+    told = [STARTED, *events(Content.of("Hi")), completed(Content.of("Hi"))]
+    with_usage, plain = (frames.shared(RUN.id, ChunkEncoder(RUN, include_usage=asked)) for asked in (True, False))
+    heard = [(with_usage.encode(event), plain.encode(event)) for event in told]
+    assert b"".join(one for one, _ in heard) == b"".join(map(ChunkEncoder(RUN, include_usage=True).encode, told))
+    assert b"".join(other for _, other in heard) == b"".join(map(ChunkEncoder(RUN).encode, told))
 
 
 def test_followers_in_other_places_share_frames_only_where_all_they_depend_on_is_the_same():

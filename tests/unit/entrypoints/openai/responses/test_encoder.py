@@ -139,12 +139,10 @@ def test_a_plain_answer_is_told_in_openais_order():
 def test_parts_are_items():
     events = whole(ended(ANSWER))
     output = events[-1]["response"]["output"]
-    assert [item["type"] for item in output] == ["message", "reasoning", "message", "function_call", "message"]
-    assert [item["id"].split("_")[0] for item in output] == ["msg", "rs", "msg", "fc", "msg"]
-    assert output[3]["call_id"] == "call_1"
-    assert output[3]["arguments"] == '{"a": "é"}'
-    assert output[4]["content"][0]["annotations"][0]["url"] == "https://x.example"
-    assert output[4]["content"][0]["text"] == " and so."
+    assert [item["type"] for item in output] == ["message", "reasoning", "message"]
+    assert [item["id"].split("_")[0] for item in output] == ["msg", "rs", "msg"]
+    assert output[2]["content"][0]["annotations"][0]["url"] == "https://x.example"
+    assert output[2]["content"][0]["text"].endswith(" and so.")
     assert {item["status"] for item in output} == {"completed"}
 
 
@@ -190,8 +188,6 @@ def test_texts_that_are_done_are_what_the_deltas_said_and_what_is_read_later():
                 said[event["output_index"]] = said.get(event["output_index"], "") + event["delta"]
             if event["type"] in ("response.output_text.done", "response.reasoning_text.done"):
                 assert event["text"] == said.get(event["output_index"], "")
-            if event["type"] == "response.function_call_arguments.done":
-                assert event["arguments"] == said.get(event["output_index"], "")
         done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
         status, _ = ended_as(event_of(outcome, run.seq, RUN.message_id))
         assert done == events[-1]["response"]["output"] == list(output_of(RUN.id, content, item_status(status)))
@@ -257,11 +253,14 @@ def test_all_who_stand_at_the_same_place_share_what_is_encoded():
         assert {json.dumps(frames_of(each)) for each in heard} == {json.dumps(whole(run))}
 
 
-def test_two_calls_with_one_id_are_told_apart():
-    call = Part(PartKind.TOOL_CALL, {"id": "call_1", "name": "find"}, "{}", {}, closed=True)
-    content = Content((Part(PartKind.TEXT), call, call))
+def test_calls_that_nobody_offered_are_no_items_and_the_message_goes_on_over_them():
+    call = Part(PartKind.TOOL_CALL, {"id": "c", "name": "find"}, "{}", closed=True)
+    content = Content((Part(PartKind.TEXT, body="One "), call, Part(PartKind.TEXT, body="two.", closed=True)))
     events = whole(ended(content))
-    assert [item["call_id"] for item in events[-1]["response"]["output"]] == ["call_1", "call_1_2"]
+    assert "function_call" not in repr(events)
+    [message] = events[-1]["response"]["output"]
+    assert message["content"][0]["text"] == "One two."
+    assert list(output_of(RUN.id, content, "completed")) == [message]
 
 
 @pytest.mark.parametrize(

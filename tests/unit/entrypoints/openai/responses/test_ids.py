@@ -22,7 +22,7 @@ def test_each_leads_back_to_its_own():
     run_id, thread_id = RunId(IDS.new("run")), ThreadId(IDS.new("thr"))
     assert run_id_of(response_id(run_id)) == run_id
     assert thread_id_of(conversation_id(thread_id)) == thread_id
-    for kind in (PartKind.TEXT, PartKind.REASONING, PartKind.TOOL_CALL):
+    for kind in (PartKind.TEXT, PartKind.REASONING):
         part = part_of(part_item_id(run_id, kind, 12))
         assert part is not None
         assert (part.run_id, part.index) == (run_id, 12)
