@@ -233,17 +233,19 @@ async def test_what_is_deleted_is_gone_and_what_is_anothers_is_not_there(
             bob.responses.cancel(first.id),
             bob.responses.delete(first.id),
             bob.responses.input_items.list(first.id),
-            bob.responses.create(model=model, input="Two", previous_response_id=first.id),
             bob.responses.create(model=model, input="Two", conversation=first.conversation.id),
         ):
             with pytest.raises(openai.NotFoundError):
                 await what
+        with pytest.raises(openai.BadRequestError) as named:
+            await bob.responses.create(model=model, input="Two", previous_response_id=first.id)
+        assert named.value.param == "previous_response_id"
     second = await client.responses.create(model=model, input="Two", previous_response_id=first.id)
     await client.responses.delete(second.id)
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(second.id)
     assert (await client.responses.retrieve(first.id)).output_text == SAID
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.BadRequestError, match="previous_response_id"):
         await client.responses.create(model=model, input="Three", previous_response_id=second.id)
     await client.responses.delete(first.id)
     for gone in (client.responses.retrieve(first.id), client.responses.retrieve("resp_none")):

@@ -81,7 +81,8 @@ class OpenAIErrorForm(ErrorForm):
         """The object itself, which streams tell as well."""
         return {
             "message": failure.detail,
-            "type": error_type(self.status(failure)),
+            # What ended because a process was stopping was no fault of its client's, though it is a conflict.
+            "type": "server_error" if failure.again else error_type(self.status(failure)),
             "param": _param(failure),
             "code": _CODES.get(failure.code, failure.code),
         }

@@ -40,7 +40,8 @@ def noted(note: JsonObject | None) -> Mapping[str, Any]:
 async def going_on(
     principal: Principal, given: str, *, runs: Runs, annotations: Annotations, key: str | None
 ) -> GoingOn:
-    """Raises `NotFound`, `ThreadBusy`, and `InvalidField` where another response has followed already.
+    """Raises `ThreadBusy`, and `InvalidField` where there is none, or another response has followed already: a 400 that
+    names the parameter, as OpenAI has it.
 
     Who used the idempotency `key` for a later one already is asking for that once more.
     """
@@ -50,7 +51,7 @@ async def going_on(
         await annotations.read(principal, run.thread_id, run.message_id)
         page = await annotations.page(principal, run.thread_id, limit=MAX_LATER, after=run.message_id)
     except NotFound:
-        raise NotFound(f"{FIELD}: there is no such response, or it is not yours.") from None
+        raise InvalidField(FIELD, "is no response that there is, or it is not yours") from None
     later = [item for item in page.items if isinstance(item, NotedMessage)]
     if run.status.live:
         raise ThreadBusy(run.id)
