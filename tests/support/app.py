@@ -1,7 +1,7 @@
 """The domain on fakes: what an embedding application would build, with everything in the test's hands."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -27,6 +27,7 @@ from chatorch.domain.services import (
     StartChat,
     UserCap,
 )
+from chatorch.ports.admission import AdmissionRule
 from chatorch.ports.runs import RunEnd
 from chatorch.ports.telemetry import RunTelemetry
 from tests.support.fakes import FakeClock, ScriptedChatModel
@@ -75,6 +76,7 @@ class Chat:
     grace_s: float = 30.0
     max_live_runs: int = 8
     max_answer_chars: int = 1_000_000
+    rules: Sequence[AdmissionRule] = ()
 
     def __post_init__(self) -> None:
         self.telemetry = RecordingTelemetry()
@@ -103,7 +105,7 @@ class Chat:
             ids=TimeOrderedIds(),
             policy=self.policy,
             context=self.context,
-            admission=Admission([GuestAdmission(self.clock), UserCap(self.max_live_runs)]),
+            admission=Admission(self.rules or [GuestAdmission(self.clock), UserCap(self.max_live_runs)]),
         )
         self.conversations = Conversations(
             empty_threads=self.store.threads,

@@ -15,6 +15,9 @@ MessageId = NewType("MessageId", str)
 RunId = NewType("RunId", str)
 SideItemId = NewType("SideItemId", str)
 
+OUR_THREADS = "thr_"
+"""So our own ids of threads begin, and no client's."""
+
 JsonObject = Mapping[str, Any]
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chatorch.domain.model.conversation import NewMessage, Role
+from chatorch.domain.model.conversation import OUR_THREADS, NewMessage, Role
 from chatorch.domain.model.errors import (
     GuestThread,
     InsufficientScope,
@@ -121,6 +121,12 @@ def require_own_label(principal: Principal, user_id: str | None) -> None:
     """A `user_id` beside a token must be absent or the token's own. Raises `UserMismatch`."""
     if user_id is not None and not principal.guest and user_id != principal.user_id:
         raise UserMismatch
+
+
+def require_own_ref(client_ref: str | None) -> None:
+    """A client's id for a thread is not taken for one of ours. Raises `InvalidField`."""
+    if client_ref is not None and client_ref.startswith(OUR_THREADS):
+        raise InvalidField("client_ref", f"must not begin with {OUR_THREADS}, as our own ids do")
 
 
 def require_no_guest_thread(principal: Principal, thread_id: str | None) -> None:

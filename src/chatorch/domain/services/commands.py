@@ -29,9 +29,9 @@ class StartChat:
     `client_ref` instead is the client's own id for a thread: the one of that name, or a new one with it; `ref_is_new`
     where it was looked for just now, and there was none. `client_id` is the device that asks, where one is connected:
     all others of the user are told. `title` is the new thread's, by default made from what is said; one that is not
-    `stored` is not listed, and removed after a while. `allotted` is what `Runs.allot` gave; the message is the last
-    one. `any_length`: the operator's limit for a message is not this
-    door's. `instead_of`: a message of the user's that these replace; what came after it leaves the history as well.
+    `stored` is not listed, no device is told of it, and it is removed after a while. `allotted` is what `Runs.allot`
+    gave; the message is the last one. `any_length`: the operator's limit for a message is not this door's.
+    `instead_of`: a message of the user's that these replace; what came after it leaves the history as well.
     `background`: it goes on to its end though nobody watches; not for guests. `request` tells one use of a key from
     another, where what is asked here depends on what a thread holds by then; by default all else does.
     """

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import cast
 
 from chatorch.domain.model.content import fresher
-from chatorch.domain.model.conversation import JsonObject, Message, MessageStatus, RunId, Thread, ThreadId
-from chatorch.domain.model.errors import NotFound, ThreadBusy
+from chatorch.domain.model.conversation import OUR_THREADS, JsonObject, Message, MessageStatus, RunId, Thread, ThreadId
+from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.policy import require_no_guest_thread
@@ -53,12 +53,11 @@ class Conversations:
     async def thread(self, principal: Principal, thread_id: ThreadId) -> Thread:
         return await self._store.read_thread(principal.user_id, thread_id)
 
-    async def find(self, principal: Principal, client_ref: str) -> Thread:
-        """By the client's own id for it."""
-        found = await self._client_refs.find_thread(principal.user_id, client_ref)
-        if found is None:
-            raise NotFound
-        return found
+    async def named(self, principal: Principal, name: str) -> Thread | None:
+        """By what a client calls it: its own id, or ours of one that was begun elsewhere; ours raises `NotFound`."""
+        if name.startswith(OUR_THREADS):
+            return await self.thread(principal, ThreadId(name))
+        return await self._client_refs.find_thread(principal.user_id, name)
 
     async def open(
         self, principal: Principal, thread_id: ThreadId, title: str, metadata: JsonObject | None = None

@@ -1,20 +1,17 @@
 """Runs, as their users see them: start, retry, read, follow, answer, cancel."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot, fresher
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import Draining, NotFound, RunUnsettled
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label
-from chatorch.domain.model.presence import ClientId, RunBegan
+from chatorch.domain.model.policy import ChatPolicy, require_no_guest_thread, require_own_label, require_own_ref
 from chatorch.domain.model.run import (
     STORE_AWAY,
     CancelReason,
@@ -24,25 +21,22 @@ from chatorch.domain.model.run import (
     RunStatus,
     Silence,
     TerminalEvent,
-    started_event,
 )
 from chatorch.domain.model.titles import title_from
-from chatorch.domain.services.admission import Admission, Admitted
+from chatorch.domain.services.admission import Admission
 from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.execution.subscription import Subscription
+from chatorch.domain.services.opening import Opener, Opening
 from chatorch.ports.admission import RunRequest
-from chatorch.ports.chat_model import Prompt
 from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.connections import Connections
 from chatorch.ports.run_control import CancelCall, RunControl
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import ClientRefTaken, IdempotencyKey, NewRun, OpenedRun, OpenTurn, RunStore
+from chatorch.ports.runs import ClientRefTaken, IdempotencyKey, NewRun, OpenTurn, RunStore
 from chatorch.ports.system import Clock, IdFactory
 
 UNSETTLED_S = 10.0
-
-OpenIt = Callable[[LiveRunCap | None], Awaitable[OpenedRun]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +70,12 @@ class Runs:
         self._client_refs = client_refs
         self._log = log
         self._run_control = run_control
-        self._connections = connections
         self._executor = executor
         self._clock = clock
         self._ids = ids
         self._policy = policy
         self._context = context
-        self._admission = admission
+        self._opener = Opener(executor=executor, admission=admission, context=context, connections=connections)
         self._subscription = Subscription(store=store, log=log, executor=executor, clock=clock)
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -123,10 +116,14 @@ class Runs:
             stored=chat.stored,
             instead_of=chat.instead_of,
         )
-        request = RunRequest(new.model, sum(len(message.content) for message in chat.messages))
-        background = chat.background and not principal.guest
-        store = partial(self._store.open_run, new, turn)
-        return await self._open(principal, request, store, chat.client_id, background)
+        opening = Opening(
+            RunRequest(new.model, sum(len(message.content) for message in chat.messages)),
+            partial(self._store.open_run, new, turn),
+            chat.client_id,
+            announced=chat.stored,
+            background=chat.background and not principal.guest,
+        )
+        return await self._opener.open(principal, opening)
 
     def check(self, principal: Principal, chat: StartChat) -> None:
         """Raises what `start` would that does not depend on the store."""
@@ -137,6 +134,7 @@ class Runs:
 
     def _check(self, principal: Principal, chat: StartChat, thread_id: ThreadId | None) -> None:
         require_own_label(principal, chat.user_label)
+        require_own_ref(chat.client_ref)
         require_no_guest_thread(principal, thread_id)
         self._policy.check_messages(chat.messages, opens_thread=thread_id is None, any_length=chat.any_length)
         self._policy.check_generation(chat.generation)
@@ -151,18 +149,15 @@ class Runs:
         earlier = await self._store.read_run(principal.user_id, retry.run_id)
         wanted = retry.model or (earlier.model if self._policy.allows(earlier.model) else None)
         new = self._new_run(principal, wanted, retry.idempotency, self.allot(), earlier.generation)
-        request = RunRequest(new.model, 0)
-        return await self._open(principal, request, lambda cap: self._store.reopen_run(new, retry.run_id, cap))
+        store = partial(self._store.reopen_run, new, retry.run_id)
+        return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store))
 
     async def answer_again(self, principal: Principal, again: AnswerAgain) -> Run:
         """As `retry`, by the user's message, which need not have been answered before."""
         model = next(filter(self._policy.allows, again.models), None)
         new = self._new_run(principal, model, again.idempotency, again.allotted, again.generation)
-
-        def store(cap: LiveRunCap | None) -> Awaitable[OpenedRun]:
-            return self._store.answer_again(new, again.thread_id, again.message_id, cap)
-
-        return await self._open(principal, RunRequest(new.model, 0), store)
+        store = partial(self._store.answer_again, new, again.thread_id, again.message_id)
+        return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store))
 
     def allot(self) -> Allotted:
         """Ids and a time for a turn that is about to be asked for."""
@@ -192,43 +187,6 @@ class Runs:
             idempotency=None if principal.guest else idempotency,
             generation=generation,
         )
-
-    async def _open(
-        self,
-        principal: Principal,
-        request: RunRequest,
-        store: OpenIt,
-        client_id: ClientId | None = None,
-        background: bool = False,
-    ) -> Run:
-        """Shielded: a caller that goes away between the commit and the start must not leave a run nobody executes."""
-        with self._executor.opening() as counted:
-            admitted = await self._admission.admit(principal, request)
-            opening = counted.pop_all()
-        return await asyncio.shield(self._open_and_begin(principal, store, client_id, background, opening, admitted))
-
-    async def _open_and_begin(
-        self,
-        principal: Principal,
-        store: OpenIt,
-        client_id: ClientId | None,
-        background: bool,
-        opening: ExitStack,
-        admitted: Admitted,
-    ) -> Run:
-        with opening, admitted.place as place:
-            opened = await store(admitted.cap)
-            if not opened.joined:
-                run = opened.run
-                prompt = Prompt(
-                    run.model,
-                    self._context.select(opened.history, run.generation.instructions),
-                    principal.user_id,
-                    run.generation,
-                )
-                self._executor.begin(run, prompt, principal, place=place.pop_all(), background=background)
-                self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=client_id)
-        return opened.run
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

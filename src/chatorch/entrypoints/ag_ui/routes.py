@@ -15,7 +15,7 @@ from chatorch.entrypoints.ag_ui.history import around, live_in, newest
 from chatorch.entrypoints.ag_ui.needs import Needs, given
 from chatorch.entrypoints.ag_ui.run_encoder import History, Names, RunEncoder, thread_at_rest
 from chatorch.entrypoints.ag_ui.schemas import ConnectInput, Input, RunInput
-from chatorch.entrypoints.ag_ui.turn import find_thread, open_run
+from chatorch.entrypoints.ag_ui.turn import open_run
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedIn, SignedInOrGuest
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM, events_path
@@ -56,7 +56,7 @@ async def connect(request: Request, asked: ConnectInput, principal: SignedIn, ne
     """The thread's messages, and the rest of the answer that is being written."""
     conversations, runs = needs.conversations(), needs.run_responses().runs
     needs.run_responses().streams(request, principal, stream=True)
-    thread = await find_thread(conversations, principal, asked.thread_id)
+    thread = await conversations.named(principal, asked.thread_id)
     if thread is None:
         raise NotFound
     messages = await newest(conversations, principal, thread.id)

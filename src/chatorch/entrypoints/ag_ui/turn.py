@@ -5,8 +5,8 @@ import json
 from dataclasses import replace
 from typing import NamedTuple
 
-from chatorch.domain.model.conversation import Message, NewMessage, Role, RunId, Thread, ThreadId
-from chatorch.domain.model.errors import NotFound, ThreadBusy
+from chatorch.domain.model.conversation import Message, NewMessage, Role, RunId, Thread
+from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import Run
@@ -18,17 +18,6 @@ from chatorch.entrypoints.ag_ui.schemas import RunInput
 
 LOOKED_AT = 50
 """How many of a thread's newest messages may be answered again."""
-OUR_THREADS = "thr_"
-
-
-async def find_thread(conversations: Conversations, principal: Principal, name: str) -> Thread | None:
-    """By the client's own id, or by ours where a thread was begun elsewhere. Raises `NotFound` for ours only."""
-    try:
-        return await conversations.find(principal, name)
-    except NotFound:
-        if not name.startswith(OUR_THREADS):
-            return None
-    return await conversations.thread(principal, ThreadId(name))
 
 
 class Turn(NamedTuple):
@@ -51,7 +40,7 @@ async def open_run(runs: Runs, conversations: Conversations, principal: Principa
         return Turn(await runs.start(principal, chat), opened=True)
     digest = _digest(asked.thread_id, asked.question_id, question.content, asked.model, asked.generation.asked())
     chat = replace(chat, client_ref=asked.thread_id, idempotency_key=_key(asked), request=digest)
-    thread = await find_thread(conversations, principal, asked.thread_id)
+    thread = await conversations.named(principal, asked.thread_id)
     known = None
     if thread is None:
         chat = replace(chat, ref_is_new=True)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from chatorch.domain.model.conversation import Message, MessageStatus, Role, RunId, Thread, ThreadId
+from chatorch.domain.model.conversation import OUR_THREADS, Message, MessageStatus, Role, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.generation import AS_USUAL
 from chatorch.domain.model.identity import Principal
@@ -15,8 +15,6 @@ from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.ai_sdk.messages import known_by
 from chatorch.entrypoints.ai_sdk.schemas import Asked
 
-OUR_THREADS = "thr_"
-"""A chat of this name is a thread by our own id, which was begun elsewhere."""
 FAR_BACK = 10
 """Pages in which an earlier message is looked for."""
 
@@ -28,11 +26,10 @@ class Turns:
 
     async def thread(self, principal: Principal, ref: str) -> Thread:
         """By the chat's id. Raises `NotFound`, also for what cannot be one."""
-        if not ref.isprintable():
+        thread = await self._conversations.named(principal, ref) if ref.isprintable() else None
+        if thread is None:
             raise NotFound
-        if ref.startswith(OUR_THREADS):
-            return await self._conversations.thread(principal, ThreadId(ref))
-        return await self._conversations.find(principal, ref)
+        return thread
 
     async def live_run(self, principal: Principal, ref: str) -> Run | None:
         """The answer that is being given there. Raises `NotFound`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.errors import Draining, ThreadBusy, TooMany, TooManyRequests, TooManyRuns
 from chatorch.domain.model.identity import Principal
@@ -44,11 +45,6 @@ class Places(AdmissionRule):
         self.taken -= 1
 
 
-def with_rules(chat: Chat, *rules: AdmissionRule) -> Chat:
-    chat.runs._admission = Admission(rules)
-    return chat
-
-
 @pytest.mark.parametrize("failure", [TooManyRequests(), RuntimeError()])
 async def test_where_a_later_rule_refuses_the_earlier_ones_get_back_what_they_gave(failure: Exception) -> None:
     first, last = Places(), Places(failure=failure)
@@ -68,7 +64,7 @@ async def test_the_tightest_cap_counts_and_without_any_there_is_none() -> None:
 async def test_a_place_is_kept_until_the_run_has_ended() -> None:
     pause = Pause()
     places = Places(most=1)
-    chat = with_rules(Chat(ScriptedChatModel("Hel", pause)), places)
+    chat = Chat(ScriptedChatModel("Hel", pause), rules=[places])
     run = await chat.start()
     await pause.reached()
     with pytest.raises(TooMany):
@@ -82,7 +78,7 @@ async def test_a_place_is_kept_until_the_run_has_ended() -> None:
 async def test_what_the_store_refuses_or_had_before_keeps_no_place() -> None:
     pause = Pause()
     places = Places()
-    chat = with_rules(Chat(ScriptedChatModel("Hel", pause)), places)
+    chat = Chat(ScriptedChatModel("Hel", pause), rules=[places])
     run = await chat.start(idempotency_key="k")
     assert (await chat.start(idempotency_key="k")).id == run.id
     with pytest.raises(ThreadBusy):
@@ -95,7 +91,7 @@ async def test_what_the_store_refuses_or_had_before_keeps_no_place() -> None:
 
 async def test_who_goes_away_while_a_rule_thinks_has_asked_for_nothing_and_a_drain_does_not_wait() -> None:
     pause, places = Pause(), Places()
-    chat = with_rules(Chat(), places, Places(pause=pause))
+    chat = Chat(rules=[places, Places(pause=pause)])
     asking = asyncio.ensure_future(chat.start())
     await pause.reached()
     asking.cancel()
@@ -107,7 +103,7 @@ async def test_who_goes_away_while_a_rule_thinks_has_asked_for_nothing_and_a_dra
 
 async def test_a_drain_waits_for_who_is_being_admitted() -> None:
     pause = Pause()
-    chat = with_rules(Chat(), Places(pause=pause))
+    chat = Chat(rules=[Places(pause=pause)])
     asking = asyncio.ensure_future(chat.start())
     await pause.reached()
     draining = asyncio.ensure_future(chat.executor.drain(60))
@@ -122,7 +118,7 @@ async def test_a_drain_waits_for_who_is_being_admitted() -> None:
 
 async def test_a_rule_is_told_what_is_asked_for() -> None:
     places = Places()
-    chat = with_rules(Chat(), places)
+    chat = Chat(rules=[places])
     run = await chat.start("Hello!")
     await chat.heard(run)
     await settle()
@@ -135,10 +131,8 @@ async def test_a_cap_holds_in_the_store_however_many_open_one_at_once_and_for_re
     model = ScriptedChatModel("a", pauses[0])
     for pause in pauses[1:]:
         model.then("a", pause)
-    chats = [Chat(model)]
-    chats.append(Chat(model, store=chats[0].store))
-    for chat in chats:
-        with_rules(chat, UserCap(10), Places(cap=LiveRunCap(3)))
+    store, rules = MemoryStore(), [UserCap(10), Places(cap=LiveRunCap(3))]
+    chats = [Chat(model, store=store, rules=rules) for _ in range(2)]
     asked = [chat.start() for chat in chats for _ in range(10)]
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert len([result for result in results if isinstance(result, TooManyRuns)]) == 17

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from chatorch.domain.model.conversation import ThreadId
-from chatorch.domain.model.errors import IdempotencyKeyReused, NotFound, ThreadBusy
+from chatorch.domain.model.errors import IdempotencyKeyReused, InvalidField, NotFound, ThreadBusy
 from chatorch.domain.model.generation import Generation
+from chatorch.domain.model.presence import ClientId, Device, RunBegan
 from chatorch.domain.services import RetryChat
 from tests.support.app import ALICE, BOB, Chat
 from tests.support.fakes import Pause, ScriptedChatModel
+from tests.support.mailbox import KeptMailbox
 
 
 async def test_the_same_name_is_the_same_thread_and_another_owners_is_another():
@@ -20,10 +22,27 @@ async def test_the_same_name_is_the_same_thread_and_another_owners_is_another():
     theirs = await chat.start(who=BOB, client_ref="c1")
     assert first.thread_id == again.thread_id
     assert len({first.thread_id, other.thread_id, theirs.thread_id}) == 3
-    assert (await chat.conversations.find(ALICE, "c1")).id == first.thread_id
-    assert (await chat.conversations.find(BOB, "c1")).id == theirs.thread_id
+    assert (await chat.conversations.named(ALICE, "c1")).id == first.thread_id
+    assert (await chat.conversations.named(BOB, "c1")).id == theirs.thread_id
+    assert await chat.conversations.named(BOB, "c2") is None
+
+
+async def test_a_thread_of_ours_is_named_by_our_id_which_no_client_takes_for_its_own():
+    chat = Chat()
+    first = await chat.ended(await chat.start())
+    assert (await chat.conversations.named(ALICE, first.thread_id)).id == first.thread_id
     with pytest.raises(NotFound):
-        await chat.conversations.find(BOB, "c2")
+        await chat.conversations.named(BOB, first.thread_id)
+    with pytest.raises(InvalidField):
+        await chat.start(client_ref="thr_mine")
+
+
+async def test_no_other_device_is_told_of_a_thread_that_is_not_to_be_kept():
+    chat, mailbox = Chat(), KeptMailbox()
+    chat.connections.attach(Device(ALICE.user_id, ClientId("phone")), mailbox)
+    await chat.start(stored=False)
+    kept = await chat.start()
+    assert [event.run_id for event in mailbox.events if isinstance(event, RunBegan)] == [kept.id]
 
 
 async def test_two_who_open_one_name_at_once_meet_in_one_thread():
