@@ -266,7 +266,8 @@ async def test_a_failed_stream_leaves_no_connection_open(
 ) -> None:
     name = upstream.model(play.text("a"), fault, play.hang())
     assert all(heard.error for heard in await many(hasty, name, 5))
-    await upstream.until(name, "closed", count=5)
+    # On a busy machine one of the five is given up before its request is out: nothing is open there.
+    await upstream.until(name, "closed", count=max(1, len(upstream.seen(name))))
 
 
 async def test_a_refusal_leaves_no_connection_open(model: OpenAIChatModel, upstream: Upstream) -> None:
