@@ -25,9 +25,9 @@ from chatorch.entrypoints.common.error_form import ErrorForm
 from chatorch.entrypoints.common.failures import Failure
 from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.strict_json import Strictness, StrictRoute
+from chatorch.entrypoints.common.websocket.wire import WireProtocol
 from chatorch.entrypoints.doors import open_doors
 from chatorch.entrypoints.process.server_config import websocket_of
-from chatorch.entrypoints.ws.wire import WireProtocol
 from tests.support.api import Api, Apis
 from tests.support.logged import logged
 from tests.support.ws import served

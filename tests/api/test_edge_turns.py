@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatorch.entrypoints.common.fair_turns import AT_ONCE
-from chatorch.entrypoints.ws.wire import WireProtocol
+from chatorch.entrypoints.common.websocket.wire import WireProtocol
 from tests.support.plumbed_app import serving
 from tests.support.raw_http import dialled, head
 

@@ -3,7 +3,7 @@
 import httpx
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.entrypoints.ws.closing import BROKEN, NO_CODE, REASONS
+from chatorch.entrypoints.common.websocket.closing import BROKEN, NO_CODE, REASONS
 from tests.support.api import Api, Apis
 from tests.support.raw_ws import CLOSE, TEXT, RawDevice, frame
 from tests.support.ws import Device, Door, served, token_of

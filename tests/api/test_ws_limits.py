@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
-from chatorch.entrypoints.ws.wire import WireProtocol
+from chatorch.entrypoints.common.websocket.wire import WireProtocol
 from tests.support.api import Api, Apis
 from tests.support.eventually import eventually
 from tests.support.logged import logged

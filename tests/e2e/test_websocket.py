@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.domain.model.identity import User, UserId
-from chatorch.entrypoints.ws.wire import UNREAD_S
+from chatorch.entrypoints.common.websocket.wire import UNREAD_S
 from chatorch.ports.tokens import Claims
 from tests.e2e.conftest import NewServer, Record
 from tests.support.accounts import SCOPES

@@ -41,15 +41,15 @@ from chatorch.entrypoints.common.connection.protocol import HttpConnection
 from chatorch.entrypoints.common.connection.reading import Reading
 from chatorch.entrypoints.common.connection.sending import Sending
 from chatorch.entrypoints.common.middleware.access_log import route_template
+from chatorch.entrypoints.common.websocket.bounded import BoundedProtocol
+from chatorch.entrypoints.common.websocket.wire import WireProtocol
 from chatorch.entrypoints.process.stoppable import StoppableServer
 from chatorch.entrypoints.process.worker import _Server
-from chatorch.entrypoints.ws.bounded import BoundedProtocol
-from chatorch.entrypoints.ws.wire import WireProtocol
 from tests.support.leaning import gone
 
 SRC = Path(__file__).parents[2] / "src" / "chatorch"
 HTTP = "entrypoints/common/connection"
-WS = "entrypoints/ws/wire.py and bounded.py"
+WS = "entrypoints/common/websocket/wire.py and bounded.py"
 CONNECTIONS = (Reading, Sending, AdmittedConnection, HttpConnection)
 CYCLES = (Cycle, CarefulCycle, RefusedCycle)
 

@@ -12,8 +12,8 @@ from chatorch.entrypoints.common.door import ANYWHERE
 from chatorch.entrypoints.common.error_form import REFUSAL_KEY
 from chatorch.entrypoints.common.middleware.access_log import UNMATCHED, client_address
 from chatorch.entrypoints.common.request_id import HEADER, begin_request
-from chatorch.entrypoints.ws.closing import BROKEN
-from chatorch.entrypoints.ws.handshake import upgrade_required
+from chatorch.entrypoints.common.websocket.closing import BROKEN
+from chatorch.entrypoints.common.websocket.handshake import upgrade_required
 from chatorch.entrypoints.ws.needs import given
 
 PATH = "/ws/chat/{client_id}"

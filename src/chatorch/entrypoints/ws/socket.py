@@ -22,8 +22,10 @@ from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, for_operators
 from chatorch.entrypoints.common.setting_names import detail_of
-from chatorch.entrypoints.ws.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
-from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
+from chatorch.entrypoints.common.websocket.closing import FLOODING, NO_CODE, NOT_TEXT, REPLACED, TOO_MANY_DEVICES
+from chatorch.entrypoints.common.websocket.frame_limiter import FrameLimiter
+from chatorch.entrypoints.common.websocket.handshake import close_code
+from chatorch.entrypoints.common.websocket.wire import Wire
 from chatorch.entrypoints.ws.frames import (
     Auth,
     ChatSend,
@@ -40,9 +42,7 @@ from chatorch.entrypoints.ws.frames import (
     read_frame,
     refused_frame,
 )
-from chatorch.entrypoints.ws.handshake import close_code
 from chatorch.entrypoints.ws.presence import Gathered
-from chatorch.entrypoints.ws.wire import Wire
 from chatorch.ports.connections import Mailbox
 
 MAX_AT_ONCE = 256

@@ -13,15 +13,15 @@ from chatorch.entrypoints.common.fair_turns import FairTurns
 from chatorch.entrypoints.common.origins import AllowedOrigins
 from chatorch.entrypoints.common.problems import domain_problem
 from chatorch.entrypoints.common.response_headers import sealed
+from chatorch.entrypoints.common.websocket.closing import BAD_TOKEN, BROKEN, NOT_TEXT
+from chatorch.entrypoints.common.websocket.frame_limiter import FrameLimiter
+from chatorch.entrypoints.common.websocket.handshake import close_code, offered_token, refusal, subprotocol, unsupported
+from chatorch.entrypoints.common.websocket.pace import Pace
+from chatorch.entrypoints.common.websocket.wire import Wire, wire_of
 from chatorch.entrypoints.settings import Settings
-from chatorch.entrypoints.ws.closing import BAD_TOKEN, BROKEN, NOT_TEXT
-from chatorch.entrypoints.ws.frame_limiter import FrameLimiter
 from chatorch.entrypoints.ws.frames import Auth, FrameRefused, ack, read_frame
-from chatorch.entrypoints.ws.handshake import close_code, offered_token, refusal, subprotocol, unsupported
-from chatorch.entrypoints.ws.pace import Pace
 from chatorch.entrypoints.ws.socket import Services, Socket, identified
 from chatorch.entrypoints.ws.token_expiry import TokenExpiry
-from chatorch.entrypoints.ws.wire import Wire, wire_of
 from chatorch.ports.system import Clock
 
 CHECK_S = 2.0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chatorch.domain.services.identity.identify import Identify
-from chatorch.entrypoints.ws.closing import BAD_TOKEN
+from chatorch.entrypoints.common.websocket.closing import BAD_TOKEN
 from chatorch.entrypoints.ws.socket import Socket
 from chatorch.ports.system import Clock
 

@@ -1,6 +1,6 @@
 """What a WebSocket's client may send beside messages."""
 
-from chatorch.entrypoints.ws.intake import MAX_FRAGMENTS, MAX_FRAMES, MAX_UNREAD_PONGS, WINDOW_S, Intake
+from chatorch.entrypoints.common.websocket.intake import MAX_FRAGMENTS, MAX_FRAMES, MAX_UNREAD_PONGS, WINDOW_S, Intake
 
 
 class Time:

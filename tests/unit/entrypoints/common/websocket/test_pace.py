@@ -1,7 +1,7 @@
 """How long one user's connections wait for each other."""
 
 from chatorch.domain.model.identity import UserId
-from chatorch.entrypoints.ws.pace import BURST_S, LONGEST_S, Pace
+from chatorch.entrypoints.common.websocket.pace import BURST_S, LONGEST_S, Pace
 from tests.support.fakes import FakeClock
 
 MOST, BURST = 20, 40

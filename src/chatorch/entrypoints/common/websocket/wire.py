@@ -21,9 +21,9 @@ from websockets.protocol import OPEN
 from chatorch.entrypoints.common.connection.flow import reset
 from chatorch.entrypoints.common.connection.of_uvicorn import ASGISendEvent
 from chatorch.entrypoints.common.middleware.access_log import client_address
-from chatorch.entrypoints.ws.bounded import BoundedProtocol
-from chatorch.entrypoints.ws.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
-from chatorch.entrypoints.ws.handshake import rejection
+from chatorch.entrypoints.common.websocket.bounded import BoundedProtocol
+from chatorch.entrypoints.common.websocket.closing import INVALID_TEXT, REASONS, RESTARTING, TOO_SLOW, UNANSWERED_PING
+from chatorch.entrypoints.common.websocket.handshake import rejection
 
 EXTENSION = "chatorch.wire"
 

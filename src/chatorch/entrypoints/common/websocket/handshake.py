@@ -19,7 +19,7 @@ from chatorch.entrypoints.common.principal import bearer_token
 from chatorch.entrypoints.common.problems import http_problem, problem
 from chatorch.entrypoints.common.request_id import begin_request
 from chatorch.entrypoints.common.response_headers import sealed
-from chatorch.entrypoints.ws.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
+from chatorch.entrypoints.common.websocket.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
 SUBPROTOCOL = "chatorch.v1"
 BEARER = "bearer."

@@ -1,6 +1,6 @@
 """How much a client may send."""
 
-from chatorch.entrypoints.ws.frame_limiter import MAX_REFUSED, WINDOW_S, FrameLimiter
+from chatorch.entrypoints.common.websocket.frame_limiter import MAX_REFUSED, WINDOW_S, FrameLimiter
 
 
 class Time:

@@ -7,8 +7,8 @@ from typing import Any
 from websockets.frames import Frame
 
 from chatorch.entrypoints.common.connection.of_uvicorn import ASGIReceiveEvent, WebSocketsSansIOProtocol
-from chatorch.entrypoints.ws.closing import FLOODING, TOO_SLOW
-from chatorch.entrypoints.ws.intake import Intake
+from chatorch.entrypoints.common.websocket.closing import FLOODING, TOO_SLOW
+from chatorch.entrypoints.common.websocket.intake import Intake
 
 SLICE_BYTES = 4096
 """How much is parsed at once: in it may be hundreds of frames."""
