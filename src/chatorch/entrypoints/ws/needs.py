@@ -4,12 +4,13 @@ from abc import abstractmethod
 from typing import Protocol
 
 from chatorch.entrypoints.common.given import Given
-from chatorch.entrypoints.ws.sockets import Sockets
+from chatorch.entrypoints.common.websocket.needs import Needs as SocketNeeds
+from chatorch.entrypoints.ws.speech import DeviceSpeech
 
 
-class Needs(Protocol):
+class Needs(SocketNeeds, Protocol):
     @abstractmethod
-    def sockets(self) -> Sockets: ...
+    def device_speech(self) -> DeviceSpeech: ...
 
 
 given = Given[Needs]()

@@ -1,6 +1,5 @@
-"""Who may come in: origin, name of the device, and where the token may be. Never in the URL, which others log."""
+"""Who may come in: the origin, and where the token may be. Never in the URL, which others log."""
 
-import re
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -12,6 +11,9 @@ from websockets import http11
 from websockets.datastructures import Headers as WireHeaders
 
 from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
+from chatorch.domain.model.identity import Scope as ChatScope
+from chatorch.domain.model.policy import require_scope
+from chatorch.domain.services.identity.identify import Identified, Identify
 from chatorch.entrypoints.common.foreign_origin import foreign_origin
 from chatorch.entrypoints.common.middleware.access_log import UNMATCHED
 from chatorch.entrypoints.common.origins import AllowedOrigins
@@ -29,16 +31,12 @@ OF_THE_APPLICATION = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER
 
 log = structlog.get_logger(__name__)
 
-_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-
-def refusal(scope: Scope, origins: AllowedOrigins) -> Response | None:
-    """What to answer in place of the upgrade, or at an address where none is; None where nothing speaks against it."""
-    if foreign := foreign_origin(scope, origins):
-        structlog.contextvars.bind_contextvars(**foreign)  # for the connection's log line
+def foreign(scope: Scope, origins: AllowedOrigins) -> Response | None:
+    """What to answer in place of the upgrade to a page that may not connect; None where it may."""
+    if found := foreign_origin(scope, origins):
+        structlog.contextvars.bind_contextvars(**found)  # for the connection's log line
         return problem(403, "origin_not_allowed", "Pages of this origin may not connect; see CHATORCH_CORS_ORIGINS.")
-    if not _CLIENT_ID.fullmatch(scope["path_params"].get("client_id", "")):
-        return http_problem(404)
     return None
 
 
@@ -99,6 +97,13 @@ def offered_token(scope: Scope) -> str | None:
 def subprotocol(scope: Scope) -> str | None:
     """What the server picks. Never the one with the token, which would come back in a header."""
     return SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+
+
+async def identified(identify: Identify, token: str) -> Identified:
+    """Raises `InvalidToken`, `InsufficientScope`, `StoreUnavailable`."""
+    holder = await identify.holder(token)
+    require_scope(holder.principal, ChatScope.CHAT)
+    return holder
 
 
 def close_code(error: ChatorchError) -> int:

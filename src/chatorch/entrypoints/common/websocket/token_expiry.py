@@ -5,20 +5,21 @@ from contextlib import contextmanager
 
 from chatorch.domain.services.identity.identify import Identify
 from chatorch.entrypoints.common.websocket.closing import BAD_TOKEN
-from chatorch.entrypoints.ws.socket import Socket
+from chatorch.entrypoints.common.websocket.speech import OpenSocket
 from chatorch.ports.system import Clock
 
 
 class TokenExpiry:
-    """Of all connections of this process: a look takes one query. One that has brought another token goes by that."""
+    """Of all connections of this process: a look takes one query. One that has brought another token goes by that, and
+    a guest has none."""
 
     def __init__(self, identify: Identify, clock: Clock) -> None:
         self._identify = identify
         self._clock = clock
-        self._open: set[Socket] = set()
+        self._open: set[OpenSocket] = set()
 
     @contextmanager
-    def watching(self, socket: Socket) -> Iterator[None]:
+    def watching(self, socket: OpenSocket) -> Iterator[None]:
         """As long as it lasts, each look may close this connection."""
         self._open.add(socket)
         try:
@@ -32,9 +33,9 @@ class TokenExpiry:
         for socket in list(self._open):
             if socket.holder.expired(now):
                 socket.hang_up(BAD_TOKEN)
-        if not self._open:
+        held = {socket.holder: socket for socket in self._open if not socket.holder.principal.guest}
+        if not held:
             return
-        held = {socket.holder: socket for socket in self._open}
         for holder in await self._identify.revoked(held):
             if held[holder].holder is holder:  # else it has brought another one meanwhile
                 held[holder].hang_up(BAD_TOKEN)
