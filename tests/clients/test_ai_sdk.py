@@ -1,7 +1,8 @@
-"""`useChat` in a page, of `ai` 7 and 6, with `DefaultChatTransport`: as they are published, against real servers."""
+"""`useChat` in a page, of `ai` 7 and 6, with both of their transports: as they are published, against real servers."""
 
 import itertools
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -25,17 +26,47 @@ def pages(new_client: NewClient) -> ClientProcess:
     return new_client("ai_sdk.mjs")
 
 
-@pytest.fixture(params=[7, 6])
-def version(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
+@dataclass(frozen=True)
+class Client:
+    version: int
+    over: str = "http"
+
+    @property
+    def asks(self) -> str:
+        """How its call begins."""
+        return "POST /api/ai-sdk" if self.over == "http" else "GET /ws/ai-sdk"
+
+    @property
+    def answer(self) -> tuple[int, int]:
+        """Between which bytes there is one to the message: a socket's handshake is answered before it is sent."""
+        return (1, 400) if self.over == "http" else (500, 900)
+
+    @property
+    def small(self) -> dict[str, int]:
+        """The settings of a server that has room for one answer at a time."""
+        return {"max_followers_per_user": 1} if self.over == "http" else {"max_live_runs_per_user": 1}
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.over}"
+
+
+HTTP_7 = Client(7)
+BY_SOCKET = Client(7, "ws")
+
+
+@pytest.fixture(params=[HTTP_7, Client(6), BY_SOCKET, Client(7, "ws, token in frames")], ids=str)
+def client(request: pytest.FixtureRequest) -> Client:
+    found: Client = request.param
+    return found
 
 
 class Browser:
     """Pages of one chat of Alice's; each is opened by what its user does in it."""
 
-    def __init__(self, pages: ClientProcess, version: int, url: str, token: str, upstream: Upstream) -> None:
+    def __init__(self, pages: ClientProcess, client: Client, url: str, token: str, upstream: Upstream) -> None:
         self._pages = pages
-        self._given = {"version": version, "url": url, "token": token, "chat": f"chat/{next(_numbers)}"}
+        known = {"version": client.version, "over": client.over}
+        self._given = {**known, "url": url, "token": token, "chat": f"chat/{next(_numbers)}"}
         self._upstream = upstream
 
     def play(self, *script: Step, reason: str = "stop") -> None:
@@ -58,8 +89,8 @@ class Browser:
 
 
 @pytest.fixture
-def browser(pages: ClientProcess, version: int, server: Server, upstream: Upstream) -> Browser:
-    return Browser(pages, version, server.url, server.tokens["alice"], upstream)
+def browser(pages: ClientProcess, client: Client, server: Server, upstream: Upstream) -> Browser:
+    return Browser(pages, client, server.url, server.tokens["alice"], upstream)
 
 
 def send(text: str = "Hi", **members: Any) -> dict[str, Any]:
@@ -121,11 +152,11 @@ async def test_a_page_with_nothing_to_resume_is_ready(browser: Browser):
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
 async def test_a_line_that_breaks_is_an_error_and_resuming_shows_the_whole_once(
-    browser: Browser, line: LossyLine, upstream: Upstream, how: str
+    browser: Browser, client: Client, line: LossyLine, upstream: Upstream, how: str
 ):
     name = f"{browser._given['chat']}{how}"
     browser.play(text("one ", "two "), pause(name), text("three"))
-    line.cut(b"two ", call="POST /api/ai-sdk", how=how)
+    line.cut(b"two ", call=client.asks, how=how)
     back = [{"do": "resume"}, {"do": "shows", "text": "two"}, {"do": "tell", "word": "back"}]
     page = browser.open(send(), SETTLED, *back, SETTLED, url=line.url)
     await page.until("back")
@@ -137,11 +168,11 @@ async def test_a_line_that_breaks_is_an_error_and_resuming_shows_the_whole_once(
 
 
 async def test_a_page_that_comes_back_too_late_loads_what_was_said(
-    browser: Browser, line: LossyLine, upstream: Upstream
+    browser: Browser, client: Client, line: LossyLine, upstream: Upstream
 ):
     name = f"{browser._given['chat']}late"
     browser.play(text("one ", "two "), pause(name), text("three"))
-    line.cut(b"two ", call="POST /api/ai-sdk")
+    line.cut(b"two ", call=client.asks)
     late = [
         {"do": "tell", "word": "broken"},
         {"do": "heard", "word": "late"},
@@ -165,10 +196,10 @@ async def test_a_page_that_comes_back_too_late_loads_what_was_said(
 async def test_the_lines_of_the_documentation_load_send_come_back_and_stop(
     pages: ClientProcess, server: Server, line: LossyLine, upstream: Upstream
 ):
-    browser = Browser(pages, 7, line.url, server.tokens["alice"], upstream)
+    browser = Browser(pages, HTTP_7, line.url, server.tokens["alice"], upstream)
     name = browser._given["chat"]
     browser.play(text("one ", "two "), pause(name), text("three"))
-    line.cut(b"two ", call="POST /api/ai-sdk")
+    line.cut(b"two ", call=HTTP_7.asks)
     late = [{"do": "tell", "word": "broken"}, {"do": "heard", "word": "late"}, {"do": "comeBack"}, SETTLED]
     page = browser.open(send(), SETTLED, *late, documented=True)
     await page.until("broken")
@@ -191,14 +222,15 @@ async def test_the_lines_of_the_documentation_load_send_come_back_and_stop(
 
 
 async def test_wherever_a_line_breaks_resuming_shows_the_whole_once(
-    browser: Browser, version: int, line: LossyLine, upstream: Upstream
+    browser: Browser, client: Client, line: LossyLine, upstream: Upstream
 ):
-    chance = random.Random(version)
+    chance = random.Random(str(client))
     words = [f"word{number} " for number in range(20)]
     for number in range(size(5, 100)):
-        name, chat = f"cut{version}.{number}", f"cut {version} {number}"
+        name, chat = f"cut{client}.{number}", f"cut {client} {number}"
         browser.play(*(text(word) for word in words), pause(name), text("end"))
-        line.cut(chance.choice([chance.randint(1, 400), chance.choice(words).encode()]), call="POST /api/ai-sdk")
+        anywhere = chance.randint(*client.answer)
+        line.cut(chance.choice([anywhere, chance.choice(words).encode()]), call=client.asks)
         steps = [send(), SETTLED, {"do": "resume"}, {"do": "shows", "text": words[-1]}, {"do": "tell", "word": "back"}]
         page = browser.open(*steps, SETTLED, url=line.url, chat=chat)
         await page.until("back")
@@ -265,16 +297,16 @@ async def test_a_provider_that_fails_is_the_pages_error(browser: Browser):
 
 
 async def test_what_is_refused_is_shown_in_words(
-    browser: Browser, version: int, new_server: NewServer, pages: ClientProcess, upstream: Upstream
+    browser: Browser, client: Client, new_server: NewServer, pages: ClientProcess, upstream: Upstream
 ):
     seen = [await browser.see(send(), SETTLED, token="x"), await browser.see(send(" "), SETTLED)]
-    name = f"busy{version}"
+    name = f"busy{client}"
     browser.play(pause(name))
     first = browser.open(send(), SETTLED)
     await upstream.until(browser._given["model"], "paused")
     seen.append(await browser.see(send(), SETTLED))
-    async with serving(await new_server(max_followers_per_user=1)) as small:
-        there = Browser(pages, version, small.url, small.tokens["alice"], upstream)
+    async with serving(await new_server(**client.small)) as small:
+        there = Browser(pages, client, small.url, small.tokens["alice"], upstream)
         there.play(pause(f"{name}full"))
         second = there.open(send(), SETTLED)
         await upstream.until(there._given["model"], "paused")
@@ -285,17 +317,17 @@ async def test_what_is_refused_is_shown_in_words(
     await first.value()
     assert [page["status"] for page in seen] == ["error"] * 4
     assert not any("{" in page["error"]["message"] for page in seen)
-    if version == 7:
+    if client == HTTP_7:
         assert [page["error"]["statusCode"] for page in seen] == [401, 422, 409, 429]
     assert [said(page["messages"]) for page in seen] == [["Hi"], [" "], ["Hi"], ["Hi"]]
 
 
 async def test_a_server_that_is_killed_leaves_what_was_said_and_an_error(
-    pages: ClientProcess, version: int, new_server: NewServer, upstream: Upstream
+    pages: ClientProcess, client: Client, new_server: NewServer, upstream: Upstream
 ):
-    name = f"killed{version}"
+    name = f"killed{client}"
     async with serving(await new_server()) as server, lossy_line(server.port) as line:
-        browser = Browser(pages, version, line.url, server.tokens["alice"], upstream)
+        browser = Browser(pages, client, line.url, server.tokens["alice"], upstream)
         browser.play(text("one ", "two "), pause(name), text("three"))
         page = browser.open(send(), {"do": "shows", "text": "two"}, {"do": "tell", "word": "shown"}, SETTLED)
         await page.until("shown")
@@ -311,11 +343,11 @@ async def test_a_server_that_is_killed_leaves_what_was_said_and_an_error(
 
 
 async def test_a_worker_that_is_killed_is_an_error_on_the_other_one_too(
-    pages: ClientProcess, version: int, two_workers: TwoWorkers, upstream: Upstream
+    pages: ClientProcess, client: Client, two_workers: TwoWorkers, upstream: Upstream
 ):
     async with two_workers(lease_s=2) as (one, two):
-        browser = Browser(pages, version, one.server.url, one.token, upstream)
-        browser.play(text("one ", "two "), pause(f"of two {version}"), text("three"))
+        browser = Browser(pages, client, one.server.url, one.token, upstream)
+        browser.play(text("one ", "two "), pause(f"of two {client}"), text("three"))
         asking = browser.open(send(), {"do": "shows", "text": "two"}, {"do": "tell", "word": "shown"}, SETTLED)
         await asking.until("shown")
         there = two.server.url

@@ -43,14 +43,14 @@ def server_in(upstream: Upstream, migrated_sqlite: Path) -> ServerIn:
         if database_url is None:
             shutil.copy(migrated_sqlite, folder / "chat.db")
             database_url = f"sqlite:///{folder}/chat.db"
-        everything = {"max_connections_per_user": 1000, "max_followers_per_user": 100000, **settings}
+        much = {"max_connections_per_user": 1000, "max_followers_per_user": 100000, "max_live_runs_per_user": 100000}
+        everything = {**much, **settings}
         return Server(
             folder,
             DATABASE_URL=database_url,
             OPENAI_API_KEY="sk-test",
             OPENAI_BASE_URL=upstream.base_url,
             CHATORCH_ALLOWED_MODELS="*",
-            CHATORCH_MAX_LIVE_RUNS_PER_USER="100000",
             **{f"CHATORCH_{name.upper()}": str(value) for name, value in everything.items()},
         )
 

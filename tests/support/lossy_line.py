@@ -17,12 +17,13 @@ _REQUEST_LINE = re.compile(rb"([A-Z]+ \S+) HTTP/1\.1\r\n")
 
 @dataclass
 class Cut:
-    """Once, in the answer to a call that begins so. `after`: bytes of the answer, its head included; or what it says,
-    which still goes through."""
+    """Once, in the answer to a call that begins so, and comes behind so many others (`behind`): a socket may go on from
+    before. `after`: bytes of the answer, its head included; or what it says, which still goes through."""
 
     call: str
     after: int | bytes
     how: str
+    behind: int
 
     def falls(self, before: bytes, data: bytes) -> int | None:
         """After how many bytes of `data`, where so much came `before`; None: not in these."""
@@ -55,7 +56,7 @@ class LossyLine:
 
     def cut(self, after: int | bytes, call: str = "", how: str = "fin") -> None:
         """Breaks off the next answer to such a call, with FIN or RST (`how`)."""
-        self._cuts.append(Cut(call, after, how))
+        self._cuts.append(Cut(call, after, how, len(self.calls)))
 
     def body_bytes(self) -> range:
         """Where the latest answer can be cut so that its head is whole and its end is not."""
@@ -97,8 +98,8 @@ class LossyLine:
             self._open.discard(writer)
             writer.close()
 
-    def cut_of(self, call: str) -> Cut | None:
-        return next((cut for cut in self._cuts if call.startswith(cut.call)), None)
+    def cut_of(self, call: str, number: int) -> Cut | None:
+        return next((cut for cut in self._cuts if call.startswith(cut.call) and number > cut.behind), None)
 
     def is_cut(self, cut: Cut) -> None:
         self._cuts.remove(cut)
@@ -108,6 +109,7 @@ class _Connection:
     def __init__(self, line: LossyLine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._line, self._reader, self._writer = line, reader, writer
         self._call = ""
+        self._number = 0
         self._answer = b""
 
     async def carry(self, port: int) -> None:
@@ -128,13 +130,14 @@ class _Connection:
             for found in _REQUEST_LINE.finditer(rest):
                 self._call, self._answer = found[1].decode(), b""
                 self._line.calls.append(self._call)
+                self._number = len(self._line.calls)
                 rest = rest[found.end() :]
             writer.write(data)
             await writer.drain()
 
     async def _back(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
-            cut = self._line.cut_of(self._call)
+            cut = self._line.cut_of(self._call, self._number)
             falls = cut.falls(self._answer, data) if cut else None
             if cut and falls is not None:
                 self._line.is_cut(cut)

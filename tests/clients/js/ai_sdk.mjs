@@ -29,13 +29,16 @@ async function documented(name) {
 
 const textOf = (message) => message?.parts.map((part) => (part.type === "text" ? part.text : "")).join("") ?? "";
 
-function chatOf({ version, url, token, model, chat, messages, onFinish }) {
-  const { Chat, DefaultChatTransport } = SDKS[version];
-  const transport = new DefaultChatTransport({
-    api: `${url}/api/ai-sdk${version === 6 ? "?v=6" : ""}`,
-    headers: token ? { authorization: `Bearer ${token}` } : {},
-    body: model ? { model } : {},
-  });
+function chatOf({ version, over = "http", url, token, model, chat, messages, onFinish }) {
+  const { Chat, DefaultChatTransport, WebSocketChatTransport } = SDKS[version];
+  const body = model ? { model } : {};
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const protocols = ["chatorch.v1", `bearer.${token}`];
+  const transport = {
+    http: () => new DefaultChatTransport({ api: `${url}/api/ai-sdk${version === 6 ? "?v=6" : ""}`, headers, body }),
+    ws: () => new WebSocketChatTransport({ url: `${url}/ws/ai-sdk`, protocols, body }),
+    "ws, token in frames": () => new WebSocketChatTransport({ url: `${url}/ws/ai-sdk`, headers, body }),
+  }[over]();
   return new Chat({ id: chat, transport, messages, onFinish });
 }
 
@@ -89,6 +92,7 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
   await until(upToDate);
   const told = { status: page.status, messages: page.messages, error: page.error && described(page.error), finishes };
   root.unmount();
+  talk.transport.close?.(); // a socket would outlive its page
   return JSON.parse(JSON.stringify(told));
 }
 

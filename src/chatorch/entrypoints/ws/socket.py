@@ -95,10 +95,9 @@ class Socket(FrameSocket[ClientFrame], Mailbox):
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
-    def let_in_by(self, frame: str) -> None:
-        self.wire.put(ack(read_frame(frame).id))
-
-    def present(self) -> AbstractContextManager[None]:
+    def present(self, first: str | None) -> AbstractContextManager[None]:
+        if first is not None:
+            self.wire.put(ack(read_frame(first).id))
         return self._services.presence.connected(self.principal, self._client_id, self)
 
     def read(self, text: str) -> ClientFrame | None:

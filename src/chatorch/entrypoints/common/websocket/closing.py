@@ -10,6 +10,7 @@ NO_CODE = 1005
 BROKEN = 1006
 """Logged, never sent, where the connection ended otherwise than a WebSocket should."""
 INVALID_TEXT = 1007
+BAD_FRAME = 1008
 FAULT = 1011
 UNANSWERED_PING = 1011
 RESTARTING = 1012
@@ -25,6 +26,7 @@ TOO_MANY_DEVICES = "too many connections of this user: close one before you conn
 REASONS = {
     NOT_TEXT: "only text frames are taken",
     INVALID_TEXT: "text must be UTF-8",
+    BAD_FRAME: "no request of this protocol",
     FAULT: "an error occurred",
     RESTARTING: "restarting: connect again",
     TRY_LATER: "unavailable: try again later",

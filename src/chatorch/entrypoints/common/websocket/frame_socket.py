@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import AbstractContextManager, aclosing
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -48,13 +48,9 @@ class FrameSocket(OpenSocket, ABC, Generic[F]):
     # -- of the door -----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def let_in_by(self, frame: str) -> None:
-        """The frame that brought its token."""
+    def present(self, first: str | None) -> AbstractContextManager[None]:
+        """As long as the connection is open. `first` is the frame that let it in, if one did."""
         ...
-
-    def present(self) -> AbstractContextManager[None]:
-        """As long as the connection is open."""
-        return nullcontext()
 
     @abstractmethod
     def read(self, text: str) -> F | None:
@@ -91,9 +87,7 @@ class FrameSocket(OpenSocket, ABC, Generic[F]):
     async def listen(self, receive: Receive, first: str | None) -> int:
         """Until the connection ends, and what it asked for is carried out."""
         try:
-            if first is not None:
-                self.let_in_by(first)
-            with self.present():
+            with self.present(first):
                 while True:
                     message = await receive()
                     if message["type"] == "websocket.disconnect":
@@ -123,10 +117,12 @@ class FrameSocket(OpenSocket, ABC, Generic[F]):
         else:
             self.begin(self._answer(frame))
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Carries it out beside all else; the connection's end waits for it."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _answer(self, frame: F) -> None:
         try:

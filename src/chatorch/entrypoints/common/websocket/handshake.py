@@ -10,7 +10,14 @@ from starlette.types import Scope
 from websockets import http11
 from websockets.datastructures import Headers as WireHeaders
 
-from chatorch.domain.model.errors import ChatorchError, Forbidden, InvalidToken, NotAuthenticated, Unavailable
+from chatorch.domain.model.errors import (
+    ChatorchError,
+    Forbidden,
+    InvalidRequest,
+    InvalidToken,
+    NotAuthenticated,
+    Unavailable,
+)
 from chatorch.domain.model.identity import Scope as ChatScope
 from chatorch.domain.model.policy import require_scope
 from chatorch.domain.services.identity.identify import Identified, Identify
@@ -21,7 +28,7 @@ from chatorch.entrypoints.common.principal import bearer_token
 from chatorch.entrypoints.common.problems import http_problem, problem
 from chatorch.entrypoints.common.request_id import begin_request
 from chatorch.entrypoints.common.response_headers import sealed
-from chatorch.entrypoints.common.websocket.closing import BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
+from chatorch.entrypoints.common.websocket.closing import BAD_FRAME, BAD_TOKEN, FAULT, FORBIDDEN, TRY_LATER
 
 SUBPROTOCOL = "chatorch.v1"
 BEARER = "bearer."
@@ -115,4 +122,6 @@ def close_code(error: ChatorchError) -> int:
             return FORBIDDEN
         case Unavailable():
             return TRY_LATER
+        case InvalidRequest():
+            return BAD_FRAME
     return FAULT

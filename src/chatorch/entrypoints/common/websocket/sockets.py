@@ -25,6 +25,7 @@ from chatorch.entrypoints.common.websocket.handshake import (
     unsupported,
 )
 from chatorch.entrypoints.common.websocket.pace import Pace
+from chatorch.entrypoints.common.websocket.seats import Seats
 from chatorch.entrypoints.common.websocket.speech import Speech
 from chatorch.entrypoints.common.websocket.token_expiry import TokenExpiry
 from chatorch.entrypoints.common.websocket.wire import Wire, wire_of
@@ -60,6 +61,7 @@ class Sockets:
         self._origins = AllowedOrigins(bounds.origins)
         self._pace = Pace(bounds.of_user, clock.monotonic)
         self.token_expiry = TokenExpiry(identify, clock)
+        self.seats = Seats(bounds.of_user)
         self.partings = FairTurns()
 
     # -- letting in ------------------------------------------------------------------------------------------------

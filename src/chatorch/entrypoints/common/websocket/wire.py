@@ -63,6 +63,10 @@ class Wire(Protocol):
 
     def limit(self, queued_bytes: int) -> None: ...
 
+    def takes(self, frame_bytes: int) -> None:
+        """From now on the client's messages may be as large as that."""
+        ...
+
     def admitted(self) -> None:
         """It is known whose it is: from now on it keeps its place, however many others come."""
         ...
@@ -96,6 +100,9 @@ class WireProtocol(BoundedProtocol):
 
     def limit(self, queued_bytes: int) -> None:
         self._max_queued = queued_bytes
+
+    def takes(self, frame_bytes: int) -> None:
+        self.conn.max_message_size = frame_bytes
 
     def admitted(self) -> None:
         if self.known is not None:
