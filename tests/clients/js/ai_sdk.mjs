@@ -18,6 +18,7 @@ const SDKS = {
 };
 
 const { chatorchChat } = await documented("chatorch-chat.js");
+const { overSocket } = await documented("chatorch-socket.js");
 
 // The block of this name, as a module
 async function documented(name) {
@@ -33,10 +34,9 @@ function chatOf({ version, over = "http", url, token, model, chat, messages, onF
   const { Chat, DefaultChatTransport, WebSocketChatTransport } = SDKS[version];
   const body = model ? { model } : {};
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const protocols = ["chatorch.v1", `bearer.${token}`];
   const transport = {
     http: () => new DefaultChatTransport({ api: `${url}/api/ai-sdk${version === 6 ? "?v=6" : ""}`, headers, body }),
-    ws: () => new WebSocketChatTransport({ url: `${url}/ws/ai-sdk`, protocols, body }),
+    ws: () => overSocket({ url, token, body }),
     "ws, token in frames": () => new WebSocketChatTransport({ url: `${url}/ws/ai-sdk`, headers, body }),
   }[over]();
   return new Chat({ id: chat, transport, messages, onFinish });
