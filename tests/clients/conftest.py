@@ -1,11 +1,12 @@
 """Other people's clients, as they publish them, against real servers. `make clients` installs them and runs these."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.clients.ai_sdk_page import CLIENTS, Browser, Client
 from tests.clients.openai_chat import CHAT_CLIENTS, RESPONSES_CLIENTS, Clients
 from tests.e2e.conftest import (  # noqa: F401
     ServerIn,
@@ -21,6 +22,7 @@ from tests.support.accounts import sign_up
 from tests.support.client_process import ClientProcess
 from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server
+from tests.support.upstream import Upstream
 
 NewClient = Callable[[str], ClientProcess]
 
@@ -50,18 +52,38 @@ async def line(server: Server) -> AsyncIterator[LossyLine]:  # noqa: F811
         yield line
 
 
-@pytest.fixture(scope="module")
-def clients(new_client: NewClient) -> Clients:
-    """By the name of the client; each starts when it is asked for first."""
+def by_name(new_client: NewClient, files: Mapping[str, str]) -> Clients:
+    """Each starts when it is asked for first."""
     started: dict[str, ClientProcess] = {}
 
     def client(name: str) -> ClientProcess:
-        file = (CHAT_CLIENTS | RESPONSES_CLIENTS)[name].file
+        file = files[name]
         if file not in started:
             started[file] = new_client(file)
         return started[file]
 
     return client
+
+
+@pytest.fixture(scope="module")
+def clients(new_client: NewClient) -> Clients:
+    return by_name(new_client, {name: client.file for name, client in (CHAT_CLIENTS | RESPONSES_CLIENTS).items()})
+
+
+@pytest.fixture(scope="module")
+def pages(new_client: NewClient) -> ClientProcess:
+    return new_client("ai_sdk.mjs")
+
+
+@pytest.fixture(params=CLIENTS, ids=str)
+def client(request: pytest.FixtureRequest) -> Client:
+    found: Client = request.param
+    return found
+
+
+@pytest.fixture
+def browser(pages: ClientProcess, client: Client, server: Server, upstream: Upstream) -> Browser:  # noqa: F811
+    return Browser(pages, client, server.url, server.tokens["alice"], upstream)
 
 
 @pytest.fixture(scope="module")
