@@ -259,7 +259,7 @@ ASSISTANT = {"id": "a1", "role": "assistant", "parts": [{"type": "text", "text":
         ([user("Hi")], {"tools": {"find": {"parameters": {}}}}, "tools"),
         ([user("Hi")], {"system": "Be brief."}, "system"),
         ([user("Hi")], {"trigger": "resume-stream"}, "trigger"),
-        ([user("Hi")], {"colour": "red"}, "no field"),
+        ([user("Hi")], {"colour": "red"}, "colour: is no field"),
     ],
 )
 async def test_what_cannot_be_done_is_named(

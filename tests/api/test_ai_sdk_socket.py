@@ -276,7 +276,7 @@ async def test_what_nobody_could_answer_closes_the_connection(api: Api, alice: h
         ({"type": "send", "id": "a", "messages": [1]}, "messages"),
         ({"type": "send", "id": "a", "messages": [], "trigger": "x"}, "trigger"),
         ({"type": "send", "id": "a", "messages": [], "body": {"tools": [1]}}, "tools"),
-        ({"type": "send", "id": "a", "messages": [], "body": {"colour": 1}}, "is no field"),
+        ({"type": "send", "id": "a", "messages": [], "body": {"colour": 1}}, "colour: is no field"),
         ({"type": "send", "id": "a", "messages": [{"role": "user", "parts": [{"type": "file"}]}]}, "parts"),
         ({"type": "send", "id": "a", "messages": [], "headers": {"x": 1}}, "headers"),
         ({"type": "resume", "id": "a", "lastSequence": -1}, "lastSequence"),

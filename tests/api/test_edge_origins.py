@@ -1,9 +1,14 @@
 """Pages of other origins: what their browsers ask first, and what they may do, over HTTP and WebSocket alike."""
 
+from collections.abc import Iterable
+
 import httpx
 import pytest
+from starlette.routing import BaseRoute
 
-from tests.support.api import Api, Apis, said
+from chatorch.entrypoints.doors import open_doors
+from chatorch.entrypoints.settings import Settings
+from tests.support.api import SECRET_KEY, Api, Apis, said
 from tests.support.raw_ws import RawDevice
 from tests.support.ws import Door, served, token_of
 
@@ -98,11 +103,22 @@ async def test_what_front_ends_send_by_themselves_may_be_sent(named: Api, header
 
 
 @pytest.mark.parametrize(
-    ("method", "status"), [("GET", 200), ("HEAD", 200), ("PATCH", 200), ("DELETE", 200), ("BREW", 400)]
+    ("method", "status"), [("GET", 200), ("HEAD", 200), ("PUT", 200), ("PATCH", 200), ("DELETE", 200), ("BREW", 400)]
 )
 async def test_methods_that_routes_have_may_be_used(named: Api, method: str, status: int) -> None:
     wanted = asked("https://app.example", "authorization", method)
     assert (await named.anonymous().options("/api/threads", headers=wanted)).status_code == status
+
+
+async def test_pages_may_use_the_methods_of_every_route(named: Api) -> None:
+    used = {method for door in open_doors(Settings(secret_key=SECRET_KEY)) for method in _methods(door.routes)}
+    for method in used - {"OPTIONS"}:
+        wanted = asked("https://app.example", "authorization", method)
+        assert (await named.anonymous().options("/api/threads", headers=wanted)).status_code == 200, method
+
+
+def _methods(routes: Iterable[BaseRoute]) -> set[str]:
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
 
 
 async def test_other_headers_are_the_operators_to_allow(apis: Apis, named: Api) -> None:

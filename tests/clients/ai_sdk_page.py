@@ -38,7 +38,7 @@ class Client:
 
 
 HTTP_7 = Client(7)
-CLIENTS = (HTTP_7, Client(6), Client(7, "ws"), Client(7, "ws, token in frames"))
+CLIENTS = (HTTP_7, Client(6), Client(7, "ws"), Client(7, "ws, token in handshake"))
 
 
 class Browser:

@@ -36,8 +36,9 @@ function chatOf({ version, over = "http", url, token, model, chat, messages, onF
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const transport = {
     http: () => new DefaultChatTransport({ api: `${url}/api/ai-sdk${version === 6 ? "?v=6" : ""}`, headers, body }),
-    ws: () => overSocket({ url, token, body }),
-    "ws, token in frames": () => new WebSocketChatTransport({ url: `${url}/ws/ai-sdk`, headers, body }),
+    ws: () => overSocket({ url, token: () => token, body }),
+    "ws, token in handshake": () =>
+      new WebSocketChatTransport({ url: `${url}/ws/ai-sdk`, protocols: ["chatorch.v1", `bearer.${token}`], body }),
   }[over]();
   return new Chat({ id: chat, transport, messages, onFinish });
 }
@@ -50,7 +51,7 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
   const finishes = [];
   const onFinish = ({ isAbort, isError, finishReason }) => finishes.push({ isAbort, isError, finishReason });
   const talk = documented
-    ? await chatorchChat({ url, token, id: chat, body: { model } })
+    ? await chatorchChat({ url, token: () => token, id: chat, body: { model } })
     : chatOf({ ...given, onFinish });
   const { useChat } = SDKS[version];
   let page;

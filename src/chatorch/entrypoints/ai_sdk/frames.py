@@ -10,7 +10,7 @@ from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidTok
 from chatorch.entrypoints.ai_sdk.schemas import ChatBody, OwnId
 from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION
 from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, domain_failure
-from chatorch.entrypoints.common.field_paths import FieldNames
+from chatorch.entrypoints.common.field_paths import Parameters
 from chatorch.entrypoints.common.fields import ClientRef
 from chatorch.entrypoints.common.principal import bearer_token
 from chatorch.entrypoints.common.strict_json import parse_json
@@ -86,7 +86,7 @@ class Resume(_Asking):
 Frame = Send | Resume | Abort
 
 KINDS: dict[str, type[Frame]] = {"send": Send, "resume": Resume, "abort": Abort}
-FIELDS = FieldNames.of(ChatBody, *KINDS.values(), elsewhere=("v",))
+FIELDS = Parameters.of(ChatBody, *KINDS.values(), elsewhere=("v",))
 
 
 class Unanswerable(Exception):

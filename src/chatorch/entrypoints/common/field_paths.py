@@ -63,7 +63,8 @@ class FieldNames:
         return {"field": self.path(loc), "problem": problem}
 
     def _unknown(self, name: str) -> str:
-        closest = difflib.get_close_matches(name[:64], sorted(self.known - self.unsuggested), n=1)
+        meant = sorted(self.known - self.unsuggested - {name})  # another request of this door may have it
+        closest = difflib.get_close_matches(name[:64], meant, n=1)
         return "is no field of this request" + (f"; did you mean {closest[0]}?" if closest else "")
 
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from chatorch.entrypoints.common.origins import ANY, AllowedOrigins
 from chatorch.entrypoints.common.problems import problem
 
-METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = (
     # ours
     *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID", "X-Correlation-ID"),
