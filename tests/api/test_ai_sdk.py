@@ -271,6 +271,15 @@ async def test_what_cannot_be_done_is_named(
     assert (await alice.get("/api/threads")).json()["data"] == []
 
 
+async def test_the_same_message_that_comes_twice_is_said_and_answered_once(api: Api, alice: httpx.AsyncClient):
+    """As browsers repeat a request whose connection broke before its answer came."""
+    first = await send(alice, user("Hi"))
+    assert (await send(alice, user("Hi"))).id == first.id
+    other = await send(alice, user("Hi", "u2"))
+    again = await send(alice, user("Hi", "u2"), trigger="regenerate-message")
+    assert len({first.id, other.id, again.id}) == len(api.model.calls) == 3
+
+
 async def test_what_transports_send_always_and_mean_nothing_by_is_none(alice: httpx.AsyncClient):
     await send(alice, user("Hi"), tools={}, system="", config=None, callSettings={}, metadata=None, messageId=None)
     assert (await alice.post(DOOR, params={"v": "5"}, json=body(user("Hi")))).status_code == 422

@@ -1,27 +1,29 @@
 """`/ws/ai-sdk`: requests of `WebSocketChatTransport`, what they are answered, and who may ask."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.entrypoints.ai_sdk.socket import STOP_AFTER_S
-from tests.support.api import Api, Apis, ask, in_memory, running_api
+from tests.support.api import Api, Apis, ask
 from tests.support.eventually import eventually
-from tests.support.fakes import FakeClock, Pause
-from tests.support.ui_socket import PATH, Page, chunks, page_at, shown
+from tests.support.fakes import Pause
+from tests.support.logged import logged
+from tests.support.ui_socket import PATH, chunks, page_at, shown
 from tests.support.ws import served, token_of
+
+
+def part(said: str) -> dict[str, str]:
+    return {"type": "text", "text": said}
 
 
 async def becomes(client: httpx.AsyncClient, chat: str, status: str) -> None:
     """The run of the chat's only answer."""
 
     async def so() -> bool:
-        said = (await client.get(f"/api/ai-sdk/{chat}/messages")).json()["data"]
+        answer = await client.get(f"/api/ai-sdk/{chat}/messages")
+        said = answer.json()["data"] if answer.is_success else []
         runs = {m["metadata"]["run_id"] for m in said if m["role"] != "user"}
         return [(await client.get(f"/api/runs/{run_id}")).json()["status"] for run_id in runs] == [status]
 
@@ -123,51 +125,36 @@ async def test_behind_a_number_the_step_is_told_anew(api: Api, alice: httpx.Asyn
 # -- giving up ---------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def one_that_is_said(pause: Pause) -> AsyncIterator[tuple[FakeClock, httpx.AsyncClient, Page, str]]:
-    """An application whose time the test moves, and a page that is shown the beginning of an answer."""
-    clock, store = FakeClock(), MemoryStore()
-    swapped = {"clock": clock, **in_memory(store)}
-    async with running_api(swapped=swapped, database_url="sqlite:///nowhere.db") as api, served(api) as door:
-        alice = await api.user("alice")
-        api.model.then("one ", pause, "two")
-        page = await page_at(door, token_of(alice))
+async def test_who_gives_up_leaves_the_answer_and_is_told_no_more(api: Api, alice: httpx.AsyncClient):
+    """The client does so whenever a page changes its view; others may be watching."""
+    pause = Pause()
+    api.model.then("one ", pause, "two")
+    async with served(api) as door:
+        page, other = await page_at(door, token_of(alice)), await page_at(door, token_of(alice))
         asked = await page.send("one")
         await page.shows(asked, "one ")
-        yield clock, alice, page, asked
-
-
-async def test_who_gives_up_stops_the_answer():
-    async with one_that_is_said(Pause()) as (clock, alice, page, asked):
+        watching = await other.resume("one")
+        await other.shows(watching, "one ")
+        await other.abort(watching)
         await page.abort(asked)
-        assert (await page.over(await page.resume("none")))[-1]["type"] == "no-active"  # so it has been read
-        await clock.advance(STOP_AFTER_S + 0.1)
-        await becomes(alice, "one", "cancelled")
-        assert page.of(asked)[-1]["type"] == "chunk"  # who gave up is told no more
-
-
-async def test_who_asks_for_it_anew_gives_up_the_request_before_and_not_the_answer():
-    pause = Pause()
-    async with one_that_is_said(pause) as (clock, alice, page, asked):
-        latest = asked
-        for _ in range(3):
-            await page.abort(latest)
-            latest = await page.resume("one")
-            await page.shows(latest, "one ")
-            await clock.advance(STOP_AFTER_S + 0.1)
+        again = await page.resume("one")
+        await page.shows(again, "one ")
         pause.go_on()
-        assert shown(await page.over(latest)) == "one two"
-        await becomes(alice, "one", "completed")
+        assert shown(await page.over(again)) == "one two"
+        assert (page.of(asked)[-1]["type"], other.of(watching)[-1]["type"]) == ("chunk", "chunk")
+    await becomes(alice, "one", "completed")
 
 
-async def test_who_leaves_behind_that_does_not_stop_it():
-    pause = Pause()
-    async with one_that_is_said(pause) as (clock, alice, page, asked):
-        await page.abort(asked)
-        await page.device.connection.close()
-        await clock.advance(STOP_AFTER_S + 0.1)
-        pause.go_on()
-        await becomes(alice, "one", "completed")
+async def test_one_that_is_given_up_before_it_begins_is_an_answer_all_the_same(api: Api, alice: httpx.AsyncClient):
+    async with served(api) as door:
+        page = await page_at(door, token_of(alice))
+        with logged() as out:
+            for number in range(5):
+                await page.abort(await page.send(f"chat {number}"))
+            await page.over(await page.resume("none"))
+        assert out.named("frame_failed") == []
+    for number in range(5):
+        await becomes(alice, f"chat {number}", "completed")
 
 
 # -- who may ask -------------------------------------------------------------------------------------------------------
@@ -198,6 +185,24 @@ async def test_another_user_at_the_same_page_sees_nothing_of_the_one_before(api:
         await page.over(await page.send("his"))
         assert len((await bob.get("/api/ai-sdk/his/messages")).json()["data"]) == 2
         assert (await alice.get("/api/ai-sdk/his/messages")).status_code == 404
+
+
+async def test_a_switch_of_users_leaves_also_what_is_only_being_opened(api: Api, alice: httpx.AsyncClient):
+    bob = await api.user("bob")
+    async with served(api) as door:
+        page = await page_at(door, token_of(alice))
+        pauses = [Pause(), Pause()]
+        for pause in pauses:
+            api.model.then("one ", pause, "two")
+        hers = await page.send("hers")
+        page.headers = {"authorization": bob.headers["authorization"]}
+        his = await page.send("his")
+        await page.shows(his, "one ")
+        for pause in pauses:
+            pause.go_on()
+        assert shown(await page.over(his)) == "one two"
+        await becomes(alice, "hers", "completed")
+        assert "two" not in shown(page.of(hers))
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer x"}, {"authorization": "Basic eDp4"}])
@@ -233,7 +238,9 @@ async def test_a_user_has_so_many_connections(apis: Apis):
     api = await apis.start(max_connections_per_user=2)
     alice, bob = await api.user("alice"), await api.user("bob")
     async with served(api) as door:
-        first, second, third = [await page_at(door, token_of(alice)) for _ in range(3)]
+        first, second = [await page_at(door, token_of(alice)) for _ in range(2)]
+        third = await page_at(door, headers={"authorization": alice.headers["authorization"]})
+        await third.send("none is begun")
         assert await third.device.close_code() == 4429
         assert "connections" in str(third.device.connection.close_reason)
         others = await page_at(door, token_of(bob))
@@ -249,6 +256,7 @@ async def test_a_user_has_so_many_connections(apis: Apis):
                 return False
 
         await eventually(one_more_may_come)
+    assert api.model.calls == []
 
 
 # -- what is no request ------------------------------------------------------------------------------------------------
@@ -279,7 +287,16 @@ async def test_what_nobody_could_answer_closes_the_connection(api: Api, alice: h
         ({"type": "send", "id": "a", "messages": [], "body": {"colour": 1}}, "colour: is no field"),
         ({"type": "send", "id": "a", "messages": [{"role": "user", "parts": [{"type": "file"}]}]}, "parts"),
         ({"type": "send", "id": "a", "messages": [], "headers": {"x": 1}}, "headers"),
+        ({"type": "send", "id": "a", "messages": [], "headers": {str(n): 1 for n in range(65)}}, "headers: has more"),
+        ({"type": "send", "id": "a", "messages": [], "body": {str(n): 1 for n in range(65)}}, "body: has more"),
+        (
+            {"type": "send", "id": "a", "messages": [{"role": "user", "parts": [part("\ud83d")]}]},
+            "",
+        ),
+        ({"type": "send", "id": "a", "messages": [{"role": "user", "parts": [part("\0")]}]}, "NUL"),
+        ({"type": "send", "id": "a", "messages": [[[]]] * 21_000}, "lists and objects"),
         ({"type": "resume", "id": "a", "lastSequence": -1}, "lastSequence"),
+        ({"type": "resume", "id": "a", "lastSequence": 2**53 - 1}, "lastSequence"),
         ({"type": "resume"}, "id"),
     ],
 )

@@ -27,6 +27,7 @@ from tests.support.api import (
     said,
 )
 from tests.support.fakes import FakeClock, Pause, settle
+from tests.support.ui_socket import user_message
 from tests.support.widget import PATH, request
 from tests.support.widget import said as asked
 
@@ -260,3 +261,18 @@ async def test_a_look_is_one_question_for_all_and_nothing_is_asked_where_nothing
         await asyncio.gather(*tasks)
         await timed.clock.advance(4)
         assert len(timed.store.looks) <= 2
+
+
+async def test_a_stream_of_the_ai_sdks_says_so_too(timed: Timed):
+    async with timed.worker() as api:
+        alice = await api.user("alice")
+        pause = Pause()
+        api.model.then("So far", pause)
+        stream = await until_asked(alice, "/api/ai-sdk", json={"id": "chat", "messages": [user_message("Hi")]})
+        await pause.reached()
+        await timed.shut_out(api, "disabled")
+        await timed.clock.advance(IN_TIME_S)
+        *_, text, error, end = (await done(stream)).text.strip().split("\n\n")
+        assert "So far" in text
+        assert json.loads(error.removeprefix("data: "))["type"] == "error"
+        assert end == "data: [DONE]"

@@ -11,6 +11,7 @@ from chatorch.entrypoints.ai_sdk.chunks import At, UiChunks
 from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.pumped import PING
 
+NO_ACCESS = "You have no access any more. Sign in again to see the rest."
 DONE = b"data: [DONE]\n\n"
 
 _DELTAS = {
@@ -38,3 +39,7 @@ class UiStreamEncoder(UiChunks, EventEncoder):
 
     def end(self) -> bytes:
         return DONE
+
+    def cut_off(self) -> bytes:
+        """Without it the client would take what came for the whole."""
+        return b"data: %b\n\n" % _encode({"type": "error", "errorText": NO_ACCESS}) + DONE

@@ -1,14 +1,15 @@
 """What goes through a socket of `WebSocketChatTransport`: a client's requests, and the answers that are no chunks."""
 
+import json
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from chatorch.domain.model.errors import ChatorchError, InvalidField, InvalidToken
 from chatorch.entrypoints.ai_sdk.schemas import ChatBody, OwnId
-from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS, MAX_POSITION
+from chatorch.entrypoints.common.dependencies import MAX_KEY_CHARS
 from chatorch.entrypoints.common.failures import INTERNAL_DETAIL, domain_failure
 from chatorch.entrypoints.common.field_paths import Parameters
 from chatorch.entrypoints.common.fields import ClientRef
@@ -16,10 +17,20 @@ from chatorch.entrypoints.common.principal import bearer_token
 from chatorch.entrypoints.common.strict_json import parse_json
 
 MAX_REQUEST_ID_CHARS = 255
+MAX_MEMBERS = 64
+MAX_SEQUENCE = 2**52
+"""There are as many again that JavaScript can count to."""
 
 RequestId = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_ID_CHARS)]
 
 _encode = msgspec.json.Encoder().encode
+
+
+def _few(members: Any) -> Any:
+    """Before anything looks at each of them."""
+    if isinstance(members, dict) and len(members) > MAX_MEMBERS:
+        raise ValueError(f"has more than {MAX_MEMBERS} members")
+    return members
 
 
 class _Frame(BaseModel):
@@ -38,8 +49,8 @@ class _Asking(_Frame):
     """`headers` stand for those of a request: a page cannot set any of a socket's."""
 
     id: ClientRef
-    headers: dict[str, str] = Field(default_factory=dict)
-    body: dict[str, Any] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], BeforeValidator(_few)] = Field(default_factory=dict)
+    body: Annotated[dict[str, Any], BeforeValidator(_few)] = Field(default_factory=dict)
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers.items() if key.lower() == name), None)
@@ -78,7 +89,7 @@ class Resume(_Asking):
     number, the step anew."""
 
     type: Literal["resume"]
-    last_sequence: Annotated[int, Field(strict=True, ge=0, le=MAX_POSITION)] | None = Field(
+    last_sequence: Annotated[int, Field(strict=True, ge=0, le=MAX_SEQUENCE)] | None = Field(
         default=None, alias="lastSequence"
     )
 
@@ -106,9 +117,10 @@ def read_frame(text: str) -> Frame:
     try:
         value = parse_json(text.encode())
     except RequestValidationError as error:
-        raise Unanswerable(_first(error.errors()).detail) from None
-    request_id = value.get("requestId") if isinstance(value, dict) else None
-    if not isinstance(request_id, str) or not 0 < len(request_id) <= MAX_REQUEST_ID_CHARS:
+        found = _first(error.errors())
+        raise (Refused(request_id, found) if (request_id := _id_in(text)) else Unanswerable(found.detail)) from None
+    request_id = _id_of(value)
+    if request_id is None:
         raise Unanswerable("requestId: must be there")
     kind = value.get("type")
     known = KINDS.get(kind) if isinstance(kind, str) else None
@@ -119,6 +131,20 @@ def read_frame(text: str) -> Frame:
     except ValidationError as error:
         found = _first(error.errors(include_url=False, include_input=False))
         raise Refused(request_id, found) from None
+
+
+def _id_of(value: Any) -> str | None:
+    request_id = value.get("requestId") if isinstance(value, dict) else None
+    sane = isinstance(request_id, str) and 0 < len(request_id) <= MAX_REQUEST_ID_CHARS and request_id.isprintable()
+    return request_id if sane else None
+
+
+def _id_in(text: str) -> str | None:
+    """Of a frame that cannot be taken, such as one with half an emoji in a message: others share its connection."""
+    try:
+        return _id_of(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
 
 
 def token_of(frame: Frame) -> str | None:

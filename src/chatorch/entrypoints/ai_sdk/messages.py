@@ -22,6 +22,7 @@ from chatorch.entrypoints.ai_sdk.said import (
 
 Json = dict[str, Any]
 
+MAX_CLIENT_ID_CHARS = 255
 CLIENT_ID = "client_message_id"
 """In the metadata of a message of the user's: the id that its client knows it by."""
 
@@ -29,7 +30,9 @@ CLIENT_ID = "client_message_id"
 def known_by(message: Message) -> tuple[str, ...]:
     """The ids that a client may know it by: its own, and ours."""
     own = message.metadata.get(CLIENT_ID)
-    return (own, message.id) if isinstance(own, str) else (message.id,)
+    if isinstance(own, str) and 0 < len(own) <= MAX_CLIENT_ID_CHARS:
+        return own, message.id
+    return (message.id,)
 
 
 def ui_message(message: Message) -> Json:

@@ -8,7 +8,6 @@ from chatorch.domain.services.identity.identify import Identify
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.common.given import Given
 from chatorch.entrypoints.common.websocket.needs import Needs as SocketNeeds
-from chatorch.ports.system import Clock
 
 
 class UiSettings(Protocol):
@@ -30,9 +29,6 @@ class Needs(SocketNeeds, Protocol):
 
     @abstractmethod
     def identify(self) -> Identify: ...
-
-    @abstractmethod
-    def clock(self) -> Clock: ...
 
     @abstractmethod
     def settings(self) -> UiSettings: ...

@@ -10,10 +10,9 @@ from pydantic import AfterValidator, Field
 from chatorch.domain.model.conversation import NewMessage, Role
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.generation import Generation
-from chatorch.entrypoints.ai_sdk.messages import CLIENT_ID
+from chatorch.entrypoints.ai_sdk.messages import CLIENT_ID, MAX_CLIENT_ID_CHARS
 from chatorch.entrypoints.common.fields import MAX_METADATA_BYTES, ClientRef, Described, Generated, ModelName
 
-MAX_CLIENT_ID_CHARS = 255
 REGENERATE = "regenerate-message"
 
 UiMessage = dict[str, Any]
@@ -81,6 +80,13 @@ class Asked:
     regenerate: bool
     model: str | None
     generation: Generation
+
+    @property
+    def key(self) -> str | None:
+        """For what has no idempotency key of its own: a browser may repeat a request whose connection broke, and the
+        same message, by its client's id, is not said twice. None where it is meant to be answered once more."""
+        said_once = self.about is None and CLIENT_ID in self.message.metadata
+        return f"ai-sdk {self.digest}" if said_once else None
 
     @property
     def digest(self) -> str:

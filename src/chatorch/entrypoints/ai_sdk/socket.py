@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import ChatorchError, InvalidField
 from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import Run, RunEvent
@@ -34,11 +33,6 @@ from chatorch.entrypoints.common.websocket.frame_socket import FrameSocket
 from chatorch.entrypoints.common.websocket.handshake import identified
 from chatorch.entrypoints.common.websocket.seats import Seats
 from chatorch.entrypoints.common.websocket.wire import Wire
-from chatorch.ports.system import Clock
-
-STOP_AFTER_S = 1.0
-"""A client gives up a request where its user stops the answer, and also where it asks for it anew, or is about to
-leave: so the answer is stopped if nobody on the connection follows it after this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +43,33 @@ class Services:
     runs: Runs
     turns: Turns
     seats: Seats
-    clock: Clock
     frame_bytes: int
 
 
+@dataclass(slots=True, eq=False)
 class Request:
-    """What is asked for under one id. `run` is what is followed for it, `given_up` once its client wants no more."""
+    """What is asked for under one id, and by whom. `given_up`: its client is told no more. `following` tells it."""
 
-    __slots__ = ("following", "given_up", "principal", "run_id")
+    frame: Send | Resume
+    principal: Principal
+    given_up: bool = False
+    following: asyncio.Task[None] | None = None
 
-    def __init__(self, principal: Principal) -> None:
-        self.principal = principal
-        self.run_id: RunId | None = None
-        self.following: asyncio.Future[None] | None = None
-        self.given_up = False
+    def give_up(self) -> None:
+        self.given_up = True
+        if self.following is not None:
+            self.following.cancel()
 
 
-class UiSocket(FrameSocket[Send | Resume]):
+class UiSocket(FrameSocket[Request]):
+    """To give up a request is to leave its run, not to stop it: the client does so whenever a page changes its view."""
+
     def __init__(self, services: Services, wire: Wire, holder: Identified, limiter: FrameLimiter) -> None:
         super().__init__(wire, holder, limiter)
         self._services = services
         self._token: str | None = None
         self._seated: UserId | None = None
         self._requests: dict[str, Request] = {}
-        self._stopping: set[asyncio.Task[None]] = set()
 
     # -- whose it is -----------------------------------------------------------------------------------------------
 
@@ -99,21 +96,23 @@ class UiSocket(FrameSocket[Send | Resume]):
         if not self.principal.guest:
             self.wire.takes(self._services.frame_bytes)
 
-    async def _asked_by(self, frame: Send | Resume) -> Principal:
-        """Whom the request's own token speaks for: there may be a new one, or another user at the same page."""
-        token = frame.token
+    async def _identify(self, request: Request) -> None:
+        """By the request's own token: there may be a new one, or another user at the same page."""
+        token = request.frame.token
         if token is not None and token != self._token:
             holder = await identified(self._services.identify, token)
-            others = holder.principal.user_id != self.principal.user_id
+            another = holder.principal.user_id != self.principal.user_id
             self.holder, self._token = holder, token
-            if others:
+            request.principal = holder.principal
+            if another:
                 self._sit_down()
-                self._leave(lambda request: request.principal.user_id != holder.principal.user_id)
-        return self.principal
+                self._give_up(lambda other: other.principal.user_id != holder.principal.user_id)
+        else:
+            request.principal = self.principal
 
     # -- frames ----------------------------------------------------------------------------------------------------
 
-    def read(self, text: str) -> Send | Resume | None:
+    def read(self, text: str) -> Request | None:
         try:
             frame = read_frame(text)
         except Unanswerable:
@@ -122,105 +121,85 @@ class UiSocket(FrameSocket[Send | Resume]):
             self.log_refused(refused.error)
             self.wire.put(failed(refused.request_id, refused.error))
         else:
-            if isinstance(frame, Abort):
-                self._give_up(frame.request_id)
-            elif frame.request_id in self._requests:
-                self.refuse(frame, InvalidField("requestId", "is that of a request that is being answered"))
-            else:
-                self._requests[frame.request_id] = Request(self.principal)
-                return frame
+            if not isinstance(frame, Abort):
+                return self._begun(frame)
+            if request := self._requests.pop(frame.request_id, None):
+                request.give_up()
         return None
 
-    def kind(self, frame: Send | Resume) -> str:
-        return frame.type
+    def _begun(self, frame: Send | Resume) -> Request | None:
+        request = Request(frame, self.principal)
+        if frame.request_id in self._requests:
+            self.refuse(request, InvalidField("requestId", "is that of a request that is being answered"))
+            return None
+        self._requests[frame.request_id] = request
+        return request
 
-    def tell_error(self, frame: Send | Resume, error: ChatorchError | None) -> None:
-        self._requests.pop(frame.request_id, None)
-        self.wire.put(failed(frame.request_id, error))
+    def kind(self, request: Request) -> str:
+        return request.frame.type
+
+    def tell_error(self, request: Request, error: ChatorchError | None) -> None:
+        self._forget(request)
+        if not request.given_up:
+            self.wire.put(failed(request.frame.request_id, error))
 
     def over_limit(self) -> None:
         """A request that is not read cannot be answered."""
         self.wire.hang_up(FLOODING)
 
     def stop_following(self) -> None:
-        for task in self._stopping:
-            task.cancel()
-        self._leave(lambda _: True)
+        self._give_up(lambda _: True)
+
+    def _give_up(self, which: Callable[[Request], bool]) -> None:
+        for request in [request for request in self._requests.values() if which(request)]:
+            request.give_up()
+
+    def _forget(self, request: Request) -> None:
+        if self._requests.get(request.frame.request_id) is request:
+            del self._requests[request.frame.request_id]
 
     # -- requests --------------------------------------------------------------------------------------------------
 
-    async def carry_out(self, frame: Send | Resume) -> None:
-        request = self._requests[frame.request_id]
+    async def carry_out(self, request: Request) -> None:
+        frame = request.frame
         try:
-            request.principal = await self._asked_by(frame)
+            await self._identify(request)
+            if not self.wire.is_open:
+                return
             run = await (self._send(request, frame) if isinstance(frame, Send) else self._resume(request, frame))
-            if run is None:
+            if run is not None:
+                await self._follow(request, run)
+            elif not request.given_up:
                 self.wire.put(nothing_live(frame.request_id))
-            else:
-                after = frame.last_sequence if isinstance(frame, Resume) else None
-                await self._follow(frame.request_id, request, run, -1 if after is None else after)
         finally:
-            if self._requests.get(frame.request_id) is request:
-                del self._requests[frame.request_id]
+            self._forget(request)
 
     async def _send(self, request: Request, frame: Send) -> Run:
         return await self._services.turns.open(request.principal, frame.chat().asked(), frame.key())
 
     async def _resume(self, request: Request, frame: Resume) -> Run | None:
-        """None where nothing is live, as for every guest, who has one turn."""
+        """None where nothing is live, as for every guest, who has nothing to come back to."""
         principal, services = request.principal, self._services
         live = None if principal.guest else await services.turns.to_resume(principal, frame.id)
-        if live is None:
-            return None
-        run = await services.runs.read(principal, live.id)
-        self.wire.put(started(frame.request_id))
-        return run
+        return None if live is None else await services.runs.read(principal, live.id)
 
-    async def _follow(self, request_id: str, request: Request, run: Run, after: int) -> None:
+    async def _follow(self, request: Request, run: Run) -> None:
         structlog.contextvars.bind_contextvars(run_id=run.id)
-        request.run_id = run.id
-        if request.given_up:
-            self._stop_unless_followed(request)
         if request.given_up or not self.wire.is_open:
             return
         request.following = asyncio.current_task()
-        chunks, put = NumberedChunks(request_id, run.id, after), self.wire.put
+        frame, put = request.frame, self.wire.put
+        after = -1
+        if isinstance(frame, Resume):
+            put(started(frame.request_id))
+            after = -1 if frame.last_sequence is None else frame.last_sequence
+        chunks = NumberedChunks(frame.request_id, run.id, after)
         events = spread(self._services.runs.events(run))
         del run  # its text may be long, and all who follow it share one
 
         def tell(event: RunEvent) -> None:
-            for frame in chunks.frames(event):
-                put(frame)
+            for told in chunks.frames(event):
+                put(told)
 
         await self.tell(events, tell)
-        put(ended(request_id))
-
-    def _leave(self, which: Callable[[Request], bool]) -> None:
-        for request in self._requests.values():
-            if request.following is not None and which(request):
-                request.following.cancel()
-
-    # -- giving up -------------------------------------------------------------------------------------------------
-
-    def _give_up(self, request_id: str) -> None:
-        request = self._requests.pop(request_id, None)
-        if request is None:
-            return
-        request.given_up = True
-        if request.following is not None:
-            request.following.cancel()
-            self._stop_unless_followed(request)
-
-    def _stop_unless_followed(self, request: Request) -> None:
-        task = self.begin(self._stop_later(request.principal, request.run_id))
-        self._stopping.add(task)
-        task.add_done_callback(self._stopping.discard)
-
-    async def _stop_later(self, principal: Principal, run_id: RunId | None) -> None:
-        await self._services.clock.sleep(STOP_AFTER_S)
-        if run_id is None or any(request.run_id == run_id for request in self._requests.values()):
-            return
-        try:
-            await self._services.runs.cancel(principal, run_id)
-        except ChatorchError as error:
-            self.log_refused(error, "abort")
+        put(ended(frame.request_id))

@@ -62,7 +62,6 @@ def speech(scope: Scope) -> UiSpeech:
         runs=c.runs(),
         turns=Turns(c.runs(), c.conversations()),
         seats=c.sockets().seats,
-        clock=c.clock(),
         frame_bytes=settings.body_cap_bytes,
     )
     return UiSpeech(services, guests=settings.anonymous_chat)

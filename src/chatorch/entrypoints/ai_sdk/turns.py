@@ -49,6 +49,7 @@ class Turns:
     async def open(self, principal: Principal, asked: Asked, key: str | None) -> Run:
         """Raises as `Runs.start`. A message that is not known here is a new one, whatever its client asks about it: it
         never came to be stored."""
+        key = key or asked.key
         ours = asked.ref.startswith(OUR_THREADS)
         chat = StartChat(
             messages=(asked.message,),
