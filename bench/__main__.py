@@ -9,11 +9,11 @@ import json
 import time
 
 from bench.chatkit import measure_chatkit
-from bench.doors import measure_doors
+from bench.doors import COMPLETIONS, measure_doors
 from bench.live import measure_live
 from bench.load import Cost, Target, cpu_seconds, measure, median, resident_kb
 from bench.rounds import Load, check, rounds
-from bench.servers import all_servers, chatkit_servers, live_servers, store_servers
+from bench.servers import all_servers, chatkit_servers, door_servers, live_servers, store_servers
 from bench.stores import measure_stores
 from bench.table import digits, print_row, verdict
 
@@ -110,9 +110,8 @@ def main() -> None:
         with store_servers() as targets:
             asyncio.run(measure_stores(targets, BURST, WHOLE, quick=chosen.quick))
     if chosen.only in (None, "doors"):
-        with all_servers() as targets:
-            three = (targets["relay"], targets["tutorial"], targets["chatorch"])
-            asyncio.run(measure_doors(*three, quick=chosen.quick))
+        with door_servers(COMPLETIONS.path) as (others, ours):
+            asyncio.run(measure_doors(others, ours, quick=chosen.quick))
     if chosen.only in (None, "chatkit"):
         with chatkit_servers() as (quickstart, ours):
             asyncio.run(measure_chatkit(quickstart, ours, quick=chosen.quick))

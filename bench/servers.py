@@ -91,6 +91,16 @@ def all_servers() -> Iterator[dict[str, Target]]:
 
 
 @contextlib.contextmanager
+def door_servers(path: str) -> Iterator[tuple[list[Target], Target]]:
+    """Who has chat completions at `path` too (relay, tutorial), and chatorch."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
+        origin = stack.enter_context(upstream(folder))
+        others = [stack.enter_context(other(name, path, folder, origin)) for name in OTHERS]
+        yield others, stack.enter_context(chatorch(folder, origin))
+
+
+@contextlib.contextmanager
 def store_servers() -> Iterator[list[Target]]:
     """Relay, chatorch on SQLite, and chatorch on a PostgreSQL of its own, which is not of its process tree."""
     with contextlib.ExitStack() as stack:

@@ -32,3 +32,17 @@ async def pieces(question: Question):
     async for chunk in chunks:
         if chunk.choices and (text := chunk.choices[0].delta.content):
             yield f"data: {json.dumps({'text': text})}\n\n"
+
+
+@app.post("/v1/chat/completions")
+async def completions(question: Question):
+    if question.stream:
+        return StreamingResponse(chunks(question), media_type="text/event-stream")
+    return await openai.chat.completions.create(model=question.model, messages=question.messages)
+
+
+async def chunks(question: Question):
+    stream = await openai.chat.completions.create(model=question.model, messages=question.messages, stream=True)
+    async for chunk in stream:
+        yield f"data: {chunk.model_dump_json()}\n\n"
+    yield "data: [DONE]\n\n"
