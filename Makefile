@@ -89,7 +89,7 @@ proxies: install  ## Try docs/proxies.md with nginx, haproxy and caddy, which ap
 cases: install  ## Try what providers send, from a file (FILE=...) or as the tests have it, and print a table
 	@$(BIN)/python -m tests.support.provider_cases $(if $(FILE),"$(FILE)")
 
-bench: install  ## Measure what it costs, beside its yardsticks
+bench: install  ## Measure what it costs, beside its yardsticks (installs LiteLLM into .bench)
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: install  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer releases)
@@ -102,6 +102,6 @@ format: install  ## Format the code and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-clean:  ## Remove .venv, the clients of others, caches and builds; .env and databases stay
-	rm -rf .venv tests/clients/.venv tests/clients/node_modules dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
+clean:  ## Remove .venv, the clients and servers of others, caches and builds; .env and databases stay
+	rm -rf .venv .bench tests/clients/.venv tests/clients/node_modules dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

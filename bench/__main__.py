@@ -9,7 +9,7 @@ import json
 import time
 
 from bench.chatkit import measure_chatkit
-from bench.doors import COMPLETIONS, measure_doors
+from bench.doors import COMPLETIONS, MODELS, measure_doors
 from bench.live import measure_live
 from bench.load import Cost, Target, cpu_seconds, measure, median, resident_kb
 from bench.rounds import Load, check, rounds
@@ -110,7 +110,7 @@ def main() -> None:
         with store_servers() as targets:
             asyncio.run(measure_stores(targets, BURST, WHOLE, quick=chosen.quick))
     if chosen.only in (None, "doors"):
-        with door_servers(COMPLETIONS.path) as (others, ours):
+        with door_servers(COMPLETIONS.path, MODELS) as (others, ours):
             asyncio.run(measure_doors(others, ours, quick=chosen.quick))
     if chosen.only in (None, "chatkit"):
         with chatkit_servers() as (quickstart, ours):

@@ -1,6 +1,6 @@
 """What a token costs through each door, beside our own server-sent events, and beside others' chat completions.
 
-Those are of a bare relay and a tutorial's server, in front of the same upstream, in turn with ours.
+Those are of a bare relay, a tutorial's server and LiteLLM's proxy, in front of the same upstream, in turn with ours.
 """
 
 import json
@@ -14,7 +14,7 @@ from bench.table import digits, print_row, verdict
 from bench.upstream import WORDS
 
 TOKENS = 100
-PACED, BURST, SHORT = f"mock-{TOKENS}-20", f"mock-{TOKENS}-0", "mock-9-0"
+PACED, BURST, SHORT = MODELS = (f"mock-{TOKENS}-20", f"mock-{TOKENS}-0", "mock-9-0")
 QUESTION = "How do tides work?"
 
 

