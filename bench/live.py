@@ -14,6 +14,8 @@ from bench.sockets import Socket, connect
 from bench.table import print_row, verdict
 
 SETTLE_S = 2.0
+TOKENS = 100
+SAID = f"mock-{TOKENS}-20"
 
 
 class Crowd:
@@ -99,6 +101,50 @@ async def fan_out_us(target: Target, count: int, events: int) -> float:
     return cpu / (count * events) * 1e6
 
 
+def _own() -> dict[str, object]:
+    return {"type": "chat.send", "id": f"{time.time_ns()}", "content": "Hi", "model": SAID}
+
+
+def _ai_sdk() -> dict[str, object]:
+    message = {"id": f"m{time.time_ns()}", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
+    return {
+        "type": "send",
+        "requestId": "r",
+        "id": f"c{time.time_ns()}",
+        "messages": [message],
+        "body": {"model": SAID},
+    }
+
+
+DOORS = {"/ws/chat/bench": (_own, b"run.completed"), "/ws/ai-sdk": (_ai_sdk, b'"end"')}
+
+
+async def token_us(target: Target, path: str, count: int) -> float:
+    """CPU of the server for a token of an answer that comes over a socket, one of a user's."""
+    ask, end = DOORS[path]
+    over = 0
+    all_over = asyncio.Event()
+
+    def hear(payload: bytes, _at: float) -> None:
+        nonlocal over
+        if end in payload:
+            over += 1
+            if over == count:
+                all_over.set()
+
+    sockets = [await connect(target.port, path, hear, token) for token in target.tokens[:count]]
+    cpu = cpu_seconds(target.pid)
+    for socket in sockets:
+        socket.say(**ask())
+    async with asyncio.timeout(60):
+        await all_over.wait()
+    cpu = cpu_seconds(target.pid) - cpu
+    for socket in sockets:
+        socket.transport.abort()
+    await asyncio.sleep(SETTLE_S / 4)
+    return cpu / (count * TOKENS) * 1e6
+
+
 async def post(target: Target, text: str) -> None:
     body = json.dumps({"text": text}).encode()
     lines = [f"POST {target.path} HTTP/1.1", "host: 127.0.0.1", "content-type: application/json", "connection: close"]
@@ -162,6 +208,10 @@ async def measure_live(bare: Target, ours: Target, pair: tuple[Target, Target], 
     show("a frame and its answer, us CPU", echo, "-")
     fan = [median([await fan_out_us(target, 1000, 20) for _ in range(rounds)]) for target in (bare, ours)]
     show("an event to 1,000, us CPU each", fan, f"20 us: {verdict(fan[1], 20)}")
+    doors = [[await token_us(ours, path, 40) for path in DOORS] for _ in range(max(rounds, 2))]
+    own, ai_sdk = (median(costs) for costs in zip(*doors, strict=True))
+    print_row("a token over /ws/chat, us", "", "", f"{own:.1f}", "x own", "")
+    print_row("over /ws/ai-sdk", "", "", f"{ai_sdk:.1f}", f"{ai_sdk / own:.2f}", f"1.3: {verdict(ai_sdk / own, 1.3)}")
     started = time.perf_counter()
     delays = await delays_ms(*pair, runs=3 if quick else 10)
     p50, p99 = (delays[int((len(delays) - 1) * share)] for share in (0.5, 0.99))
