@@ -1,6 +1,7 @@
 """Servers and files that many tests share, and the guard that keeps all tests on this machine."""
 
 import asyncio
+import gc
 import ipaddress
 import os
 import sys
@@ -30,6 +31,7 @@ def refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def pytest_configure() -> None:
+    gc.disable()  # until all is collected: each process of the tests loads all of them, and all of that stays
     if "CHATORCH_TEST_DATABASE_URL" not in os.environ:
         sys.addaudithook(refuse_the_world)
 
@@ -41,6 +43,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(long)]
         config.hook.pytest_deselected(items=long)
     items.sort(key=lambda item: (item.path.stem not in SLOWEST, "e2e" not in item.path.parts))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ What the connection itself answers is in `test_edge_smuggling` and `test_edge_ca
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import httpx
@@ -22,8 +23,6 @@ ORIGIN = "https://app.example"
 CAP = 2000
 CHAT = "/api/chat/protected"
 HIDDEN = [("GET", path) for path in ("/", "/docs", "/openapi.json", "/ws/chat/phone", "/nowhere", "/favicon.ico")]
-DOCUMENT: dict[str, Any] = create_app(Container(settings=Settings(secret_key=SECRET_KEY))).openapi()
-ROUTES = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item] + HIDDEN
 
 Ask = Callable[[httpx.AsyncClient, str, str], Any]
 
@@ -77,6 +76,12 @@ def complete(answer: httpx.Response) -> httpx.Response:
     return answer
 
 
+@cache
+def routes() -> list[tuple[str, str]]:
+    document: dict[str, Any] = create_app(Container(settings=Settings(secret_key=SECRET_KEY))).openapi()
+    return [(method.upper(), path) for path, item in document["paths"].items() for method in item] + HIDDEN
+
+
 IDS = {
     "session_id": "cks_x",
     "thread_id": "thr_x",
@@ -93,7 +98,7 @@ IDS = {
 async def walk(client: httpx.AsyncClient, kinds: dict[str, Ask], **ids: str) -> set[int]:
     """Asks each route in each of these ways; returns which statuses came of it."""
     seen = set()
-    for method, path in ROUTES:
+    for method, path in routes():
         for ask_so in kinds.values():
             there = path.format(**{**IDS, **ids})
             seen.add(complete(await ask_so(client, method, there)).status_code)

@@ -1,6 +1,8 @@
 """WebSocket clients that send little and cost much: compressed bombs, and pings whose answers they do not read."""
 
 import zlib
+from collections.abc import Callable
+from functools import cache
 
 import httpx
 import pytest
@@ -35,13 +37,19 @@ def in_fragments(data: bytes, count: int) -> bytes:
     )
 
 
-BOMBS = {
-    "one frame": (frame(TEXT, deflated(b"x" * 60 * MIB), reserved=COMPRESSED), 1009),
-    "a byte too much": (frame(TEXT, deflated(b"x" * (LARGE + 1)), reserved=COMPRESSED), 1009),
-    "fragments": (in_fragments(deflated(b"x" * 60 * MIB), 100), 1009),
-    "many small ones": (frame(TEXT, deflated(b"x" * LARGE), reserved=COMPRESSED) * 200, 4429),
-    "a compressed ping": (frame(PING, deflated(b"x" * 1000), reserved=COMPRESSED), 1002),
-    "nonsense": (frame(TEXT, b"\xff" * 100, reserved=COMPRESSED), 1002),
+@cache
+def sixty_mib() -> bytes:
+    """Not before a test wants it: each process of the tests loads this file."""
+    return deflated(b"x" * 60 * MIB)
+
+
+BOMBS: dict[str, tuple[Callable[[], bytes], int]] = {
+    "one frame": (lambda: frame(TEXT, sixty_mib(), reserved=COMPRESSED), 1009),
+    "a byte too much": (lambda: frame(TEXT, deflated(b"x" * (LARGE + 1)), reserved=COMPRESSED), 1009),
+    "fragments": (lambda: in_fragments(sixty_mib(), 100), 1009),
+    "many small ones": (lambda: frame(TEXT, deflated(b"x" * LARGE), reserved=COMPRESSED) * 200, 4429),
+    "a compressed ping": (lambda: frame(PING, deflated(b"x" * 1000), reserved=COMPRESSED), 1002),
+    "nonsense": (lambda: frame(TEXT, b"\xff" * 100, reserved=COMPRESSED), 1002),
 }
 
 
@@ -51,7 +59,7 @@ async def test_a_bomb_is_refused_before_it_is_large(api: Api, alice: httpx.Async
     async with served(api, ws_per_message_deflate=True) as door:
         async with RawDevice.connecting(door.port, token_of(alice), **OFFER) as device:
             assert "permessage-deflate" in device.head
-            device.send(bomb)
+            device.send(bomb())
             assert await device.ended() == code
         assert (await (await door.connect("other", token_of(alice))).ask("ping"))["type"] == "pong"
 
@@ -59,7 +67,7 @@ async def test_a_bomb_is_refused_before_it_is_large(api: Api, alice: httpx.Async
 async def test_without_the_setting_nothing_is_compressed(api: Api, alice: httpx.AsyncClient) -> None:
     async with served(api) as door, RawDevice.connecting(door.port, token_of(alice), **OFFER) as device:
         assert "permessage-deflate" not in device.head
-        device.send(BOMBS["one frame"][0])
+        device.send(BOMBS["one frame"][0]())
         assert await device.ended() == 1002
 
 

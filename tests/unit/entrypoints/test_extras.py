@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def imported(path: Path) -> set[str]:
     return tops - sys.stdlib_module_names - {"chatorch"}
 
 
-IMPORTED = {str(path.relative_to(SOURCE)): imported(path) for path in sorted(SOURCE.rglob("*.py"))}
+@cache
+def all_imported() -> dict[str, set[str]]:
+    return {str(path.relative_to(SOURCE)): imported(path) for path in sorted(SOURCE.rglob("*.py"))}
 
 
 @pytest.mark.parametrize("extra", sorted(MODULES))
@@ -80,13 +83,13 @@ def test_each_module_of_an_extra_is_of_a_package_that_the_wheel_asks_for_and_the
 
 
 def test_the_base_imports_the_standard_library_only():
-    base = {name: used for name, used in IMPORTED.items() if name.startswith((*BASE, *BASE_OF_DOORS))}
+    base = {name: used for name, used in all_imported().items() if name.startswith((*BASE, *BASE_OF_DOORS))}
     assert len(base) > 60
     assert {name: used for name, used in base.items() if used} == {}
 
 
 def test_what_is_imported_is_of_an_extra_and_at_its_home():
-    for name, used in IMPORTED.items():
+    for name, used in all_imported().items():
         for module in used - set(MODULES["server"]):
             assert name.startswith(AT_HOME.get(module, ())), f"{name} imports {module}"
 
