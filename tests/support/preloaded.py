@@ -11,16 +11,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from chatorch.entrypoints.doors import DOORS
+
 _fork = multiprocessing.get_context("forkserver")
 _fork.set_forkserver_preload(
     [
         "uvloop",
         "uvicorn.protocols.http.httptools_impl",
         "chatorch.entrypoints.app",
-        *(f"chatorch.entrypoints.{door}.door" for door in ("api", "chatkit_hosted", "metrics", "ws")),
+        *(f"chatorch.entrypoints.{listed.name}.door" for listed in DOORS if listed.name != "chatkit"),
         "chatorch.entrypoints.cli",
         "chatorch.entrypoints.process.server",
         "tests.support.preloaded",
+        "tests.support.frozen",
     ]
 )
 
