@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Connection, Table, delete, func, select
 
 from chatorch.adapters.memory.stores import MemoryStore
@@ -20,7 +21,6 @@ from chatorch.adapters.sql import (
     SqlThreadStore,
     SqlUnstoredThreadStore,
     SqlUserStore,
-    open_database,
 )
 from chatorch.adapters.sql.chatkit_hosted import SqlChatKitSessionStore
 from chatorch.adapters.sql.rows import to_interaction
@@ -42,6 +42,7 @@ from tests.support.sessions import sessions_in
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ANN = UserId("usr_ann")
 BOB = UserId("usr_bob")
+EMPTYING = "; ".join(str(delete(table)) for table in reversed(metadata.sorted_tables))
 
 
 @dataclass(frozen=True)
@@ -126,15 +127,12 @@ def _interactions(connection: Connection) -> list[Interaction]:
 
 
 async def empty(url: str) -> None:
-    """Removes every row of a database."""
-
-    def delete_all(connection: Connection) -> None:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(delete(table))
-
-    database = open_database(url)
-    await database.write(delete_all)
-    await database.close()
+    """Removes every row of a database on PostgreSQL, in one journey."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(EMPTYING)
+    finally:
+        await connection.close()
 
 
 def at(seconds: float) -> datetime:
