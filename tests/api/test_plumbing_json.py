@@ -18,6 +18,7 @@ from chatorch.entrypoints.common.error_responses import ErrorResponses
 from chatorch.entrypoints.common.field_paths import FieldNames
 from chatorch.entrypoints.common.strict_json import MAX_DEPTH, parse_json
 from tests.support.plumbed_app import client_of, plumbed_app
+from tests.support.sizes import size
 
 JSON = {"Content-Type": "application/json"}
 CANARY = "canary"
@@ -129,7 +130,7 @@ async def test_an_optional_body_may_be_left_out():
     assert (await post(b'{"stream": true}', path="/api/retry")).json() == {"stream": True}
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=size(60, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=200),

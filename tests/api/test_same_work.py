@@ -46,7 +46,7 @@ async def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(
     }
     client = api.anonymous()
     work: dict[str, list[float]] = {name: [] for name in forms}
-    for _ in range(size(15, 200)):
+    for _ in range(size(9, 200)):
         for name, form in forms.items():
             work[name].append(await work_of(client, form))
     medians = {name: statistics.median(times) for name, times in work.items()}

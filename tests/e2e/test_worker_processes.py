@@ -104,7 +104,7 @@ async def test_ctrl_c_while_they_start_is_quiet(new_of_two: NewOfTwo):
 async def test_a_worker_that_is_killed_is_replaced_at_once(of_two: OfTwo, record_property: Record):
     async with of_two() as both:
         slowest = 0.0
-        for served in range(3, size(5, 13)):
+        for served in range(3, size(4, 13)):
             before = pids(both.server)
             killed_at = time.monotonic()
             os.kill(min(before), signal.SIGKILL)
