@@ -26,6 +26,7 @@ class Pooler:
         self._idle: deque[Streams] = deque()
         self._free = asyncio.Semaphore(servers)
         self._all: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[object]] = set()
         self._server: asyncio.Server | None = None
         self._greeting = b""
         self.transactions = 0
@@ -46,6 +47,9 @@ class Pooler:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        for task in self._serving:
+            task.cancel()  # or one of them connects to the server again when nobody is left to close that
+        await asyncio.gather(*self._serving, return_exceptions=True)
         for writer in self._all:
             writer.transport.abort()
         await asyncio.sleep(0)
@@ -68,6 +72,10 @@ class Pooler:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._all.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         with suppress(asyncio.IncompleteReadError, OSError):
             if await self._greet(reader, writer):
                 while True:
