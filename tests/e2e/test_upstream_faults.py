@@ -20,15 +20,16 @@ from tests.support.upstream import ANSWER, EMPTY, Script, Step, Upstream
 SOON = {"retry-after-ms": "1"}
 AT_ONCE = 40
 DEADLINE_S = 0.4
-TOTAL_S = 0.8
-LATE_S = 0.25
+TOTAL_S = 2.0
+LATE_S = size(100, 25) / 100
+"""Where others use the processors as well."""
 KEY = "sk-canary-0123456789"
 ECHO = '{"error": {"message": "Wrong key: {authorization}, upstream-canary", "code": "invalid_api_key"}}'
 
 
 @pytest.fixture(scope="module")
 def hasty(server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Waits 0.4 s for a first piece and between two, and 0.8 s in all."""
+    """Waits 0.4 s for a first piece and between two, and 2 s in all."""
     hasty = server_in(
         tmp_path_factory.mktemp("hasty"),
         first_piece_timeout_s=DEADLINE_S,

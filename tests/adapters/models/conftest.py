@@ -7,9 +7,12 @@ import pytest
 
 from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.adapters.models.upstream.deadlines import Deadlines
+from tests.support.sizes import size
 from tests.support.upstream import Upstream
 
 KEY = "sk-canary-0123456789"
+LATE_S = size(100, 25) / 100
+"""How much later than it should something may come, where others use the processors as well."""
 
 NewModel = Callable[..., OpenAIChatModel]
 
@@ -36,5 +39,5 @@ def model(new_model: NewModel) -> OpenAIChatModel:
 
 @pytest.fixture
 def hasty(new_model: NewModel) -> OpenAIChatModel:
-    """Gives up after 0.2 s without a first piece or between two, and after 0.4 s altogether."""
-    return new_model(deadlines=Deadlines(first_piece=0.2, idle=0.2, total=0.4))
+    """Gives up after 0.4 s without a first piece or between two, and after 2 s altogether."""
+    return new_model(deadlines=Deadlines(first_piece=0.4, idle=0.4, total=2))

@@ -13,7 +13,7 @@ from chatorch.domain.model.conversation import Role, Usage, UsageSource
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.ports.chat_model import Prompt
-from tests.adapters.models.conftest import NewModel
+from tests.adapters.models.conftest import LATE_S, NewModel
 from tests.support import upstream as play
 from tests.support.chat import listen, prompt
 from tests.support.upstream import ANSWER, Script, Upstream
@@ -117,7 +117,7 @@ async def test_who_stops_listening_hangs_up_at_once(
         await stream.aclose()
     [seen] = await upstream.until(name, "closed")
     assert seen.closed_at is not None
-    assert seen.closed_at - stopped < 0.25
+    assert seen.closed_at - stopped < LATE_S
 
 
 async def test_a_cancel_is_never_taken_for_the_end_of_the_answer(model: OpenAIChatModel, upstream: Upstream) -> None:
@@ -140,7 +140,7 @@ async def test_a_stream_closed_between_two_pieces_hangs_up_at_once(model: OpenAI
     await stream.aclose()
     [seen] = await upstream.until(name, "closed")
     assert seen.closed_at is not None
-    assert seen.closed_at - stopped < 0.25
+    assert seen.closed_at - stopped < LATE_S
 
 
 async def test_many_streams_are_open_at_once(model: OpenAIChatModel, upstream: Upstream) -> None:

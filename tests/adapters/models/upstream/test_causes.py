@@ -98,9 +98,9 @@ async def test_a_connection_that_ends_is_told(upstream: Upstream, new_model: New
 
 async def test_the_deadline_that_passed_is_told(upstream: Upstream, hasty: object) -> None:
     for steps, words in (
-        ([hang()], "no first piece within 0.2 s"),
-        ([text("a"), hang()], "nothing more within 0.2 s"),
-        ([text(*"abcdefgh", every=0.1), hang()], "not the whole answer within 0.4 s"),
+        ([hang()], "no first piece within 0.4 s"),
+        ([text("a"), hang()], "nothing more within 0.4 s"),
+        ([text(*"abcdefghijklmnopqrstuvwxyz", every=0.1), hang()], "not the whole answer within 2 s"),
     ):
         assert words in str((await failure(hasty, upstream.model(steps))).cause)
 

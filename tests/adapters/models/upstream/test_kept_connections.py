@@ -11,7 +11,7 @@ from chatorch.adapters.models.openai.chat_model import OpenAIChatModel
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.upstream_errors import UpstreamInvalid, UpstreamUnavailable
-from tests.adapters.models.conftest import NewModel
+from tests.adapters.models.conftest import LATE_S, NewModel
 from tests.support import upstream as play
 from tests.support.chat import listen, prompt
 from tests.support.chatkit_upstream import Plan, chatkit_upstream
@@ -137,7 +137,7 @@ async def test_who_stops_listening_while_a_new_connection_is_tried_hangs_up_at_o
         await waiting
     seen = (await upstream.until(name, "closed"))[-1]
     assert seen.closed_at is not None
-    assert seen.closed_at - stopped < 0.25
+    assert seen.closed_at - stopped < LATE_S
 
 
 async def test_closing_the_model_under_a_request_on_a_kept_connection_is_a_failure_like_another(
