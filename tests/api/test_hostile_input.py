@@ -237,7 +237,7 @@ forms = st.builds(
 
 
 @settings(
-    max_examples=size(120, 2000),
+    max_examples=size(60, 2000),
     derandomize=True,
     database=None,
     deadline=None,

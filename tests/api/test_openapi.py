@@ -64,7 +64,7 @@ async def put_in_what_is_there(client: httpx.AsyncClient, case: schemathesis.Cas
 
 @pytest.mark.parametrize("label", OPERATIONS)
 @settings(
-    max_examples=size(6, 300),
+    max_examples=size(4, 300),
     derandomize=True,
     database=None,
     deadline=None,

@@ -169,7 +169,7 @@ def test_whoever_leaves_at_any_byte_and_comes_back_sees_the_stored_text_and_one_
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=size(25, 1000), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=size(15, 1000), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.e2e.conftest import Record
+from tests.support.accounts import sign_up
 from tests.support.server import PASSWORD, Server
 from tests.support.sizes import size
 
@@ -101,7 +102,8 @@ def many_names(number: int) -> str:
 async def test_the_right_one_signs_in_beside_a_hundred_who_guess(
     server: Server, address: Callable[[int], str], name: Callable[[int], str], record_property: Record
 ) -> None:
-    await (await server.client("guessed")).aclose()
+    if "guessed" not in server.tokens:
+        await sign_up(server, "guessed")
     statuses, times = [], []
     async with attack(server, address, name) as seen:
         for _ in range(RIGHT):

@@ -11,6 +11,7 @@ from chatorch.ports.tokens import Claims
 from tests.support.server import PASSWORD, Server
 
 SCOPES = frozenset({Scope.CHAT})
+_hashed: list[str] = []
 
 
 async def sign_up(server: Server, username: str) -> None:
@@ -20,10 +21,7 @@ async def sign_up(server: Server, username: str) -> None:
     """
     now = datetime.now(UTC)
     born = now - timedelta(minutes=1)
-    passwords = Argon2PasswordHasher(workers=1)
-    password_hash = await passwords.hash(PASSWORD)
-    await passwords.aclose()
-    user = User(UserId(TimeOrderedIds().new("usr")), username, password_hash, SCOPES, False, born, born)
+    user = User(UserId(TimeOrderedIds().new("usr")), username, await _password_hash(), SCOPES, False, born, born)
     database = open_database(server.settings["DATABASE_URL"])
     try:
         await SqlUserStore(database).add(user)
@@ -32,3 +30,12 @@ async def sign_up(server: Server, username: str) -> None:
     signer = JwtTokens(server.settings["SECRET_KEY"], issuer="chatorch", audience="chatorch")
     claims = Claims(user.id, SCOPES, "tok_1", now, now + timedelta(days=1), user.generation)
     server.tokens[username] = signer.issue(claims)
+
+
+async def _password_hash() -> str:
+    """At full strength, once a process: it takes as long as half a start of a server."""
+    if not _hashed:
+        passwords = Argon2PasswordHasher(workers=1)
+        _hashed.append(await passwords.hash(PASSWORD))
+        await passwords.aclose()
+    return _hashed[0]

@@ -135,7 +135,7 @@ KINDS = st.sampled_from(["content", "reasoning", "reasoning_content", "both", "c
 WORDS = st.text(st.sampled_from("ab \n\0é😀\ud83d\ude00"), max_size=4)
 
 
-@settings(deadline=None, max_examples=size(150, 5000))
+@settings(deadline=None, max_examples=size(60, 5000))
 @given(st.lists(st.tuples(KINDS, WORDS), max_size=12), st.data())
 def test_whatever_is_interleaved_nothing_is_lost_and_one_part_is_open(
     said: list[tuple[str, str]], data: st.DataObject

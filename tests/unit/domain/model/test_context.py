@@ -213,7 +213,7 @@ LAST = st.text("ab \n.é🔑", min_size=1, max_size=9).filter(lambda text: text.
 
 
 @pytest.mark.soak
-@settings(max_examples=size(300, 5_000), deadline=None)
+@settings(max_examples=size(100, 5_000), deadline=None)
 @given(
     st.lists(MESSAGES, max_size=14),
     LAST,
@@ -236,7 +236,7 @@ def test_whatever_a_thread_holds_what_goes_out_is_acceptable(
 
 
 @pytest.mark.soak
-@settings(max_examples=size(200, 5_000), deadline=None)
+@settings(max_examples=size(100, 5_000), deadline=None)
 @given(st.lists(MESSAGES, max_size=14), LAST, st.integers(0, 200))
 def test_what_fits_is_there_and_what_was_refused_is_not(before: list[Told], last: str, limit: int):
     """Each message is told apart by a mark of its own, so that all of it can be found."""
@@ -255,7 +255,7 @@ def test_what_fits_is_there_and_what_was_refused_is_not(before: list[Told], last
 
 
 @pytest.mark.soak
-@settings(max_examples=size(200, 5_000), deadline=None)
+@settings(max_examples=size(100, 5_000), deadline=None)
 @given(st.lists(CONTENTS, max_size=3), st.lists(MESSAGES, max_size=14), LAST, st.integers(0, 80))
 def test_a_store_may_leave_out_what_would_not_go_out(rules: list[str], before: list[Told], last: str, limit: int):
     said = [kind + content for kind, content in before if kind != "S:"]

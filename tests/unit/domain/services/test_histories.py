@@ -293,7 +293,7 @@ class Histories(RuleBasedStateMachine):
 @pytest.mark.soak
 def test_whatever_happened_before_what_goes_out_is_acceptable() -> None:
     limits = settings(
-        max_examples=size(80, 1500),
+        max_examples=size(40, 1500),
         stateful_step_count=size(30, 40),
         deadline=None,
         suppress_health_check=list(HealthCheck),
