@@ -18,7 +18,7 @@ from tests.support.eventually import eventually
 from tests.support.server import BINARY, Server
 from tests.support.sizes import size
 
-SOON_S = 10.0
+SOON_S = 3.0
 """At most; alone it takes some hundredths of one."""
 WORDS = ("stopped by SIG", '"stopped"')
 
