@@ -24,17 +24,16 @@ from chatorch.entrypoints.ai_sdk.said import (
     NOT_EXECUTED,
     NOT_WHOLE,
     Calls,
-    Gathered,
     answered,
     begun,
     data_part,
     failed,
     file_part,
-    gathered,
     settled,
     source_part,
     value_of,
 )
+from chatorch.entrypoints.common.gathered import Gathered, gathered
 from chatorch.entrypoints.common.views import usage_view
 
 Chunk = dict[str, Any]

@@ -31,7 +31,6 @@ from chatorch.domain.model.run import (
 )
 from chatorch.entrypoints.ai_sdk.encoder import UiStreamEncoder
 from chatorch.entrypoints.ai_sdk.messages import ui_message
-from chatorch.entrypoints.ai_sdk.said import gathered
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from tests.support.parts import ANSWER, CALL, SOURCE, THOUGHT, any_content
 from tests.support.sizes import size
@@ -209,11 +208,3 @@ def test_a_text_is_opened_by_its_first_character_and_a_thought_at_once():
     told = chunks(stream([STARTED, PartStarted(2, 1, Part(PartKind.REASONING))]))
     assert [chunk["type"] for chunk in told[2:]] == ["reasoning-start"]
     assert stored(of(THOUGHT)) == shown([STARTED, *of(THOUGHT).since(START), DONE]).parts
-
-
-def test_what_is_given_whole_is_not_copied_for_each_piece():
-    body: tuple[str, ...] = ()
-    for _ in range(100_000):
-        body = gathered(body, "abcd")
-    assert "".join(body) == "abcd" * 100_000
-    assert len(body) <= 20
