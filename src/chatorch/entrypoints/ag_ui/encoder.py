@@ -19,6 +19,7 @@ from chatorch.entrypoints.ag_ui.messages import (
 )
 from chatorch.entrypoints.ag_ui.placement import Place, for_call, for_text, part_id
 from chatorch.entrypoints.common.event_encoder import EventEncoder
+from chatorch.entrypoints.common.gathered import Gathered, gathered
 from chatorch.entrypoints.common.pumped import PING
 
 
@@ -44,7 +45,7 @@ class _Said(NamedTuple):
     opening: bytes = b""
     closing: bytes = b""
     place: Place = Place()
-    body: str = ""
+    body: Gathered = ()
     calls: tuple[tuple[str, str], ...] = ()
     unanswered: tuple[str, ...] = ()
     result: _Result | None = None
@@ -113,7 +114,7 @@ class ContentEncoder(EventEncoder):
             case PartKind.REASONING:
                 opened = self._thought(delta.index)
             case _:  # told when it is whole
-                self.state = self.state._replace(body=self.state.body + delta.text)
+                self.state = self.state._replace(body=gathered(self.state.body, delta.text))
                 return b""
         return opened + self.state.form % quoted(delta.text)
 
@@ -146,7 +147,7 @@ class ContentEncoder(EventEncoder):
 
     def _started(self, index: int, part: Part) -> bytes:
         if part.kind in {PartKind.TEXT, *BESIDE}:
-            self.state = self.state._replace(part=-1, body="")
+            self.state = self.state._replace(part=-1, body=())
             if part.kind in {PartKind.SOURCE, PartKind.FILE}:
                 return custom(self._message_id, index, part, self.state.place.current)
             return b""
@@ -160,7 +161,7 @@ class ContentEncoder(EventEncoder):
                 return closing + opening
             case PartKind.TOOL_CALL:
                 return closing + self._call(index, part)
-        self.state = said._replace(place=said.place.apart(), body="", result=self._result_of(index, part))
+        self.state = said._replace(place=said.place.apart(), body=(), result=self._result_of(index, part))
         return closing
 
     def _call(self, index: int, part: Part) -> bytes:
@@ -187,8 +188,8 @@ class ContentEncoder(EventEncoder):
             case PartKind.TOOL_RESULT:
                 return self._result()
             case PartKind.DATA:
-                self.state = said._replace(part=-1, body="")
-                whole = Part(part.kind, part.head, said.body, part.result, closed=True)
+                self.state = said._replace(part=-1, body=())
+                whole = Part(part.kind, part.head, "".join(said.body), part.result, closed=True)
                 return custom(self._message_id, index, whole, said.place.current)
         self.state = said._replace(part=-1)  # a text's message may go on
         return b""
@@ -204,6 +205,6 @@ class ContentEncoder(EventEncoder):
             return b""
         index, call_id, status = said.result
         unanswered = tuple(each for each in said.unanswered if each != call_id)
-        self.state = said._replace(body="", result=None, unanswered=unanswered)
-        members = result_members(call_id, said.body, status)
+        self.state = said._replace(body=(), result=None, unanswered=unanswered)
+        members = result_members(call_id, "".join(said.body), status)
         return frame("TOOL_CALL_RESULT", messageId=part_id(self._message_id, index), **members)

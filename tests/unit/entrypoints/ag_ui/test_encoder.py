@@ -1,12 +1,13 @@
 """A run over AG-UI: what its client folds of the events is what is stored, wherever it comes in."""
 
 import random
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
-from chatorch.domain.model.content import START, Content, PartDelta, Snapshot
+from chatorch.domain.model.content import START, Content, PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.parts import Part, PartKind
@@ -225,6 +226,19 @@ def test_a_call_that_has_a_result_is_told_of_as_answered():
     [owner, answer] = client.messages
     assert owner["toolCalls"][0]["id"] == answer["toolCallId"]
     assert (answer["content"], answer["metadata"]) == ("42", {"chatorch": {"status": "completed"}})
+
+
+@pytest.mark.parametrize("kind", [PartKind.TOOL_RESULT, PartKind.DATA])
+def test_what_is_told_as_a_whole_costs_no_more_a_piece_the_longer_it_is(kind: PartKind):
+    count, part = 60_000, Part(kind, {"call_id": "call_0", "name": "n"})
+    one = encoder()
+    told(one, started_event(RUN), PartStarted(1, 1, part))
+    texts = ['"', *["x" * 20] * count, '"']
+    deltas = [PartDelta(1 + 20 * n, text, 1, kind) for n, text in enumerate(texts)]
+    began = time.thread_time()
+    assert told(one, *deltas) == b""
+    assert time.thread_time() - began < 0.6
+    assert b"x" * (20 * count) in one.encode(PartEnded(deltas[-1].seq + 1, 1, part))
 
 
 def test_a_thought_without_a_word_opens_its_span_and_no_message():
