@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chatorch.domain.model.conversation import MessageId, ThreadId
-from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy
+from chatorch.domain.model.errors import NewerMessages, NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.paging import PageRequest
 from chatorch.ports.runs import IdempotencyKey
 from tests.support.stores import ANN, BOB, Stores, ending, new_run, turn
@@ -59,4 +59,30 @@ async def test_a_live_run_keeps_its_question_and_a_repeated_key_its_run(stores: 
     await stores.execution_store.finish(ending("a", "first"))
     first = await stores.runs.open_run(new_run("b", key=key), edited)
     again = await stores.runs.open_run(new_run("c", key=key), edited)
+    assert (again.joined, again.run.id) == (True, first.run.id)
+
+
+async def test_only_the_newest_is_answered_again_where_no_other_may_be_lost(stores: Stores) -> None:
+    await two_turns(stores)
+    await stores.runs.answer_again(new_run("c"), THREAD, MessageId("msg_q2_0"), only_newest=True)
+    assert [text for _, text in await said(stores)] == ["one", "first", "two", ""]
+    with pytest.raises(ThreadBusy):
+        await stores.runs.answer_again(new_run("d"), THREAD, MessageId("msg_q2_0"), only_newest=True)
+    with pytest.raises(NewerMessages):  # whatever is live: nobody is to be stopped for it
+        await stores.runs.answer_again(new_run("d"), THREAD, MessageId("msg_q1_0"), only_newest=True)
+    await stores.execution_store.finish(ending("c", "third"))
+    with pytest.raises(NewerMessages):
+        await stores.runs.answer_again(new_run("d"), THREAD, MessageId("msg_q1_0"), only_newest=True)
+    assert [text for _, text in await said(stores)] == ["one", "first", "two", "third"]
+
+
+async def test_what_left_the_history_is_no_newer_message_and_a_repeated_key_is_none_either(stores: Stores) -> None:
+    await two_turns(stores)
+    await stores.runs.answer_again(new_run("c"), THREAD, MessageId("msg_q1_0"))
+    await stores.execution_store.finish(ending("c", "third"))
+    key = IdempotencyKey("k", "same")
+    first = await stores.runs.answer_again(new_run("d", key=key), THREAD, MessageId("msg_q1_0"), only_newest=True)
+    await stores.execution_store.finish(ending("d", "fourth"))
+    await stores.runs.open_run(new_run("e"), turn("q3", "t", "three"))
+    again = await stores.runs.answer_again(new_run("f", key=key), THREAD, MessageId("msg_q1_0"), only_newest=True)
     assert (again.joined, again.run.id) == (True, first.run.id)

@@ -109,9 +109,18 @@ class RunStore(Protocol):
 
     @abstractmethod
     async def answer_again(
-        self, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None = None
+        self,
+        new: NewRun,
+        thread_id: ThreadId,
+        message_id: MessageId,
+        cap: LiveRunCap | None = None,
+        *,
+        only_newest: bool = False,
     ) -> OpenedRun:
-        """As `reopen_run`, for a user's message in a thread, whether a run has answered it or not."""
+        """As `reopen_run`, for a user's message in a thread, whether a run has answered it or not.
+
+        Raises, before `ThreadBusy`, `NewerMessages` for `only_newest` where others than answers stand behind it.
+        """
         ...
 
     @abstractmethod

@@ -18,7 +18,7 @@ from chatorch.domain.model.conversation import (
     Thread,
     ThreadId,
 )
-from chatorch.domain.model.errors import IdempotencyKeyReused, NotFound, RunSuperseded, ThreadBusy
+from chatorch.domain.model.errors import IdempotencyKeyReused, NewerMessages, NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import KEY_LIFE, ClientRefTaken, NewRun, OpenedRun, OpenTurn, RunStore
@@ -56,13 +56,21 @@ class MemoryRunStore(RunStore):
         return await self.answer_again(new, retried.thread_id, retried.user_message_id, cap)
 
     async def answer_again(
-        self, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None = None
+        self,
+        new: NewRun,
+        thread_id: ThreadId,
+        message_id: MessageId,
+        cap: LiveRunCap | None = None,
+        *,
+        only_newest: bool = False,
     ) -> OpenedRun:
         self._state.require_writable()
         record = self._state.thread_of(new.owner_id, thread_id)
         if joined := self._joined(new):
             return joined
         question = _require_question(record, message_id)
+        if only_newest:
+            _require_newest(record, question)
         self._require_room(new, record, cap)
         question.message = replace(question.message, status=MessageStatus.COMPLETE)
         record.supersede_after(question.message.position)
@@ -134,6 +142,13 @@ def _require_question(record: ThreadRecord, message_id: MessageId) -> MessageRec
     if question.superseded:
         raise RunSuperseded
     return question
+
+
+def _require_newest(record: ThreadRecord, question: MessageRecord) -> None:
+    """Raises `NewerMessages`."""
+    at = question.message.position
+    if any(shown.position > at and shown.role is not Role.ASSISTANT for shown in record.shown()):
+        raise NewerMessages
 
 
 def _new_thread(new: NewRun, turn: OpenTurn, title: str) -> Thread:

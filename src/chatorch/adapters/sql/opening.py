@@ -1,5 +1,7 @@
 """The transactions that open a run, each of them the only one of its owner (`Database.write_alone`)."""
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, bindparam, insert, not_, select, update
 
 from chatorch.adapters.sql.access import live_runs_of, require_sane, require_thread, touch_threads
@@ -11,7 +13,7 @@ from chatorch.adapters.sql.rows import AnyRow, Values, message_values, new_run_v
 from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
-from chatorch.domain.model.errors import NotFound, RunSuperseded, ThreadBusy
+from chatorch.domain.model.errors import NewerMessages, NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn
 
@@ -26,6 +28,16 @@ _QUESTION = select(messages.c.position, messages.c.superseded, messages.c.status
     messages.c.id == bindparam("message_id"),
     messages.c.thread_id == bindparam("thread_id"),
     messages.c.role == Role.USER.value,
+)
+_NEWER = (
+    select(messages.c.id)
+    .where(
+        messages.c.thread_id == bindparam("of_thread"),
+        messages.c.position > bindparam("from_position"),
+        messages.c.role != Role.ASSISTANT.value,
+        not_(messages.c.superseded),
+    )
+    .limit(1)
 )
 _ACCEPT = update(messages).where(messages.c.id == bindparam("message_id")).values(status=MessageStatus.COMPLETE.value)
 _LEAVE = update(messages).where(messages.c.id == bindparam("message_id")).values(superseded=True)
@@ -43,6 +55,14 @@ _SUPERSEDE_ITEMS = (
     .where(side_items.c.thread_id == bindparam("of_thread"), side_items.c.position >= bindparam("from_position"))
     .values(superseded=True)
 )
+
+
+class Again(NamedTuple):
+    """A message of the user's that is to be answered once more."""
+
+    thread_id: ThreadId
+    message_id: MessageId
+    only_newest: bool = False
 
 
 def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None) -> OpenedRun:
@@ -118,24 +138,19 @@ def reopen_run(connection: Connection, new: NewRun, retry_of: RunId, cap: LiveRu
     found = connection.execute(_RETRIED, {"run_id": retry_of, "owner_id": new.owner_id}).one_or_none()
     if found is None:
         raise NotFound
-    return _answer_again(connection, new, ThreadId(found.thread_id), MessageId(found.user_message_id), cap)
+    return answer_again(connection, new, Again(ThreadId(found.thread_id), MessageId(found.user_message_id)), cap)
 
 
-def answer_again(
-    connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None
-) -> OpenedRun:
+def answer_again(connection: Connection, new: NewRun, again: Again, cap: LiveRunCap | None) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.answer_again`."""
+    thread_id, message_id, only_newest = again
     require_sane(message_id)
-    return _answer_again(connection, new, thread_id, message_id, cap)
-
-
-def _answer_again(
-    connection: Connection, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None
-) -> OpenedRun:
     require_thread(connection, new.owner_id, thread_id, lock=True)
     if earlier := find_earlier(connection, new):
         return OpenedRun(earlier, (), joined=True)
     question = _require_question(connection, thread_id, message_id)
+    if only_newest:
+        _require_newest(connection, thread_id, question.position)
     _require_room(connection, new, thread_id, cap)
     if question.status != MessageStatus.COMPLETE.value:
         connection.execute(_ACCEPT, {"message_id": message_id})
@@ -155,6 +170,12 @@ def _require_question(connection: Connection, thread_id: ThreadId, message_id: M
     if question.superseded:
         raise RunSuperseded
     return question
+
+
+def _require_newest(connection: Connection, thread_id: ThreadId, position: int) -> None:
+    """Raises `NewerMessages`."""
+    if connection.execute(_NEWER, {"of_thread": thread_id, "from_position": position}).first() is not None:
+        raise NewerMessages
 
 
 def _supersede(connection: Connection, thread_id: ThreadId, position: int) -> None:

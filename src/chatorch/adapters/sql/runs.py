@@ -40,9 +40,16 @@ class SqlRunStore(RunStore):
         return await self._open(lambda connection: opening.reopen_run(connection, new, retry_of, cap), new, retry_of)
 
     async def answer_again(
-        self, new: NewRun, thread_id: ThreadId, message_id: MessageId, cap: LiveRunCap | None = None
+        self,
+        new: NewRun,
+        thread_id: ThreadId,
+        message_id: MessageId,
+        cap: LiveRunCap | None = None,
+        *,
+        only_newest: bool = False,
     ) -> OpenedRun:
-        work = partial(opening.answer_again, new=new, thread_id=thread_id, message_id=message_id, cap=cap)
+        again = opening.Again(thread_id, message_id, only_newest)
+        work = partial(opening.answer_again, new=new, again=again, cap=cap)
         return await self._open(work, new, thread_id)
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:

@@ -19,6 +19,7 @@
     ├── Conflict
     │   ├── ThreadBusy              carries the live run's id
     │   ├── RunSuperseded           a retry of a turn that left the history
+    │   ├── NewerMessages           what may only be asked again while nothing new follows it
     │   └── UsernameTaken
     ├── TooMany                   not now; may carry the limit that is reached
     │   ├── TooManyRuns
@@ -143,6 +144,13 @@ class ThreadBusy(Conflict):
 class RunSuperseded(Conflict):
     code = "run_superseded"
     default_detail = "This turn left the history when an earlier one was retried."
+
+
+class NewerMessages(Conflict):
+    """Others follow a message that was to be answered again only if it were the newest."""
+
+    code = "newer_messages"
+    default_detail = "Newer messages follow this one, and would leave the history."
 
 
 class UsernameTaken(Conflict):

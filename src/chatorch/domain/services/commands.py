@@ -82,7 +82,8 @@ class RetryChat:
 class AnswerAgain:
     """Answer a user's message (once more); what came after it leaves the history.
 
-    By the first of `models` that is allowed, or by the default one. `request` as of `StartChat`.
+    By the first of `models` that is allowed, or by the default one. `request` as of `StartChat`. `only_newest`: not
+    where other messages than answers stand behind it, for who may not know of them.
     """
 
     thread_id: ThreadId
@@ -92,6 +93,7 @@ class AnswerAgain:
     generation: Generation = AS_USUAL
     idempotency_key: str | None = None
     request: str | None = None
+    only_newest: bool = False
 
     @property
     def idempotency(self) -> IdempotencyKey | None:

@@ -153,10 +153,11 @@ class Runs:
         return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store))
 
     async def answer_again(self, principal: Principal, again: AnswerAgain) -> Run:
-        """As `retry`, by the user's message, which need not have been answered before."""
+        """As `retry`, by the user's message, which need not have been answered before. Raises `NewerMessages` too."""
         model = next(filter(self._policy.allows, again.models), None)
         new = self._new_run(principal, model, again.idempotency, again.allotted, again.generation)
-        store = partial(self._store.answer_again, new, again.thread_id, again.message_id)
+        only = again.only_newest
+        store = partial(self._store.answer_again, new, again.thread_id, again.message_id, only_newest=only)
         return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store))
 
     def allot(self) -> Allotted:
