@@ -6,13 +6,22 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from chatorch.domain.model.conversation import Message, MessageStatus, NewMessage, Role, RunId, Thread, ThreadId
+from chatorch.domain.model.conversation import (
+    Message,
+    MessageId,
+    MessageStatus,
+    NewMessage,
+    Role,
+    RunId,
+    Thread,
+    ThreadId,
+)
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
 from chatorch.domain.model.run import RunStatus
 from chatorch.ports.runs import Checkpoint, OpenTurn, Ownership
-from chatorch.ports.threads import ThreadChange
+from chatorch.ports.threads import Question, ThreadChange
 from tests.support.stores import ANN, BOB, NOW, Stores, at, ending, new_run, turn
 
 THREAD = ThreadId("thr_t")
@@ -72,6 +81,8 @@ async def test_what_is_not_the_owners_is_not_found_and_not_changed(
         await stores.threads.update_thread(owner, thread, ThreadChange(title="taken"), at(1))
     with pytest.raises(NotFound):
         await stores.threads.list_messages(owner, thread, PageRequest())
+    with pytest.raises(NotFound):
+        await stores.threads.questions(owner, thread, "hello", 9)
     with pytest.raises(NotFound):
         await stores.threads.live_run(owner, thread)
     with pytest.raises(NotFound):
@@ -254,3 +265,25 @@ async def test_deleting_a_thread_records_its_live_run_as_cancelled_and_its_execu
     assert (interaction.first_piece_ms, interaction.duration_ms, interaction.usage) == (None, None, None)
     assert (interaction.guest_label, interaction.created_at) == ("kiosk", NOW)
     assert list(await stores.execution_store.live_runs()) == []
+
+
+async def test_the_users_messages_of_one_text_are_found_newest_first_and_no_others(stores: Stores) -> None:
+    opening = turn("m", "t", "Hello", "hello", "Hello ", opens=True)
+    (first, said), *rest = opening.messages
+    named = (first, replace(said, metadata={"a": {"id": "é"}}))
+    answer = (MessageId("msg_s"), NewMessage(Role.SYSTEM, "Hello"))
+    await stores.runs.open_run(new_run("r"), replace(opening, messages=(answer, named, *rest)))
+    await stores.execution_store.finish(ending("r", "Hello"))
+    for number in (1, 2):
+        await stores.runs.open_run(new_run(f"r{number}"), turn(f"n{number}", "t", "Hello"))
+        await stores.execution_store.finish(ending(f"r{number}"))
+
+    async def found(limit: int = 9) -> list[Question]:
+        return list(await stores.threads.questions(ANN, THREAD, "Hello", limit))
+
+    newest = [Question(MessageId(f"msg_n{number}_0"), {}) for number in (2, 1)]
+    assert await found() == [*newest, Question(first, {"a": {"id": "é"}})]
+    assert await found(2) == newest
+    assert await stores.threads.questions(ANN, THREAD, "Nothing", 9) == ()
+    await stores.runs.answer_again(new_run("again"), THREAD, MessageId("msg_n1_0"))
+    assert await found() == [newest[1], Question(first, {"a": {"id": "é"}})]

@@ -3,9 +3,9 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from chatorch.domain.model.conversation import JsonObject, Message, Thread, ThreadId
+from chatorch.domain.model.conversation import JsonObject, Message, MessageId, Thread, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import Run
@@ -17,6 +17,13 @@ class ThreadChange:
 
     title: str | None = None
     metadata: JsonObject | None = None
+
+
+class Question(NamedTuple):
+    """A message of the user's, without what it says."""
+
+    id: MessageId
+    metadata: JsonObject
 
 
 class ThreadStore(Protocol):
@@ -51,6 +58,11 @@ class ThreadStore(Protocol):
         self, owner_id: UserId, thread_id: ThreadId, page: PageRequest[MessageCursor]
     ) -> Page[Message]:
         """By position."""
+        ...
+
+    @abstractmethod
+    async def questions(self, owner_id: UserId, thread_id: ThreadId, text: str, limit: int) -> tuple[Question, ...]:
+        """The user's messages that say exactly this, newest first."""
         ...
 
     @abstractmethod

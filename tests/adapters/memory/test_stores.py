@@ -38,6 +38,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "threads.update_thread": lambda store: store.threads.update_thread(ANN, THREAD, ThreadChange("New"), NOW),
     "threads.delete_thread": lambda store: store.threads.delete_thread(ANN, THREAD, NOW),
     "threads.list_messages": lambda store: store.threads.list_messages(ANN, THREAD, PAGE),
+    "threads.questions": lambda store: store.threads.questions(ANN, THREAD, "Hi", 9),
     "threads.live_run": lambda store: store.threads.live_run(ANN, THREAD),
     "threads.find_thread": lambda store: store.threads.find_thread(ANN, "mine"),
     "threads.add_thread": lambda store: store.threads.add_thread(NEW_THREAD),

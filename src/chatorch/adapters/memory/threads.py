@@ -4,16 +4,17 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 from chatorch.adapters.memory.state import State, ThreadRecord
-from chatorch.domain.model.conversation import Message, Thread, ThreadId
+from chatorch.domain.model.conversation import Message, Role, Thread, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunStatus
 from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.empty_threads import EmptyThreadStore
-from chatorch.ports.threads import ThreadChange, ThreadStore
+from chatorch.ports.threads import Question, ThreadChange, ThreadStore
 
 T = TypeVar("T", Thread, Message)
 
@@ -60,6 +61,12 @@ class MemoryThreadStore(ThreadStore, ClientRefStore, EmptyThreadStore):
         after = page.after and page.after.position
         items, more = _page(messages, lambda m: m.position, after, limit=page.limit, descending=page.descending)
         return Page(tuple(items), MessageCursor(items[-1].position).encode() if more else None)
+
+    async def questions(self, owner_id: UserId, thread_id: ThreadId, text: str, limit: int) -> tuple[Question, ...]:
+        self._state.require_available()
+        newest = reversed(self._state.thread_of(owner_id, thread_id).shown())
+        found = (Question(m.id, m.metadata) for m in newest if m.role is Role.USER and m.content == text)
+        return tuple(islice(found, limit))
 
     async def find_thread(self, owner_id: UserId, client_ref: str) -> Thread | None:
         self._state.require_available()

@@ -18,18 +18,29 @@ from chatorch.adapters.sql.rows import (
     to_thread,
 )
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, threads
-from chatorch.domain.model.conversation import Message, Thread, ThreadId
+from chatorch.domain.model.conversation import Message, MessageId, Role, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import Interaction, Run, RunStatus
 from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.empty_threads import EmptyThreadStore
-from chatorch.ports.threads import ThreadChange, ThreadStore
+from chatorch.ports.threads import Question, ThreadChange, ThreadStore
 
 _MINE = (threads.c.id == bindparam("thread_id"), threads.c.owner_id == bindparam("owner"))
 _READ = SELECT_THREAD.where(*_MINE)
 _NAMED = SELECT_THREAD.where(threads.c.owner_id == bindparam("owner"), threads.c.client_ref == bindparam("client_ref"))
+_QUESTIONS = (
+    select(messages.c.id, messages.c.metadata)
+    .where(
+        messages.c.thread_id == bindparam("thread_id"),
+        messages.c.role == Role.USER.value,
+        messages.c.content == bindparam("text"),
+        not_(messages.c.superseded),
+    )
+    .order_by(messages.c.position.desc())
+    .limit(bindparam("most"))
+)
 _DELETE = delete(threads).where(*_MINE)
 _UPDATE = update(threads).where(*_MINE).values(updated_at=FORWARD).returning(threads)
 _LIVE_RUN = SELECT_RUN.where(runs.c.thread_id == bindparam("thread_id"), LIVE)
@@ -62,6 +73,9 @@ class SqlThreadStore(ThreadStore, ClientRefStore, EmptyThreadStore):
         self, owner_id: UserId, thread_id: ThreadId, page: PageRequest[MessageCursor]
     ) -> Page[Message]:
         return await self._database.read(lambda connection: _list_messages(connection, owner_id, thread_id, page))
+
+    async def questions(self, owner_id: UserId, thread_id: ThreadId, text: str, limit: int) -> tuple[Question, ...]:
+        return await self._database.read(lambda connection: _questions(connection, owner_id, thread_id, text, limit))
 
     async def find_thread(self, owner_id: UserId, client_ref: str) -> Thread | None:
         values = {"client_ref": client_ref, "owner": owner_id}
@@ -152,6 +166,14 @@ def _list_messages(
     found = [to_message(row) for row in connection.execute(statement)]
     after = MessageCursor(found[page.limit - 1].position).encode() if len(found) > page.limit else None
     return Page(tuple(found[: page.limit]), after)
+
+
+def _questions(
+    connection: Connection, owner_id: UserId, thread_id: ThreadId, text: str, limit: int
+) -> tuple[Question, ...]:
+    require_thread(connection, owner_id, thread_id)
+    found = connection.execute(_QUESTIONS, {"thread_id": thread_id, "text": text, "most": limit})
+    return tuple(Question(MessageId(row.id), row.metadata) for row in found)
 
 
 def _add_thread(connection: Connection, thread: Thread) -> None:

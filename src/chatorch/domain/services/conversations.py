@@ -17,10 +17,11 @@ from chatorch.ports.empty_threads import EmptyThreadStore
 from chatorch.ports.run_control import CancelCall, RunControl
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
-from chatorch.ports.threads import ThreadChange, ThreadStore
+from chatorch.ports.threads import Question, ThreadChange, ThreadStore
 
 CANCEL_S = 2.0
 LOOK_S = 0.05
+MOST_ALIKE = 1000
 
 
 class Conversations:
@@ -109,6 +110,10 @@ class Conversations:
         if any(ended_meanwhile(message, self._log) for message in found.items):
             found = await self._store.list_messages(principal.user_id, thread_id, page)
         return replace(found, items=tuple(as_it_is_now(message, self._log) for message in found.items))
+
+    async def questions(self, principal: Principal, thread_id: ThreadId, text: str) -> tuple[Question, ...]:
+        """The user's messages that say exactly this, newest first; of very many the newest."""
+        return await self._store.questions(principal.user_id, thread_id, text, MOST_ALIKE)
 
 
 def ended_meanwhile(message: Message, log: RunLog) -> bool:
