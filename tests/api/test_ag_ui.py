@@ -28,6 +28,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
      {"type": "image", "source": {"type": "url", "value": "https://x.example"}}]}]}),
     ("messages.1.role", {"messages": [{"role": "user", "content": "Hi"},
      {"id": "t", "role": "tool", "toolCallId": "c", "content": "42"}]}),
+    ("messages.0.id", {"messages": [{"id": "", "role": "user", "content": "Hi"}]}),
+    ("messages.1.id", {"messages": [{"id": 7}, {"id": 7, "role": "user", "content": "Hi"}]}),
+    ("messages.0.id", {"messages": [{"id": "m" * 256, "role": "user", "content": "Hi"}]}),
     ("threadId", {"threadId": ""}),
     ("runId", {"runId": "a\nb"}),
     ("colour", {"colour": "mauve"}),
@@ -125,6 +128,15 @@ async def test_the_same_id_with_another_text_is_another_message(alice: httpx.Asy
     assert [message["content"] for message in page.messages if message["role"] == "user"] == ["Hi", "Ho"]
 
 
+async def test_an_id_of_any_length_that_is_taken_is_known_again(alice: httpx.AsyncClient):
+    for number, name in enumerate(("m" * 129, "m" * 255, "🙂" * 255, "msg_1")):
+        members = {"thread": f"page-{number}", "messages": [{"id": name, "role": "user", "content": "Hi"}]}
+        for run in ("run-1", "run-2"):
+            assert (await alice.post(DOOR, json=asked(run=run, **members))).status_code == 200
+        shown, _ = (await connect(alice, thread=f"page-{number}")).messages
+        assert (shown["id"] == name) is (name != "msg_1"), "so ours begin, and those of all that is shown of an answer"
+
+
 async def test_a_text_may_come_in_parts_and_be_longer_than_the_guides_limit(api: Api, alice: httpx.AsyncClient):
     parts = [{"type": "text", "text": "a" * 5000}, {"type": "text", "text": "b", "id": "p2"}]
     await run_agent(alice, messages=[{"id": "u", "role": "user", "content": parts}])
@@ -156,8 +168,18 @@ async def test_what_a_page_tells_of_itself_are_rules_for_that_answer(apis: Apis)
     assert [role for role, _ in told[1]] == ["user", "assistant", "user"], "and for no other"
 
     strict = await apis.start(client_system=False)
-    body = refused_of(await (await strict.user("bob")).post(DOOR, json=asked(context=about)), 422, "role_not_allowed")
+    bob = await strict.user("bob")
+    assert (await bob.post(DOOR, json=asked(context=[]))).status_code == 200
+    body = refused_of(await bob.post(DOOR, json=asked(run="run-2", context=about)), 422, "role_not_allowed")
     assert body["errors"][0]["field"] == "context"
+
+
+async def test_a_pages_own_system_messages_are_not_taken(api: Api, alice: httpx.AsyncClient):
+    rules = [{"id": role, "role": role, "content": "Be brief."} for role in ("system", "developer")]
+    question = {"id": "u-Hi", "role": "user", "content": "Hi"}
+    for run, messages in (("run-1", [*rules, question]), ("run-2", [question, *rules])):
+        assert (await alice.post(DOOR, json=asked(run=run, messages=messages))).status_code == 200
+        assert [(m.role, m.content) for m in api.model.calls[-1].prompt.messages] == [("user", "Hi")]
 
 
 async def test_null_is_as_good_as_absent(alice: httpx.AsyncClient):

@@ -126,11 +126,16 @@ async def test_a_guest_asks_and_has_nothing_to_connect_to(apis: Apis):
     api = await apis.start(anonymous_chat=True)
     guest = api.anonymous()
     page = await run_agent(guest, "Hi")
+    assert page.started is not None
     assert page.messages[0]["content"] == "Hello world"
     refused_of(await guest.post(f"{DOOR}/connect", json=asked()), 401, "not_authenticated")
     again = await run_agent(guest, "Hi", "Two", run="run-2")
     assert again.messages, "each time a turn of its own"
     assert [m.content for m in api.model.calls[-1].prompt.messages] == ["Two"]
+    for thread in ("thr_unknown", page.started["metadata"]["chatorch"]["thread_id"]):
+        refused_of(await guest.post(DOOR, json=asked(thread=thread)), 403, "guest_thread")
+    long_named = [{"id": "🙂" * 255, "role": "user", "content": "Hi"}]
+    assert (await guest.post(DOOR, json=asked(messages=long_named))).status_code == 200
 
 
 async def test_a_page_of_another_origin_may_ask_and_read(apis: Apis):

@@ -4,10 +4,10 @@ from chatorch.domain.model.conversation import Message, MessageId, MessageStatus
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT, MessageCursor, PageRequest
 from chatorch.domain.services.conversations import Conversations
+from chatorch.entrypoints.ag_ui.client_ids import client_id_in, is_ours
 from chatorch.entrypoints.ag_ui.events import Json, encode
 from chatorch.entrypoints.ag_ui.messages import beside, messages_of
 from chatorch.entrypoints.ag_ui.run_encoder import History
-from chatorch.entrypoints.ag_ui.schemas import NAME
 
 MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024
 """The client gives up on a frame of ten million characters; what is older than fits is left out."""
@@ -56,14 +56,11 @@ def around(messages: list[Message], message_id: MessageId | None) -> History:
 
 def called(message: Message) -> str | None:
     """What its client calls it."""
-    match message.metadata.get(NAME):
-        case {"id": str(name)} if message.role is Role.USER:
-            return name
-    return None
+    return client_id_in(message.metadata) if message.role is Role.USER else None
 
 
 def _names(messages: list[Message]) -> dict[MessageId, str]:
-    """What their clients call messages; of several of one name the newest keeps it, since a snapshot has none twice."""
-    newest = {name: message.id for message in messages if (name := called(message))}
-    ours = {message.id for message in messages}
-    return {message_id: name for name, message_id in newest.items() if name not in ours}
+    """What their clients call messages, where that is no id of ours; of several of one name the newest keeps it, since
+    a snapshot has none twice."""
+    newest = {name: message.id for message in messages if (name := called(message)) and not is_ours(name)}
+    return {message_id: name for name, message_id in newest.items()}

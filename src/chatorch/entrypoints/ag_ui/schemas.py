@@ -8,11 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from chatorch.domain.model.conversation import NewMessage, Role
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.generation import Generation
+from chatorch.entrypoints.ag_ui.client_ids import MAX_ID_CHARS, is_ours, kept
 from chatorch.entrypoints.common.fields import ClientRef, Generated, ModelName
 
-MAX_KEPT_ID_CHARS = 128
-NAME = "ag_ui"
-"""In a message's metadata: what its client calls it."""
 ASKS_NO_CALLS = "this server asks its clients for no calls"
 
 
@@ -94,26 +92,25 @@ class RunInput(Input):
         """The last message of the user's. Raises `InvalidField`."""
         index, message = self._last()
         content, name = _text(message.get("content"), f"messages.{index}.content"), self.question_id
-        return NewMessage(Role.USER, content, metadata={NAME: {"id": name}} if name else {})
+        return NewMessage(Role.USER, content, metadata=kept(name) if name else {})
 
     @property
     def question_id(self) -> str | None:
-        """What its client calls it; None where that is nothing to keep. Raises `InvalidField`."""
-        name = self._last()[1].get("id")
-        return name if isinstance(name, str) and 1 <= len(name) <= MAX_KEPT_ID_CHARS else None
+        """What its client calls it, where it has a name for it. Raises `InvalidField`."""
+        index, message = self._last()
+        name = message.get("id")
+        if name is None or (isinstance(name, str) and 1 <= len(name) <= MAX_ID_CHARS):
+            return name
+        raise InvalidField(f"messages.{index}.id", f"must be 1 to {MAX_ID_CHARS} characters")
 
     def _last(self) -> tuple[int, dict[str, Any]]:
         for index in range(len(self.messages) - 1, -1, -1):
             message = self.messages[index]
             if message.get("role") == "user":
                 return index, message
-            if message.get("role") == "tool" and not _ours(message.get("id")):
+            if message.get("role") == "tool" and not is_ours(message.get("id")):
                 raise InvalidField(f"messages.{index}.role", f"must not be tool: {ASKS_NO_CALLS}")
         raise InvalidField("messages", "must hold a message of the user's")
-
-
-def _ours(message_id: object) -> bool:
-    return isinstance(message_id, str) and message_id.startswith("msg_")
 
 
 def _text(content: object, field: str) -> str:
