@@ -208,6 +208,24 @@ async def test_two_tabs_of_one_thread_show_the_same(
     assert pages[0]["messages"] == pages[1]["messages"]
 
 
+@pytest.mark.parametrize("plain", [True, False])
+async def test_a_tab_that_is_behind_is_told_so_and_loses_nothing(
+    agents: ClientProcess, server: Server, upstream: Upstream, tab: str, plain: bool
+):
+    given = at(server, server.tokens["alice"], tab, model=upstream.model(ANSWER), plain=plain)
+    await agents.value("ask", **given, text="One")
+    other = {**given, "tab": f"{tab}-other", "plain": False}
+    await agents.value("connect", **other)
+    whole = await agents.value("ask", **other, text="Two")
+    behind = await agents.error("ask", **given)
+    assert (behind["status"], behind["payload"]["code"]) == (409, "newer_messages")
+    assert "connect" in behind["payload"]["message"]
+    assert shown(await agents.value("connect", **{**other, "tab": f"{tab}-third"})) == shown(whole)
+    await agents.value("ask", **given, text="Three")
+    asked = [text for role, text in shown(await agents.value("connect", **other)) if role == "user"]
+    assert asked == ["One", "Two", "Three"]
+
+
 # -- what fails ----------------------------------------------------------------------------------------------------
 
 
