@@ -186,6 +186,22 @@ async def test_a_stream_of_openais_says_why_it_ends_for_it_would_be_taken_for_an
         assert end == "data: [DONE]"
 
 
+async def test_a_stream_of_a_response_says_so_by_an_error_that_the_library_raises(timed: Timed):
+    async with timed.worker() as api:
+        alice = await api.user("alice")
+        pause = Pause()
+        api.model.then("So far", pause)
+        stream = await until_asked(alice, "/v1/responses", json={"input": "Hello", "stream": True})
+        await pause.reached()
+        await timed.shut_out(api, "disabled")
+        await timed.clock.advance(IN_TIME_S)
+        *_, text, error = (await done(stream)).text.strip().split("\n\n")
+        assert "So " in text
+        name, _, data = error.partition("\n")
+        assert name == "event: error"
+        assert json.loads(data.removeprefix("data: "))["error"]["code"] == "invalid_token"
+
+
 async def test_a_stream_of_ag_uis_says_so_too(timed: Timed):
     async with timed.worker() as api:
         alice = await api.user("alice")

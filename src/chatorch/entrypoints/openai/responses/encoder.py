@@ -11,11 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from chatorch.domain.model.content import START, PartDelta, PartEnded, PartStarted, Snapshot
+from chatorch.domain.model.errors import InvalidToken
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunEvent, RunInterrupted, RunStarted, TerminalEvent
 from chatorch.entrypoints.common.cuts import cut
 from chatorch.entrypoints.common.event_encoder import EventEncoder
+from chatorch.entrypoints.common.failures import domain_failure
 from chatorch.entrypoints.common.pumped import PING
+from chatorch.entrypoints.openai.errors import OPENAI_ERRORS
 from chatorch.entrypoints.openai.responses.items import (
     COMPLETED,
     IN_PROGRESS,
@@ -42,14 +45,25 @@ _made = tuple.__new__
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """The item that is being said. `pieces` are its text, of which a state has the first so many: whoever goes on from
-    there says the same, so that all may append to it."""
+    """The item that is being said. `pieces` are its text, of which a state has the first so many: all who follow append
+    to it what they are the first to say. `chars` are those of the first `counted` pieces."""
 
     item: Item
     kind: PartKind
     place: int
     form: bytes = field(compare=False)
     pieces: list[str] = field(compare=False)
+    counted: int = field(default=0, compare=False)
+    chars: int = field(default=0, compare=False)
+
+    def saying(self, before: int, pieces: list[str]) -> "_Open":
+        """With these behind the first so many: itself, where nobody has said anything else there."""
+        said = self.pieces
+        there = said[before : before + len(pieces)]
+        if there == pieces[: len(there)]:
+            said.extend(pieces[len(there) :])
+            return self
+        return replace(self, pieces=[*said[:before], *pieces])
 
 
 class _State(NamedTuple):
@@ -62,6 +76,10 @@ class _State(NamedTuple):
     told: int = 0
     open: _Open | None = None
     done: tuple[bytes, ...] = ()
+
+
+class _Over(_State):
+    """There is nothing more to say."""
 
 
 class ResponsesEncoder(EventEncoder):
@@ -96,6 +114,17 @@ class ResponsesEncoder(EventEncoder):
     def end(self) -> bytes:
         return b""
 
+    def cut_off(self) -> bytes:
+        """An `error`, which OpenAI's libraries raise by its name, or by a member of that name: a stream that only ended
+        would be taken for an answer. It has the number of the last event, so that who comes back by it misses none."""
+        state = self.state
+        if isinstance(state, _Over):
+            return b""
+        error = OPENAI_ERRORS.error(domain_failure(InvalidToken()))
+        told = {name: error[name] for name in ("code", "message", "param")}
+        number = max(state.number - 1, state.silent_to)
+        return _frame("error", {"type": "error", **told, "sequence_number": number, "error": error})
+
     # -- text ------------------------------------------------------------------------------------------------------
 
     def _say(self, event: PartDelta) -> bytes:
@@ -107,6 +136,8 @@ class ResponsesEncoder(EventEncoder):
             said = item.pieces
             if len(said) == before:
                 said.append(pieces[0])
+            elif said[before] != pieces[0]:
+                item = item.saying(before, pieces)
             self.state = _made(_State, (number + 1, silent_to, held, before + 1, item, done))
             return item.form % (_encode(pieces[0]), number)
         if pieces:
@@ -122,8 +153,7 @@ class ResponsesEncoder(EventEncoder):
 
     def _tell(self, item: _Open, pieces: list[str], held: str) -> bytes:
         number, silent_to, _, before, _, done = self.state
-        if len(item.pieces) == before:
-            item.pieces.extend(pieces)
+        item = item.saying(before, pieces)
         end = number + len(pieces)
         still = silent_to if silent_to >= end else -1
         self.state = _State(end, still, held, before + len(pieces), item, done)
@@ -172,10 +202,12 @@ class ResponsesEncoder(EventEncoder):
     def _annotate(self, part: Part) -> bytes:
         if (now := self.state.open) is None:
             return b""
-        said = annotation(part.head, len(self._text()))
+        told = self.state.told
+        chars = now.chars + sum(map(len, now.pieces[now.counted : told]))
+        said = annotation(part.head, chars)
         count = len(now.item.annotations)
         item = replace(now.item, annotations=(*now.item.annotations, said))
-        self.state = self.state._replace(open=replace(now, item=item))
+        self.state = self.state._replace(open=replace(now, item=item, counted=told, chars=chars))
         where: Members = {"item_id": item.id, "output_index": now.place, "content_index": 0}
         return self._event("response.output_text.annotation.added", **where, annotation_index=count, annotation=said)
 
@@ -214,10 +246,13 @@ class ResponsesEncoder(EventEncoder):
         if number <= silent_to:
             has_it = number == silent_to == self._after and not isinstance(terminal, RunInterrupted)
             if has_it:
+                self.state = _Over(*self.state)
                 return b""
             self.state = self.state._replace(number=silent_to + 1)
         response = self._view.ended(terminal, [msgspec.Raw(item) for item in self.state.done])
-        return told + self._event(_TERMINAL_TYPES.get(status, "response.incomplete"), response=response)
+        told += self._event(_TERMINAL_TYPES.get(status, "response.incomplete"), response=response)
+        self.state = _Over(*self.state)
+        return told
 
     def _event(self, kind: str, **members: object) -> bytes:
         number, silent_to = self.state[:2]
@@ -225,8 +260,11 @@ class ResponsesEncoder(EventEncoder):
         self.state = self.state._replace(number=number + 1, silent_to=still)
         if number <= silent_to:
             return b""
-        data = _encode({"type": kind, **members, "sequence_number": number})
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+        return _frame(kind, {"type": kind, **members, "sequence_number": number})
+
+
+def _frame(kind: str, data: Members) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode(data))
 
 
 def _delta_form(kind: PartKind, where: Members) -> bytes:

@@ -19,6 +19,7 @@ from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
+    EPOCH_SPAN,
     CancelReason,
     Outcome,
     Run,
@@ -35,8 +36,8 @@ from chatorch.domain.model.run import (
     event_of,
     started_event,
 )
-from chatorch.domain.model.transcript import replay
-from chatorch.entrypoints.common.event_encoder import EventFrames
+from chatorch.domain.model.transcript import Transcript, replay
+from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
 from chatorch.entrypoints.openai.responses.items import output_of
 from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
@@ -120,8 +121,8 @@ def wordy(chance: random.Random) -> Content:
     return Content(tuple(map(more, any_content(chance).parts)))
 
 
-def contents(seed: int) -> Iterator[tuple[random.Random, Content, Outcome]]:
-    for number in range(size(12, 500)):
+def contents(seed: int, quick: int = 12) -> Iterator[tuple[random.Random, Content, Outcome]]:
+    for number in range(size(quick, 500)):
         chance = random.Random(f"{seed} {number}")
         yield chance, wordy(chance), chance.choice(OUTCOMES)
 
@@ -251,6 +252,102 @@ def test_all_who_stand_at_the_same_place_share_what_is_encoded():
             number = chance.choice([number for number, events in enumerate(waiting) if events])
             heard[number] += followers[number].encode(waiting[number].pop(0))
         assert {json.dumps(frames_of(each)) for each in heard} == {json.dumps(whole(run))}
+
+
+class Behind:
+    """Is told nothing for a while, and then all of it at once. All at one place are told one object."""
+
+    def __init__(
+        self, transcript: Transcript, by: EventEncoder, told_at: dict[tuple[int, int], RunEvent | None]
+    ) -> None:
+        self.at = 0
+        self.heard = b""
+        self._transcript = transcript
+        self._by = by
+        self._told_at = told_at
+
+    def hear(self) -> None:
+        transcript = self._transcript
+        place = self.at, transcript.draft.tip + (transcript.terminal is not None)
+        if (event := self._told_at.setdefault(place, transcript.next_after(self.at))) is not None:
+            self.heard += self._by.encode(event)
+            self.at = event.seq
+
+
+@pytest.mark.soak
+def test_whoever_follows_however_far_behind_hears_all_of_the_text_at_the_end():
+    """Some leave, some come."""
+    for chance, content, outcome in contents(7, quick=100):
+        run = ended(content, outcome)
+        frames, transcript = EventFrames(), Transcript(started_event(run), Draft())
+        followers: list[Behind] = []
+        told_at: dict[tuple[int, int], RunEvent | None] = {}
+        for event in in_any_pieces(chance, content):
+            more = chance.choice([0, 0, 2]) if len(followers) < 4 else 0
+            followers += [Behind(transcript, frames.shared(RUN.id, encoder()), told_at) for _ in range(more)]
+            if len(followers) > 2 and chance.random() < 0.05:
+                followers.pop(chance.randrange(len(followers)))
+            transcript.draft.apply(event)
+            for each in followers:
+                if chance.random() < 0.7:
+                    each.hear()
+        transcript.terminal = event_of(outcome, run.seq, RUN.message_id)
+        while late := [each for each in followers if each.at < run.seq]:
+            chance.choice(late).hear()
+        assert all(frames_of(each.heard) == whole(run) for each in followers)
+
+
+def test_who_was_behind_has_the_texts_that_others_were_told_one_by_one():
+    frames = EventFrames()
+    first, second = (frames.shared(RUN.id, encoder()) for _ in range(2))
+    for event in (started_event(RUN), PartDelta(13, "Hello there ")):
+        first.encode(event)
+        second.encode(event)
+    first.encode(PartDelta(21, "one two "))
+    heard = b"".join(
+        map(second.encode, [PartDelta(32, "one two three four "), RunCompleted(33, RUN.message_id, "stop", USAGE)])
+    )
+    [message] = frames_of(heard)[-1]["response"]["output"]
+    assert message["content"][0]["text"] == "Hello there one two three four "
+
+
+def test_what_one_was_told_at_an_end_of_its_own_is_not_told_to_others():
+    """Whose run went on, as far as they know."""
+    frames = EventFrames()
+    first, second = (frames.shared(RUN.id, encoder()) for _ in range(2))
+    for event in (started_event(RUN), PartDelta(9, "Hello th")):
+        first.encode(event)
+        second.encode(event)
+    first.encode(RunCancelled(EPOCH_SPAN + 10, CancelReason.USER))
+    rest = [PartDelta(19, "ere, world"), RunCompleted(20, RUN.message_id, "stop", USAGE)]
+    [message] = frames_of(b"".join(map(second.encode, rest)))[-1]["response"]["output"]
+    assert message["content"][0]["text"] == "Hello there, world"
+
+
+def test_sources_stand_behind_what_was_said_before_them():
+    source = Part(PartKind.SOURCE, {"url": "https://x.example"}, closed=True)
+    texts = [Part(PartKind.TEXT, body=f"text {number}. ", closed=bool(number)) for number in range(3)]
+    content = Content((texts[0], source, source, texts[1], source, texts[2]))
+    events = whole(ended(content))
+    places = [event["annotation"]["start_index"] for event in events if "annotation" in event]
+    assert places == [8, 8, 16]
+
+
+def test_who_may_hear_no_more_is_told_an_error_that_the_libraries_raise():
+    by = encoder()
+    told = frames_of(b"".join(map(by.encode, [started_event(RUN), PartDelta(7, "Hello ")])))
+    [event] = frames_of(by.cut_off())
+    assert event["type"] == "error"
+    assert event["error"]["code"] == event["code"] == "invalid_token"
+    assert event["sequence_number"] == told[-1]["sequence_number"]
+    EVENTS.validate_python(event)
+
+
+def test_who_has_the_end_is_told_no_error_behind_it():
+    by = encoder()
+    for event in (started_event(RUN), RunCompleted(2, RUN.message_id, "stop", USAGE)):
+        by.encode(event)
+    assert by.cut_off() == b""
 
 
 def test_calls_that_nobody_offered_are_no_items_and_the_message_goes_on_over_them():
