@@ -1,12 +1,13 @@
 """A run as server-sent events (WHATWG HTML, 9.2): `id` is the position, so `Last-Event-ID` resumes exactly there."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 
 from starlette.types import Send
 
-from chatorch.domain.model.content import PartDelta
+from chatorch.domain.model.content import PIECE_CHARS, PartDelta
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.run import TERMINAL_EVENTS, RunEvent, Silence
 from chatorch.entrypoints.common.envelope import EVENT_TYPES, PART_DELTA, delta_form, envelope, quoted, type_of
@@ -38,7 +39,10 @@ class SseEncoder(EventEncoder):
 
 class EventStream(PumpedStream):
     """Streams a run's events in a dialect, until the terminal one. A client that disconnects leaves the run; it does
-    not stop it. `begun` are those that were taken from `events` already."""
+    not stop it. `begun` are those that were taken from `events` already.
+
+    Of what is stored all is there at once, and a fast client takes it at once: others have their turns between pieces.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,8 @@ class EventStream(PumpedStream):
                 return
             async for event in events:
                 if type(event) is PartDelta:  # first, because it is nearly always one
+                    if len(event.text) == PIECE_CHARS:
+                        await asyncio.sleep(0)
                     body, more = encode(event), True
                 elif isinstance(event, Silence):
                     if now() - sent_at < self._ping_after_s:
@@ -74,6 +80,7 @@ class EventStream(PumpedStream):
                 elif isinstance(event, TERMINAL_EVENTS):
                     body, more = encode(event) + encoder.end(), False
                 else:
+                    await asyncio.sleep(0)
                     body, more = encode(event), True
                 if not body and more:
                     continue

@@ -1,11 +1,12 @@
 """A dialect from outside: its frames depend on what is open, and it marks its end."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import pytest
 
-from chatorch.domain.model.content import PartDelta, PartEnded, PartStarted
+from chatorch.domain.model.content import PIECE_CHARS, PartDelta, PartEnded, PartStarted
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import SILENCE, TERMINAL_EVENTS, RunCompleted, RunEvent, RunStarted, Silence
@@ -124,6 +125,38 @@ async def test_a_stream_that_goes_on_from_events_that_were_taken_says_the_same(t
     await EventStream(events(), ToyEncoder([]), begun=EVENTS[:taken]).pump(send)
     assert b"".join(message["body"] for message in sent) == told(ToyEncoder([]), EVENTS)
     assert [message["more_body"] for message in sent] == [True] * (len(sent) - 1) + [False]
+
+
+@pytest.mark.parametrize("heard", [b"x", b""])
+async def test_others_have_their_turns_while_what_is_stored_is_told(heard: bytes):
+    """To a client that takes it as fast as it comes, or that has all of it."""
+
+    class Plain(ToyEncoder):
+        def encode(self, event: RunEvent) -> bytes:
+            turns.append(turn)
+            return heard
+
+    parts = [PartStarted(0, 1, THOUGHT), PartEnded(0, 1, THOUGHT)] * 10
+
+    async def events() -> AsyncGenerator[RunEvent | Silence]:
+        for event in (*[PartDelta(0, "x" * PIECE_CHARS)] * 10, *parts):
+            yield event
+        yield EVENTS[-1]
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async def send(message: dict[str, Any]) -> None: ...
+
+    turn = 0
+    turns: list[int] = []
+    task = asyncio.create_task(others())
+    await EventStream(events(), Plain([])).pump(send)
+    task.cancel()
+    assert len(set(turns)) >= 30
 
 
 def test_two_dialects_of_one_run_share_nothing():

@@ -43,32 +43,40 @@ _made = tuple.__new__
 """Of a named tuple: two thirds of the time of calling it, once a token."""
 
 
+class _Said:
+    """The text of an item, as far as any follower was told it: all of them are told the same, and add what is new."""
+
+    __slots__ = ("chars", "pieces")
+
+    def __init__(self, text: str = "") -> None:
+        self.pieces = [text]
+        self.chars = len(text)
+
+    def add(self, at: int, text: str) -> None:
+        """What stands behind so many characters, of which others may have said a part, or all."""
+        if (new := at + len(text) - self.chars) > 0:
+            self.pieces.append(text[-new:])
+            self.chars += new
+
+    def upto(self, chars: int) -> str:
+        self.pieces = ["".join(self.pieces)]
+        return self.pieces[0][:chars]
+
+
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """The item that is being said. `pieces` are its text, of which a state has the first so many: all who follow append
-    to it what they are the first to say. `chars` are those of the first `counted` pieces."""
+    """The item that is being said."""
 
     item: Item
     kind: PartKind
     place: int
     form: bytes = field(compare=False)
-    pieces: list[str] = field(compare=False)
-    counted: int = field(default=0, compare=False)
-    chars: int = field(default=0, compare=False)
-
-    def saying(self, before: int, pieces: list[str]) -> "_Open":
-        """With these behind the first so many: itself, where nobody has said anything else there."""
-        said = self.pieces
-        there = said[before : before + len(pieces)]
-        if there == pieces[: len(there)]:
-            said.extend(pieces[len(there) :])
-            return self
-        return replace(self, pieces=[*said[:before], *pieces])
+    said: _Said = field(compare=False)
 
 
 class _State(NamedTuple):
     """`number` is that of the next event, and nothing is sent up to `silent_to` (-1 once that is past). `held` is the
-    text that is not cut yet, `told` how many pieces of the open item are, `done` are the items before it."""
+    text that is not cut yet, `told` how many characters of the open item are, `done` are the items before it."""
 
     number: int = 0
     silent_to: int = -1
@@ -133,13 +141,15 @@ class ResponsesEncoder(EventEncoder):
             return self._say_first(event)
         pieces, held = cut(held, event.text)
         if len(pieces) == 1 and silent_to < number:  # as nearly always
-            said = item.pieces
-            if len(said) == before:
-                said.append(pieces[0])
-            elif said[before] != pieces[0]:
-                item = item.saying(before, pieces)
-            self.state = _made(_State, (number + 1, silent_to, held, before + 1, item, done))
-            return item.form % (_encode(pieces[0]), number)
+            piece, said = pieces[0], item.said
+            told = before + len(piece)
+            if said.chars == before:
+                said.pieces.append(piece)
+                said.chars = told
+            else:
+                said.add(before, piece)
+            self.state = _made(_State, (number + 1, silent_to, held, told, item, done))
+            return item.form % (_encode(piece), number)
         if pieces:
             return self._tell(item, pieces, held)
         self.state = _made(_State, (number, silent_to, held, before, item, done))
@@ -153,10 +163,11 @@ class ResponsesEncoder(EventEncoder):
 
     def _tell(self, item: _Open, pieces: list[str], held: str) -> bytes:
         number, silent_to, _, before, _, done = self.state
-        item = item.saying(before, pieces)
+        text = "".join(pieces)
+        item.said.add(before, text)
         end = number + len(pieces)
         still = silent_to if silent_to >= end else -1
-        self.state = _State(end, still, held, before + len(pieces), item, done)
+        self.state = _State(end, still, held, before + len(text), item, done)
         if silent_to >= number:
             pieces = pieces[silent_to + 1 - number :]
             number = end - len(pieces)
@@ -170,7 +181,7 @@ class ResponsesEncoder(EventEncoder):
 
     def _text(self) -> str:
         item = self.state.open
-        return "" if item is None else "".join(item.pieces[: self.state.told])
+        return "" if item is None else item.said.upto(self.state.told)
 
     # -- parts and items -------------------------------------------------------------------------------------------
 
@@ -194,7 +205,7 @@ class ResponsesEncoder(EventEncoder):
         state = self.state
         place = len(state.done)
         where: Members = {"item_id": item.id, "output_index": place, "content_index": 0}
-        new = _Open(item, item.kind, place, _delta_form(item.kind, where), [])
+        new = _Open(item, item.kind, place, _delta_form(item.kind, where), _Said())
         self.state = state._replace(held="", told=0, open=new)
         told = self._event("response.output_item.added", output_index=place, item=item.view("", IN_PROGRESS))
         return told + self._event("response.content_part.added", **where, part=item.content_part(""))
@@ -202,12 +213,10 @@ class ResponsesEncoder(EventEncoder):
     def _annotate(self, part: Part) -> bytes:
         if (now := self.state.open) is None:
             return b""
-        told = self.state.told
-        chars = now.chars + sum(map(len, now.pieces[now.counted : told]))
-        said = annotation(part.head, chars)
+        said = annotation(part.head, self.state.told)
         count = len(now.item.annotations)
         item = replace(now.item, annotations=(*now.item.annotations, said))
-        self.state = self.state._replace(open=replace(now, item=item, counted=told, chars=chars))
+        self.state = self.state._replace(open=replace(now, item=item))
         where: Members = {"item_id": item.id, "output_index": now.place, "content_index": 0}
         return self._event("response.output_text.annotation.added", **where, annotation_index=count, annotation=said)
 
@@ -241,6 +250,9 @@ class ResponsesEncoder(EventEncoder):
 
     def _end(self, terminal: TerminalEvent) -> bytes:
         status, _ = ended_as(terminal)
+        if (now := self.state.open) is not None:
+            # What is held ends here for this follower alone: others may know of more.
+            self.state = self.state._replace(open=replace(now, said=_Said(self._text())))
         told = self._close(item_status(status))
         number, silent_to = self.state.number, self.state.silent_to
         if number <= silent_to:
