@@ -68,6 +68,11 @@ class FieldNames:
         return "is no field of this request" + (f"; did you mean {closest[0]}?" if closest else "")
 
 
+def safe_name(name: str) -> str:
+    """``*`` for one that may be a secret."""
+    return name if _PARAMETER.fullmatch(name) else ANY
+
+
 NO_NAMES = FieldNames()
 
 
@@ -79,7 +84,7 @@ class Parameters(FieldNames):
 
     def path(self, loc: Iterable[int | str]) -> str:
         parts = list(loc)
-        named = {part for part in parts if isinstance(part, str) and _PARAMETER.fullmatch(part)}
+        named = {part for part in parts if isinstance(part, str) and safe_name(part) == part}
         return FieldNames(self.known | named).path(parts)
 
 

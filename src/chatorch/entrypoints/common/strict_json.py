@@ -23,6 +23,8 @@ MAX_DEPTH = 64
 MAX_CONTAINERS = 20_000
 """Lists and objects in a body: each costs more than its two bytes, and the garbage collector's time with them."""
 MAX_NAMES = 16
+MAX_INNER_NAMES = 2500
+"""In any object: all that metadata of 16 KiB can have."""
 MAX_SEARCHED = 20_000
 """Commas in a body whose fault is still looked for; in a longer one the fault is the body's."""
 
@@ -41,10 +43,11 @@ _Place = tuple[Any, int | str] | None
 
 @dataclass(frozen=True, slots=True)
 class Strictness:
-    """`max_names` in an object outside of metadata, None for as many as come: pydantic makes an error of each name that
-    it does not know."""
+    """`max_names` in an object outside of metadata, None for as many as any: pydantic makes an error of each name that
+    it does not know. `max_member_names` in one that is a member of the body, which may be metadata."""
 
     max_names: int | None = MAX_NAMES
+    max_member_names: int | None = None
 
 
 STRICT = Strictness()
@@ -109,7 +112,9 @@ def parse_json(body: bytes, strictness: Strictness = STRICT) -> Any:
             _require_no_nul(value)
         raise _refused((), "must not contain NUL")
     if strictness.max_names is not None:
-        _require_few_names(value, strictness.max_names)
+        _require_few_names(value, strictness.max_names, strictness.max_member_names)
+    if body.count(b":") > MAX_INNER_NAMES:
+        _require_no_wide_object(value)
     return value
 
 
@@ -136,16 +141,30 @@ def _require_shallow(brackets: bytes) -> None:
         raise _refused((), f"is nested deeper than {MAX_DEPTH} levels")
 
 
-def _require_few_names(value: Any, most: int) -> None:
+def _require_few_names(value: Any, most: int, most_of_member: int | None) -> None:
     """Of the object itself and of those in its lists; what lies deeper is metadata."""
     if not isinstance(value, dict):
         return
     if len(value) > most:
         raise _refused((), f"has more than {most} names")
     for name, inner in value.items():
+        if most_of_member is not None and isinstance(inner, dict) and len(inner) > most_of_member:
+            raise _refused((name,), f"has more than {most_of_member} names")
         for index, item in enumerate(inner if isinstance(inner, list) else ()):
             if isinstance(item, dict) and len(item) > most:
                 raise _refused((name, index), f"has more than {most} names")
+
+
+def _require_no_wide_object(value: Any) -> None:
+    waiting: list[tuple[_Place, Any]] = [(None, value)]
+    while waiting:
+        place, item = waiting.pop()
+        if isinstance(item, dict):
+            if len(item) > MAX_INNER_NAMES:
+                raise _refused(_path(place), f"has more than {MAX_INNER_NAMES} names")
+            waiting.extend([((place, name), inner) for name, inner in item.items() if isinstance(inner, (dict, list))])
+        else:
+            waiting.extend([((place, at), inner) for at, inner in enumerate(item) if isinstance(inner, (dict, list))])
 
 
 def _require_no_nul(value: Any) -> None:

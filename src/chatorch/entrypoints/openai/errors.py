@@ -32,6 +32,8 @@ _FINAL = frozenset(
 RUN_HEADER = "x-chatorch-run"
 """Names the run that an answer is of, or an error is about: `/api/runs/{run_id}` tells more."""
 
+_PATH = re.compile(r"(?:(?<=^)|(?<=; ))[\w*.-]+(?=: )")
+"""What a message begins with, and each of the problems in it."""
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 _NO_FIELD = frozenset({"body", "*"})
 
@@ -80,7 +82,7 @@ class OpenAIErrorForm(ErrorForm):
     def error(self, failure: Failure) -> dict[str, str | None]:
         """The object itself, which streams tell as well."""
         return {
-            "message": failure.detail,
+            "message": _PATH.sub(lambda found: _as_openai(found[0]), failure.detail),
             # What ended because a process was stopping was no fault of its client's, though it is a conflict.
             "type": "server_error" if failure.again else error_type(self.status(failure)),
             "param": _param(failure),
@@ -98,4 +100,8 @@ def error_type(status: int) -> str:
 def _param(failure: Failure) -> str | None:
     """The first field that is wrong, as OpenAI writes it: ``messages[0].content``."""
     field = failure.errors[0]["field"] if failure.errors else "body"
-    return None if field in _NO_FIELD else _INDEX.sub(r"[\1]", field)
+    return None if field in _NO_FIELD else _as_openai(field)
+
+
+def _as_openai(path: str) -> str:
+    return _INDEX.sub(r"[\1]", path)

@@ -59,6 +59,14 @@ def test_the_field_that_is_wrong_is_named_as_openai_writes_it(failure: Failure, 
     assert told(failure)[1]["param"] == param
 
 
+def test_the_message_names_fields_as_the_parameter_does():
+    wrong = [("messages.0.content.12.type", "must be at most 1.5: no more"), ("n", "x"), ("messages.3", "y.0: z")]
+    failure = invalid_fields([{"field": field, "problem": problem} for field, problem in wrong])
+    assert told(failure)[1]["message"] == (
+        "messages[0].content[12].type: must be at most 1.5: no more; n: x; messages[3]: y.0: z"
+    )
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -11,6 +11,8 @@ from chatorch.entrypoints.openai.chat_completions.schema import MessageIn
 ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
 TEXTS = {"text": "text", "refusal": "refusal"}
 """Where a part of this type has its text."""
+_OURS = ("annotations", "reasoning_content")
+"""What an answer of ours may bring back."""
 HINTS = frozenset({"type", "prompt_cache_breakpoint"})
 """What a part may have beside its text."""
 
@@ -30,6 +32,12 @@ def _taken(place: str, given: MessageIn) -> Iterator[NewMessage]:
         raise InvalidField(f"{place}.role", f"must be one of {', '.join(ROLES)}")
     if given.refusal is not None and role is not Role.ASSISTANT:
         raise InvalidField(f"{place}.refusal", "is for messages of the assistant's")
+    if given.tool_call_id is not None:
+        raise InvalidField(f"{place}.tool_call_id", "is for results of tools, and there are none here")
+    if role is not Role.ASSISTANT:
+        for name in _OURS:
+            if getattr(given, name):
+                raise InvalidField(f"{place}.{name}", "is for messages of the assistant's")
     text = "".join(_texts(f"{place}.content", given.content, role)) or given.refusal or ""
     if not blank(text):
         yield NewMessage(role, text)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from chatorch.domain.model.content import Content
+from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.domain.services.commands import StartChat
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
@@ -56,6 +57,8 @@ async def create_chat_completion(
 ) -> Response:
     """Answers the last message. `messages` is the whole history: each request has a thread of its own, which is listed
     with `store` only. A parameter that can do nothing here is refused by its name."""
+    if body.store and principal.guest:
+        raise InvalidField("store", "is not for guests, who cannot come back: sign in")
     chat = StartChat(
         messages=new_messages(body.messages, body.metadata),
         model=body.model,

@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictStr
+from pydantic import FailFast, Field, StrictBool, StrictStr
 
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.generation import Generation
 from chatorch.entrypoints.common.fields import (
     MAX_MESSAGES,
     Described,
-    Metadata,
     ModelName,
     ReasoningEffort,
     ResponseFormat,
@@ -17,9 +16,13 @@ from chatorch.entrypoints.common.fields import (
     TokenLimit,
 )
 from chatorch.entrypoints.openai.defaults import only
-from chatorch.entrypoints.openai.strict import Request
+from chatorch.entrypoints.openai.metadata import Pairs
+from chatorch.entrypoints.openai.strict import Request, require_known
 
 PLAIN_TEXT = "text"
+
+_FORMATS = {PLAIN_TEXT: {"type"}, "json_object": {"type"}, "json_schema": {"type", "json_schema"}}
+_SCHEMA = frozenset({"name", "schema", "strict", "description"})
 
 
 class MessageIn(Request):
@@ -28,7 +31,7 @@ class MessageIn(Request):
     role: StrictStr
     content: Annotated[Any, Field(description="Text, or parts of type text")] = None
     refusal: StrictStr | None = None
-    tool_call_id: StrictStr | None = None  # there is no role that it could belong to
+    tool_call_id: StrictStr | None = None
     name: Annotated[Any, only()] = None
     audio: Annotated[Any, only()] = None
     function_call: Annotated[Any, only()] = None
@@ -47,12 +50,12 @@ class StreamOptions(Request):
 class ChatCompletionRequest(Request):
     """`metadata` is kept with the message that is answered; `store` lists the thread, and keeps it."""
 
-    messages: Annotated[list[MessageIn], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[MessageIn], Field(min_length=1, max_length=MAX_MESSAGES), FailFast()]
     model: ModelName | None = None
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     store: StrictBool | None = None
-    metadata: Metadata | None = None
+    metadata: Pairs | None = None
     temperature: Temperature | None = None
     max_completion_tokens: TokenLimit | None = None
     max_tokens: TokenLimit | None = None
@@ -99,12 +102,24 @@ class ChatCompletionRequest(Request):
         if limit is not None and older is not None and limit != older:
             raise InvalidField("max_tokens", "must not differ from max_completion_tokens, which stands for it")
         form = self.response_format
+        if form is not None:
+            _require_format(form)
         return Generation(
             temperature=self.temperature,
             max_output_tokens=limit if limit is not None else older,
             reasoning_effort=self.reasoning_effort,
             response_format=None if form is None or form["type"] == PLAIN_TEXT else form,
         )
+
+
+def _require_format(form: dict[str, Any]) -> None:
+    """Raises `InvalidField`, which names what is not known."""
+    require_known(form, _FORMATS[form["type"]], "response_format")
+    if form["type"] == "json_schema":
+        schema = form.get("json_schema")
+        if not isinstance(schema, dict) or not isinstance(schema.get("name"), str):
+            raise InvalidField("response_format.json_schema", "must be an object with a name")
+        require_known(schema, _SCHEMA, "response_format.json_schema")
 
 
 class AssistantMessageOut(Described):

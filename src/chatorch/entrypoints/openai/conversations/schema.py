@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from chatorch.entrypoints.openai.responses.schema import Pairs
+from chatorch.entrypoints.openai.metadata import Pairs
 from chatorch.entrypoints.openai.strict import Request
 
 MAX_ITEMS = 20

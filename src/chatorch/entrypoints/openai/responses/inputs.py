@@ -7,6 +7,7 @@ from typing import Any
 from chatorch.domain.model.conversation import NewMessage, Role
 from chatorch.domain.model.errors import InvalidField, RoleNotAllowed
 from chatorch.entrypoints.common.fields import MAX_MESSAGES
+from chatorch.entrypoints.openai.strict import require_known
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM, "developer": Role.SYSTEM}
 _MESSAGE = frozenset({"type", "role", "content", "id", "status", "phase"})
@@ -66,7 +67,7 @@ def _message(item: object, field: str) -> NewMessage | None:
         return None
     if kind != "message":
         raise InvalidField(f"{field}.type", "can only be message here: there are no tools, and no references")
-    _require_known(item, _MESSAGE, field)
+    require_known(item, _MESSAGE, field)
     role = item.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise InvalidField(f"{field}.role", f"must be one of {', '.join(_ROLES)}")
@@ -90,14 +91,8 @@ def _part(part: object, field: str) -> str:
     kind = part.get("type")
     if not isinstance(kind, str) or kind not in _TEXTS:
         raise InvalidField(f"{field}.type", f"can only be text here: {', '.join(_TEXTS)}")
-    _require_known(part, _PART, field)
+    require_known(part, _PART, field)
     text = part.get(_TEXTS[kind])
     if not isinstance(text, str):
         raise InvalidField(f"{field}.{_TEXTS[kind]}", "must be text")
     return text
-
-
-def _require_known(item: Mapping[str, object], known: frozenset[str], field: str) -> None:
-    if unknown := next((name for name in item if name not in known and item[name] is not None), None):
-        safe = unknown if unknown.isidentifier() and len(unknown) <= 40 else "*"
-        raise InvalidField(f"{field}.{safe}", "is not supported here")

@@ -9,25 +9,15 @@ from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.generation import Generation
 from chatorch.entrypoints.common.fields import MAX_ID_CHARS, ModelName, ReasoningEffort, Temperature, TokenLimit
 from chatorch.entrypoints.openai.defaults import only
+from chatorch.entrypoints.openai.metadata import Pairs
 from chatorch.entrypoints.openai.responses.ids import thread_id_of
 from chatorch.entrypoints.openai.strict import Request
-
-MAX_PAIRS, MAX_NAME_CHARS, MAX_VALUE_CHARS = 16, 64, 512
 
 _FORMATS = {
     "text": {"type"},
     "json_object": {"type"},
     "json_schema": {"type", "name", "schema", "strict", "description"},
 }
-
-
-def _pairs(metadata: dict[str, str]) -> dict[str, str]:
-    if len(metadata) > MAX_PAIRS or any(
-        len(name) > MAX_NAME_CHARS or len(value) > MAX_VALUE_CHARS for name, value in metadata.items()
-    ):
-        problem = f"must be at most {MAX_PAIRS} names of {MAX_NAME_CHARS} characters with values of {MAX_VALUE_CHARS}"
-        raise ValueError(problem)
-    return metadata
 
 
 def _format(given: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +37,6 @@ def _named(given: object) -> object:
 
 
 OpenAIId = Annotated[str, Field(min_length=1, max_length=2 * MAX_ID_CHARS)]
-Pairs = Annotated[dict[StrictStr, StrictStr], AfterValidator(_pairs)]
 
 
 class ReasoningIn(Request):
