@@ -316,6 +316,26 @@ async def test_who_leaves_before_a_word_leaves_the_run(client: AsyncOpenAI, api:
     await eventually(ended)
 
 
+async def test_a_key_was_used_for_another_request_where_that_one_is_kept_and_this_is_not(
+    client: AsyncOpenAI, alice: httpx.AsyncClient
+):
+    """Also over the other address, which keeps what it is not told otherwise."""
+    key = {"Idempotency-Key": "k"}
+    first = await ask(client, extra_headers=key)
+    for address, other in (
+        ("/v1/chat/completions", {"messages": HI, "store": True}),
+        ("/v1/responses", {"input": "Hi"}),
+        ("/v1/responses", {"input": "Hi", "store": True}),
+    ):
+        refused = await alice.post(address, json={"model": MODEL, **other}, headers=key)
+        error = refused.json()["error"]
+        told = (refused.status_code, error["code"], error["param"])
+        assert told == (400, "idempotency_key_reused", "Idempotency-Key"), other
+    same = {"model": MODEL, "input": "Hi", "store": False}
+    joined = (await alice.post("/v1/responses", json=same, headers=key)).json()
+    assert joined["id"].removeprefix("resp_") == first.id.removeprefix("chatcmpl-")
+
+
 async def test_a_guest_has_one_turn_where_guests_are_allowed(apis: Apis, connect: Connect):
     api = await apis.start(anonymous_chat=True)
     nobody: dict[str, Any] = {"extra_headers": {"Authorization": openai.Omit()}}

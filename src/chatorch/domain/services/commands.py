@@ -62,6 +62,8 @@ class StartChat:
         request: list[Any] = ["chat", self.thread_id, self.model, self.user_label, messages]
         if (self.client_ref, self.instead_of, self.generation) != (None, None, AS_USUAL):
             request += [self.client_ref, self.generation.asked(), self.instead_of]
+        if not self.stored:
+            request.append("not stored")
         return _idempotency(self.idempotency_key, request)
 
 
