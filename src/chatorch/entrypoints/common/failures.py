@@ -118,7 +118,7 @@ def domain_failure(error: e.ChatorchError) -> Failure:
         detail_of(error) if status != HTTPStatus.INTERNAL_SERVER_ERROR else INTERNAL_DETAIL,
         headers,
         error="invalid_grant" if isinstance(error, e.InvalidGrant) else None,
-        errors=_field_errors(error) if isinstance(error, e.InvalidRequest) else None,
+        errors=_field_errors(error) if isinstance(error, e.InvalidRequest) or hasattr(error, "field") else None,
         run_id=getattr(error, "run_id", None),
         logged=for_operators(error),
     )
@@ -170,10 +170,13 @@ def for_operators(error: e.ChatorchError) -> dict[str, object]:
     return {}
 
 
-def _field_errors(error: e.InvalidRequest) -> list[dict[str, str]]:
+def _field_errors(error: e.ChatorchError) -> list[dict[str, str]]:
+    """Of what is no request's own fault, too, where a door's error names the `field` that it is about."""
     if isinstance(error, e.InvalidField):
         problem = detail_of(error) if error.detail == error.default_detail else error.problem
         return [{"field": error.field, "problem": problem}]
+    if (field := getattr(error, "field", None)) is not None:
+        return [{"field": field, "problem": getattr(error, "problem", detail_of(error))}]
     return [{"field": FIELDS.get(type(error), "body"), "problem": detail_of(error)}]
 
 

@@ -17,8 +17,8 @@ from chatorch.domain.model.identity import Principal
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.openai.responses.ids import response_id, run_id_of
+from chatorch.entrypoints.openai.responses.missing import PREVIOUS, PreviousResponseNotFound
 
-FIELD = "previous_response_id"
 NOTE = "response"
 """The name, in the note of the user's message, of what is kept of a request for a response."""
 MAX_LATER = 100
@@ -40,8 +40,8 @@ def noted(note: JsonObject | None) -> Mapping[str, Any]:
 async def going_on(
     principal: Principal, given: str, *, runs: Runs, annotations: Annotations, key: str | None
 ) -> GoingOn:
-    """Raises `ThreadBusy`, and `InvalidField` where there is none, or another response has followed already: a 400 that
-    names the parameter, as OpenAI has it.
+    """Raises `ThreadBusy`, `PreviousResponseNotFound`, and `InvalidField` where another response has followed already:
+    a 400 that names the parameter, as OpenAI has it.
 
     Who used the idempotency `key` for a later one already is asking for that once more.
     """
@@ -51,7 +51,7 @@ async def going_on(
         await annotations.read(principal, run.thread_id, run.message_id)
         page = await annotations.page(principal, run.thread_id, limit=MAX_LATER, after=run.message_id)
     except NotFound:
-        raise InvalidField(FIELD, "is no response that there is, or it is not yours") from None
+        raise PreviousResponseNotFound from None
     later = [item for item in page.items if isinstance(item, NotedMessage)]
     if run.status.live:
         raise ThreadBusy(run.id)
@@ -63,7 +63,7 @@ async def going_on(
         if item.message.status is MessageStatus.STREAMING:
             raise ThreadBusy(item.message.run_id or run.id)
     if page.has_more or any(map(_answered, later)):
-        raise InvalidField(FIELD, _followed(later))
+        raise InvalidField(PREVIOUS, _followed(later))
     return GoingOn(run.thread_id, _in_vain(later))
 
 

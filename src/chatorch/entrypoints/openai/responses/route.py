@@ -32,6 +32,7 @@ from chatorch.entrypoints.openai.responses.given import AnnotationsDep, Conversa
 from chatorch.entrypoints.openai.responses.going_on import NOTE, GoingOn, going_on
 from chatorch.entrypoints.openai.responses.inputs import inputs
 from chatorch.entrypoints.openai.responses.items import output_of
+from chatorch.entrypoints.openai.responses.missing import ConversationNotFound
 from chatorch.entrypoints.openai.responses.schema import CreateResponse
 from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
 from chatorch.entrypoints.openai.strict import OpenAIRoute
@@ -39,8 +40,6 @@ from chatorch.ports.threads import ThreadChange
 
 UNTITLED = "New conversation"
 """What a conversation is called in which nothing was said yet."""
-
-NO_CONVERSATION = "conversation: there is no such conversation, or it is not yours."
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The response; with `stream`, its events", "content": {EVENT_STREAM: {}}},
@@ -117,12 +116,12 @@ async def _place(
     try:
         thread_id = body.thread_id()
     except NotFound:
-        raise NotFound(NO_CONVERSATION) from None
+        raise ConversationNotFound from None
     return GoingOn(thread_id) if thread_id is not None else None
 
 
 async def _stored_thread(principal: Principal, place: GoingOn | None, conversations: Conversations) -> Thread | None:
-    """That which goes on. Raises `NotFound`, also for one that is not kept: what is said in it would go with it."""
+    """That which goes on. Raises `ConversationNotFound`, also for one that is not kept: what is said in it would go."""
     if place is None:
         return None
     if principal.guest:
@@ -130,9 +129,9 @@ async def _stored_thread(principal: Principal, place: GoingOn | None, conversati
     try:
         thread = await conversations.thread(principal, place.thread_id)
     except NotFound:
-        raise NotFound(NO_CONVERSATION) from None
+        raise ConversationNotFound from None
     if not thread.stored:
-        raise NotFound("The conversation was not stored, so it cannot be gone on with.")
+        raise ConversationNotFound("was not stored, so it cannot be gone on with")
     return thread
 
 
