@@ -3,15 +3,9 @@
 
 import { readFileSync } from "node:fs";
 
-import { JSDOM } from "jsdom";
-
 import { described, serve } from "./harness.mjs";
+import { open, walk } from "./page.mjs";
 
-const { window } = new JSDOM("<!doctype html><main></main>", { pretendToBeVisual: true });
-Object.assign(globalThis, { window, document: window.document });
-
-const { createElement } = await import("react");
-const { createRoot } = await import("react-dom/client");
 const SDKS = {
   7: { ...(await import("ai")), ...(await import("@ai-sdk/react")) },
   6: { ...(await import("ai-6")), ...(await import("@ai-sdk/react-6")) },
@@ -55,22 +49,17 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
     : chatOf({ ...given, onFinish });
   const { useChat } = SDKS[version];
   let page;
-  let changed = () => {};
   let shown = "";
   function Page() {
     page = useChat({ chat: talk, resume });
     const text = textOf(page.messages.at(-1));
     if (page.messages.at(-1)?.role === "assistant" && text !== shown) tell("shows", { text: (shown = text) });
-    queueMicrotask(() => changed());
+    changed();
     return null;
   }
-  const root = createRoot(document.querySelector("main").appendChild(document.createElement("div")));
-  root.render(createElement(Page));
-  const until = async (holds) => {
-    while (!page || !holds()) await new Promise((resolve) => (changed = resolve));
-  };
+  const { changed, until, close } = open(Page);
   const upToDate = () => page.status === talk.status && textOf(page.messages.at(-1)) === textOf(talk.messages.at(-1));
-  await until(() => true);
+  await until(() => page);
   let asked;
   const actions = {
     send: ({ text, messageId, ...message }) => void (asked = page.sendMessage({ text, messageId, ...message })),
@@ -89,10 +78,10 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
     heard: ({ word }) => heard(word),
     tell: ({ word }) => tell(word),
   };
-  for (const { do: action, ...given } of steps) await actions[action](given);
+  await walk(steps, actions);
   await until(upToDate);
   const told = { status: page.status, messages: page.messages, error: page.error && described(page.error), finishes };
-  root.unmount();
+  close();
   talk.transport.close?.(); // a socket would outlive its page
   return JSON.parse(JSON.stringify(told));
 }

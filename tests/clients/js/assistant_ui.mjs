@@ -1,62 +1,95 @@
-// assistant-ui's runtime for the AI SDK, with its own transport, in a page.
+// assistant-ui's runtime for the AI SDK in a page, with its own transport, and its own way to resume.
 
-import { JSDOM } from "jsdom";
-
-import { serve } from "./harness.mjs";
-
-const { window } = new JSDOM("<!doctype html><main></main>", { pretendToBeVisual: true });
-Object.assign(globalThis, { window, document: window.document });
+import { described, serve } from "./harness.mjs";
+import { open, walk } from "./page.mjs";
 
 const { createElement } = await import("react");
-const { createRoot } = await import("react-dom/client");
 const { AssistantRuntimeProvider } = await import("@assistant-ui/react");
-const { AssistantChatTransport, useChatRuntime } = await import("@assistant-ui/react-ai-sdk");
+const { AssistantChatTransport, useAISDKChat, useAISDKError, useChatRuntime } = await import("@assistant-ui/react-ai-sdk");
 
-const textOf = (message) => message.content.map((part) => (part.type === "text" ? part.text : "")).join("");
+const textOf = (message) => message?.content.map((part) => (part.type === "text" ? part.text : "")).join("") ?? "";
 
-// Says each of `texts` when the one before is answered, and has the last answer given once more where it says `again`
-async function chat({ url, token, model, texts, again }, { tell }) {
-  const transport = new AssistantChatTransport({
-    api: `${url}/api/ai-sdk`,
-    headers: { authorization: `Bearer ${token}` },
-    body: { model },
+// As it is; or for a `chat` whose id its page knows, which goes on by itself where its storage names what is live
+function transportOf({ url, token, model, chat, resume, asItIs }) {
+  const api = `${url}/api/ai-sdk`;
+  const plain = { api, headers: { authorization: `Bearer ${token}` }, body: { model } };
+  if (asItIs) return new AssistantChatTransport(plain);
+  const storage = { named: resume ? chat : null, getStreamId: () => storage.named, setStreamId: () => {}, clear: () => {} };
+  return new AssistantChatTransport({
+    ...plain,
+    prepareSendMessagesRequest: ({ body, messages, trigger, messageId }) => ({
+      body: { ...body, id: chat, messages, trigger, messageId },
+    }),
+    resumable: { storage, resumeApi: (id) => `${api}/${encodeURIComponent(id)}/stream` },
   });
-  let runtime;
+}
+
+async function chat({ steps, messages, ...given }, { tell, heard }) {
+  const { url, token, chat } = given;
+  const at = (what) => `${url}/api/ai-sdk/${encodeURIComponent(chat)}/${what}`;
+  const headers = { authorization: `Bearer ${token}` };
+  const transport = transportOf(given);
+  const finishes = [];
+  const onFinish = ({ isAbort, isError, finishReason }) => (finishes.push({ isAbort, isError, finishReason }), changed());
+  let runtime, sdk, error;
+  let shown = "";
+  function Thread() {
+    [sdk, error] = [useAISDKChat(), useAISDKError()];
+    changed();
+    return null;
+  }
   function Page() {
-    runtime = useChatRuntime({ transport });
-    return createElement(AssistantRuntimeProvider, { runtime });
+    runtime = useChatRuntime({ transport, messages, onFinish });
+    return createElement(AssistantRuntimeProvider, { runtime }, createElement(Thread));
   }
-  const root = createRoot(document.querySelector("main").appendChild(document.createElement("div")));
-  root.render(createElement(Page));
-  while (!runtime) await new Promise((resolve) => setImmediate(resolve));
+  const { changed, until, close } = open(Page);
+  await until(() => runtime && sdk);
   const { thread } = runtime;
-  const answered = (count) =>
-    new Promise((resolve) => {
-      const look = () => {
-        const { messages, isRunning } = thread.getState();
-        if (messages.length < count || isRunning || messages.at(-1).status?.type === "running") return;
-        if (messages.at(-1).role === "assistant") resolve(stop());
-      };
-      const stop = thread.subscribe(look);
-      look();
-    });
-  for (const [index, text] of texts.entries()) {
-    const told = answered(2 * index + 2);
-    thread.append(text);
-    await told;
-    tell("answered");
-  }
-  if (again) {
-    const before = thread.getState().messages.at(-1).id;
-    thread.getMessageById(before).reload();
-    const other = () => thread.getState().messages.at(-1)?.id !== before && !thread.getState().isRunning;
-    await new Promise((resolve) => {
-      const stop = thread.subscribe(() => other() && thread.getState().messages.at(-1)?.role === "assistant" && resolve(stop()));
-    });
-  }
-  const said = thread.getState().messages.map((message) => ({ role: message.role, text: textOf(message), status: message.status }));
-  root.unmount();
-  return { said, error: thread.getState().messages.at(-1).status?.error };
+  const last = () => thread.getState().messages.at(-1);
+  const look = () => {
+    if (last()?.role === "assistant" && textOf(last()) !== shown) tell("shows", { text: (shown = textOf(last())) });
+    changed();
+  };
+  thread.subscribe(look);
+  look();
+  // What the hook below it has, the runtime has a little later
+  const upToDate = () =>
+    !thread.getState().isRunning &&
+    (sdk.error ? last()?.status?.reason === "error" : textOf(last()) === textOf({ content: sdk.messages.at(-1)?.parts ?? [] }));
+  let asked = 0;
+  let resuming;
+  const actions = {
+    send: ({ text }) => (asked++, thread.append(text)),
+    regenerate: () => (asked++, thread.getMessageById(last().id).reload()),
+    resume: () => {
+      transport.getResumableAdapter().storage.named = chat;
+      resuming = sdk.resumeStream();
+    },
+    stop: () => thread.cancelRun(),
+    end: () => fetch(at("stop"), { method: "POST", headers }),
+    load: async () => {
+      const before = sdk.messages;
+      sdk.setMessages((await (await fetch(at("messages"), { headers })).json()).data);
+      await until(() => sdk.messages !== before);
+    },
+    settled: async () => {
+      await resuming;
+      await until(() => finishes.length >= asked && ["ready", "error"].includes(sdk.status) && upToDate());
+    },
+    shows: ({ text }) => until(() => textOf(last()).includes(text)),
+    over: () => until(() => finishes.length > 0),
+    heard: ({ word }) => heard(word),
+    tell: ({ word }) => tell(word),
+  };
+  await walk(steps, actions);
+  const told = {
+    messages: thread.getState().messages.map(({ role, content, status }) => ({ role, parts: content, status })),
+    running: thread.getState().isRunning,
+    error: error && described(error),
+    finishes,
+  };
+  close();
+  return JSON.parse(JSON.stringify(told));
 }
 
 serve({ chat });
