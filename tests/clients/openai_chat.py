@@ -15,7 +15,8 @@ Clients = Callable[[str], ClientProcess]
 
 @dataclass(frozen=True)
 class ChatClient:
-    """`broken` are the errors of a connection that broke in mid-answer, `in_stream` those that came as an event.
+    """`broken` are the errors of a connection that broke in mid-answer, `in_stream` those that came as an event; where
+    that is no fault of the server's, the client may have another (`ended_in_stream`).
 
     `refused` are those of an answer that has this status, `asks` how often it asks in all where asking again may help.
     """
@@ -27,6 +28,7 @@ class ChatClient:
     asks: int = 3
     path: str = PATH
     given: dict[str, object] = field(default_factory=dict)
+    ended_in_stream: str | None = None
 
     def over_responses(self) -> "ChatClient":
         """The same library, told to use the other of OpenAI's interfaces."""
@@ -37,6 +39,7 @@ _OPENAI = {
     400: "BadRequestError",
     401: "AuthenticationError",
     404: "NotFoundError",
+    409: "ConflictError",
     429: "RateLimitError",
     502: "InternalServerError",
     503: "InternalServerError",
@@ -53,6 +56,7 @@ CHAT_CLIENTS = {
             400: "OpenAIInvalidRequestError",
             401: "OpenAIAuthenticationError",
             404: "OpenAIModelNotFoundError",
+            409: "ConflictError",  # the package's below it
             429: "OpenAIRateLimitError",
             502: "OpenAIAPIError",
             503: "OpenAIAPIError",
@@ -62,10 +66,12 @@ CHAT_CLIENTS = {
         "pydantic_ai_chat.py",
         frozenset({"ModelConnectionError"}),
         "ModelServerError",
-        {
+        ended_in_stream="ModelAPIError",
+        refused={
             400: "ModelRequestRejectedError",
             401: "ModelAuthenticationError",
             404: "ModelNotFoundError",
+            409: "ModelHTTPError",
             429: "ModelRateLimitError",
             502: "ModelServerError",
             503: "ModelUnavailableError",
@@ -83,10 +89,16 @@ CHAT_CLIENTS = {
 RESPONSES_CLIENTS = {
     f"{name} on Responses": CHAT_CLIENTS[name].over_responses() for name in ("LangChain", "pydantic-ai")
 }
+EVERY = CHAT_CLIENTS | RESPONSES_CLIENTS
 
 
 def at(server: Server | LossyLine, token: str | None, model: str = "", **members: object) -> dict[str, object]:
     return {"url": server.url, "token": token, "model": model, **members}
+
+
+def asked(name: str, where: Server | LossyLine, server: Server, model: str, **members: object) -> dict[str, object]:
+    """What any client is given who asks as Alice."""
+    return at(where, server.tokens["alice"], model, **EVERY[name].given, **members)
 
 
 def detail(shown: Told) -> str:

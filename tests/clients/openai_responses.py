@@ -11,10 +11,14 @@ from tests.support.server import Server
 PIECES = ("Each ", "word ", "of ", "this", " is  a", " piece", ": é ", "漢字 ", "👩‍👩‍👧 ", "e", "nd.")
 WHOLE = "".join(PIECES)
 PATH = "POST /v1/responses"
-REFUSED = {
-    "openai-node": {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 409: "ConflictError"},
-    "openai-python": {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 409: "ConflictError"},
+_ERRORS = {
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    404: "NotFoundError",
+    409: "ConflictError",
+    429: "RateLimitError",
 }
+REFUSED = {"openai-node": _ERRORS, "openai-python": _ERRORS}
 
 each = pytest.mark.parametrize("name", ["openai-node", "openai-python"])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.clients.openai_chat import CHAT_CLIENTS, PATH, Clients, at, detail, refused
+from tests.clients.openai_chat import CHAT_CLIENTS, EVERY, PATH, Clients, asked, at, detail, refused
 from tests.e2e.conftest import NewServer
 from tests.support.client_process import Call
 from tests.support.lossy_line import lossy_line
@@ -41,6 +41,19 @@ async def test_pieces_are_shown_as_they_come(clients: Clients, server: Server, u
     upstream.release(f"shown {name}")
     await call.value()
     assert call.texts() == "first last"
+
+
+@pytest.mark.parametrize("name", EVERY)
+async def test_two_tabs_are_answered_beside_each_other(clients: Clients, server: Server, upstream: Upstream, name: str):
+    tabs = {}
+    for tab in ("one", "two"):
+        model = upstream.model(text(f"{tab} ", "an"), pause(f"{tab} {name}"), text("swer"), finish())
+        tabs[tab] = clients(name).begin("stream", **asked(name, server, server, model))
+        await tabs[tab].until("text")
+    for tab in ("two", "one"):
+        upstream.release(f"{tab} {name}")
+        await tabs[tab].value()
+        assert tabs[tab].texts() == f"{tab} answer"
 
 
 @each

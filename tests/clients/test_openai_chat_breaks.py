@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.clients.openai_chat import CHAT_CLIENTS, PATH, Clients, at, detail
+from tests.clients.openai_chat import CHAT_CLIENTS, EVERY, PATH, Clients, asked, at, detail
 from tests.e2e.conftest import NewServer, TwoWorkers
 from tests.support.client_process import Call
 from tests.support.eventually import eventually
@@ -92,9 +92,9 @@ async def _completed(alice, run_id: str) -> dict | None:
 async def test_the_only_worker_is_killed_between_two_pieces(
     clients: Clients, new_server: NewServer, upstream: Upstream
 ):
-    model = upstream.model([text("first "), pause("killed"), text("last"), finish()])
+    model = upstream.model([text("first ", "la"), pause("killed"), text("st"), finish()])
     async with serving(await new_server()) as server, lossy_line(server.port) as line:
-        given = at(line, server.tokens["alice"], model)
+        given = {name: asked(name, line, server, model) for name in EVERY}
         begun = await _all_begun(clients, given)
         await server.kill()
         await _all_broken(begun)
@@ -106,9 +106,9 @@ async def test_the_only_worker_is_killed_between_two_pieces(
 async def test_one_of_two_workers_is_killed_between_two_pieces(
     clients: Clients, two_workers: TwoWorkers, upstream: Upstream
 ):
-    model = upstream.model([text("first "), pause("one killed"), text("last"), finish()])
+    model = upstream.model([text("first ", "la"), pause("one killed"), text("st"), finish()])
     async with two_workers() as (one, two), lossy_line(one.server.port) as line:
-        given = at(line, one.token, model)
+        given = {name: asked(name, line, one.server, model) for name in EVERY}
         begun = await _all_begun(clients, given)
         await one.server.kill()
         line.to = two.server.port
@@ -120,35 +120,40 @@ async def test_one_of_two_workers_is_killed_between_two_pieces(
 async def test_a_worker_that_is_told_to_stop_says_so_in_mid_answer(
     clients: Clients, new_server: NewServer, upstream: Upstream
 ):
-    model = upstream.model(text("first "), pause("never"))
+    model = upstream.model(text("first ", "la"), pause("never"))
     async with serving(await new_server(drain_limit_s=0.2)) as server, lossy_line(server.port) as line:
-        begun = await _all_begun(clients, at(line, server.tokens["alice"], model))
+        begun = await _all_begun(clients, {name: asked(name, line, server, model) for name in CHAT_CLIENTS})
         line.calls.clear()
         await server.stop()
         for name, call in begun.items():
             shown = await call.error()
-            assert (name, call.texts()) == (name, "first ")
+            assert (name, call.texts()) == (name, "first la")
             assert shown["type"] in (CHAT_CLIENTS[name].in_stream, "ModelAPIError"), (name, shown)
             assert "shutdown" in detail(shown), (name, shown)
         assert line.calls == []
 
 
-async def _all_begun(clients: Clients, given: dict[str, object]) -> dict[str, Call]:
-    begun = {name: clients(name).begin("stream", **given) for name in CHAT_CLIENTS}
-    await asyncio.gather(*(call.until("text") for call in begun.values()))
+async def _all_begun(clients: Clients, given: dict[str, dict[str, object]]) -> dict[str, Call]:
+    begun = {name: clients(name).begin("stream", **members) for name, members in given.items()}
+    await asyncio.gather(*(call.shows(_so_far(name)) for name, call in begun.items()))
     return begun
+
+
+def _so_far(name: str) -> str:
+    """Responses' text comes word by word."""
+    return "first la" if name in CHAT_CLIENTS else "first "
 
 
 async def _all_broken(begun: dict[str, Call]) -> None:
     """Each shows what it had, and says that this was not all."""
     for name, call in begun.items():
         shown = await call.error()
-        assert (name, call.texts()) == (name, "first ")
-        assert shown["type"] in CHAT_CLIENTS[name].broken, (name, shown)
+        assert (name, call.texts()) == (name, _so_far(name))
+        assert shown["type"] in EVERY[name].broken, (name, shown)
 
 
-async def _all_answered(clients: Clients, given: dict[str, object], whole: str) -> None:
-    begun = {name: clients(name).begin("stream", **given) for name in CHAT_CLIENTS}
+async def _all_answered(clients: Clients, given: dict[str, dict[str, object]], whole: str) -> None:
+    begun = {name: clients(name).begin("stream", **members) for name, members in given.items()}
     for name, call in begun.items():
         await call.value()
         assert (name, call.texts()) == (name, whole)
@@ -170,3 +175,19 @@ async def test_who_stops_is_shown_no_error_and_the_answer_goes_on_without(
     upstream.release(f"stop {name}")
     [asked] = await upstream.until(model, "ended")
     assert asked.closed_at is None
+
+
+@each
+async def test_one_that_another_tab_stops_says_so_behind_what_was_said(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    model = upstream.model(text("first ", "la"), pause("never"))
+    call = clients(name).begin("stream", **asked(name, line, server, model))
+    await call.shows("first la")
+    async with calling(server) as alice:
+        await alice.cancel(line.header("x-chatorch-run"))
+    shown = await call.error()
+    assert call.texts() == "first la"
+    assert shown["type"] == (CHAT_CLIENTS[name].ended_in_stream or CHAT_CLIENTS[name].in_stream), shown
+    assert "cancelled" in detail(shown)
+    assert line.calls == [PATH]

@@ -1,20 +1,20 @@
 """Chat completions that are refused, or fail: as each client shows its own errors."""
 
+from contextlib import AsyncExitStack
+
 import pytest
 
-from tests.clients.openai_chat import CHAT_CLIENTS, PATH, Clients, at, detail, refused
+from tests.clients.openai_chat import CHAT_CLIENTS, EVERY, PATH, Clients, asked, at, detail, refused
 from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server
-from tests.support.sizes import size
 from tests.support.sockets import calling
 from tests.support.upstream import ANSWER, Upstream, close, error, finish, pause, status, text
 
 PIECES = ("Each ", "word ", "of ", "this ", "is ", "a ", "piece: ", "é ", "漢字 ", "👩‍👩‍👧 ", "end.")
 WHOLE = "".join(PIECES)
-CUTS = size(100, 1000)
 
 each = pytest.mark.parametrize("name", CHAT_CLIENTS)
-packages = pytest.mark.parametrize("name", ["openai-node", "openai-python"])
+every = pytest.mark.parametrize("name", EVERY)
 
 
 @each
@@ -39,23 +39,59 @@ async def test_a_parameter_that_is_not_to_be_had_is_named(
     assert line.calls == [PATH]
 
 
-@each
 async def test_too_many_at_once_are_told_so_and_ask_again_no_sooner_than_they_may(
-    clients: Clients, few: Server, upstream: Upstream, name: str
+    clients: Clients, few: Server, upstream: Upstream
 ):
-    holding = upstream.model(text("first "), pause(f"held {name}"), finish())
-    async with lossy_line(few.port) as line, calling(few) as alice:
+    holding, answering = upstream.model(text("first "), pause("held"), finish()), upstream.model(ANSWER)
+    async with AsyncExitStack() as stack, calling(few) as alice:
         held = await alice.say("Hi", model=holding)
         await held.until(lambda stream: stream.text)
-        shown = await clients(name).error("stream", **at(line, few.tokens["alice"], upstream.model(ANSWER)))
-        refused(CHAT_CLIENTS[name], 429, shown)
-        assert "too_many_runs" in detail(shown)
-        assert line.calls == [PATH] * CHAT_CLIENTS[name].asks
-        upstream.release(f"held {name}")
+        lines = {name: await stack.enter_async_context(lossy_line(few.port)) for name in EVERY}
+        begun = {name: clients(name).begin("stream", **asked(name, lines[name], few, answering)) for name in EVERY}
+        for name, call in begun.items():
+            shown = await call.error()
+            refused(EVERY[name], 429, shown)
+            assert "too_many_runs" in detail(shown)
+            assert lines[name].calls == [EVERY[name].path] * EVERY[name].asks
+        upstream.release("held")
         await held.ended()
-        call = clients(name).begin("stream", **at(line, few.tokens["alice"], upstream.model(ANSWER)))
-        await call.value()
-    assert call.texts() == "Hello, world"
+        for name in EVERY:
+            call = clients(name).begin("stream", **asked(name, lines[name], few, answering))
+            await call.value()
+            assert call.texts() == "Hello, world"
+
+
+@every
+async def test_a_key_that_was_used_for_another_request_is_told_once(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    model = upstream.model(ANSWER)
+    given = asked(name, line, server, model, headers={"Idempotency-Key": f"once {name}"})
+    assert (await clients(name).value("complete", **given))["text"] == "Hello, world"
+    shown = await clients(name).error("complete", **given, members={"temperature": 0.5})
+    refused(EVERY[name], 400, shown)
+    assert "used for another request" in shown["message"]
+    assert "idempotency_key_reused" in detail(shown)
+    assert line.calls == [EVERY[name].path] * 2
+    assert len(upstream.seen(model)) == 1
+
+
+@every
+async def test_an_answer_whose_thread_another_tab_finds_busy_and_stops_is_a_conflict_that_is_told_once(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    model = upstream.model(text("first ", "la"), pause("never"))
+    call = clients(name).begin("complete", **asked(name, line, server, model, members={"store": True}))
+    await upstream.until(model, "paused")
+    async with calling(server) as alice:
+        thread = (await alice.get("/api/threads")).json["data"][0]
+        busy = await (await alice.say("Me too", thread_id=thread["id"])).ended()
+        assert (busy.status, busy.json["code"]) == (409, "thread_busy")
+        await alice.cancel(busy.json["run_id"])
+    shown = await call.error()
+    refused(EVERY[name], 409, shown)
+    assert "run_cancelled" in detail(shown)
+    assert line.calls == [EVERY[name].path]
 
 
 @each

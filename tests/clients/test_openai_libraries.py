@@ -8,6 +8,7 @@ from tests.clients.openai_chat import RESPONSES_CLIENTS, Clients, at, detail, re
 from tests.support.lossy_line import LossyLine
 from tests.support.server import Server
 from tests.support.sizes import size
+from tests.support.sockets import calling
 from tests.support.upstream import ANSWER, Upstream, close, error, finish, pause, status, text, usage
 from tests.support.upstream_parts import cites, thinks
 
@@ -59,7 +60,7 @@ async def test_a_long_answer_goes_back_with_the_next_question(
 
 
 @each
-async def test_a_cut_anywhere_is_an_error_or_the_whole_answer(
+async def test_a_cut_anywhere_is_an_error_or_the_whole_answer_and_asking_again_helps(
     clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
 ):
     chance = random.Random(12)
@@ -75,6 +76,9 @@ async def test_a_cut_anywhere_is_an_error_or_the_whole_answer(
         else:
             assert call.texts() == WHOLE, (at_byte, last)
         line.uncut()
+    call = clients(name).begin("stream", **asked(line, server, model))
+    await call.value()
+    assert call.texts() == WHOLE
 
 
 @each
@@ -88,6 +92,40 @@ async def test_who_stops_is_shown_no_error(clients: Clients, server: Server, ups
     upstream.release(f"stop {name}")
     [seen] = await upstream.until(model, "ended")
     assert seen.closed_at is None
+
+
+@each
+async def test_one_that_another_tab_stops_is_shown_as_cancelled_or_as_it_was_then(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    model = upstream.model(text("first ", "la"), pause("never"))
+    call = clients(name).begin("stream", **asked(line, server, model))
+    await call.until("text")
+    async with calling(server) as alice:
+        response = "resp_" + line.header("x-chatorch-run").removeprefix("run_")
+        assert (await alice.post(f"/v1/responses/{response}/cancel")).json["status"] == "cancelled"
+    ended = await call.value()
+    assert call.texts() == "first la"
+    assert ended["finish"] == {"LangChain on Responses": "cancelled", "pydantic-ai on Responses": None}[name]
+
+
+@each
+async def test_a_busy_conversation_is_a_conflict_that_is_told_once(
+    clients: Clients, server: Server, line: LossyLine, upstream: Upstream, name: str
+):
+    async with calling(server) as alice:
+        conversation = (await alice.post("/v1/conversations", {})).json["id"]
+    model = upstream.model(text("first ", "la"), pause(f"busy {name}"), text("st"), finish())
+    given = asked(line, server, model, members={"conversation": conversation})
+    call = clients(name).begin("stream", **given)
+    await call.until("text")
+    shown = await clients(name).error("stream", **given)
+    refused(RESPONSES_CLIENTS[name], 409, shown)
+    assert "thread_busy" in detail(shown)
+    assert line.calls == [PATH, PATH]
+    upstream.release(f"busy {name}")
+    await call.value()
+    assert call.texts() == "first last"
 
 
 @each

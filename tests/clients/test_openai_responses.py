@@ -8,8 +8,9 @@ from tests.clients.conftest import NewClient, by_name
 from tests.clients.openai_chat import Clients
 from tests.clients.openai_responses import FILES, PATH, PIECES, REFUSED, WHOLE, at, dense, each, events
 from tests.support.accounts import sign_up
-from tests.support.lossy_line import LossyLine
+from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server
+from tests.support.sockets import calling
 from tests.support.upstream import ANSWER, Upstream, error, finish, pause, status, text, usage
 from tests.support.upstream_parts import calls, cites, thinks
 
@@ -207,6 +208,26 @@ async def test_a_wrong_token_and_a_foreign_or_wrong_id_are_told_once(
     going_on = {"model": upstream.model(ANSWER), "members": {"previous_response_id": answer["id"]}}
     shown = await clients(name).error("respond", **at(line, server.tokens[bob]), **going_on)
     assert shown["type"] in (REFUSED[name][400], REFUSED[name][404])
+
+
+async def test_too_many_at_once_are_told_so_and_ask_again_no_sooner_than_they_may(
+    clients: Clients, few: Server, upstream: Upstream
+):
+    holding, answering = upstream.model(text("first "), pause("held"), finish()), upstream.model(ANSWER)
+    async with lossy_line(few.port) as one, lossy_line(few.port) as two, calling(few) as alice:
+        held = await alice.say("Hi", model=holding)
+        await held.until(lambda stream: stream.text)
+        lines = {"openai-node": one, "openai-python": two}
+        given = {name: at(line, few.tokens["alice"], model=answering) for name, line in lines.items()}
+        begun = {name: clients(name).begin("watch", **members) for name, members in given.items()}
+        for name, call in begun.items():
+            shown = await call.error()
+            assert (shown["type"], shown["code"]) == (REFUSED[name][429], "too_many_runs")
+            assert lines[name].calls == [PATH] * 3
+        upstream.release("held")
+        await held.ended()
+        for name, members in given.items():
+            assert (await clients(name).value("respond", **members))["text"] == "Hello, world"
 
 
 @each

@@ -128,6 +128,11 @@ class Call:
         assert len(found) >= count, self._process.told(self.number)[-5:]
         return found[count - 1]
 
+    async def shows(self, text: str, within: float = BOUND_S) -> None:
+        """Waits until all that it told as ``text`` is this. Fails where the call ended before."""
+        await self._process.until(lambda: self.texts() == text or self._last(), within)
+        assert self.texts() == text, self._process.told(self.number)[-5:]
+
     async def ended(self, within: float = BOUND_S) -> Told:
         """How: ``done`` or ``raised``."""
         await self._process.until(self._last, within)

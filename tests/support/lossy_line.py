@@ -62,6 +62,12 @@ class LossyLine:
         """Where the latest answer can be cut so that its head is whole and its end is not."""
         return range(self.last.index(b"\r\n\r\n") + 4, len(self.last))
 
+    def header(self, name: str) -> str:
+        """Of the latest answer."""
+        found = re.search(rf"\r\n{name}: (\S+)\r\n".encode(), self.last)
+        assert found, self.last[:1000]
+        return found[1].decode()
+
     def event_bytes(self) -> range:
         """The same behind the first of its server-sent events."""
         return range(self.last.index(b"\n\n", self.body_bytes().start) + 2, len(self.last))

@@ -17,13 +17,18 @@ def chat_at(url: str, token: str, model: str, responses: bool) -> ChatOpenAI:
     return ChatOpenAI(base_url=f"{url}/v1", api_key=token, model=model, use_responses_api=responses)
 
 
+def members(given: dict[str, Any]) -> dict[str, Any]:
+    headers = {"extra_headers": given["headers"]} if "headers" in given else {}
+    return {**given.get("members", {}), **headers}
+
+
 async def complete(given: dict[str, Any], task: Task) -> object:
-    return told(await chat(given).ainvoke("Hi"))
+    return told(await chat(given).ainvoke("Hi", **members(given)))
 
 
 async def stream(given: dict[str, Any], task: Task) -> object:
     whole = None
-    chunks = chat(given).astream("Hi", **given.get("members", {}))
+    chunks = chat(given).astream("Hi", **members(given))
     async for chunk in chunks:
         whole = chunk if whole is None else whole + chunk
         if chunk.text:

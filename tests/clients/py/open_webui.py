@@ -33,7 +33,9 @@ def session() -> aiohttp.ClientSession:
 
 
 def headers(given: dict[str, Any]) -> dict[str, str]:
-    return {"Content-Type": "application/json", "Authorization": f"Bearer {given['token']}"}
+    """Those of the connection's own settings too."""
+    plain = {"Content-Type": "application/json", "Authorization": f"Bearer {given['token']}"}
+    return {**plain, **given.get("headers", {})}
 
 
 async def models(given: dict[str, Any], task: Task) -> object:

@@ -11,7 +11,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 
 def agent(given: dict[str, Any]) -> Agent[None, str]:
-    settings = {"extra_body": given.get("members", {})}
+    settings = {"extra_body": given.get("members", {}), "extra_headers": given.get("headers", {})}
     kind = OpenAIResponsesModel if given.get("responses") else OpenAIChatModel
     return Agent(kind(given["model"], provider=provider(given["url"], given["token"])), model_settings=settings)
 
