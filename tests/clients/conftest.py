@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients import ag_ui_page
 from tests.clients.ai_sdk_page import CLIENTS, Browser, Client
 from tests.clients.openai_chat import CHAT_CLIENTS, RESPONSES_CLIENTS, Clients
 from tests.e2e.conftest import (  # noqa: F401
@@ -84,6 +85,17 @@ def client(request: pytest.FixtureRequest) -> Client:
 @pytest.fixture
 def browser(pages: ClientProcess, client: Client, server: Server, upstream: Upstream) -> Browser:  # noqa: F811
     return Browser(pages, client, server.url, server.tokens["alice"], upstream)
+
+
+@pytest.fixture(scope="module")
+def agents(new_client: NewClient) -> ClientProcess:
+    return new_client("ag_ui.mjs")
+
+
+@pytest.fixture
+def tab() -> str:
+    """A page of its own, on a thread of its own."""
+    return f"tab-{next(ag_ui_page.numbers)}"
 
 
 @pytest.fixture(scope="module")

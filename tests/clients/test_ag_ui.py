@@ -1,53 +1,15 @@
 """AG-UI's own client: as it is, and with the lines of docs/clients.md for coming back."""
 
-import itertools
-import sqlite3
-from contextlib import closing
-from typing import Any
-
 import pytest
 
-from tests.clients.conftest import NewClient
-from tests.e2e.conftest import NewServer, TwoWorkers
-from tests.support.client_process import Call, ClientProcess
-from tests.support.eventually import eventually
-from tests.support.lossy_line import LossyLine, lossy_line
+from tests.clients.ag_ui_page import PIECES, POST, WHOLE, at, numbers, run_of, shown
+from tests.e2e.conftest import NewServer
+from tests.support.client_process import ClientProcess
+from tests.support.lossy_line import LossyLine
 from tests.support.server import Server, serving
 from tests.support.sizes import size
-from tests.support.upstream import ANSWER, Upstream, finish, pause, status, text, usage
+from tests.support.upstream import ANSWER, Upstream, finish, pause, text, usage
 from tests.support.upstream_parts import calls, cites, thinks
-
-POST = "POST /api/ag-ui"
-PIECES = ("Each ", "word ", "of ", "this ", "is ", "a ", "piece: ", "é ", "漢字 ", "👩‍👩‍👧 ", "end.")
-WHOLE = "".join(PIECES)
-Json = dict[str, Any]
-
-numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def agents(new_client: NewClient) -> ClientProcess:
-    return new_client("ag_ui.mjs")
-
-
-@pytest.fixture
-def tab() -> str:
-    """A page of its own, on a thread of its own."""
-    return f"tab-{next(numbers)}"
-
-
-def at(place: Server | LossyLine, token: str, tab: str, **more: Any) -> Json:
-    return {"url": place.url, "token": token, "tab": tab, "thread": f"thread-of-{tab}", **more}
-
-
-def shown(value: Json) -> list[tuple[str, Any]]:
-    """What the page holds in the end."""
-    return [(message["role"], message.get("content")) for message in value["messages"]]
-
-
-def run_of(call: Call) -> str:
-    return str(call.told("started")[-1]["ours"]["run_id"])
-
 
 # -- an answer -----------------------------------------------------------------------------------------------------
 
@@ -191,15 +153,16 @@ async def test_its_user_stops_it(agents: ClientProcess, server: Server, upstream
 
 
 async def test_two_tabs_of_one_thread_show_the_same(
-    agents: ClientProcess, server: Server, upstream: Upstream, tab: str
+    agents: ClientProcess, server: Server, line: LossyLine, upstream: Upstream, tab: str
 ):
     model = upstream.model([text("one "), pause(tab), text("two"), finish()])
-    given = at(server, server.tokens["alice"], tab, model=model)
+    given = at(line, server.tokens["alice"], tab, model=model)
     call = agents.begin("ask", **given, text="Hi", id="u1")
     await call.until("text")
     second = {**given, "tab": f"{tab}-second"}
     busy = await agents.error("ask", **second, text="Me too")
     assert (busy["status"], busy["payload"]["code"], busy["payload"]["run_id"]) == (409, "thread_busy", run_of(call))
+    assert line.calls == [POST] * 2
     other = agents.begin("connect", **second)
     await other.until("snapshot")
     upstream.release(tab)
@@ -224,104 +187,3 @@ async def test_a_tab_that_is_behind_is_told_so_and_loses_nothing(
     await agents.value("ask", **given, text="Three")
     asked = [text for role, text in shown(await agents.value("connect", **other)) if role == "user"]
     assert asked == ["One", "Two", "Three"]
-
-
-# -- what fails ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_failing_provider_is_an_error_of_the_run_and_asking_again_answers_the_same_message(
-    agents: ClientProcess, server: Server, upstream: Upstream, tab: str
-):
-    model = upstream.model([status(400)], ANSWER)
-    given = at(server, server.tokens["alice"], tab, model=model)
-    call = agents.begin("ask", **given, text="Hi")
-    await call.value()
-    [told] = call.told("error")
-    assert told["code"].startswith("upstream_")
-    assert told["message"]
-    assert shown(await agents.value("ask", **given)) == [("user", "Hi"), ("assistant", "Hello, world")]
-    assert shown(await agents.value("connect", **given)) == [("user", "Hi"), ("assistant", "Hello, world")]
-
-
-async def test_the_only_worker_is_killed_between_two_pieces(
-    agents: ClientProcess, new_server: NewServer, upstream: Upstream, tab: str
-):
-    model = upstream.model([text("one "), pause(tab), text("two"), finish()])
-    async with serving(await new_server(checkpoint_s=0.2)) as server, lossy_line(server.port) as line:
-        given = at(line, server.tokens["alice"], tab, model=model)
-        call = agents.begin("ask", **given, text="Hi")
-        await call.until("text")
-        await _saved(server, run_of(call))
-        await server.kill()
-        assert (await call.error())["message"] == "terminated"
-        await server.start()
-        upstream.release(tab)
-        page = await agents.value("connect", **given)
-        assert shown(page) == [("user", "Hi"), ("assistant", "one ")]
-        answered = await agents.value("ask", **given)
-        assert shown(answered)[0] == ("user", "Hi")
-        assert shown(await agents.value("connect", **given)) == [("user", "Hi"), ("assistant", "one two")]
-
-
-async def test_one_of_two_workers_is_killed_between_two_pieces(
-    agents: ClientProcess, two_workers: TwoWorkers, upstream: Upstream, tab: str
-):
-    model = upstream.model([text("one "), pause(tab), text("two"), finish()])
-    async with two_workers(lease_s=1, checkpoint_s=0.2) as (one, two):
-        given = at(one.server, one.token, tab, model=model)
-        call = agents.begin("ask", **given, text="Hi")
-        await call.until("text")
-        await _saved(one.server, run_of(call))
-        await one.server.kill()
-        assert (await call.error())["message"] == "terminated"
-        back = agents.begin("connect", **{**given, "url": two.server.url})
-        page = await back.value()
-        upstream.release(tab)
-        assert [told["code"] for told in back.told("error")] == ["run_interrupted"]
-        assert shown(page) == [("user", "Hi"), ("assistant", "one ")]
-
-
-async def _saved(server: Server, run_id: str) -> None:
-    """Until all is stored that a run has said: two checkpoints have begun and ended."""
-
-    def checkpoints() -> int:
-        with closing(sqlite3.connect(server.folder / "chat.db")) as store:
-            [(count,)] = store.execute("SELECT heartbeat FROM runs WHERE id = ?", [run_id])
-        return int(count)
-
-    before = checkpoints()
-
-    async def two_more() -> bool:
-        return checkpoints() >= before + 2
-
-    await eventually(two_more)
-
-
-async def test_each_refusal_is_an_error_with_our_detail_and_asked_for_once(
-    agents: ClientProcess, server: Server, line: LossyLine, upstream: Upstream, tab: str
-):
-    model = upstream.model(ANSWER)
-    given = at(line, server.tokens["alice"], tab, model=model)
-    unknown = await agents.error("ask", **{**given, "tab": f"{tab}-out", "token": "not.a.token"}, text="Hi")
-    assert (unknown["status"], unknown["payload"]["code"]) == (401, "invalid_token")
-    tools = [{"name": "look", "description": "", "parameters": {}}]
-    refused = await agents.error("ask", **{**given, "tab": f"{tab}-tools"}, text="Hi", parameters={"tools": tools})
-    assert (refused["status"], refused["payload"]["errors"][0]["field"]) == (422, "tools")
-    foreign = await agents.error("ask", **{**given, "tab": f"{tab}-thr", "thread": "thr_unknown"}, text="Hi")
-    assert (foreign["status"], foreign["payload"]["code"]) == (404, "not_found")
-    assert line.calls == [POST] * 3
-
-
-async def test_too_many_at_once_are_a_429(agents: ClientProcess, new_server: NewServer, upstream: Upstream, tab: str):
-    model = upstream.model([text("one "), pause(tab), finish()])
-    server = await new_server()
-    server.settings["CHATORCH_MAX_LIVE_RUNS_PER_USER"] = "1"
-    async with serving(server):
-        given = at(server, server.tokens["alice"], tab, model=model)
-        call = agents.begin("ask", **given, text="Hi")
-        await call.until("text")
-        other = {**given, "tab": f"{tab}-other", "thread": f"other-{tab}"}
-        refused = await agents.error("ask", **other, text="Hi")
-        assert (refused["status"], refused["payload"]["code"]) == (429, "too_many_runs")
-        upstream.release(tab)
-        await call.value()
