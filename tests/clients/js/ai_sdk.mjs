@@ -1,10 +1,8 @@
 // `useChat` of @ai-sdk/react in a page, with the transport that it has by default: of `ai` 7, or of `ai` 6; and with the
 // lines of docs/clients.md.
 
-import { readFileSync } from "node:fs";
-
 import { described, serve } from "./harness.mjs";
-import { open, walk } from "./page.mjs";
+import { documented, open, walk } from "./page.mjs";
 
 const SDKS = {
   7: { ...(await import("ai")), ...(await import("@ai-sdk/react")) },
@@ -13,14 +11,6 @@ const SDKS = {
 
 const { chatorchChat } = await documented("chatorch-chat.js");
 const { overSocket } = await documented("chatorch-socket.js");
-
-// The block of this name, as a module
-async function documented(name) {
-  const page = readFileSync(new URL("../../../docs/clients.md", import.meta.url), "utf8");
-  const code = page.split("```js " + name + "\n")[1].split("\n```")[0];
-  const there = code.replace(/from "(.+?)"/g, (_, module) => `from "${import.meta.resolve(module)}"`);
-  return import("data:text/javascript," + encodeURIComponent(there));
-}
 
 const textOf = (message) => message?.parts.map((part) => (part.type === "text" ? part.text : "")).join("") ?? "";
 

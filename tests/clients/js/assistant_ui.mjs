@@ -1,34 +1,30 @@
-// assistant-ui's runtime for the AI SDK in a page, with its own transport, and its own way to resume.
+// assistant-ui's runtime for the AI SDK in a page, with its own transport as it is, and with the lines of docs/clients.md.
 
 import { described, serve } from "./harness.mjs";
-import { open, walk } from "./page.mjs";
+import { documented, open, walk } from "./page.mjs";
 
 const { createElement } = await import("react");
 const { AssistantRuntimeProvider } = await import("@assistant-ui/react");
 const { AssistantChatTransport, useAISDKChat, useAISDKError, useChatRuntime } = await import("@assistant-ui/react-ai-sdk");
+const { assistantTransport } = await documented("chatorch-assistant.js");
 
 const textOf = (message) => message?.content.map((part) => (part.type === "text" ? part.text : "")).join("") ?? "";
 
-// As it is; or for a `chat` whose id its page knows, which goes on by itself where its storage names what is live
-function transportOf({ url, token, model, chat, resume, asItIs }) {
-  const api = `${url}/api/ai-sdk`;
-  const plain = { api, headers: { authorization: `Bearer ${token}` }, body: { model } };
-  if (asItIs) return new AssistantChatTransport(plain);
-  const storage = { named: resume ? chat : null, getStreamId: () => storage.named, setStreamId: () => {}, clear: () => {} };
-  return new AssistantChatTransport({
-    ...plain,
-    prepareSendMessagesRequest: ({ body, messages, trigger, messageId }) => ({
-      body: { ...body, id: chat, messages, trigger, messageId },
-    }),
-    resumable: { storage, resumeApi: (id) => `${api}/${encodeURIComponent(id)}/stream` },
-  });
+// As it is; or with the lines of the documentation, whose runtime goes on by itself with what its storage names
+function transportOf({ url, token, model, chat, asItIs }) {
+  const body = { model };
+  if (!asItIs) return assistantTransport({ url, token: () => token, id: chat, body });
+  return new AssistantChatTransport({ api: `${url}/api/ai-sdk`, headers: { authorization: `Bearer ${token}` }, body });
 }
 
-async function chat({ steps, messages, ...given }, { tell, heard }) {
+async function chat({ steps, messages, resume, ...given }, { tell, heard }) {
   const { url, token, chat } = given;
   const at = (what) => `${url}/api/ai-sdk/${encodeURIComponent(chat)}/${what}`;
   const headers = { authorization: `Bearer ${token}` };
   const transport = transportOf(given);
+  const storage = transport.getResumableAdapter()?.storage;
+  const named = storage?.getStreamId;
+  if (storage && !resume) storage.getStreamId = () => null;
   const finishes = [];
   const onFinish = ({ isAbort, isError, finishReason }) => (finishes.push({ isAbort, isError, finishReason }), changed());
   let runtime, sdk, error;
@@ -62,7 +58,7 @@ async function chat({ steps, messages, ...given }, { tell, heard }) {
     send: ({ text }) => (asked++, thread.append(text)),
     regenerate: () => (asked++, thread.getMessageById(last().id).reload()),
     resume: () => {
-      transport.getResumableAdapter().storage.named = chat;
+      storage.getStreamId = named;
       resuming = sdk.resumeStream();
     },
     stop: () => thread.cancelRun(),

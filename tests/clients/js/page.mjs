@@ -1,5 +1,7 @@
 // A page of React's in jsdom, and what its user does in it, one after the other.
 
+import { readFileSync } from "node:fs";
+
 import { JSDOM } from "jsdom";
 
 const { window } = new JSDOM("<!doctype html><main></main>", { pretendToBeVisual: true });
@@ -25,4 +27,12 @@ export function open(Page) {
 // `steps` are {do: the name of one of `actions`, ...what it is given}
 export async function walk(steps, actions) {
   for (const { do: action, ...given } of steps) await actions[action](given);
+}
+
+// The block of this name in docs/clients.md, as a module
+export async function documented(name) {
+  const page = readFileSync(new URL("../../../docs/clients.md", import.meta.url), "utf8");
+  const code = page.split("```js " + name + "\n")[1].split("\n```")[0];
+  const there = code.replace(/from "(.+?)"/g, (_, module) => `from "${import.meta.resolve(module)}"`);
+  return import("data:text/javascript," + encodeURIComponent(there));
 }
