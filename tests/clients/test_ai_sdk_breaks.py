@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from tests.clients.ai_sdk_page import HTTP_7, SETTLED, Browser, Client, said, send, without_metadata
+from tests.clients.ai_sdk_page import CLIENTS, HTTP_7, SETTLED, Browser, Client, said, send, without_metadata
 from tests.e2e.conftest import NewServer, TwoWorkers
-from tests.support.client_process import ClientProcess
+from tests.support.client_process import Call, ClientProcess
 from tests.support.eventually import eventually
 from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server, serving
@@ -105,41 +105,50 @@ async def test_wherever_a_line_breaks_resuming_shows_the_whole_once(
 
 
 async def test_a_server_that_is_killed_leaves_what_was_said_and_an_error(
-    pages: ClientProcess, client: Client, new_server: NewServer, upstream: Upstream
+    pages: ClientProcess, new_server: NewServer, upstream: Upstream
 ):
-    name = f"killed{client}"
     async with serving(await new_server()) as server, lossy_line(server.port) as line:
-        browser = Browser(pages, client, line.url, server.tokens["alice"], upstream)
-        browser.play(text("one ", "two "), pause(name), text("three"))
-        page = browser.open(send(), {"do": "shows", "text": "two"}, {"do": "tell", "word": "shown"}, SETTLED)
-        await page.until("shown")
+        browsers = [Browser(pages, client, line.url, server.tokens["alice"], upstream) for client in CLIENTS]
+        asking = [_asking(browser) for browser in browsers]
+        for page in asking:
+            await page.until("shown")
         await server.kill()
-        seen = await page.value()
-        assert (seen["status"], said(seen["messages"])) == ("error", ["Hi", "one two "])
+        seen = [await page.value() for page in asking]
         await server.start()
-        assert said(await browser.stored())[0] == "Hi"
-        browser.play(text("Hello"))
-        seen = await browser.see({"do": "regenerate"}, SETTLED, messages=seen["messages"])
-        assert (seen["status"], said(seen["messages"])) == ("ready", ["Hi", "Hello"])
-        assert said(await browser.stored()) == ["Hi", "Hello"]
+        for browser, page in zip(browsers, seen, strict=True):
+            assert (page["status"], said(page["messages"])) == ("error", ["Hi", "one two "])
+            assert said(await browser.stored())[0] == "Hi"
+            browser.play(text("Hello"))
+            again = await browser.see({"do": "regenerate"}, SETTLED, messages=page["messages"])
+            assert (again["status"], said(again["messages"])) == ("ready", ["Hi", "Hello"])
+            assert said(await browser.stored()) == ["Hi", "Hello"]
 
 
 async def test_a_worker_that_is_killed_is_an_error_on_the_other_one_too(
-    pages: ClientProcess, client: Client, two_workers: TwoWorkers, upstream: Upstream
+    pages: ClientProcess, two_workers: TwoWorkers, upstream: Upstream
 ):
     async with two_workers(lease_s=2) as (one, two):
-        browser = Browser(pages, client, one.server.url, one.token, upstream)
-        browser.play(text("one ", "two "), pause(f"of two {client}"), text("three"))
-        asking = browser.open(send(), {"do": "shows", "text": "two"}, {"do": "tell", "word": "shown"}, SETTLED)
-        await asking.until("shown")
         there = two.server.url
-        watching = browser.open({"do": "over"}, SETTLED, resume=True, url=there, messages=await browser.stored(there))
-        await watching.until("shows")
+        browsers = [Browser(pages, client, one.server.url, one.token, upstream) for client in CLIENTS]
+        asking = [_asking(browser) for browser in browsers]
+        watching = []
+        for browser, page in zip(browsers, asking, strict=True):
+            await page.until("shown")
+            stored = await browser.stored(there)
+            watching.append(browser.open({"do": "over"}, SETTLED, resume=True, url=there, messages=stored))
+            await watching[-1].until("shows")
         await one.server.kill()
-        seen = await watching.value()
-        assert (seen["status"], said(seen["messages"])) == ("error", ["Hi", "one two "])
-        assert "interrupted" in seen["error"]["message"]
-        assert (await asking.value())["status"] == "error"
-        browser.play(text("Hello"))
-        again = await browser.see({"do": "regenerate"}, SETTLED, url=there, messages=seen["messages"])
-        assert said(again["messages"]) == ["Hi", "Hello"] == said(await browser.stored(there))
+        for browser, page, other in zip(browsers, asking, watching, strict=True):
+            seen = await other.value()
+            assert (seen["status"], said(seen["messages"])) == ("error", ["Hi", "one two "])
+            assert "interrupted" in seen["error"]["message"]
+            assert (await page.value())["status"] == "error"
+            browser.play(text("Hello"))
+            again = await browser.see({"do": "regenerate"}, SETTLED, url=there, messages=seen["messages"])
+            assert said(again["messages"]) == ["Hi", "Hello"] == said(await browser.stored(there))
+
+
+def _asking(browser: Browser) -> Call:
+    """Its page says when it shows all that will come."""
+    browser.play(text("one ", "two "), pause(f"killed {browser._given['chat']}"), text("three"))
+    return browser.open(send(), {"do": "shows", "text": "two"}, {"do": "tell", "word": "shown"}, SETTLED)

@@ -1,6 +1,7 @@
 """Responses by OpenAI's own packages: streams that break and are come back to, and their end for every tab."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.clients.conftest import NewClient, by_name
 from tests.clients.openai_chat import Clients
 from tests.clients.openai_responses import FILES, PATH, PIECES, WHOLE, at, dense, each, events
 from tests.e2e.conftest import NewServer, TwoWorkers
+from tests.support.client_process import Call
 from tests.support.lossy_line import LossyLine, lossy_line
 from tests.support.server import Server, serving
 from tests.support.sizes import size
@@ -60,39 +62,43 @@ async def test_who_is_cut_off_comes_back_to_another_worker_while_it_goes_on(
     assert dense(events(call))
 
 
-@each
 async def test_the_only_worker_is_killed_between_two_pieces(
-    clients: Clients, new_server: NewServer, upstream: Upstream, name: str
+    clients: Clients, new_server: NewServer, upstream: Upstream
 ):
     model = upstream.model(text("first ", "la"), pause("never"))
     async with serving(await new_server()) as server, lossy_line(server.port) as line:
-        call = clients(name).begin("watch", **at(line, server.tokens["alice"], model=model), waits="come back")
-        await call.until("text")
+        given = at(line, server.tokens["alice"], model=model, waits="come back")
+        begun = [clients(name).begin("watch", **given) for name in FILES]
+        for call in begun:
+            await call.until("text")
         await server.kill()
-        await call.until("broken")
+        for call in begun:
+            await call.until("broken")
         await server.start()
-        call.say("come back")
-        last = await call.ended()
-        assert last["told"] == "done", last
-        assert last["value"]["status"] in ("failed", "incomplete")
-        assert call.texts() in ("first ", "first la")
-        assert dense(events(call))
+        for call in begun:
+            call.say("come back")
+            _is_over(call, await call.value())
 
 
-@each
 async def test_one_of_two_workers_is_killed_between_two_pieces(
-    clients: Clients, two_workers: TwoWorkers, upstream: Upstream, name: str
+    clients: Clients, two_workers: TwoWorkers, upstream: Upstream
 ):
     model = upstream.model(text("first ", "la"), pause("never"))
     async with two_workers(lease_s=2) as (one, two), lossy_line(one.server.port) as line:
-        call = clients(name).begin("watch", **at(line, one.token, model=model))
-        await call.until("text")
+        begun = [clients(name).begin("watch", **at(line, one.token, model=model)) for name in FILES]
+        for call in begun:
+            await call.until("text")
         line.to = two.server.port
         await one.server.kill()
-        answer = await call.value()
-        assert answer["status"] in ("failed", "incomplete")
-        assert call.texts() in ("first ", "first la")
-        assert dense(events(call))
+        for call in begun:
+            _is_over(call, await call.value())
+
+
+def _is_over(call: Call, answer: dict[str, Any]) -> None:
+    """With what was said, and not as a whole answer."""
+    assert answer["status"] in ("failed", "incomplete")
+    assert call.texts() in ("first ", "first la")
+    assert dense(events(call))
 
 
 # -- stop ----------------------------------------------------------------------------------------------------------
