@@ -63,7 +63,7 @@ async def test_a_conversation_and_an_answer_once_more(browser: Browser, server: 
 
 async def test_a_page_with_nothing_to_resume_is_ready(browser: Browser):
     browser.play(text("Hello"))
-    page = await browser.see(RESUME, send(), SETTLED, resume=True)
+    page = await browser.see(RESUME, SETTLED, send(), SETTLED)
     assert (said(page["messages"]), shown(page)) == (["Hi", "Hello"], COMPLETE)
     page = await browser.see(RESUME, SETTLED, resume=True, messages=await browser.stored())
     assert (said(page["messages"]), shown(page)) == (["Hi", "Hello"], COMPLETE)
