@@ -7,8 +7,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
+from chatorch.adapters.memory.runs import append
 from chatorch.adapters.memory.state import State, ThreadRecord
-from chatorch.domain.model.conversation import Message, Role, Thread, ThreadId
+from chatorch.domain.model.conversation import Message, NewMessage, Role, Thread, ThreadId
+from chatorch.domain.model.errors import ThreadBusy
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, Page, PageRequest, ThreadCursor
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunStatus
@@ -72,9 +74,21 @@ class MemoryThreadStore(ThreadStore, ClientRefStore, EmptyThreadStore):
         self._state.require_available()
         return self._state.named(owner_id, client_ref)
 
-    async def add_thread(self, thread: Thread) -> None:
+    async def add_thread(self, thread: Thread, messages: Sequence[Message] = ()) -> None:
         self._state.require_writable()
-        self._state.threads[thread.id] = ThreadRecord(replace(thread, metadata=deepcopy(thread.metadata)))
+        if thread.id in self._state.threads:
+            return
+        record = self._state.threads[thread.id] = ThreadRecord(replace(thread, metadata=deepcopy(thread.metadata)))
+        _add(record, messages)
+
+    async def add_messages(self, owner_id: UserId, thread_id: ThreadId, messages: Sequence[Message]) -> None:
+        self._state.require_writable()
+        record = self._state.thread_of(owner_id, thread_id)
+        if any(record.find(message.id) is not None for message in messages):
+            return
+        if live := self._state.live_in(thread_id):
+            raise ThreadBusy(live.id)
+        _add(record, messages)
 
     async def live_run(self, owner_id: UserId, thread_id: ThreadId) -> Run | None:
         self._state.require_available()
@@ -94,3 +108,9 @@ def _page(
         items = [item for item in items if (place(item) < after if descending else place(item) > after)]
     ordered = sorted(items, key=place, reverse=descending)
     return ordered[:limit], len(ordered) > limit
+
+
+def _add(record: ThreadRecord, messages: Sequence[Message]) -> None:
+    for message in messages:
+        append(record, message.id, NewMessage(message.role, message.content), message.created_at)
+        record.touch(message.created_at)

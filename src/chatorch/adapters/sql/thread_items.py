@@ -174,7 +174,7 @@ def _put_message(connection: Connection, thread_id: ThreadId, item: NotedMessage
     require_sane(message.id)
     written = connection.execute(_WRITTEN, {"item_id": message.id}).one_or_none()
     if written is None:
-        _add_message(connection, thread_id, message)
+        add_message(connection, thread_id, message)
     elif written.thread_id != thread_id:
         raise NotFound
     elif written.run_id is not None:
@@ -186,7 +186,8 @@ def _put_message(connection: Connection, thread_id: ThreadId, item: NotedMessage
         connection.execute(insert(message_notes), {"message_id": message.id, "body": item.note})
 
 
-def _add_message(connection: Connection, thread_id: ThreadId, message: Message) -> None:
+def add_message(connection: Connection, thread_id: ThreadId, message: Message) -> None:
+    """At the thread's end, which is the owner's and locked. Raises `ThreadBusy`."""
     live = connection.execute(_LIVE_RUN, {"thread_id": thread_id}).scalar_one_or_none()
     if live is not None:
         raise ThreadBusy(live)

@@ -1,5 +1,6 @@
 """Threads and their messages."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from chatorch.adapters.sql.rows import (
     to_thread,
 )
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, threads
+from chatorch.adapters.sql.thread_items import add_message
 from chatorch.domain.model.conversation import Message, MessageId, Role, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
@@ -82,8 +84,11 @@ class SqlThreadStore(ThreadStore, ClientRefStore, EmptyThreadStore):
         row = await self._database.read(lambda connection: connection.execute(_NAMED, values).one_or_none())
         return None if row is None else to_thread(row)
 
-    async def add_thread(self, thread: Thread) -> None:
-        await self._database.write(lambda connection: _add_thread(connection, thread), owner=thread.owner_id)
+    async def add_thread(self, thread: Thread, messages: Sequence[Message] = ()) -> None:
+        await self._database.write(lambda connection: _add_thread(connection, thread, messages), owner=thread.owner_id)
+
+    async def add_messages(self, owner_id: UserId, thread_id: ThreadId, messages: Sequence[Message]) -> None:
+        await self._database.write(lambda c: _add_messages(c, owner_id, thread_id, messages), owner=owner_id)
 
     async def live_run(self, owner_id: UserId, thread_id: ThreadId) -> Run | None:
         return await self._database.read(lambda connection: _live_run(connection, owner_id, thread_id))
@@ -176,10 +181,24 @@ def _questions(
     return tuple(Question(MessageId(row.id), row.metadata) for row in found)
 
 
-def _add_thread(connection: Connection, thread: Thread) -> None:
+def _add_thread(connection: Connection, thread: Thread, said: Sequence[Message]) -> None:
     lock_owner(connection, thread.owner_id)
+    if connection.execute(_READ, {"thread_id": thread.id, "owner": thread.owner_id}).one_or_none() is not None:
+        return
     values = thread_values(thread.owner_id, thread.id, thread.title, thread.created_at)
     connection.execute(insert(threads), {**values, "metadata": dict(thread.metadata)})
+    for message in said:
+        add_message(connection, thread.id, message)
+
+
+def _add_messages(connection: Connection, owner_id: UserId, thread_id: ThreadId, said: Sequence[Message]) -> None:
+    lock_owner(connection, owner_id)
+    require_thread(connection, owner_id, thread_id, lock=True)
+    ids = [message.id for message in said]
+    if connection.execute(select(messages.c.id).where(messages.c.id.in_(ids)).limit(1)).one_or_none() is not None:
+        return
+    for message in said:
+        add_message(connection, thread_id, message)
 
 
 def _live_run(connection: Connection, owner_id: UserId, thread_id: ThreadId) -> Run | None:

@@ -1,5 +1,6 @@
 """Threads and their messages: list, read, rename, delete."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -61,14 +62,24 @@ class Conversations:
         return await self._client_refs.find_thread(principal.user_id, name)
 
     async def open(
-        self, principal: Principal, thread_id: ThreadId, title: str, metadata: JsonObject | None = None
+        self,
+        principal: Principal,
+        thread_id: ThreadId,
+        title: str,
+        metadata: JsonObject | None = None,
+        messages: Sequence[Message] = (),
     ) -> Thread:
-        """A new thread, of this new id, in which nothing is said yet. Raises `GuestThread`."""
+        """A new thread, of this id, in which nothing is said but `messages`; the one that has the id already is given
+        back as it is. Raises `GuestThread`."""
         require_no_guest_thread(principal, thread_id)
         now = self._clock.now()
         thread = Thread(thread_id, principal.user_id, title, metadata or {}, now, now)
-        await self._empty_threads.add_thread(thread)
-        return thread
+        await self._empty_threads.add_thread(thread, messages)
+        return await self.thread(principal, thread_id)
+
+    async def add(self, principal: Principal, thread_id: ThreadId, messages: Sequence[Message]) -> None:
+        """See `EmptyThreadStore.add_messages`."""
+        await self._empty_threads.add_messages(principal.user_id, thread_id, messages)
 
     async def change(self, principal: Principal, thread_id: ThreadId, change: ThreadChange) -> Thread:
         if change == ThreadChange():

@@ -17,16 +17,18 @@ from chatorch.domain.model.conversation import (
     Thread,
     ThreadId,
 )
-from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.errors import IdempotencyKeyReused, InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.policy import MAX_CONTENT_CHARS, ChatPolicy
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.annotations import Annotations
+from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.pages import Limit
 from chatorch.entrypoints.common.principal import SignedIn
 from chatorch.entrypoints.common.views import Json, json_response
+from chatorch.entrypoints.openai.conversations.once import Once
 from chatorch.entrypoints.openai.conversations.schema import CreateConversation, CreateItems, UpdateConversation
 from chatorch.entrypoints.openai.responses.given import (
     AnnotationsDep,
@@ -55,7 +57,7 @@ MORE = [Depends(nothing_more)]
 
 @dataclass(frozen=True, slots=True)
 class _Adding:
-    """Puts messages at a thread's end."""
+    """What is put at a thread's end."""
 
     annotations: Annotations
     policy: ChatPolicy
@@ -73,12 +75,10 @@ class _Adding:
                 raise InvalidField(f"{field}.role", f"{message.role} is not allowed here")
         return said
 
-    async def add(self, principal: Principal, thread_id: ThreadId, messages: Sequence[NewMessage]) -> list[Json]:
-        """Raises `NotFound`, `ThreadBusy`."""
-        views: list[Json] = []
-        for new in messages:
-            message = Message(
-                id=MessageId(self.ids.new("msg")),
+    def messages(self, once: Once, thread_id: ThreadId, said: Sequence[NewMessage]) -> list[Message]:
+        return [
+            Message(
+                id=once.message_id(thread_id, number),
                 thread_id=thread_id,
                 position=0,
                 role=new.role,
@@ -86,9 +86,26 @@ class _Adding:
                 status=MessageStatus.COMPLETE,
                 created_at=self.clock.now(),
             )
-            await self.annotations.put(principal, thread_id, NotedMessage(message))
-            views += item_views(message)
-        return views
+            for number, new in enumerate(said)
+        ]
+
+    async def require_same(self, principal: Principal, once: Once, thread_id: ThreadId, given: list[Message]) -> None:
+        """Raises `IdempotencyKeyReused` where something else came by the key, or has changed since."""
+        if once.key is None:
+            return
+        for message in given:
+            there = await self._read(principal, thread_id, message.id)
+            if there is None or (there.role, there.content) != (message.role, message.content):
+                raise IdempotencyKeyReused
+        if await self._read(principal, thread_id, once.message_id(thread_id, len(given))):
+            raise IdempotencyKeyReused
+
+    async def _read(self, principal: Principal, thread_id: ThreadId, message_id: MessageId) -> Message | None:
+        try:
+            item = await self.annotations.read(principal, thread_id, message_id)
+        except NotFound:
+            return None
+        return item.message if isinstance(item, NotedMessage) else None
 
 
 async def _adding(annotations: AnnotationsDep, policy: PolicyDep, ids: IdsDep, clock: ClockDep) -> _Adding:
@@ -109,15 +126,20 @@ async def create_conversation(
     conversations: ConversationsDep,
     adding: Adding,
     body: CreateConversation | None = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """A new one, with these messages; it is listed among the threads at once."""
     body = body or CreateConversation()
-    messages = adding.read(body.items).messages if body.items else ()
-    said = next((message.content for message in messages if message.role is Role.USER), None)
-    thread_id = ThreadId(adding.ids.new("thr"))
-    title = UNTITLED if said is None else title_from(said)
-    thread = await conversations.open(principal, thread_id, title, body.metadata)
-    await adding.add(principal, thread.id, messages)
+    said = adding.read(body.items).messages if body.items else ()
+    asked = next((message.content for message in said if message.role is Role.USER), None)
+    once = Once(adding.ids, principal.user_id, key)
+    thread_id = once.thread_id()
+    messages = adding.messages(once, thread_id, said)
+    title = UNTITLED if asked is None else title_from(asked)
+    thread = await conversations.open(principal, thread_id, title, body.metadata, messages)
+    await adding.require_same(principal, once, thread_id, messages)
+    if thread.metadata != (body.metadata or {}):
+        raise IdempotencyKeyReused
     return json_response(_view(thread))
 
 
@@ -142,10 +164,21 @@ async def delete_conversation(conversation_id: str, principal: SignedIn, convers
 
 
 @router.post("/{conversation_id}/items", response_class=Response, responses=ONE, dependencies=MORE)
-async def create_items(conversation_id: str, body: CreateItems, principal: SignedIn, adding: Adding) -> Response:
-    """Puts messages at its end, and answers none."""
-    said = adding.read(body.items)
-    added = await adding.add(principal, thread_id_of(conversation_id), said.messages)
+async def create_items(
+    conversation_id: str,
+    body: CreateItems,
+    principal: SignedIn,
+    adding: Adding,
+    conversations: ConversationsDep,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Puts messages at its end, all of them or none, and answers none."""
+    thread_id = thread_id_of(conversation_id)
+    once = Once(adding.ids, principal.user_id, key)
+    messages = adding.messages(once, thread_id, adding.read(body.items).messages)
+    await conversations.add(principal, thread_id, messages)
+    await adding.require_same(principal, once, thread_id, messages)
+    added = [view for message in messages for view in item_views(message)]
     return json_response(list_view(added, has_more=False))
 
 
