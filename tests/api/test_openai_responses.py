@@ -71,3 +71,18 @@ async def test_items_are_added_once_by_their_key_and_all_or_none(alice: httpx.As
     wrong = await refused(alice, path, items=[*said("Three"), {"role": "user", "content": " "}])
     assert wrong == (400, "invalid_request", "items[1].content")
     assert await items(alice, conversation) == ["One", "Two"]
+
+
+async def test_what_nobody_looks_at_is_refused_by_its_name(alice: httpx.AsyncClient):
+    schema = {"type": "json_schema", "name": "x", "schema": {}}
+    for asked, param in (
+        ({"text": {"format": {"type": "text", "foo": 1}}}, "text.format.foo"),
+        ({"text": {"format": {**schema, "foo": 1}}}, "text.format.foo"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format"),
+        ({"temperature": True}, "temperature"),
+        ({"metadata": {"a": 1}}, "metadata"),
+        ({"metadata": {str(number): 1 for number in range(5000)}}, "metadata"),
+        ({"input": [{"role": "user", "content": "Hi", "foo": 1}]}, "input[0].foo"),
+    ):
+        told = await refused(alice, "/v1/responses", **{"model": MODEL, "input": "Hi", **asked})
+        assert told == (400, "invalid_request", param), asked

@@ -11,7 +11,7 @@ from chatorch.entrypoints.common.fields import MAX_ID_CHARS, ModelName, Reasonin
 from chatorch.entrypoints.openai.defaults import only
 from chatorch.entrypoints.openai.metadata import Pairs
 from chatorch.entrypoints.openai.responses.ids import thread_id_of
-from chatorch.entrypoints.openai.strict import Request
+from chatorch.entrypoints.openai.strict import Request, require_known
 
 _FORMATS = {
     "text": {"type"},
@@ -24,8 +24,6 @@ def _format(given: dict[str, Any]) -> dict[str, Any]:
     kind = given.get("type")
     if not isinstance(kind, str) or kind not in _FORMATS:
         raise ValueError("must have a type: text, json_object or json_schema")
-    if not given.keys() <= _FORMATS[kind]:
-        raise ValueError(f"must have nothing but {', '.join(sorted(_FORMATS[kind]))}")
     if kind == "json_schema" and not (isinstance(given.get("name"), str) and isinstance(given.get("schema"), dict)):
         raise ValueError("must have a name and a schema")
     return given
@@ -102,7 +100,10 @@ class CreateResponse(Request):
     prompt_cache_retention: Annotated[Any, only("in_memory")] = None
 
     def generation(self) -> Generation:
+        """Raises `InvalidField`."""
         form = self.text.format if self.text is not None else None
+        if form is not None:
+            require_known(form, _FORMATS[form["type"]], "text.format")
         return Generation(
             temperature=self.temperature,
             max_output_tokens=self.max_output_tokens,
