@@ -39,8 +39,8 @@ def cut(held: str, text: str) -> tuple[list[str], str]:
     while (end := _end_of_piece(held, begin)) is not None:
         pieces.append(held[begin:end])
         begin = end
-        if len(held) - begin < MOST_CHARS and held[begin:].isalnum():  # as mostly: a word, which ends nowhere yet
-            break
+        if len(held) - begin < MOST_CHARS and (rest := held[begin:]).isalnum():
+            return pieces, rest  # as mostly: a word, which ends nowhere yet
     return pieces, held[begin:]
 
 

@@ -135,7 +135,8 @@ class RunResponses:
     def follow(
         self, request: Request, principal: Principal, run: Run, after: int = 0, *, form: RunForm | None = None
     ) -> EventStream:
-        """It ends, without a word, when the principal loses access. Raises `TooManyFollowers`, of the run's owner."""
+        """It ends when the principal loses access, with what the form's encoder says of that (`cut_off`). Raises
+        `TooManyFollowers`, of the run's owner."""
         return self._follow(request, principal, run, self.runs.events(run, after), form or _OURS)
 
     async def follow_once_it_speaks(
