@@ -42,6 +42,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "threads.live_run": lambda store: store.threads.live_run(ANN, THREAD),
     "threads.find_thread": lambda store: store.threads.find_thread(ANN, "mine"),
     "threads.add_thread": lambda store: store.threads.add_thread(NEW_THREAD),
+    "threads.add_messages": lambda store: store.threads.add_messages(ANN, THREAD, []),
     "thread_items.list_items": lambda store: store.thread_items.list_items(ANN, THREAD, limit=9),
     "thread_items.read_item": lambda store: store.thread_items.read_item(ANN, THREAD, "msg_1"),
     "thread_items.put_item": lambda store: store.thread_items.put_item(ANN, THREAD, SIDE_ITEM),
@@ -121,7 +122,7 @@ async def test_a_store_that_is_switched_off_says_so_and_changes_nothing(store: M
 async def test_it_works_again_once_it_is_switched_on(store: MemoryStore, name: str):
     store.available = False
     store.available = True
-    if name in {"runs.reopen_run", "runs.answer_again"}:
+    if name in {"runs.reopen_run", "runs.answer_again", "threads.add_messages"}:
         await store.execution_store.finish(RunEnd(RUN, 1, Outcome(RunStatus.FAILED), Content(), NOW))
     await OPERATIONS[name](store)
 

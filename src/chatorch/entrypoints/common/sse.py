@@ -37,6 +37,10 @@ class SseEncoder(EventEncoder):
         return b""
 
 
+AT_ONCE = 16
+"""Of events that are no deltas, before others have their turn."""
+
+
 class EventStream(PumpedStream):
     """Streams a run's events in a dialect, until the terminal one. A client that disconnects leaves the run; it does
     not stop it. `begun` are those that were taken from `events` already.
@@ -68,6 +72,7 @@ class EventStream(PumpedStream):
         async with aclosing(self._events) as events:
             if self._begun and not await self._send_begun(send):
                 return
+            beside = 0
             async for event in events:
                 if type(event) is PartDelta:  # first, because it is nearly always one
                     if len(event.text) == PIECE_CHARS:
@@ -80,7 +85,9 @@ class EventStream(PumpedStream):
                 elif isinstance(event, TERMINAL_EVENTS):
                     body, more = encode(event) + encoder.end(), False
                 else:
-                    await asyncio.sleep(0)
+                    beside += 1
+                    if not beside % AT_ONCE:
+                        await asyncio.sleep(0)
                     body, more = encode(event), True
                 if not body and more:
                     continue

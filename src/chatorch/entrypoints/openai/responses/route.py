@@ -24,7 +24,7 @@ from chatorch.entrypoints.common.error_form import Refusal
 from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.openapi import problems
 from chatorch.entrypoints.common.principal import SignedInOrGuest
-from chatorch.entrypoints.common.run_responses import EVENT_STREAM, Responses, RunForm, RunResponses
+from chatorch.entrypoints.common.run_responses import EVENT_STREAM, JSON, Responses, RunForm, RunResponses
 from chatorch.entrypoints.common.views import json_response
 from chatorch.entrypoints.openai.errors import RUN_HEADER
 from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
@@ -42,7 +42,7 @@ UNTITLED = "New conversation"
 """What a conversation is called in which nothing was said yet."""
 
 ANSWERED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The response; with `stream`, its events", "content": {EVENT_STREAM: {}}},
+    200: {"description": "The response; with `stream`, its events", "content": {EVENT_STREAM: {}, JSON: {}}},
     **problems(401, 403, 404, 409, 429, 502, 503, 504),
 }
 
