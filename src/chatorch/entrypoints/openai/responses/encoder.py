@@ -93,8 +93,10 @@ class _Over(_State):
 class ResponsesEncoder(EventEncoder):
     """Says nothing up to the number `after`.
 
-    A snapshot is taken as a replay: what has been said is not said again. Where less of the run was kept than has been
-    said, as a worker's death may do it, only the end is still to be said, under the next number.
+    The numbers of an attempt begin where its positions do (`EPOCH_SPAN`): whoever knows those of an earlier one is told
+    all of it, from `response.created` on. A snapshot is taken as a replay: what has been said is not said again. Where
+    less of the run was kept than has been said, as a worker's death may do it, only the end is still to be said, under
+    the next number.
     """
 
     def __init__(self, view: ResponseView, after: int = -1) -> None:
@@ -111,6 +113,7 @@ class ResponsesEncoder(EventEncoder):
             case PartEnded():
                 return self._end_part(event.part.kind)
             case RunStarted():
+                self.state = self.state._replace(number=event.seq - START)
                 return self._begin()
             case Snapshot():
                 return self._again(event)
@@ -242,8 +245,8 @@ class ResponsesEncoder(EventEncoder):
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
 
     def _again(self, snapshot: Snapshot) -> bytes:
-        state = self.state
-        self.state = _State(silent_to=max(state.silent_to, state.number - 1))
+        state, begins = self.state, snapshot.seq - snapshot.content.tip
+        self.state = _State(begins, silent_to=max(state.silent_to, state.number - 1))
         told = [self._begin()]
         told.extend(self.encode(event) for event in snapshot.content.since(START))
         return b"".join(told)

@@ -196,17 +196,30 @@ def test_texts_that_are_done_are_what_the_deltas_said_and_what_is_read_later():
 
 @pytest.mark.soak
 def test_who_is_told_a_snapshot_hears_nothing_twice():
-    """Of an earlier epoch, or one that was ahead of what was kept in another process."""
+    """Who was ahead of what was kept in another process."""
     for chance, content, outcome in contents(4):
         run = ended(content, outcome)
         live = [started_event(run), *in_any_pieces(chance, content)]
         cut = chance.randrange(1, len(live) + 1)
         kept = content.upto(chance.randint(START, content.tip))
-        base = base_of(2)
-        snapshot = Snapshot(base + kept.tip, kept)
-        rest = [replace(event, seq=base + event.seq) for event in content.since(kept.tip)]
-        terminal = event_of(outcome, base + content.tip + 1, RUN.message_id)
-        assert told([*live[:cut], snapshot, *rest, terminal]) == whole(run)
+        rest = [*content.since(kept.tip), event_of(outcome, content.tip + 1, RUN.message_id)]
+        assert told([*live[:cut], Snapshot(kept.tip, kept), *rest]) == whole(run)
+
+
+@pytest.mark.soak
+def test_who_heard_an_attempt_that_was_begun_anew_is_told_all_of_the_new_one_under_numbers_of_its_own():
+    """Live, and whichever number of the earlier one it comes back with."""
+    for chance, content, outcome in contents(4):
+        epoch = 3 if outcome.status is RunStatus.INTERRUPTED else 2  # who ends it counts one on
+        run = replace(ended(content, outcome), epoch=epoch, seq=base_of(epoch) + content.tip + 1)
+        live = [started_event(RUN), *in_any_pieces(chance, content)][: chance.randint(1, 9)]
+        snapshot = Snapshot(base_of(2) + START, Content())
+        rest = [replace(event, seq=base_of(2) + event.seq) for event in content.since(START)]
+        terminal = event_of(outcome, run.seq, RUN.message_id)
+        before = told(live)
+        after = told([*live, snapshot, *rest, terminal])[len(before) :]
+        assert after == whole(run) == told(replay(run, 0), after=before[-1]["sequence_number"])
+        assert [event["sequence_number"] for event in after] == list(range(base_of(2), base_of(2) + len(after)))
 
 
 @pytest.mark.soak
