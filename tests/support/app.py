@@ -25,6 +25,8 @@ from chatorch.domain.services import (
     LeaseReaper,
     Runs,
     StartChat,
+    TakeoverLimits,
+    Takeovers,
     UserCap,
 )
 from chatorch.ports.admission import AdmissionRule
@@ -35,6 +37,7 @@ from tests.support.fakes import FakeClock, ScriptedChatModel
 ALICE = Principal(UserId("usr_alice"), "alice", frozenset({Scope.CHAT}))
 BOB = Principal(UserId("usr_bob"), "bob", frozenset({Scope.CHAT}))
 GUEST = Principal(UserId("gst_1"), "guest", frozenset({Scope.CHAT}), guest=True)
+NONE_TAKEN = TakeoverLimits(within_s=0)
 WINDOW = ContextWindow(10_000, "Be brief.")
 
 
@@ -43,6 +46,7 @@ class RecordingTelemetry(RunTelemetry):
         self.endings: list[RunEnd] = []
         self.lost_runs: list[Run] = []
         self.interruptions: list[int] = []
+        self.takeovers: list[Run] = []
         self.failures: list[str] = []
         self.outages: list[str] = []
 
@@ -56,6 +60,9 @@ class RecordingTelemetry(RunTelemetry):
 
     def interrupted(self, count: int, reason: str) -> None:
         self.interruptions.append(count)
+
+    def taken_over(self, run: Run) -> None:
+        self.takeovers.append(run)
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(what)
@@ -77,6 +84,7 @@ class Chat:
     max_live_runs: int = 8
     max_answer_chars: int = 1_000_000
     rules: Sequence[AdmissionRule] = ()
+    takeover_limits: TakeoverLimits = NONE_TAKEN
 
     def __post_init__(self) -> None:
         self.telemetry = RecordingTelemetry()
@@ -117,7 +125,17 @@ class Chat:
             executor=self.executor,
             clock=self.clock,
         )
+        self.takeovers = Takeovers(
+            execution_store=self.store.execution_store,
+            run_control=self.run_control,
+            executor=self.executor,
+            context=self.context,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            limits=self.takeover_limits,
+        )
         self.lease_reaper = LeaseReaper(
+            takeovers=self.takeovers,
             execution_store=self.store.execution_store,
             run_control=self.run_control,
             clock=self.clock,

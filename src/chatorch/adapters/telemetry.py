@@ -40,6 +40,7 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
             "chatorch_provider_payloads_dropped_total", "Payloads from the model's provider that meant nothing."
         )
         self._lost = counter("chatorch_runs_lost_total", "Runs executed here that somebody else ended.")
+        self._taken_over = counter("chatorch_runs_taken_over_total", "Runs of workers that are gone, carried on here.")
         self._faults = counter("chatorch_faults_total", "Errors of our own that nobody expected.", "what")
         self._store_failures = counter("chatorch_store_failures_total", "Writes to be tried again.", "what")
         self._first_piece = Histogram(
@@ -81,6 +82,10 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
         self._outcomes.labels(RunStatus.INTERRUPTED.value, "").inc(count)
         self._processed.inc(count)
         log.info("runs_interrupted", count=count, reason=reason)
+
+    def taken_over(self, run: Run) -> None:
+        self._taken_over.inc()
+        log.info("run_taken_over", **_ids(run), attempt=run.attempts)
 
     def dropped(self, payloads: int) -> None:
         self._dropped.inc(payloads)

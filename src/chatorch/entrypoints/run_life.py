@@ -35,6 +35,7 @@ def _of_row(row: RunRow) -> Iterator[tuple[str, object]]:
     yield "created", run.created_at
     yield "finished", run.finished_at
     yield "epoch", run.epoch
+    yield "attempts", run.attempts
     yield "seq", run.seq
     yield "heartbeats", row.heartbeat
     yield "cancel requested", "yes" if row.cancel_requested else "no"
@@ -58,6 +59,7 @@ def _of_interaction(record: Interaction) -> Iterator[tuple[str, object]]:
     yield "model", record.model
     yield "status", record.status.value
     yield "created", record.created_at
+    yield "attempts", record.attempts
     yield "usage", record.usage
     yield "first piece", None if record.first_piece_ms is None else f"{record.first_piece_ms} ms"
     yield "duration", None if record.duration_ms is None else f"{record.duration_ms} ms"

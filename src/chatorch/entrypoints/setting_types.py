@@ -117,6 +117,8 @@ LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
 ]
 Seconds = Annotated[float, Field(gt=0, le=HOURS * 3600, allow_inf_nan=False)]
+MaybeSeconds = Annotated[float, Field(ge=0, le=HOURS * 3600, allow_inf_nan=False)]
+"""0 where it is not wanted at all."""
 WholeSeconds = Annotated[int, Field(gt=0, le=HOURS * 3600)]
 Days = Annotated[float, Field(ge=0, le=HOURS / 24, allow_inf_nan=False)]
 Hours = Annotated[float, Field(ge=0, le=HOURS, allow_inf_nan=False)]

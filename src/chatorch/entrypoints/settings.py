@@ -30,6 +30,7 @@ from chatorch.entrypoints.setting_types import (
     HttpUrl,
     KeyPrefix,
     LogLevel,
+    MaybeSeconds,
     Names,
     Origins,
     Proxies,
@@ -99,6 +100,8 @@ class Settings(BaseSettings):
     total_timeout_s: Seconds = 600
     drain_limit_s: Seconds = 20
     lease_s: Seconds = 5
+    continue_within_s: MaybeSeconds = 300
+    takeovers_at_once: Count = 20
     checkpoint_s: Seconds = 1
 
     access_token_life_s: WholeSeconds = 1800

@@ -15,13 +15,15 @@ from chatorch.domain.model.parts import NOTHING, Facts, PartKind
 class Prompt:
     """What the model is asked. `user` is an opaque label for the provider's abuse detection, never a name.
 
-    What `generation` asks and the model cannot do is an error of its own (`UpstreamRejected`), never left out.
+    What `generation` asks and the model cannot do is an error of its own (`UpstreamRejected`), never left out. It was
+    first asked `begun_s` seconds ago, where by a worker that is gone: what it may take in all counts from there.
     """
 
     model: str
     messages: tuple[PromptMessage, ...]
     user: str
     generation: Generation = AS_USUAL
+    begun_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,9 @@ class RunControl(Protocol):
 
     @abstractmethod
     def fence(self, run_id: RunId, epoch: int) -> None:
-        """The run was ended by a reaper, under this (the raised) epoch.
+        """Whoever executed the run up to this epoch does so no more: it was ended, or taken over under the next one.
 
-        What an executor of an earlier epoch still tells is refused everywhere, and its followers, who may have seen
-        more than was stored, are sent to the run's row.
+        What an executor of this epoch or an earlier one still tells is refused everywhere, and its followers, who may
+        have seen more than was stored, are sent to the run's row.
         """
         ...

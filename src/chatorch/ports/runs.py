@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.content import START, Content
-from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId
+from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId, Usage
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.part_pieces import PartPiece
@@ -45,6 +45,7 @@ class NewRun:
     idempotency: IdempotencyKey | None = None
     guest_label: str | None = None
     generation: Generation = AS_USUAL
+    background: bool = False
 
 
 class ClientRefTaken(Exception):  # no fault: somebody was quicker
@@ -209,11 +210,31 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """What a reaper compares. `heartbeat` is a counter: only its standing still means anything."""
+    """What a reaper compares. `heartbeat` is a counter: only its standing still means anything.
+
+    `created_at`, and `beat_at`, when it moved last by its executor's clock, are for who asks how long ago it was; a
+    release before this one does not say.
+    """
 
     run_id: RunId
     epoch: int
     heartbeat: int
+    owner_id: UserId = field(default=UserId(""), compare=False)
+    created_at: datetime | None = field(default=None, compare=False)
+    beat_at: datetime | None = field(default=None, compare=False)
+    cancel_requested: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """A run that was taken over: under a new epoch, queued, with the content that it had (`Run.base`).
+
+    `history` is as in `OpenedRun`. `spent` is what its earlier attempts used, estimated.
+    """
+
+    run: Run
+    history: tuple[Message, ...]
+    spent: Usage
 
 
 class ExecutionStore(Protocol):
@@ -223,10 +244,13 @@ class ExecutionStore(Protocol):
     """
 
     @abstractmethod
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
-        """Saves contents and positions and moves heartbeats; every run handed in is answered for.
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
+        """Saves contents and positions and moves heartbeats, at `now`; every run handed in is answered for.
 
-        A run of which there is news becomes `streaming`. Another's or an ended run is `LOST`, and left alone. It does
+        A run of which there is news becomes `streaming`; of one that was taken over, the news stand in place of what
+        the attempt before had said. Another's or an ended run is `LOST`, and left alone. It does
         not wait for a run whose rows are held, so that one run does not hold up the heartbeats of the others.
         """
         ...
@@ -253,6 +277,23 @@ class ExecutionStore(Protocol):
         `StoreUnavailable`; of `quiet`, the heartbeats themselves are tried, and not moved. It waits for no executor,
         and stands in none's way. Of `quiet` those are left out whose row is held by another transaction, which may be
         the one with the heartbeat.
+        """
+        ...
+
+    @abstractmethod
+    async def claim(
+        self,
+        runs: Sequence[LiveRun],
+        now: datetime,
+        contents: Mapping[RunId, Content] = MappingProxyType({}),
+        *,
+        history_chars: int,
+        with_parts: bool = False,
+    ) -> Sequence[ClaimedRun]:
+        """Takes over those that are live and exactly as seen, as `interrupt` ends them, with `contents` as there.
+
+        Under the next epoch: whoever executed one before writes no more. `now` counts as its heartbeat. Returns those
+        that it took; `history_chars` and `with_parts` are `NewRun`'s.
         """
         ...
 

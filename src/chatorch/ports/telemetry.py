@@ -28,6 +28,11 @@ class RunTelemetry(Protocol):
         ...
 
     @abstractmethod
+    def taken_over(self, run: Run) -> None:
+        """A run of a worker that is gone is carried on here, under its new epoch."""
+        ...
+
+    @abstractmethod
     def failed(self, what: str, error: BaseException) -> None:
         """A fault of ours, not of the provider's or the store's, in `what`. To be logged without its message."""
         ...

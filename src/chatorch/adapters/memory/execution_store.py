@@ -5,35 +5,43 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
-from chatorch.adapters.memory.state import State
+from chatorch.adapters.memory.runs import newest
+from chatorch.adapters.memory.state import RunRecord, State
 from chatorch.domain.model.content import Content, fresher
 from chatorch.domain.model.conversation import MessageStatus, RunId
+from chatorch.domain.model.estimates import unfinished_attempt
 from chatorch.domain.model.part_pieces import assembled
 from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, end_seq
-from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Ownership, RunEnd
+from chatorch.ports.runs import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
 
 
 class MemoryExecutionStore(ExecutionStore):
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
         self._state.require_writable()
-        return {checkpoint.run_id: self._save(checkpoint) for checkpoint in checkpoints}
+        return {checkpoint.run_id: self._save(checkpoint, now) for checkpoint in checkpoints}
 
-    def _save(self, checkpoint: Checkpoint) -> Ownership:
+    def _save(self, checkpoint: Checkpoint, now: datetime | None) -> Ownership:
         record = self._state.live.get(checkpoint.run_id)
         if record is None or record.run.epoch != checkpoint.epoch:
             return Ownership.LOST
         record.heartbeat += 1
+        record.beat_at = now or record.beat_at
         if checkpoint.news:
+            if record.run.status is RunStatus.QUEUED:  # what is there is of the attempt before, where there was one
+                record.run = replace(record.run, status=RunStatus.STREAMING, content=Content())
+                record.pieces.clear()
             text = record.run.text
             if checkpoint.text is not None:
                 text = text[: checkpoint.start] + checkpoint.text
             record.pieces |= {(piece.index, piece.start): piece for piece in checkpoint.parts}
             content = assembled(text, [record.pieces[place] for place in sorted(record.pieces)])
             seq = record.run.base + checkpoint.position
-            record.run = replace(record.run, status=RunStatus.STREAMING, content=content, seq=seq)
+            record.run = replace(record.run, content=content, seq=seq)
             record.answer.message = record.answer.message.holding(content)
         return Ownership.CANCEL if record.cancel_requested else Ownership.MINE
 
@@ -67,7 +75,41 @@ class MemoryExecutionStore(ExecutionStore):
 
     async def live_runs(self) -> Sequence[LiveRun]:
         self._state.require_available()
-        return [LiveRun(r.run.id, r.run.epoch, r.heartbeat) for r in self._state.live.values()]
+        return [_as_seen(record) for record in self._state.live.values()]
+
+    async def claim(
+        self,
+        runs: Sequence[LiveRun],
+        now: datetime,
+        contents: Mapping[RunId, Content] = MappingProxyType({}),
+        *,
+        history_chars: int,
+        with_parts: bool = False,
+    ) -> Sequence[ClaimedRun]:
+        self._state.require_writable()
+        claimed = []
+        for seen in runs:
+            if record := self._still(seen):
+                content = _freshest(record.run, contents.get(seen.run_id))
+                thread = self._state.threads[record.run.thread_id]
+                before = [message for message in thread.shown() if message.id != record.run.message_id]
+                history = newest(before, history_chars, with_parts=with_parts)
+                spent = unfinished_attempt(history, content)
+                record.spent = spent if record.spent is None else record.spent + spent
+                self._take_over(record, content, now)
+                claimed.append(ClaimedRun(record.run, history, record.spent))
+        return claimed
+
+    def _take_over(self, record: RunRecord, content: Content, now: datetime) -> None:
+        run = replace(record.run, status=RunStatus.QUEUED, epoch=record.run.epoch + 1, content=content)
+        record.run = replace(run, seq=run.base + content.tip)
+        record.answer.message = record.answer.message.holding(content)
+        record.heartbeat += 1
+        record.beat_at = now
+
+    def _still(self, seen: LiveRun) -> RunRecord | None:
+        record = self._state.live.get(seen.run_id)
+        return record if record is not None and _as_seen(record) == seen else None
 
     async def interrupt(
         self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
@@ -76,11 +118,11 @@ class MemoryExecutionStore(ExecutionStore):
         return [seen.run_id for seen in runs if self._interrupt(seen, now, contents.get(seen.run_id))]
 
     def _interrupt(self, seen: LiveRun, now: datetime, told: Content | None) -> bool:
-        record = self._state.live.get(seen.run_id)
-        if record is None or (record.run.epoch, record.heartbeat) != (seen.epoch, seen.heartbeat):
+        record = self._still(seen)
+        if record is None:
             return False
         run = record.run
-        content = run.content if told is None else fresher(run.content, told)
+        content = _freshest(run, told)
         interrupted = replace(
             run,
             status=RunStatus.INTERRUPTED,
@@ -88,10 +130,21 @@ class MemoryExecutionStore(ExecutionStore):
             seq=end_seq(run.epoch + 1, content),
             content=content,
             finished_at=now,
-            outcome=INTERRUPTED,
+            outcome=replace(INTERRUPTED, usage=record.spent),
         )
         self._state.end_run(interrupted, now)
         return True
+
+
+def _as_seen(record: RunRecord) -> LiveRun:
+    run = record.run
+    return LiveRun(
+        run.id, run.epoch, record.heartbeat, run.owner_id, run.created_at, record.beat_at, record.cancel_requested
+    )
+
+
+def _freshest(run: Run, told: Content | None) -> Content:
+    return run.content if told is None else fresher(run.content, told)
 
 
 def _kept(error: RunError | None) -> RunError | None:

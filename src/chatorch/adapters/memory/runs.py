@@ -114,7 +114,7 @@ class MemoryRunStore(RunStore):
             cap.require_room(sum(1 for _ in self._state.live_of(new.owner_id)))
 
     def _open(self, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
-        history = _newest(record.shown(), new)
+        history = newest(record.shown(), new.history_chars, with_parts=new.with_parts)
         run = Run(
             id=new.run_id,
             thread_id=record.thread.id,
@@ -125,6 +125,7 @@ class MemoryRunStore(RunStore):
             model=new.model,
             created_at=new.now,
             generation=deepcopy(new.generation),
+            background=new.background,
         )
         answer = append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
         record.touch(new.now)
@@ -177,10 +178,10 @@ def append(
     return added
 
 
-def _newest(messages: list[Message], new: NewRun) -> tuple[Message, ...]:
+def newest(messages: list[Message], history_chars: int, *, with_parts: bool) -> tuple[Message, ...]:
     """The last message, and those that go out and fit with it; and the system messages that stand before all others."""
-    kept, left_out = fitting(going_out(reversed(messages)), new.history_chars)
+    kept, left_out = fitting(going_out(reversed(messages)), history_chars)
     if left_out is not None:
         older = messages[: messages.index(left_out) + 1]
         kept = [*takewhile(lambda message: message.role is Role.SYSTEM, older), *kept]
-    return tuple(message if new.with_parts or not message.parts else replace(message, parts=()) for message in kept)
+    return tuple(message if with_parts or not message.parts else replace(message, parts=()) for message in kept)

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chatorch.domain.model.annotations import SideItem
-from chatorch.domain.model.conversation import JsonObject, Message, MessageId, MessageStatus, RunId, Thread, ThreadId
+from chatorch.domain.model.conversation import (
+    JsonObject,
+    Message,
+    MessageId,
+    MessageStatus,
+    RunId,
+    Thread,
+    ThreadId,
+    Usage,
+)
 from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import User, UserId
 from chatorch.domain.model.part_pieces import PartPiece
@@ -67,6 +76,8 @@ class RunRecord:
     answer: MessageRecord
     guest_label: str | None
     heartbeat: int = 0
+    beat_at: datetime | None = None
+    spent: Usage | None = None
     cancel_requested: bool = False
     pieces: dict[tuple[int, int], PartPiece] = field(default_factory=dict)
 
@@ -162,4 +173,5 @@ class State:
             error_code=None if outcome.error is None else outcome.error.code,
             created_at=ended.created_at,
             guest_label=record.guest_label,
+            attempts=ended.attempts,
         )

@@ -14,8 +14,8 @@ _logger = logging.getLogger(__name__)
 class MemoryTelemetry(RunTelemetry, ModelTelemetry):
     """`counts` has what happened since the beginning, by name.
 
-    ``started``, ``lost``, ``pieces`` and ``dropped`` are of runs, pieces and payloads; how a run ended goes
-    by its status (``completed``); faults and outages go by what was being done
+    ``started``, ``lost``, ``taken_over``, ``pieces`` and ``dropped`` are of runs, pieces and payloads; how a run ended
+    goes by its status (``completed``); faults and outages go by what was being done
     (``failed.run``, ``unavailable.checkpoint``).
     """
 
@@ -34,6 +34,9 @@ class MemoryTelemetry(RunTelemetry, ModelTelemetry):
 
     def interrupted(self, count: int, reason: str) -> None:  # noqa: ARG002
         self.counts[RunStatus.INTERRUPTED.value] += count
+
+    def taken_over(self, run: Run) -> None:  # noqa: ARG002
+        self.counts["taken_over"] += 1
 
     def dropped(self, payloads: int) -> None:
         self.counts["dropped"] += payloads

@@ -80,7 +80,7 @@ class Replica:
     def load(self, stored: Stored | None) -> None:
         """Takes what Redis has, where it could be read, and then what was heard meanwhile."""
         entries: list[Entry] = []
-        if stored is not None:
+        if stored is not None and not self.closed:
             entries = stored.entries
             if stored.base is not None:
                 self._open(stored.base)
@@ -159,6 +159,12 @@ class Replicas:
             replica.followers -= 1
             if not replica.followers:
                 replica.gone_in = asyncio.get_running_loop().call_later(self._linger_s, self._end, replica)
+
+    def give_way(self, run_id: RunId) -> None:
+        """To this process, which carries the run on from now: its followers here come back to what it writes itself."""
+        if replica := self._replicas.pop(run_id, None):
+            self._link.forget(channel(self._link, run_id))
+            replica.abandon()
 
     async def keep_watching(self) -> None:
         """For ever: shows executors which runs are followed here."""

@@ -54,6 +54,7 @@ class RedisRunLog(RunLog):
     def open(self, run_id: RunId, epoch: int, started: RunStarted) -> None:
         self._open.add(run_id)
         self._here.add(run_id)
+        self._replicas.give_way(run_id)
         self._local.open(run_id, epoch, started)
         self._publisher.open(run_id, epoch, started)
 

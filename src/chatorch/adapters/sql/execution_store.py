@@ -6,10 +6,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, literal_column, not_, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, func, insert, literal_column, not_, select, update
 
-from chatorch.adapters.sql import parts, reaping
+from chatorch.adapters.sql import claiming, parts, reaping
 from chatorch.adapters.sql.access import touch_threads
+from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.one_statement import end_early
@@ -21,14 +22,14 @@ from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus, base_of
-from chatorch.ports.runs import Checkpoint, ExecutionStore, LiveRun, Ownership, RunEnd
+from chatorch.ports.runs import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
 
 INTERRUPTED_AT_ONCE = 10
 """In one transaction: heartbeats go in between."""
 
 _RUN_IDS: BindParameter[Any] = bindparam("run_ids", expanding=True)
 _LOCK_LIVE = (
-    select(runs.c.id, runs.c.epoch, runs.c.cancel_requested, runs.c.message_id)
+    select(runs.c.id, runs.c.epoch, runs.c.status, runs.c.cancel_requested, runs.c.message_id)
     .where(runs.c.id.in_(_RUN_IDS), LIVE)
     .order_by(runs.c.id)
     .with_for_update(skip_locked=True)
@@ -39,10 +40,11 @@ _FREE_MESSAGES = (
     .where(messages.c.id.in_(bindparam("message_ids", expanding=True)))
     .with_for_update(skip_locked=True)
 )
+_BEAT_AT = func.coalesce(bindparam("beats_at", type_=UtcTime), runs.c.beat_at)
 _BEAT = (
     update(runs)
     .where(runs.c.id.in_(bindparam("run_ids", expanding=True)))
-    .values(heartbeat=runs.c.heartbeat + literal_column("1"))
+    .values(heartbeat=runs.c.heartbeat + literal_column("1"), beat_at=_BEAT_AT)
 )
 _MOVE = (
     update(runs)
@@ -51,15 +53,19 @@ _MOVE = (
         status=RunStatus.STREAMING.value,
         seq=bindparam("new_seq"),
         heartbeat=runs.c.heartbeat + literal_column("1"),
+        beat_at=_BEAT_AT,
     )
 )
 _SAVE_TEXT = update(messages).where(messages.c.id == bindparam("message_id")).values(content=bindparam("text"))
+_WITHOUT_PARTS = (
+    update(messages).where(messages.c.id.in_(bindparam("message_ids", expanding=True))).values(has_parts=False)
+)
 _END = Compiled(
     update(runs)
     .where(runs.c.id == bindparam("run_id"), runs.c.epoch == bindparam("of_epoch"), LIVE)
     .returning(
         runs.c.id, runs.c.thread_id, runs.c.user_message_id, runs.c.message_id, runs.c.owner_id, runs.c.model,
-        runs.c.created_at, runs.c.guest_label, runs.c.heartbeat,
+        runs.c.created_at, runs.c.guest_label, runs.c.heartbeat, runs.c.epoch,
     )
 )  # fmt: skip
 _END_MESSAGE = Compiled(
@@ -83,13 +89,15 @@ class SqlExecutionStore(ExecutionStore):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
         if not checkpoints:
             return {}
-        return await self._database.write_first(lambda connection: _checkpoint(connection, checkpoints))
+        return await self._database.write_first(lambda connection: _checkpoint(connection, checkpoints, now))
 
     async def finish(self, end: RunEnd) -> bool:
-        if self._database.chains and not end.refused and end.content.text_only:
+        if self._database.chains and not end.refused and end.content.text_only and end.epoch == 1:
             run, status = _ended_values(end), _message_status(end)
             if await self._database.write_once(lambda connection: end_early(connection, end, run, status)):
                 return True
@@ -100,6 +108,20 @@ class SqlExecutionStore(ExecutionStore):
 
     async def witness(self, quiet: Collection[RunId] = ()) -> Sequence[LiveRun]:
         return await self._database.write_at_once(lambda connection: reaping.witness(connection, quiet))
+
+    async def claim(
+        self,
+        runs: Sequence[LiveRun],
+        now: datetime,
+        contents: Mapping[RunId, Content] = MappingProxyType({}),
+        *,
+        history_chars: int,
+        with_parts: bool = False,
+    ) -> Sequence[ClaimedRun]:
+        if not runs:
+            return []
+        take = partial(claiming.claim, seen=runs, now=now, contents=contents)
+        return await self._database.write_at_once(partial(take, history_chars=history_chars, with_parts=with_parts))
 
     async def interrupt(
         self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
@@ -117,15 +139,20 @@ class SqlExecutionStore(ExecutionStore):
         return ended
 
 
-def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> dict[RunId, Ownership]:
+def _checkpoint(
+    connection: Connection, checkpoints: Sequence[Checkpoint], now: datetime | None
+) -> dict[RunId, Ownership]:
     live = {row.id: row for row in connection.execute(_LOCK_LIVE, {"run_ids": [c.run_id for c in checkpoints]})}
     mine = [c for c in checkpoints if (row := live.get(c.run_id)) is not None and row.epoch == c.epoch]
     ownerships = {c.run_id: Ownership.LOST for c in checkpoints}
     ownerships |= {c.run_id: Ownership.CANCEL if live[c.run_id].cancel_requested else Ownership.MINE for c in mine}
     ownerships |= _held(connection, [c for c in checkpoints if c.run_id not in live])
-    touching = _touching(connection, live, [c for c in mine if _is_whole(c) or c.parts])
+    again = {c.run_id for c in mine if c.news and _begins_anew(live[c.run_id])}
+    touching = _touching(connection, live, [c for c in mine if _is_whole(c) or c.parts or c.run_id in again])
     ownerships |= {run_id: Ownership.HELD for run_id, free in touching.items() if not free}
     saved = [c for c in mine if c.news and touching.get(c.run_id, True)]
+    if anew := [c for c in saved if c.run_id in again]:
+        _forget_before(connection, [live[c.run_id] for c in anew])
     if wholes := [c for c in saved if _is_whole(c)]:
         connection.execute(_SAVE_TEXT, [{"message_id": live[c.run_id].message_id, "text": c.text} for c in wholes])
         drop(connection, [c.run_id for c in wholes])
@@ -133,11 +160,24 @@ def _checkpoint(connection: Connection, checkpoints: Sequence[Checkpoint]) -> di
         append(connection, [{"run_id": c.run_id, "start": c.start, "text": c.text} for c in tails])
     parts.put(connection, [(live[c.run_id].message_id, c.parts) for c in saved if c.parts])
     if saved:
-        values = [{"run_id": c.run_id, "new_seq": base_of(c.epoch) + c.position} for c in saved]
+        moved = {c.run_id: base_of(c.epoch) + c.position for c in saved}
+        values = [{"run_id": run_id, "new_seq": seq, "beats_at": now} for run_id, seq in moved.items()]
         connection.execute(_MOVE, values)
     if silent := {c.run_id for c in mine} - {c.run_id for c in saved}:
-        connection.execute(_BEAT, {"run_ids": list(silent)})
+        connection.execute(_BEAT, {"run_ids": list(silent), "beats_at": now})
     return ownerships
+
+
+def _begins_anew(row: AnyRow) -> bool:
+    """Whether what is there is of an attempt before, and stands until this one has said something."""
+    return bool(row.epoch > 1 and row.status == RunStatus.QUEUED.value)
+
+
+def _forget_before(connection: Connection, rows: Sequence[AnyRow]) -> None:
+    for row in rows:
+        connection.execute(_SAVE_TEXT, {"message_id": row.message_id, "text": ""})
+        parts.write_whole(connection, row.message_id, Content())
+    connection.execute(_WITHOUT_PARTS, {"message_ids": [row.message_id for row in rows]})
 
 
 def _is_whole(checkpoint: Checkpoint) -> bool:

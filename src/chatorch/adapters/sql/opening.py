@@ -232,6 +232,7 @@ def _answer_and_run(new: NewRun, thread_id: ThreadId, user_message_id: MessageId
         model=new.model,
         created_at=new.now,
         generation=new.generation,
+        background=new.background,
     )
     return answer, run
 

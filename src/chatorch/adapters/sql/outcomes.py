@@ -7,6 +7,10 @@ from sqlalchemy import Row
 from chatorch.domain.model.conversation import Usage, UsageSource
 from chatorch.domain.model.run import CancelReason, Outcome, RunError, RunStatus
 
+USAGE = (
+    "prompt_tokens", "completion_tokens", "total_tokens", "usage_source", "cached_tokens", "reasoning_tokens",
+)  # fmt: skip
+
 
 def to_outcome(row: Row[*tuple[Any, ...]]) -> Outcome | None:
     status = RunStatus(row.status)

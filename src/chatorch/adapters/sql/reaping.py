@@ -12,7 +12,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     select,
     text,
     update,
@@ -21,12 +20,13 @@ from sqlalchemy import (
 from chatorch.adapters.sql import parts
 from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.columns import UtcTime
+from chatorch.adapters.sql.outcomes import USAGE
 from chatorch.adapters.sql.rows import AnyRow, interaction, interaction_values
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, sweeps, threads
 from chatorch.adapters.sql.tails import fold, fold_left
 from chatorch.domain.model.content import Content, goes_beyond
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
-from chatorch.domain.model.run import EPOCH_SPAN, RunStatus, base_of
+from chatorch.domain.model.run import RunStatus, base_of, content_epoch
 from chatorch.ports.runs import LiveRun
 
 _LOCK_TABLES = text(
@@ -36,7 +36,10 @@ _LOCK_TABLES = text(
 
 _WRITE = insert(sweeps)
 _TAKE_BACK = delete(sweeps).where(sweeps.c.id == bindparam("of_sweep"))
-_LIVE_RUNS = select(runs.c.id, runs.c.epoch, runs.c.heartbeat).where(LIVE)
+_LIVE_RUNS = select(
+    runs.c.id, runs.c.epoch, runs.c.heartbeat, runs.c.owner_id, runs.c.created_at, runs.c.beat_at,
+    runs.c.cancel_requested,
+).where(LIVE)  # fmt: skip
 _REAP = 0x63686174_72656170
 """The key of the advisory lock that those who watch queue for: "chatreap"."""
 _ONE_AT_A_TIME = select(func.pg_advisory_xact_lock(literal(_REAP, BigInteger)))
@@ -49,6 +52,7 @@ _LOCK = (
     select(
         runs.c.id,
         runs.c.epoch,
+        runs.c.status,
         runs.c.seq,
         runs.c.heartbeat,
         runs.c.message_id,
@@ -57,6 +61,7 @@ _LOCK = (
         runs.c.model,
         runs.c.created_at,
         runs.c.guest_label,
+        *(runs.c[name] for name in USAGE),
         messages.c.has_parts,
     )
     .join_from(runs, messages, messages.c.id == runs.c.message_id)
@@ -65,7 +70,6 @@ _LOCK = (
     .order_by(runs.c.id)
     .with_for_update(skip_locked=True)
 )
-_MOVE = update(runs).where(runs.c.id == bindparam("run_id")).values(seq=bindparam("new_seq"))
 _SAVE = (
     update(messages)
     .where(messages.c.id == bindparam("message_id"))
@@ -73,12 +77,11 @@ _SAVE = (
 )
 _INTERRUPT = (
     update(runs)
-    .where(runs.c.id.in_(bindparam("run_ids", expanding=True)))
+    .where(runs.c.id == bindparam("run_id"))
     .values(
         status=RunStatus.INTERRUPTED.value,
-        epoch=runs.c.epoch + literal_column("1"),
-        # A live run's `seq` is the position after its content; the terminal event is the next, in the next epoch.
-        seq=runs.c.seq + literal_column(str(1 + EPOCH_SPAN)),
+        epoch=bindparam("new_epoch"),
+        seq=bindparam("new_seq"),
         finished_at=bindparam("now", type_=UtcTime),
     )
 )
@@ -92,7 +95,7 @@ _ADD_INTERACTIONS = insert(interactions)
 
 def live_runs(connection: Connection) -> list[LiveRun]:
     """See `chatorch.ports.runs.ExecutionStore.live_runs`."""
-    return [LiveRun(RunId(row.id), row.epoch, row.heartbeat) for row in connection.execute(_LIVE_RUNS)]
+    return [LiveRun(*row) for row in connection.execute(_LIVE_RUNS)]
 
 
 def witness(connection: Connection, quiet: Collection[RunId]) -> list[LiveRun]:
@@ -124,20 +127,39 @@ def interrupt(
     connection: Connection, seen: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content]
 ) -> list[RunId]:
     """See `chatorch.ports.runs.ExecutionStore.interrupt`."""
+    left = settled(connection, seen, contents)
+    rows = list(left)
+    if not rows:
+        return []
+    # Its end is told under the next epoch, one beyond its content.
+    ends = [
+        {"run_id": row.id, "new_epoch": row.epoch + 1, "new_seq": base_of(row.epoch + 1) + tip + 1, "now": now}
+        for row, tip in left.items()
+    ]
+    connection.execute(_INTERRUPT, ends)
+    connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
+    touch_threads(connection, [ThreadId(row.thread_id) for row in rows], now)
+    connection.execute(_ADD_INTERACTIONS, [interaction_values(interaction(row)) for row in rows])
+    return [RunId(row.id) for row in rows]
+
+
+def settled(connection: Connection, seen: Sequence[LiveRun], contents: Mapping[RunId, Content]) -> dict[AnyRow, int]:
+    """Those of them that are live and exactly as seen, locked, with all of their content in its message, the freshest
+    that is known; and the position behind that, counted from the beginning of its epoch."""
     _require_tables(connection)
     as_seen = {run.run_id: (run.epoch, run.heartbeat) for run in seen}
     locked = connection.execute(_LOCK, {"run_ids": list(as_seen)}).all()
     rows = [row for row in locked if (row.epoch, row.heartbeat) == as_seen[row.id]]
     if not rows:
-        return []
+        return {}
     fresh = _save_fresher(connection, rows, contents)
     fold(connection, [row.message_id for row in rows if row.id not in fresh], [row.id for row in rows])
     fold_left(connection)
-    connection.execute(_INTERRUPT, {"run_ids": [row.id for row in rows], "now": now})
-    connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
-    touch_threads(connection, [ThreadId(row.thread_id) for row in rows], now)
-    connection.execute(_ADD_INTERACTIONS, [interaction_values(interaction(row)) for row in rows])
-    return [RunId(row.id) for row in rows]
+    return {row: fresh[row.id].tip if row.id in fresh else _tip(row) for row in rows}
+
+
+def _tip(row: AnyRow) -> int:
+    return int(row.seq) - base_of(content_epoch(RunStatus(row.status), row.epoch))
 
 
 def _save_fresher(
@@ -147,13 +169,11 @@ def _save_fresher(
     fresh = {
         row.id: told
         for row in rows
-        if (told := contents.get(RunId(row.id))) is not None and goes_beyond(told, row.seq - base_of(row.epoch))
+        if (told := contents.get(RunId(row.id))) is not None and goes_beyond(told, _tip(row))
     }
     if not fresh:
         return fresh
     some = [(row, fresh[row.id]) for row in rows if row.id in fresh]
-    moved = [{"run_id": row.id, "new_seq": base_of(row.epoch) + told.tip} for row, told in some]
-    connection.execute(_MOVE, moved)
     saved = [{"message_id": row.message_id, "text": told.text, "with_parts": not told.text_only} for row, told in some]
     connection.execute(_SAVE, saved)
     for row, told in some:

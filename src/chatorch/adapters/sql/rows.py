@@ -1,5 +1,6 @@
 """Rows to model and back. Every column is named here once for each direction."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -168,6 +169,7 @@ def to_run(row: AnyRow) -> Run:
         finished_at=row.finished_at,
         outcome=to_outcome(row),
         generation=Generation(**row.generation) if row.generation else AS_USUAL,
+        background=row.background,
     )
 
 
@@ -187,6 +189,7 @@ def new_run_values(run: Run, guest_label: str | None) -> Values:
         "cancel_requested": False,
         "guest_label": guest_label,
         "generation": run.generation.asked() or None,
+        "background": run.background,
     }
 
 
@@ -203,6 +206,7 @@ def to_interaction(row: AnyRow) -> Interaction:
         error_code=row.error_code,
         created_at=row.created_at,
         guest_label=row.guest_label,
+        attempts=row.attempts,
     )
 
 
@@ -219,12 +223,13 @@ def interaction_values(record: Interaction) -> Values:
         "error_code": record.error_code,
         "created_at": record.created_at,
         "guest_label": record.guest_label,
+        "attempts": record.attempts,
     }
 
 
 def interaction(row: AnyRow, end: RunEnd | None = None) -> Interaction:
     """The record of a run's end; without a `RunEnd`, of one that nobody was left to measure."""
-    outcome = end.outcome if end else INTERRUPTED
+    outcome = end.outcome if end else replace(INTERRUPTED, usage=to_usage(row))
     return Interaction(
         run_id=RunId(row.id),
         thread_id=ThreadId(row.thread_id),
@@ -237,4 +242,5 @@ def interaction(row: AnyRow, end: RunEnd | None = None) -> Interaction:
         error_code=outcome.error.code if outcome.error else None,
         created_at=row.created_at,
         guest_label=row.guest_label,
+        attempts=row.epoch,
     )

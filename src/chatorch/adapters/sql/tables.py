@@ -123,6 +123,9 @@ runs = Table(
     Column("cancel_reason", Text),
     Column("guest_label", Text),
     Column("generation", JSON(none_as_null=True)),
+    Column("background", Boolean, nullable=False, server_default=false()),
+    # When its heartbeat moved last, by its executor's clock; NULL of a run that the release before carries out.
+    Column("beat_at", UtcTime),
 )
 
 # As literals, because neither database uses a partial index for a query whose condition holds parameters.
@@ -221,6 +224,7 @@ interactions = Table(
     Column("error_code", Text),
     Column("created_at", UtcTime, nullable=False, index=True),
     Column("guest_label", Text),
+    Column("attempts", Integer, nullable=False, server_default="1"),
 )
 
 chatkit_sessions = Table(

@@ -77,7 +77,8 @@ class Run:
 
     `message_id` is the assistant message that it writes, `user_message_id` the one it answers; `content` is what the
     assistant message holds so far. `seq` is the position after that while the run lives, and the terminal event's own
-    once it has ended. `epoch` rises when another worker takes the run over.
+    once it has ended. `epoch` rises when another worker takes the run over: it is queued again then, and what the
+    attempt before had said stands until the new one says something. One in the `background` needs nobody who watches.
     """
 
     id: RunId
@@ -94,6 +95,7 @@ class Run:
     finished_at: datetime | None = None
     outcome: Outcome | None = None
     generation: Generation = AS_USUAL
+    background: bool = False
 
     @property
     def text(self) -> str:
@@ -101,8 +103,14 @@ class Run:
 
     @property
     def base(self) -> int:
-        """From where the positions of its content are counted. Who finds a run abandoned adds its end, and no more."""
-        return base_of(max(self.epoch - 1, 1) if self.status is RunStatus.INTERRUPTED else self.epoch)
+        """From where the positions of its content are counted. Who finds a run abandoned adds its end, and no more; who
+        takes it over adds nothing before the model answers."""
+        return base_of(content_epoch(self.status, self.epoch))
+
+    @property
+    def attempts(self) -> int:
+        """How often the model was asked, or was to be."""
+        return self.epoch - 1 if self.status is RunStatus.INTERRUPTED else self.epoch
 
 
 # -- events --------------------------------------------------------------------------------------------------------
@@ -166,6 +174,12 @@ STORE_AWAY = Silence()
 # -- rules ---------------------------------------------------------------------------------------------------------
 
 
+def content_epoch(status: RunStatus, epoch: int) -> int:
+    """Under which epoch the content of a run was said."""
+    before = status in (RunStatus.INTERRUPTED, RunStatus.QUEUED)
+    return max(epoch - 1, 1) if before else epoch
+
+
 def base_of(epoch: int) -> int:
     """From where the positions of an epoch are counted."""
     return (epoch - 1) * EPOCH_SPAN
@@ -209,7 +223,8 @@ def terminal_event(run: Run) -> TerminalEvent | None:
 class Interaction:
     """The record of one finished run, for analytics: who, where, what it cost. No text; it outlives its thread.
 
-    Times are in milliseconds; None where nobody was left to measure them.
+    Times are in milliseconds; None where nobody was left to measure them. `attempts`: how often the model was asked;
+    `usage` is of all of them.
     """
 
     run_id: RunId
@@ -223,3 +238,4 @@ class Interaction:
     error_code: str | None
     created_at: datetime
     guest_label: str | None = None
+    attempts: int = 1

@@ -5,6 +5,7 @@ from chatorch.domain.services.commands import RetryChat, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
+from chatorch.domain.services.execution.takeovers import TakeoverLimits, Takeovers
 from chatorch.domain.services.guest_admission import GuestAdmission, GuestLimits
 from chatorch.domain.services.identity.identify import Identify
 from chatorch.domain.services.identity.sign_in import Grant, SignIn
@@ -27,5 +28,7 @@ __all__ = [
     "Runs",
     "SignIn",
     "StartChat",
+    "TakeoverLimits",
+    "Takeovers",
     "UserCap",
 ]

@@ -22,14 +22,13 @@ from chatorch.ports.runs import OpenedRun
 class Opening:
     """A run that is asked for: how it is stored, and what becomes of it then.
 
-    `announced`: the user's other devices are told, all but `client_id`. `background`: nobody need watch it.
+    `announced`: the user's other devices are told, all but `client_id`.
     """
 
     request: RunRequest
     store: Callable[[LiveRunCap | None], Awaitable[OpenedRun]]
     client_id: ClientId | None = None
     announced: bool = True
-    background: bool = False
 
 
 class Opener:
@@ -65,6 +64,6 @@ class Opener:
         run = opened.run
         messages = self._context.select(opened.history, run.generation.instructions)
         prompt = Prompt(run.model, messages, principal.user_id, run.generation)
-        self._executor.begin(run, prompt, principal, place=place, background=opening.background)
+        self._executor.begin(run, prompt, principal, place=place)
         if opening.announced:
             self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=opening.client_id)

@@ -105,8 +105,7 @@ class Runs:
             raise NotFound
         allotted = chat.allotted or self.allot()
         new = self._new_run(principal, chat.model, chat.idempotency, allotted, chat.generation)
-        if principal.guest:
-            new = replace(new, guest_label=chat.user_label)
+        new = replace(new, guest_label=chat.user_label) if principal.guest else replace(new, background=chat.background)
         *earlier, last = chat.messages
         turn = OpenTurn(
             thread_id=thread_id or allotted.thread_id,
@@ -121,7 +120,6 @@ class Runs:
             partial(self._store.open_run, new, turn),
             chat.client_id,
             announced=chat.stored,
-            background=chat.background and not principal.guest,
         )
         return await self._opener.open(principal, opening)
 

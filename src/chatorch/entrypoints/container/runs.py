@@ -9,6 +9,7 @@ from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.execution.executor import Executor, ExecutorSettings
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
+from chatorch.domain.services.execution.takeovers import TakeoverLimits, Takeovers
 from chatorch.domain.services.guest_admission import GuestAdmission, GuestLimits
 from chatorch.domain.services.guest_retention import GuestRetention
 from chatorch.domain.services.key_expiry import KeyExpiry
@@ -53,6 +54,13 @@ class RunsTopic(ModelsTopic):
     )
     admission = providers.Singleton(Admission, admission_rules)
     policy = providers.Singleton(chat_policy, ModelsTopic.settings, ModelsTopic.chat_models)
+    context = providers.Factory(
+        ContextWindow,
+        max_chars=ModelsTopic.settings.provided.context_chars,
+        system_prompt=ModelsTopic.settings.provided.system_prompt,
+        takes_neighbours=ModelsTopic.settings.provided.takes_neighbours,
+        sends_reasoning=ModelsTopic.settings.provided.send_reasoning,
+    )
     runs = providers.Singleton(
         Runs,
         store=ModelsTopic.run_store,
@@ -64,13 +72,7 @@ class RunsTopic(ModelsTopic):
         clock=ModelsTopic.clock,
         ids=ModelsTopic.ids,
         policy=policy,
-        context=providers.Factory(
-            ContextWindow,
-            max_chars=ModelsTopic.settings.provided.context_chars,
-            system_prompt=ModelsTopic.settings.provided.system_prompt,
-            takes_neighbours=ModelsTopic.settings.provided.takes_neighbours,
-            sends_reasoning=ModelsTopic.settings.provided.send_reasoning,
-        ),
+        context=context,
         admission=admission,
     )
     conversations = providers.Singleton(
@@ -106,8 +108,24 @@ class RunsTopic(ModelsTopic):
         telemetry=ModelsTopic.telemetry,
         days=ModelsTopic.settings.provided.unstored_days,
     )
+    takeovers = providers.Singleton(
+        Takeovers,
+        execution_store=ModelsTopic.execution_store,
+        run_control=ModelsTopic.run_control,
+        executor=executor,
+        context=context,
+        clock=ModelsTopic.clock,
+        telemetry=ModelsTopic.telemetry,
+        limits=providers.Factory(
+            TakeoverLimits,
+            within_s=ModelsTopic.settings.provided.continue_within_s,
+            at_once=ModelsTopic.settings.provided.takeovers_at_once,
+        ),
+        confirm_lock=providers.Callable(confirming, ModelsTopic.store_lock),
+    )
     lease_reaper = providers.Singleton(
         LeaseReaper,
+        takeovers=takeovers,
         execution_store=ModelsTopic.execution_store,
         run_control=ModelsTopic.run_control,
         clock=ModelsTopic.clock,
@@ -126,6 +144,7 @@ class RunsTopic(ModelsTopic):
         executor.provided.keep_grace,
         executor.provided.keep_cancelling,
         lease_reaper.provided.keep_watch,
+        takeovers.provided.keep_taking,
         key_expiry.provided.keep_forgetting,
         guest_retention.provided.keep_tidy,
         unstored_expiry.provided.keep_forgetting,

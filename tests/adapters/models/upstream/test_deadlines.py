@@ -82,3 +82,11 @@ async def test_progress_does_not_move_the_end() -> None:
 
     with pytest.raises(TimeoutError):
         await go_on_for_ever()
+
+
+async def test_the_whole_counts_from_where_another_worker_began() -> None:
+    watch = Watch(Deadlines(first_piece=60, idle=60, total=600), begun_s=599.98)
+    with pytest.raises(TimeoutError, match="not the whole answer within 600 s"):
+        await watch.wait(never)
+    with pytest.raises(TimeoutError, match="not the whole answer"):
+        await Watch(Deadlines(total=600), begun_s=601).wait(never)

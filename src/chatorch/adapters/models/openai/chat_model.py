@@ -94,7 +94,7 @@ class OpenAIChatModel(ChatModel):
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         if self._client.is_closed():
             raise UpstreamUnavailable
-        attempt, watch = Attempt(), Watch(self._deadlines)
+        attempt, watch = Attempt(), Watch(self._deadlines, prompt.begun_s)
         completion: Completion | None = None
         failure: UpstreamError | None = None
         finish: Finish | None = None

@@ -55,13 +55,14 @@ class Watch:
         "waiting",
     )
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, begun_s: float = 0.0) -> None:
+        """`begun_s`: so many seconds of the whole have gone already."""
         self._time = asyncio.get_running_loop().time
         now = self._time()
         self._deadlines = deadlines
         self._idle = deadlines.idle
         self._idle_counts = False
-        self._end = now + deadlines.total
+        self._end = now + deadlines.total - begun_s
         self._due = now + deadlines.first_piece
         self._timer: asyncio.TimerHandle | None = None
         self._cancelling = 0

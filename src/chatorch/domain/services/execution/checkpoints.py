@@ -64,7 +64,7 @@ class Checkpoints:
         checkpoints = [_checkpoint(self._live[run_id], content) for run_id, content in contents.items()]
         for portion in _portions(checkpoints):
             try:
-                ownerships = await self._execution_store.checkpoint(portion)
+                ownerships = await self._execution_store.checkpoint(portion, self._clock.now())
             except Exception:
                 # A disk without room for all this text, or one text that is no good: heartbeats are not lost with it.
                 await self._beat(checkpoints)
@@ -87,7 +87,7 @@ class Checkpoints:
         self.fail = True
         if any(checkpoint.news for checkpoint in checkpoints):
             bare = [_bare(checkpoint) for checkpoint in checkpoints]
-            ownerships = await self._execution_store.checkpoint(bare)
+            ownerships = await self._execution_store.checkpoint(bare, self._clock.now())
             self.fail = False
             self._hear(ownerships)
 

@@ -1,11 +1,11 @@
 """All runs that this process carries out: who watches them, what is saved of them, and how they stop."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass
 
-from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import Draining
 from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import CancelReason, Run
@@ -107,11 +107,12 @@ class Executor:
         principal: Principal,
         *,
         place: ExitStack | None = None,
-        background: bool = False,
+        spent: Usage | None = None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
-        """Starts to carry out a run that has just been stored. `place` is closed when it is over here.
+        """Starts to carry out a run that has just been stored, or taken over. `place` is closed when it is over here.
 
-        One in the `background` is never stopped because nobody watches it.
+        `spent` and `answered` are `RunExecution`'s.
         """
         execution = RunExecution(
             run,
@@ -124,11 +125,14 @@ class Executor:
             execution_store=self._execution_store,
             clock=self._clock,
             telemetry=self._telemetry,
-            background=background,
+            begun_s=prompt.begun_s,
+            spent=spent,
+            answered=answered,
         )
         self._live[run.id] = execution
         self._watchers.expect(execution)
-        self._telemetry.started(run)
+        if run.epoch == 1:
+            self._telemetry.started(run)
         if self._drained:
             execution.stop(CancelReason.SHUTDOWN)
         self._spawner.spawn(self._carry_out(execution, place or ExitStack()), f"run {run.id}")

@@ -1,4 +1,4 @@
-"""Ending what a dead worker left.
+"""Finding what a dead worker left: it is carried on (`Takeovers`), or ended.
 
 A worker shows that it lives by moving the heartbeat of its runs, a counter. A run is abandoned when its heartbeat
 was seen to stand still for the whole lease. Only time counts that lies between two looks of which each committed a
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.services.execution.takeovers import Takeovers
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.runs import ExecutionStore, LiveRun
 from chatorch.ports.system import Clock
@@ -33,7 +34,8 @@ class _Sighting:
 
 
 class LeaseReaper:
-    """Ends abandoned runs as `interrupted`, with the freshest content that is to be had. `lease_s` is in seconds.
+    """Offers abandoned runs to `takeovers`, and ends what may not be carried on as `interrupted`, with the freshest
+    content that is to be had. `lease_s` is in seconds.
 
     `executed_here` tells which runs this process carries out, and `heartbeats_fail` whether their own heartbeats do not
     get through: then a small write of its own proves nothing (a full disk may have room for just that one).
@@ -49,6 +51,7 @@ class LeaseReaper:
         clock: Clock,
         telemetry: RunTelemetry,
         lease_s: float,
+        takeovers: Takeovers | None = None,
         executed_here: Callable[[RunId], bool] = lambda _: False,
         heartbeats_fail: Callable[[], bool] = lambda: False,
         confirm_lock: Callable[[], Awaitable[None]] | None = None,
@@ -58,6 +61,7 @@ class LeaseReaper:
         self._clock = clock
         self._telemetry = telemetry
         self._lease_s = lease_s
+        self._takeovers = takeovers
         self._executed_here = executed_here
         self._heartbeats_fail = heartbeats_fail
         self._confirm_lock = confirm_lock
@@ -68,14 +72,14 @@ class LeaseReaper:
     async def end_all(self) -> int:
         """For a process that is alone on its store, before it starts anything: every live run is a dead one's.
 
-        Returns how many it ended. Where others hold rows or the store for more than 5 s, it leaves the rest to the
-        sweeps, and raises `StoreUnavailable` where it could not even ask.
+        What may be carried on is offered. Returns how many it ended. Where others hold rows or the store for more than
+        5 s, it leaves the rest to the sweeps, and raises `StoreUnavailable` where it could not even ask.
         """
         ended = 0
         for tries_left in reversed(range(END_ALL_TRIES)):
             await self._still_ours()
             try:
-                live = await self._execution_store.live_runs()
+                live = self._to_end(await self._execution_store.live_runs())
                 gone = await self._execution_store.interrupt(live, self._clock.now())
                 ended += len(gone)
                 if len(gone) == len(live):
@@ -100,7 +104,7 @@ class LeaseReaper:
                 self._telemetry.failed("the search for abandoned runs", error)
 
     async def sweep(self) -> int:
-        """Looks at all live runs of others once, and ends those whose lease is over. Returns how many.
+        """Looks at all live runs of others once, and offers or ends those whose lease is over. Returns how many ended.
 
         Raises `StoreUnavailable`; then every lease is counted from its beginning again.
         """
@@ -112,7 +116,7 @@ class LeaseReaper:
 
     async def _sweep(self) -> int:
         expired = await self._look()
-        if not expired:
+        if not expired or not (expired := self._to_end(expired)):
             return 0
         contents = await self._run_control.last_content([run.run_id for run in expired])
         # That may have taken its time, so again: are they as still as before, and does the store take writes?
@@ -126,6 +130,15 @@ class LeaseReaper:
             if run.run_id in ended:
                 self._run_control.fence(run.run_id, run.epoch + 1)
         return len(ended)
+
+    def _to_end(self, abandoned: Sequence[LiveRun]) -> Sequence[LiveRun]:
+        """Those of them that nobody may carry on; the others are offered."""
+        if self._takeovers is None:
+            return abandoned
+        young = [run for run in abandoned if self._takeovers.may_take(run)]
+        if young:
+            self._takeovers.offer(young)
+        return [run for run in abandoned if run not in young]
 
     async def _look(self) -> Sequence[LiveRun]:
         """Those whose lease is over. Writes to the store only where there is somebody to watch."""

@@ -1,15 +1,17 @@
 """Carrying out one run: pull the model's stream, log it, and write the end before it is told."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 
 from chatorch.domain.model.content import START, Content
-from chatorch.domain.model.conversation import Usage, UsageSource, estimate_tokens
+from chatorch.domain.model.conversation import Usage, estimate_tokens
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
+from chatorch.domain.model.estimates import estimated_usage
 from chatorch.domain.model.facts import require_head, require_storable
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.parts import Facts, PartKind
+from chatorch.domain.model.parts import Facts
 from chatorch.domain.model.run import (
     CancelReason,
     Outcome,
@@ -34,8 +36,17 @@ FILTERED = "content_filter"
 """The finish reason of a provider that refuses a message, and does not call it an error."""
 
 
+def _nothing() -> None:
+    """Where nobody waits for it."""
+
+
 class RunExecution:
-    """One run in flight. Exactly one of three things ends it: the model, a stop, or another worker's claim."""
+    """One run in flight. Exactly one of three things ends it: the model, a stop, or another worker's claim.
+
+    One that was taken over counts from its own beginning, `begun_s` ago (seconds), and has `spent` what its earlier
+    attempts did. What they said is left as it is until the model says something again, which stands in its place.
+    `answered` is called when the model has said something, or has ended.
+    """
 
     def __init__(
         self,
@@ -50,14 +61,15 @@ class RunExecution:
         execution_store: ExecutionStore,
         clock: Clock,
         telemetry: RunTelemetry,
-        background: bool = False,
+        begun_s: float = 0.0,
+        spent: Usage | None = None,
+        answered: Callable[[], None] = _nothing,
     ) -> None:
         self.run, self.principal = run, principal
-        self.background = background
         self._room, self._answer_cap = max_chars, answer_cap
         self._decided: RunEnd | None = None
         self.watchers, self.was_watched = 0, False
-        self.begun_at = clock.monotonic()
+        self.begun_at = clock.monotonic() - begun_s
         self.saved_chars = self.whole_chars = 0
         self.saved_tip = START
         self.finishing_since: float | None = None
@@ -76,7 +88,11 @@ class RunExecution:
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
         self._first_piece_at: float | None = None
-        log.open(run.id, run.epoch, started_event(run))
+        self._spent = spent
+        self._answered = answered
+        self._told = run.epoch == 1
+        if self._told:
+            log.open(run.id, run.epoch, started_event(run))
 
     def stop(self, reason: CancelReason) -> None:
         """Cancels the run, closing the upstream connection. No effect once the model has ended, or a second time."""
@@ -123,15 +139,18 @@ class RunExecution:
         except Exception as error:
             return self._broken_off(error)
         finally:
+            self._answered()
             self.finishing_since = self._clock.monotonic()
         self._refused = finish.reason == FILTERED
-        usage = finish.usage or self._estimated_usage()
+        usage = self._with_spent(finish.usage or self._estimated_usage())
         return Outcome(RunStatus.COMPLETED, finish_reason=finish.reason, usage=usage)
 
     async def _stream(self) -> Finish:
         run_id, append = self.run.id, self._log.append
         async with aclosing(self._model.stream(self._take_prompt())) as pieces:
             async for piece in pieces:
+                if self._first_piece_at is None:
+                    self._begin_to_tell()
                 if isinstance(piece, str):
                     self._room -= len(piece)
                     if self._room < 0:
@@ -151,9 +170,15 @@ class RunExecution:
                 else:
                     return piece
                 self._pieces += 1
-                if self._first_piece_at is None:
-                    self._first_piece_at = self._clock.monotonic()
         raise RuntimeError("the model's stream ended without a Finish")
+
+    def _begin_to_tell(self) -> None:
+        """The model answers: with a piece, or by ending without one."""
+        self._first_piece_at = self._clock.monotonic()
+        self._answered()
+        if not self._told:
+            self._told = True
+            self._log.open(self.run.id, self.run.epoch, started_event(replace(self.run, status=RunStatus.STREAMING)))
 
     def _take_prompt(self) -> Prompt:
         """Once: it is the model's from then on, which need not keep it as long as it answers."""
@@ -224,7 +249,7 @@ class RunExecution:
 
     async def _save_last(self) -> None:
         """One try, for a process that is being torn down. What was decided stands: the store may have it already."""
-        if self._log.content(self.run.id) is None:
+        if self._told and self._log.content(self.run.id) is None:
             return
         end = self._decided = self._decided or self._end(self._cancelled(CancelReason.SHUTDOWN))
         try:
@@ -255,19 +280,21 @@ class RunExecution:
     # -- facts -----------------------------------------------------------------------------------------------------
 
     def _content(self) -> Content:
-        return self._log.content(self.run.id) or Content()
+        """What the answer is; where this attempt has said nothing, what those before it had."""
+        return (self._log.content(self.run.id) or Content()) if self._told else self.run.content
 
     def _milliseconds_to(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.begun_at) * 1000)
 
     def _usage_so_far(self) -> Usage | None:
-        return self._estimated_usage() if self._content().weight else None
+        said = self._told and self._content().weight
+        return self._with_spent(self._estimated_usage()) if said else self._spent
 
     def _estimated_usage(self) -> Usage:
-        parts, prompt = self._content().parts, self._prompt_tokens
-        completion = sum(estimate_tokens(part.body) for part in parts)
-        reasoning = sum(estimate_tokens(part.body) for part in parts if part.kind is PartKind.REASONING)
-        return Usage(prompt, completion, prompt + completion, UsageSource.ESTIMATED, reasoning_tokens=reasoning)
+        return estimated_usage(self._prompt_tokens, self._content())
+
+    def _with_spent(self, usage: Usage) -> Usage:
+        return usage if self._spent is None else self._spent + usage
 
 
 @contextmanager

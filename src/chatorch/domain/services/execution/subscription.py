@@ -47,8 +47,9 @@ class Subscription:
         return _stored_events(shared, after)
 
     async def _live_events(self, run_id: RunId, owner_id: UserId, position: int) -> AsyncGenerator[RunEvent | Silence]:
-        with self._executor.watching(run_id):
-            while True:
+        while True:
+            # Each time anew: this process may have taken the run over meanwhile.
+            with self._executor.watching(run_id):
                 async with aclosing(self._log.follow(run_id, position)) as live:
                     async for event in live:
                         if type(event) is PartDelta:  # first, because it is nearly always one

@@ -43,7 +43,7 @@ class Watchers:
 
     def expect(self, execution: RunExecution) -> None:
         """Whoever asked for it is on the way."""
-        if execution.background:
+        if execution.run.background:
             return
         grace_s = max(self._grace_of(execution), FIRST_WATCHER_S)
         self._unwatched[execution.run.id] = self._clock.monotonic() + grace_s
@@ -80,7 +80,7 @@ class Watchers:
 
     def _leave(self, execution: RunExecution) -> None:
         """A guest's run has lost the only one who could ever come back to it."""
-        if execution.background:
+        if execution.run.background:
             return
         if execution.principal.guest:
             execution.stop(CancelReason.DETACHED)
@@ -115,7 +115,7 @@ class Watchers:
     def _unfollowed(self, run_id: RunId) -> bool:
         """One that has just begun is followed: whoever asked for it is on the way."""
         execution = self._live.get(run_id)
-        if execution is None or execution.watchers or execution.background:
+        if execution is None or execution.watchers or execution.run.background:
             return False
         return execution.was_watched or self._clock.monotonic() - execution.begun_at >= FIRST_WATCHER_S
 

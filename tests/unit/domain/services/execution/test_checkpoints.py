@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 import pytest
 
@@ -25,10 +26,12 @@ class FullExecutionStore(MemoryExecutionStore):
 
     full: Exception | None = None
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
         if self.full and any(checkpoint.text is not None for checkpoint in checkpoints):
             raise self.full
-        return await super().checkpoint(checkpoints)
+        return await super().checkpoint(checkpoints, now)
 
 
 def over(kind: type[MemoryExecutionStore], *steps: str | Pause) -> tuple[Chat, MemoryExecutionStore]:
@@ -71,10 +74,12 @@ class FullDisk(MemoryExecutionStore):
 
     full = False
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
         if self.full:
             raise StoreUnavailable
-        return await super().checkpoint(checkpoints)
+        return await super().checkpoint(checkpoints, now)
 
 
 async def test_a_process_whose_own_heartbeats_do_not_get_through_takes_nobody_for_dead():
@@ -105,10 +110,12 @@ class HoldingExecutionStore(MemoryExecutionStore):
 
     held = True
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
         if self.held:
             return {checkpoint.run_id: Ownership.HELD for checkpoint in checkpoints}
-        return await super().checkpoint(checkpoints)
+        return await super().checkpoint(checkpoints, now)
 
 
 async def test_what_was_held_is_saved_by_the_next_one():
@@ -135,8 +142,10 @@ class CountingExecutionStore(MemoryExecutionStore):
         super().__init__(state)
         self.saved: list[tuple[int, int]] = []
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
-        ownerships = await super().checkpoint(checkpoints)
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
+        ownerships = await super().checkpoint(checkpoints, now)
         self.saved += [(c.start, len(c.text)) for c in checkpoints if c.text is not None]
         if not self.answers:
             raise StoreUnavailable
@@ -178,9 +187,11 @@ class PortionedExecutionStore(MemoryExecutionStore):
         super().__init__(state)
         self.portions: list[tuple[int, int]] = []
 
-    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> Mapping[RunId, Ownership]:
+    async def checkpoint(
+        self, checkpoints: Sequence[Checkpoint], now: datetime | None = None
+    ) -> Mapping[RunId, Ownership]:
         self.portions.append((len(checkpoints), sum(len(c.text or "") for c in checkpoints)))
-        return await super().checkpoint(checkpoints)
+        return await super().checkpoint(checkpoints, now)
 
 
 async def test_much_text_is_saved_in_portions_each_with_all_heartbeats():

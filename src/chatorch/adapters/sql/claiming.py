@@ -1,0 +1,79 @@
+"""Runs as whoever takes them over finds them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from chatorch.adapters.sql.columns import UtcTime
+from chatorch.adapters.sql.history import read_history
+from chatorch.adapters.sql.outcomes import USAGE, to_usage, usage_values
+from chatorch.adapters.sql.reaping import settled
+from chatorch.adapters.sql.rows import SELECT_RUN, to_run
+from chatorch.adapters.sql.tables import messages, runs
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.conversation import RunId, ThreadId
+from chatorch.domain.model.estimates import unfinished_attempt
+from chatorch.domain.model.run import RunStatus, base_of
+from chatorch.ports.runs import ClaimedRun, LiveRun
+
+_THESE = runs.c.id.in_(bindparam("run_ids", expanding=True))
+_TAKE = (
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"))
+    .values(
+        status=RunStatus.QUEUED.value,
+        epoch=bindparam("new_epoch"),
+        seq=bindparam("new_seq"),
+        heartbeat=bindparam("new_heartbeat"),
+        beat_at=bindparam("now", type_=UtcTime),
+    )
+)
+_SPEND = update(runs).where(runs.c.id == bindparam("run_id")).values({name: bindparam(f"new_{name}") for name in USAGE})
+_TAKEN = SELECT_RUN.where(_THESE).order_by(runs.c.created_at, runs.c.id)
+_ASKED_AT = select(messages.c.id, messages.c.position).where(
+    messages.c.id.in_(bindparam("message_ids", expanding=True))
+)
+
+
+def claim(
+    connection: Connection,
+    seen: Sequence[LiveRun],
+    now: datetime,
+    contents: Mapping[RunId, Content],
+    *,
+    history_chars: int,
+    with_parts: bool,
+) -> list[ClaimedRun]:
+    """See `chatorch.ports.runs.ExecutionStore.claim`."""
+    left = settled(connection, seen, contents)
+    if not left:
+        return []
+    taken = [
+        {
+            "run_id": row.id,
+            "new_epoch": row.epoch + 1,
+            "new_seq": base_of(row.epoch) + tip,
+            "new_heartbeat": row.heartbeat + 1,
+            "now": now,
+        }
+        for row, tip in left.items()
+    ]
+    connection.execute(_TAKE, taken)
+    rows = connection.execute(_TAKEN, {"run_ids": [row.id for row in left]}).all()
+    asked = connection.execute(_ASKED_AT, {"message_ids": [row.user_message_id for row in rows]})
+    asked_at = {row.id: row.position for row in asked}
+    claimed = []
+    for row in rows:
+        upto = asked_at[row.user_message_id]
+        history = read_history(connection, ThreadId(row.thread_id), upto, history_chars, with_parts=with_parts)
+        run, before = to_run(row), to_usage(row)
+        spent = unfinished_attempt(history, run.content)
+        claimed.append(ClaimedRun(run, history, spent if before is None else before + spent))
+    spending = [{"run_id": c.run.id, **_named(usage_values(c.spent))} for c in claimed]
+    connection.execute(_SPEND, spending)
+    return claimed
+
+
+def _named(values: Mapping[str, object]) -> dict[str, object]:
+    return {f"new_{name}": value for name, value in values.items()}

@@ -1,0 +1,20 @@
+"""What an answer used, where no provider counted it: about four characters a token (`estimate_tokens`)."""
+
+from collections.abc import Iterable
+
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.conversation import Message, Usage, UsageSource, estimate_tokens
+from chatorch.domain.model.parts import PartKind
+
+
+def estimated_usage(prompt_tokens: int, content: Content) -> Usage:
+    completion = sum(estimate_tokens(part.body) for part in content.parts)
+    reasoning = sum(estimate_tokens(part.body) for part in content.parts if part.kind is PartKind.REASONING)
+    return Usage(
+        prompt_tokens, completion, prompt_tokens + completion, UsageSource.ESTIMATED, reasoning_tokens=reasoning
+    )
+
+
+def unfinished_attempt(history: Iterable[Message], content: Content) -> Usage:
+    """What a model was asked and said whose worker died: its provider bills it all the same."""
+    return estimated_usage(sum(estimate_tokens(message.content) for message in history), content)

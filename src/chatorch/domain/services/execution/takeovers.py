@@ -1,0 +1,137 @@
+"""Carrying on what a dead worker left.
+
+A few at once: a provider must not be asked for all runs of a worker in the same moment. One has its place until the
+model answers, or does not.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from chatorch.domain.model.context import ContextWindow
+from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.identity import Principal, Scope, is_guest
+from chatorch.domain.services.execution.executor import Executor
+from chatorch.ports.chat_model import Prompt
+from chatorch.ports.run_control import RunControl
+from chatorch.ports.runs import ClaimedRun, ExecutionStore, LiveRun
+from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import RunTelemetry
+
+MOST = 2
+"""Of one run. What ends every worker that takes it ends no more of them than that."""
+WHAT = "a takeover"
+CLAIMED_AT_ONCE = 10
+"""In one transaction: heartbeats go in between."""
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoverLimits:
+    """A run is carried on whose last heartbeat is at most `within_s` seconds old (0: none is), `at_once` at a time."""
+
+    within_s: float = 300.0
+    at_once: int = 20
+
+
+class Takeovers:
+    """`confirm_lock` is as in `LeaseReaper`."""
+
+    def __init__(
+        self,
+        *,
+        execution_store: ExecutionStore,
+        run_control: RunControl,
+        executor: Executor,
+        context: ContextWindow,
+        clock: Clock,
+        telemetry: RunTelemetry,
+        limits: TakeoverLimits,
+        confirm_lock: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._execution_store = execution_store
+        self._run_control = run_control
+        self._executor = executor
+        self._context = context
+        self._clock = clock
+        self._telemetry = telemetry
+        self._limits = limits
+        self._confirm_lock = confirm_lock
+        self._waiting: dict[RunId, LiveRun] = {}
+        self._taken = 0
+        self._news = asyncio.Event()
+
+    def may_take(self, run: LiveRun) -> bool:
+        """Nobody could come back to a guest's, and nobody wants one that its user has stopped."""
+        if run.epoch > MOST or run.cancel_requested or is_guest(run.owner_id) or not self._limits.within_s:
+            return False
+        seen_at = run.beat_at or run.created_at
+        return seen_at is not None and self._clock.now() - seen_at <= timedelta(seconds=self._limits.within_s)
+
+    def offer(self, runs: Iterable[LiveRun]) -> None:
+        """Runs of which it is known that nobody executes them any more, and that `may_take` lets through."""
+        self._waiting |= {run.run_id: run for run in runs}
+        self._news.set()
+
+    async def keep_taking(self) -> None:
+        """For ever: takes over what it is offered, the oldest first. What cannot be had now is offered again."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self.take()
+            except StoreUnavailable as error:
+                self._telemetry.store_unavailable(WHAT, error)
+            except Exception as error:  # what else is offered must be taken
+                self._telemetry.failed(WHAT, error)
+
+    async def take(self) -> None:
+        """As many as there is room for. Raises `StoreUnavailable`."""
+        while batch := self._next():
+            contents = await self._run_control.last_content([run.run_id for run in batch])
+            if self._confirm_lock is not None:
+                await self._confirm_lock()
+            for claimed in await self._execution_store.claim(
+                batch,
+                self._clock.now(),
+                contents,
+                history_chars=self._context.max_chars,
+                with_parts=self._context.sends_reasoning,
+            ):
+                self._carry_on(claimed)
+
+    def _next(self) -> list[LiveRun]:
+        """They are forgotten: whoever offered them will do so again where it comes to nothing."""
+        if self._executor.draining:
+            return []
+        waiting = sorted(self._waiting.values(), key=_age)
+        batch = waiting[: min(self._limits.at_once - self._taken, CLAIMED_AT_ONCE)]
+        for run in batch:
+            del self._waiting[run.run_id]
+        return [run for run in batch if self.may_take(run) and not self._executor.executes(run.run_id)]
+
+    def _carry_on(self, claimed: ClaimedRun) -> None:
+        run = claimed.run
+        # Others of its followers, and its executor, should it still live, are told that it is somebody else's now.
+        self._run_control.fence(run.id, run.epoch - 1)
+        messages = self._context.select(claimed.history, run.generation.instructions)
+        begun_s = max((self._clock.now() - run.created_at).total_seconds(), 0.0)
+        prompt = Prompt(run.model, messages, run.owner_id, run.generation, begun_s)
+        principal = Principal(run.owner_id, "", frozenset({Scope.CHAT}))
+        place = ExitStack()
+        place.callback(self._leave)
+        self._taken += 1
+        self._telemetry.taken_over(run)
+        self._executor.begin(run, prompt, principal, spent=claimed.spent, answered=place.close)
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        self._news.set()
+
+
+def _age(run: LiveRun) -> tuple[datetime, RunId]:
+    """The oldest first."""
+    return run.created_at or LONG_AGO, run.run_id

@@ -1,0 +1,178 @@
+"""`kill -9` in the middle of answers: whoever is alive asks the model again, and each run ends whole, once."""
+
+import asyncio
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NewServer, Record, TwoWorkers
+from tests.support.event_reader import Screen
+from tests.support.eventually import eventually
+from tests.support.postgres import Databases
+from tests.support.server import serving
+from tests.support.sizes import size
+from tests.support.sockets import Caller, Exchange, all_ended, batches, calling
+from tests.support.upstream import ANSWER, Step, Upstream, done, finish, hang, pause, text, usage
+
+GOES_ON = {"continue_within_s": 300, "detach_grace_s": 60}
+LEASE_S = 2
+WHOLE = [f"{i:03} Grüße 😀 " for i in range(40)]
+
+
+def cut_off_once(name: str) -> tuple[list[Step], list[Step]]:
+    """An answer that is never finished, and the next time one that is."""
+    return [text(*WHOLE[:20]), pause(name), hang()], [text(*WHOLE), finish(), usage(), done()]
+
+
+async def followed_to_the_end(caller: Caller, screen: Screen, run_id: str, within: float = 20) -> Screen:
+    """As a client that comes back by itself does."""
+    async with asyncio.timeout(within):
+        while not screen.terminals:
+            back = await caller.follow(run_id, screen.position)
+            await back.ended(within)
+            screen.show(back.events)
+    return screen
+
+
+async def begun(caller: Caller, model: str, count: int) -> list[Exchange]:
+    asked: list[Exchange] = []
+    for some in batches(range(count), 20):
+        started = [await caller.say("More?", model=model) for _ in some]
+        await asyncio.gather(
+            *(stream.until(lambda s: s.text.startswith("".join(WHOLE[:20])), 30) for stream in started)
+        )
+        asked += started
+    return asked
+
+
+async def is_whole(caller: Caller, run_id: str, screen: Screen) -> None:
+    assert (screen.text, [end["type"] for end in screen.terminals]) == ("".join(WHOLE), ["run.completed"])
+    stored = await caller.run(run_id)
+    assert (stored["status"], stored["text"]) == ("completed", "".join(WHOLE))
+    assert stored["usage"]["source"] == "estimated"
+
+
+async def test_a_process_that_is_started_again_carries_on_what_it_had_begun(
+    new_server: NewServer, upstream: Upstream, record_property: Record
+):
+    count = size(20, 200)
+    model = upstream.model(*_scripts(count, "started again"))
+    async with serving(await new_server(**GOES_ON)) as server:
+        async with calling(server) as alice:
+            asked = await begun(alice, model, count)
+            await server.kill()
+            await all_ended(asked)
+        await server.start()
+        started_at = time.monotonic()
+        async with calling(server) as alice:
+            screens = [Screen() for _ in asked]
+            for screen, stream in zip(screens, asked, strict=True):
+                screen.show(stream.events)
+            ends = [
+                followed_to_the_end(alice, screen, stream.run_id) for screen, stream in zip(screens, asked, strict=True)
+            ]
+            await asyncio.gather(*ends)
+            record_property("whole_after_s", round(time.monotonic() - started_at, 2))
+            for screen, stream in zip(screens, asked, strict=True):
+                await is_whole(alice, stream.run_id, screen)
+        assert len(upstream.seen(model)) == 2 * count
+
+
+def _scripts(count: int, name: str) -> list[list[Step]]:
+    cut, whole = cut_off_once(name)
+    return [cut] * count + [whole] * count
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+async def test_followers_on_the_other_worker_read_on_when_one_is_killed(
+    two_workers: TwoWorkers, upstream: Upstream, postgres: Databases, record_property: Record, store: str
+):
+    count = size(10, 200)
+    url = await postgres.fresh() if store == "postgresql" else None
+    model = upstream.model(*_scripts(count, f"taken over {store}"))
+    async with two_workers(url, lease_s=LEASE_S, **GOES_ON) as (one, two):
+        asked = await begun(one.alice, model, count)
+        followed = [await two.alice.follow(stream.run_id) for stream in asked]
+        await asyncio.gather(*(stream.until(lambda s: s.text, 30) for stream in followed))
+        killed_at = time.monotonic()
+        await one.server.kill()
+        await all_ended(followed, LEASE_S + 20)
+        pauses = sorted(stream.times[-1] - killed_at for stream in followed)
+        record_property("pause_p50_p99_s", (pauses[len(pauses) // 2], pauses[int(len(pauses) * 0.99)]))
+        for stream in followed:
+            screen = Screen()
+            screen.show(stream.events)
+            await is_whole(two.alice, stream.run_id, screen)
+        assert len(upstream.seen(model)) == 2 * count
+        assert two.server.errors == []
+
+
+async def test_one_that_was_asleep_for_longer_than_the_lease_writes_and_says_nothing_more(
+    two_workers: TwoWorkers, upstream: Upstream
+):
+    model = upstream.model([text(*WHOLE[:20]), hang()], [text(*WHOLE), finish(), usage(), done()])
+    async with two_workers(lease_s=LEASE_S, **GOES_ON) as (one, two):
+        [asked] = await begun(one.alice, model, 1)
+        followed = await two.alice.follow(asked.run_id)
+        one.server.send_signal(signal.SIGSTOP)
+        try:
+            await followed.ended(LEASE_S + 15)
+        finally:
+            one.server.send_signal(signal.SIGCONT)
+        await upstream.until(model, "closed", within=10)
+        await asked.ended(10)
+        screen = Screen()
+        screen.show(asked.events)
+        assert [end["type"] for end in screen.terminals] == ["run.completed"]
+        await is_whole(two.alice, asked.run_id, screen)
+
+
+async def test_a_run_whose_every_worker_dies_is_taken_over_twice(new_server: NewServer, upstream: Upstream):
+    model = upstream.model([text("some "), hang()])
+    async with serving(await new_server(**GOES_ON)) as server:
+        run_id = ""
+        for number in (1, 2, 3):
+            async with calling(server) as alice:
+                if not run_id:
+                    asked = await alice.say("Hi", model=model)
+                    await asked.until(lambda s: s.text)
+                    run_id = asked.run_id
+                await _saved(server.folder / "chat.db", run_id, number, "some ")
+                await server.kill()
+            await server.start()
+        async with calling(server) as alice:
+            screen = await followed_to_the_end(alice, Screen(), run_id)
+            assert (screen.text, [end["type"] for end in screen.terminals]) == ("some ", ["run.interrupted"])
+        assert len(upstream.seen(model)) == 3
+
+
+async def _saved(database: Path, run_id: str, epoch: int, wanted: str) -> None:
+    """By a checkpoint, which is what a process that is killed leaves behind."""
+
+    async def so() -> bool:
+        with closing(sqlite3.connect(database)) as connection:
+            [row] = connection.execute(
+                "SELECT r.epoch, r.status, m.content FROM runs r JOIN messages m ON m.id = r.message_id WHERE r.id = ?",
+                (run_id,),
+            )
+        return row == (epoch, "streaming", wanted)
+
+    await eventually(so, within=15)
+
+
+async def test_a_json_caller_finds_the_answer_by_its_key(new_server: NewServer, upstream: Upstream):
+    model = upstream.model([text("some "), hang()], ANSWER)
+    async with serving(await new_server(**GOES_ON)) as server:
+        async with calling(server) as alice:
+            asked = await alice.say("Hi", model=model, stream=False, key="once")
+            await upstream.until(model, "seen")
+            await server.kill()
+            await asked.ended()
+        await server.start()
+        async with calling(server) as alice:
+            again = await (await alice.say("Hi", model=model, stream=False, key="once")).ended(20)
+            assert (again.status, again.json["response"]) == (200, "Hello, world")

@@ -1,0 +1,245 @@
+"""What becomes of a run whose worker dies, where another one may carry it on."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from chatorch.domain.model.content import PartDelta, Snapshot
+from chatorch.domain.model.conversation import UsageSource
+from chatorch.domain.model.run import CancelReason, Run, RunCancelled, RunCompleted, RunStatus
+from chatorch.domain.model.upstream_errors import UpstreamUnavailable
+from chatorch.domain.services import TakeoverLimits
+from tests.support.app import ALICE, GUEST, Chat
+from tests.support.fakes import Pause, ScriptedChatModel, settle
+
+LIMITS = TakeoverLimits(within_s=300, at_once=20)
+
+
+class Workers:
+    """Processes over one store. Each dies without a word: it is not asked for anything any more."""
+
+    def __init__(self, *said: object) -> None:
+        self.dead = Chat(ScriptedChatModel(*said), takeover_limits=LIMITS)
+
+    def another(self, *says: object, limits: TakeoverLimits = LIMITS, **more: object) -> Chat:
+        model = ScriptedChatModel(*says)
+        return Chat(model, store=self.dead.store, clock=self.dead.clock, takeover_limits=limits, **more)
+
+
+async def carried_on(chat: Chat) -> None:
+    """A lease and a look later."""
+    for _ in range(7):
+        await chat.lease_reaper.sweep()
+        await chat.clock.advance(1)
+    await chat.takeovers.take()
+    await settle()
+
+
+async def a_run(workers: Workers, **more: object) -> Run:
+    run = await workers.dead.start(**more)
+    await settle()
+    await workers.dead.executor.checkpoint()
+    return run
+
+
+async def test_another_worker_asks_again_and_the_run_ends_whole():
+    workers = Workers("Hel", Pause())
+    run = await a_run(workers)
+    other = workers.another("Hello", " world")
+    await carried_on(other)
+    ended = await other.ended(run)
+    assert (ended.status, ended.text, ended.attempts) == (RunStatus.COMPLETED, "Hello world", 2)
+    assert [taken.id for taken in other.telemetry.takeovers] == [run.id]
+    assert other.telemetry.interruptions == []
+    asked = other.model.calls[0].prompt
+    assert replace(asked, begun_s=0.0) == workers.dead.model.calls[0].prompt
+    assert asked.begun_s == 7  # what it may take in all counts from its first beginning
+    assert other.telemetry.endings[0].duration_ms == 7000
+    await workers.dead.executor.checkpoint()
+    await settle()
+    assert (len(workers.dead.telemetry.lost_runs), workers.dead.telemetry.endings) == (1, [])
+    assert workers.dead.model.calls[0].closed
+
+
+async def test_until_the_model_answers_again_what_was_said_stays():
+    pause = Pause()
+    workers = Workers("Hello wor", Pause())
+    run = await a_run(workers)
+    other = workers.another(pause, "Hel", Pause())
+    await carried_on(other)
+    await pause.reached()
+    await other.executor.checkpoint()
+    row = await other.runs.read(ALICE, run.id)
+    assert (row.status, row.text, row.epoch) == (RunStatus.QUEUED, "Hello wor", 2)
+    pause.go_on()
+    await settle()
+    await other.executor.checkpoint()
+    row = await other.runs.read(ALICE, run.id)
+    assert (row.status, row.text, row.epoch) == (RunStatus.STREAMING, "Hel", 2)
+
+
+@pytest.mark.parametrize("seen", ["Hello wor", "Hello world, and more"])
+async def test_a_follower_is_given_a_snapshot_and_reads_on(seen: str):
+    """Also one that saw more than was stored."""
+    workers = Workers(seen, Pause())
+    run = await a_run(workers)
+    [*_, last] = [event async for event in _first(workers.dead, run, 2)]
+    other = workers.another("Hel", pause := Pause(), "lo")
+    following = asyncio.ensure_future(other.heard(run, last.seq))
+    await carried_on(other)
+    await pause.reached()
+    await other.clock.advance(2)
+    pause.go_on()
+    events = await following
+    assert isinstance(events[0], Snapshot)
+    text = ""
+    for event in events:
+        if isinstance(event, Snapshot):
+            text = event.text
+        elif isinstance(event, PartDelta):
+            text += event.text
+    assert (text, type(events[-1])) == ("Hello", RunCompleted)
+    assert [event.seq for event in events] == sorted({event.seq for event in events})
+
+
+async def _first(chat: Chat, run: Run, count: int):
+    async for event in chat.runs.events(run):
+        yield event
+        if not (count := count - 1):
+            return
+
+
+async def test_usage_counts_every_attempt_and_the_record_says_how_many():
+    workers = Workers("Hello world", Pause())
+    run = await a_run(workers)
+    other = workers.another("Hello")
+    await carried_on(other)
+    ended = await other.ended(run)
+    [record] = other.store.interactions()
+    assert record.attempts == 2
+    assert ended.outcome is not None
+    assert record.usage == ended.outcome.usage
+    assert record.usage is not None
+    assert record.usage.source is UsageSource.ESTIMATED
+    once = workers.another("Hello")
+    alone = await once.ended(await once.start())
+    assert alone.outcome is not None
+    assert alone.outcome.usage is not None
+    assert record.usage.completion_tokens == alone.outcome.usage.completion_tokens + 3
+    assert record.usage.prompt_tokens > alone.outcome.usage.prompt_tokens
+
+
+async def test_one_that_ends_every_worker_is_taken_over_twice_and_then_interrupted():
+    workers = Workers("one", Pause())
+    run = await a_run(workers)
+    for words in ("two", "three"):
+        other = workers.another(words, Pause())
+        await carried_on(other)
+        await other.executor.checkpoint()
+        assert (await other.runs.read(ALICE, run.id)).text == words
+    last = workers.another("four")
+    await carried_on(last)
+    ended = await last.runs.read(ALICE, run.id)
+    assert (ended.status, ended.text, ended.attempts) == (RunStatus.INTERRUPTED, "three", 3)
+    assert (last.telemetry.interruptions, last.model.calls) == ([1], [])
+    [record] = last.store.interactions()
+    assert (record.attempts, record.status) == (3, RunStatus.INTERRUPTED)
+
+
+async def test_one_that_was_never_answered_again_keeps_what_was_said():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    for _ in range(2):
+        await carried_on(workers.another(Pause()))
+    last = workers.another()
+    await carried_on(last)
+    ended = await last.runs.read(ALICE, run.id)
+    assert (ended.status, ended.text) == (RunStatus.INTERRUPTED, "Hello")
+    events = await last.heard(ended, 3)
+    assert [type(event).__name__ for event in events] == ["Snapshot", "RunInterrupted"]
+
+
+async def test_a_provider_that_fails_ends_it_and_leaves_what_was_said():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    other = workers.another(UpstreamUnavailable())
+    await carried_on(other)
+    await settle()
+    ended = await other.runs.read(ALICE, run.id)
+    assert (ended.status, ended.text) == (RunStatus.FAILED, "Hello")
+
+
+async def test_a_run_that_nobody_comes_back_for_is_detached_after_a_whole_grace():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    other = workers.another("Hel", Pause(), grace_s=30.0)
+    await carried_on(other)
+    keeping = asyncio.ensure_future(other.executor.keep_grace())
+    await other.clock.advance(29)
+    assert (await other.runs.read(ALICE, run.id)).status.live
+    await other.clock.advance(2)
+    await settle()
+    keeping.cancel()
+    [event] = [event for event in await other.heard(run, 1) if isinstance(event, RunCancelled)]
+    assert event.reason is CancelReason.DETACHED
+
+
+async def test_one_in_the_background_needs_nobody_here_either():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers, background=True)
+    other = workers.another("Hel", Pause())
+    await carried_on(other)
+    keeping = asyncio.ensure_future(other.executor.keep_grace())
+    await other.clock.advance(100)
+    keeping.cancel()
+    assert (await other.runs.read(ALICE, run.id)).status.live
+
+
+async def test_so_many_are_taken_over_at_once_the_oldest_first():
+    workers = Workers("Hello", Pause())
+    runs = []
+    for number in range(5):
+        runs.append(await a_run(workers, client_ref=f"c{number}"))
+        await workers.dead.clock.advance(1)
+    first = Pause()
+    other = workers.another(first, "Hi", Pause(), limits=TakeoverLimits(300, at_once=2))
+    await carried_on(other)
+    assert [taken.id for taken in other.telemetry.takeovers] == [run.id for run in runs[:2]]
+    assert all([(await other.runs.read(ALICE, run.id)).status.live for run in runs])
+    keeping = asyncio.ensure_future(other.takeovers.keep_taking())
+    first.go_on()
+    async with asyncio.timeout(5):
+        while len(other.telemetry.takeovers) < 5:
+            await settle()
+    keeping.cancel()
+    assert [taken.id for taken in other.telemetry.takeovers] == [run.id for run in runs]
+
+
+async def test_what_nobody_may_carry_on_is_interrupted_as_before():
+    workers = Workers("Hello", Pause())
+    await a_run(workers, who=GUEST)
+    await a_run(workers)
+    other = workers.another("Hi", limits=TakeoverLimits(within_s=0))
+    await carried_on(other)
+    assert (other.telemetry.interruptions, other.model.calls) == ([2], [])
+    workers = Workers("Hello", Pause())
+    await a_run(workers, who=GUEST)
+    other = workers.another("Hi")
+    await carried_on(other)
+    assert (other.telemetry.interruptions, other.model.calls) == ([1], [])
+
+
+async def test_a_process_that_is_alone_carries_on_what_it_finds_unless_that_is_too_old():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    again = workers.another("Hello world")
+    assert await again.lease_reaper.end_all() == 0
+    await again.takeovers.take()
+    await settle()
+    assert (await again.ended(run)).text == "Hello world"
+    old = await a_run(workers)
+    await workers.dead.clock.advance(301)
+    again = workers.another("Hello world")
+    assert await again.lease_reaper.end_all() == 1
+    assert (await again.runs.read(ALICE, old.id)).status is RunStatus.INTERRUPTED
