@@ -102,7 +102,7 @@ class Process:
     def __init__(self, store: MemoryStore) -> None:
         self.model = DictatedModel()
         self.container = Container(
-            settings=Settings(secret_key="k" * 32, log_level="error"),
+            settings=Settings(secret_key="k" * 32, log_level="error", continue_within_s=0),
             clock=providers.Object(FakeClock()),
             users=providers.Object(store.users),
             threads=providers.Object(store.threads),

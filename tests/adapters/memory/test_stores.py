@@ -57,6 +57,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "runs.request_cancel": lambda store: store.runs.request_cancel(ANN, RUN),
     "runs.forget_keys": lambda store: store.runs.forget_keys(NOW, 9),
     "execution_store.checkpoint": lambda store: store.execution_store.checkpoint([Checkpoint(RUN, 1, "Hello")]),
+    "execution_store.claim": lambda store: store.execution_store.claim([LiveRun(RUN, 1, 0)], NOW, history_chars=9),
     "execution_store.finish": lambda store: store.execution_store.finish(
         RunEnd(RUN, 1, Outcome(RunStatus.FAILED), Content.of("Hello"), NOW)
     ),
