@@ -1,12 +1,14 @@
 """`kill -9` in the middle of answers: whoever is alive asks the model again, and each run ends whole, once."""
 
 import asyncio
+import json
 import signal
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import NewServer, Record, TwoWorkers
@@ -176,3 +178,24 @@ async def test_a_json_caller_finds_the_answer_by_its_key(new_server: NewServer, 
         async with calling(server) as alice:
             again = await (await alice.say("Hi", model=model, stream=False, key="once")).ended(20)
             assert (again.status, again.json["response"]) == (200, "Hello, world")
+
+
+async def test_a_device_on_a_socket_reads_on_and_the_widget_shows_the_answer_when_it_is_loaded(
+    two_workers: TwoWorkers, upstream: Upstream
+):
+    model = upstream.model(*_scripts(1, "on a socket"))
+    async with two_workers(lease_s=LEASE_S, chatkit_server=True, **GOES_ON) as (one, two):
+        [asked] = await begun(one.alice, model, 1)
+        phone = await two.door.connect("phone", two.token)
+        await phone.ask("run.follow", run_id=asked.run_id)
+        await phone.until(lambda frame: "seq" in frame and frame["seq"] > 100)
+        await one.server.kill()
+        screen = await phone.run_ended(asked.run_id, within=LEASE_S + 15)
+        await is_whole(two.alice, asked.run_id, screen)
+        assert screen.snapshots == 1
+        wanted = {"type": "threads.get_by_id", "params": {"thread_id": asked.events[0]["thread_id"]}, "metadata": {}}
+        async with httpx.AsyncClient(base_url=two.server.url) as page:
+            headers = {"Authorization": f"Bearer {two.token}", "Content-Type": "application/json"}
+            loaded = (await page.post("/chatkit", content=json.dumps(wanted), headers=headers)).raise_for_status()
+        shown = [item["content"][0]["text"] for item in loaded.json()["items"]["data"]]
+        assert shown == ["More?", "".join(WHOLE)]
