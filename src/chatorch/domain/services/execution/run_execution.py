@@ -24,7 +24,7 @@ from chatorch.domain.model.run import (
 from chatorch.domain.model.sizes import MAX_FACTS_CHARS, PART_CHARS, size_of
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
-from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Prompt
+from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Piece, Prompt
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import ExecutionStore, RunEnd
 from chatorch.ports.system import Clock
@@ -150,7 +150,7 @@ class RunExecution:
         async with aclosing(self._model.stream(self._take_prompt())) as pieces:
             async for piece in pieces:
                 if self._first_piece_at is None:
-                    self._begin_to_tell()
+                    self._begin_to_tell(piece)
                 if isinstance(piece, str):
                     self._room -= len(piece)
                     if self._room < 0:
@@ -172,9 +172,10 @@ class RunExecution:
                 self._pieces += 1
         raise RuntimeError("the model's stream ended without a Finish")
 
-    def _begin_to_tell(self) -> None:
+    def _begin_to_tell(self, first: Piece) -> None:
         """The model answers: with a piece, or by ending without one."""
-        self._first_piece_at = self._clock.monotonic()
+        if not isinstance(first, Finish):
+            self._first_piece_at = self._clock.monotonic()
         self._answered()
         if not self._told:
             self._told = True

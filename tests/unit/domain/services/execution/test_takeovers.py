@@ -243,3 +243,14 @@ async def test_a_process_that_is_alone_carries_on_what_it_finds_unless_that_is_t
     again = workers.another("Hello world")
     assert await again.lease_reaper.end_all() == 1
     assert (await again.runs.read(ALICE, old.id)).status is RunStatus.INTERRUPTED
+
+
+async def test_an_answer_without_a_word_has_no_first_piece_and_stands_in_place_of_what_was_said():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    other = workers.another()
+    other.model.then()  # no word, and a good end
+    await carried_on(other)
+    ended = await other.ended(run)
+    assert (ended.status, ended.text) == (RunStatus.COMPLETED, "")
+    assert other.telemetry.endings[0].first_piece_ms is None
