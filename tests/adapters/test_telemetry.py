@@ -13,7 +13,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunStatus
 from chatorch.entrypoints.metrics.metrics import Metrics
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 from tests.support.logged import logged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from chatorch.domain.model.run import (
     started_event,
 )
 from chatorch.domain.model.transcript import replay
-from chatorch.ports.runs import Checkpoint, ClaimedRun, LiveRun, Ownership
+from chatorch.ports.execution_store import Checkpoint, ClaimedRun, LiveRun, Ownership
 from tests.support.parts import any_content, begin
 from tests.support.stores import ANN, NOW, Stores, at, ending, new_run, turn
 

@@ -20,7 +20,7 @@ from chatorch.domain.model.run import (
     terminal_event,
 )
 from chatorch.domain.model.transcript import replay
-from chatorch.ports.runs import Checkpoint, LiveRun, Ownership
+from chatorch.ports.execution_store import Checkpoint, LiveRun, Ownership
 from tests.support.stores import ANN, NOW, Stores, at, ending, new_run, turn
 
 RUN = RunId("run_r")

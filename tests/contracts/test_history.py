@@ -11,7 +11,8 @@ from chatorch.domain.model.errors import ThreadBusy, TooManyRuns
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunError, RunStatus
-from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn, RunEnd
+from chatorch.ports.execution_store import RunEnd
+from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn
 from tests.support.stores import ANN, Stores, at, ending, new_run, turn
 
 THREAD = ThreadId("thr_t")

@@ -10,7 +10,8 @@ from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import EPOCH_SPAN, Outcome, RunStatus
-from chatorch.ports.runs import Checkpoint, IdempotencyKey, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
+from chatorch.ports.runs import IdempotencyKey
 from tests.support.parts import ANSWER, SOURCE, THOUGHT, Executor, any_content, begin
 from tests.support.sizes import size
 from tests.support.stores import ANN, Stores, at, ending, new_run, turn

@@ -7,7 +7,7 @@ from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint
+from chatorch.ports.execution_store import Checkpoint
 from tests.support.stores import ANN, NOW, Stores, ending, new_run, turn
 
 

@@ -18,7 +18,8 @@ from chatorch.domain.model.errors import (
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, IdempotencyKey, NewRun, OpenTurn
+from chatorch.ports.execution_store import Checkpoint
+from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn
 from tests.support.stores import ANN, BOB, NOW, Stores, at, ending, new_run, turn
 
 THREAD = ThreadId("thr_t")

@@ -20,7 +20,8 @@ from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, OpenTurn, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
+from chatorch.ports.runs import OpenTurn
 from chatorch.ports.threads import Question, ThreadChange
 from tests.support.stores import ANN, BOB, NOW, Stores, at, ending, new_run, turn
 

@@ -30,7 +30,7 @@ from chatorch.domain.services import (
     UserCap,
 )
 from chatorch.ports.admission import AdmissionRule
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 from chatorch.ports.telemetry import RunTelemetry
 from tests.support.fakes import FakeClock, ScriptedChatModel
 

@@ -7,7 +7,7 @@ from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.parts import Part, PartKind
-from chatorch.ports.runs import Checkpoint, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
 from tests.support.stores import Stores, new_run, turn
 
 LETTERS = "aé🙂\n\"\\'日\u0301%:{}\x01\x7f\u2028"

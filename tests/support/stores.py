@@ -30,9 +30,10 @@ from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunI
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, Outcome, RunStatus
 from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
+from chatorch.ports.execution_store import ExecutionStore, RunEnd
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.run_lives import RunLives
-from chatorch.ports.runs import ExecutionStore, IdempotencyKey, NewRun, OpenTurn, RunEnd, RunStore
+from chatorch.ports.runs import IdempotencyKey, NewRun, OpenTurn, RunStore
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.unstored import UnstoredThreadStore

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)

@@ -10,17 +10,19 @@ from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.connections import Connections, Mailbox
 from chatorch.ports.credentials import CredentialVerifier
 from chatorch.ports.empty_threads import EmptyThreadStore
+from chatorch.ports.execution_store import ExecutionStore
 from chatorch.ports.guests import GuestThreadStore
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_lives import RunLives
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import ExecutionStore, RunStore
+from chatorch.ports.runs import RunStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.tokens import Claims, TokenIssuer
+from chatorch.ports.tools import Tools
 from chatorch.ports.unstored import UnstoredThreadStore
 from chatorch.ports.users import UserStore
 
@@ -52,6 +54,7 @@ __all__ = [
     "ThreadNoteStore",
     "ThreadStore",
     "TokenIssuer",
+    "Tools",
     "UnstoredThreadStore",
     "UserStore",
 ]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 
 
 class RunTelemetry(Protocol):

@@ -14,7 +14,8 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import Outcome, RunStatus
-from chatorch.ports.runs import Checkpoint, LiveRun, NewRun, OpenTurn, RunEnd
+from chatorch.ports.execution_store import Checkpoint, LiveRun, RunEnd
+from chatorch.ports.runs import NewRun, OpenTurn
 from chatorch.ports.threads import ThreadChange
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

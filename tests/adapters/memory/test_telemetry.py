@@ -11,7 +11,7 @@ from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Outcome, Run, RunStatus
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CANARY = "canary-4711"

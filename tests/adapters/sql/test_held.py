@@ -15,7 +15,7 @@ from chatorch.adapters.sql.tables import sweeps
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
 from tests.support.outages import outage
 from tests.support.postgres import Databases
 from tests.support.stores import ANN, Stores, at, new_run, sql_stores, turn

@@ -14,7 +14,8 @@ from chatorch.domain.model.errors import NotFound, StoreUnavailable, ThreadBusy,
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, IdempotencyKey
+from chatorch.ports.execution_store import Checkpoint
+from chatorch.ports.runs import IdempotencyKey
 from tests.support.eventually import eventually
 from tests.support.postgres import Databases
 from tests.support.stores import ANN, BOB, Stores, at, ending, new_run, sql_stores, turn

@@ -20,7 +20,7 @@ from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import EPOCH_SPAN, terminal_event
 from chatorch.domain.model.transcript import replay
-from chatorch.ports.runs import Ownership
+from chatorch.ports.execution_store import Ownership
 from tests.adapters.sql.test_held import held
 from tests.adapters.sql.test_tails import by_the_version_before, run_sql
 from tests.support.parts import ANSWER, Executor, begin

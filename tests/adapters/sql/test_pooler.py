@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from chatorch.adapters.sql import StoreLocked, migrate, open_database, open_lock
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.ports.runs import Checkpoint
+from chatorch.ports.execution_store import Checkpoint
 from tests.support.pooler import Pooler
 from tests.support.postgres import Databases
 from tests.support.sizes import size

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from chatorch.adapters.sql.postgres import PostgresDatabase
 from chatorch.adapters.sql.urls import parse_url
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.ports.runs import Checkpoint, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
 from tests.support.fakes import settle
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.stores import ANN, ending, new_run, sql_stores, turn

@@ -14,7 +14,8 @@ from chatorch.domain.model.conversation import RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, StoreUnavailable, ThreadBusy, TooManyRuns
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, IdempotencyKey, OpenedRun, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
+from chatorch.ports.runs import IdempotencyKey, OpenedRun
 from chatorch.ports.threads import ThreadChange
 from tests.support.stores import ANN, BOB, NOW, Stores, at, ending, new_run, sql_stores, turn
 

@@ -18,7 +18,7 @@ from chatorch.adapters.sql import (
 )
 from chatorch.adapters.sql.revisions import DowngradeRefused
 from chatorch.domain.model.conversation import RunId
-from chatorch.ports.runs import Checkpoint
+from chatorch.ports.execution_store import Checkpoint
 from tests.support.sizes import size
 from tests.support.stores import ANN, NOW, new_run, sql_stores, turn
 

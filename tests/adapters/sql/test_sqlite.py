@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from chatorch.adapters.sql.sqlite import SqliteDatabase
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
 from tests.support.stores import ANN, ending, new_run, sql_stores, turn
 
 WRITE_IN_ANOTHER_PROCESS = """

@@ -8,7 +8,7 @@ import pytest
 
 from chatorch.adapters.sql import open_database
 from chatorch.domain.model.errors import NotWritable
-from chatorch.ports.runs import Checkpoint
+from chatorch.ports.execution_store import Checkpoint
 from tests.support.stores import ANN, ending, new_run, sql_stores, turn
 
 RUN = ending("a").run_id

@@ -11,7 +11,7 @@ from chatorch.adapters.sql import Database, migrate, open_database, schema
 from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.run import RunStatus
-from chatorch.ports.runs import Checkpoint
+from chatorch.ports.execution_store import Checkpoint
 from tests.support.postgres import Databases
 from tests.support.sizes import size
 from tests.support.stores import ANN, Stores, at, ending, new_run, sql_stores, turn

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 
 from chatorch.adapters.sql.postgres import PostgresDatabase
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.ports.runs import Checkpoint, IdempotencyKey, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
+from chatorch.ports.runs import IdempotencyKey
 from tests.adapters.sql.test_lock import _address
 from tests.support.eventually import eventually
 from tests.support.pooler import Pooler

@@ -12,7 +12,7 @@ from chatorch.domain.model.conversation import MessageStatus, RunId
 from chatorch.domain.model.estimates import unfinished_attempt
 from chatorch.domain.model.part_pieces import assembled
 from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, end_seq
-from chatorch.ports.runs import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
+from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
 
 
 class MemoryExecutionStore(ExecutionStore):

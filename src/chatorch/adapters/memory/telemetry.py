@@ -5,7 +5,7 @@ from collections import Counter
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
 
 _logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.estimates import unfinished_attempt
 from chatorch.domain.model.run import RunStatus, base_of
-from chatorch.ports.runs import ClaimedRun, LiveRun
+from chatorch.ports.execution_store import ClaimedRun, LiveRun
 
 _THESE = runs.c.id.in_(bindparam("run_ids", expanding=True))
 _TAKE = (
@@ -45,7 +45,7 @@ def claim(
     history_chars: int,
     with_parts: bool,
 ) -> list[ClaimedRun]:
-    """See `chatorch.ports.runs.ExecutionStore.claim`."""
+    """See `chatorch.ports.execution_store.ExecutionStore.claim`."""
     left = settled(connection, seen, contents)
     if not left:
         return []

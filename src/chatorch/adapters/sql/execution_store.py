@@ -22,7 +22,7 @@ from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus, base_of
-from chatorch.ports.runs import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
+from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
 
 INTERRUPTED_AT_ONCE = 10
 """In one transaction: heartbeats go in between."""

@@ -32,7 +32,7 @@ from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, thr
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import MessageStatus
 from chatorch.domain.model.identity import UserId
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 
 Keys = tuple[str, ...]
 

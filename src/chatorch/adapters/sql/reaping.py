@@ -27,7 +27,7 @@ from chatorch.adapters.sql.tails import fold, fold_left
 from chatorch.domain.model.content import Content, goes_beyond
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.run import RunStatus, base_of, content_epoch
-from chatorch.ports.runs import LiveRun
+from chatorch.ports.execution_store import LiveRun
 
 _LOCK_TABLES = text(
     "LOCK TABLE runs, messages, threads, interactions, answer_tails, message_parts, sweeps IN ROW EXCLUSIVE MODE NOWAIT"
@@ -94,12 +94,12 @@ _ADD_INTERACTIONS = insert(interactions)
 
 
 def live_runs(connection: Connection) -> list[LiveRun]:
-    """See `chatorch.ports.runs.ExecutionStore.live_runs`."""
+    """See `chatorch.ports.execution_store.ExecutionStore.live_runs`."""
     return [LiveRun(*row) for row in connection.execute(_LIVE_RUNS)]
 
 
 def witness(connection: Connection, quiet: Collection[RunId]) -> list[LiveRun]:
-    """See `chatorch.ports.runs.ExecutionStore.witness`."""
+    """See `chatorch.ports.execution_store.ExecutionStore.witness`."""
     _require_tables(connection)
     # A row that nobody else can mean, and that nobody ever sees.
     sweep = uuid4().hex
@@ -126,7 +126,7 @@ def _try_to_move(connection: Connection, quiet: Collection[RunId]) -> frozenset[
 def interrupt(
     connection: Connection, seen: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content]
 ) -> list[RunId]:
-    """See `chatorch.ports.runs.ExecutionStore.interrupt`."""
+    """See `chatorch.ports.execution_store.ExecutionStore.interrupt`."""
     left = settled(connection, seen, contents)
     rows = list(left)
     if not rows:

@@ -23,7 +23,7 @@ from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.run import INTERRUPTED, Interaction, Run, RunStatus
-from chatorch.ports.runs import RunEnd
+from chatorch.ports.execution_store import RunEnd
 
 AnyRow = Row[*tuple[Any, ...]]
 Values = dict[str, Any]

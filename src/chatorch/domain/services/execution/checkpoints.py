@@ -10,8 +10,8 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import CancelReason
 from chatorch.domain.services.execution.run_execution import RunExecution
+from chatorch.ports.execution_store import Checkpoint, ExecutionStore, Ownership
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import Checkpoint, ExecutionStore, Ownership
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 

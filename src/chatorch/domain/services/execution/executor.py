@@ -13,9 +13,9 @@ from chatorch.domain.services.execution.checkpoints import Checkpoints
 from chatorch.domain.services.execution.run_execution import RunExecution
 from chatorch.domain.services.execution.watchers import Watchers
 from chatorch.ports.chat_model import ChatModel, Prompt
+from chatorch.ports.execution_store import ExecutionStore
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import ExecutionStore
 from chatorch.ports.system import Clock, Spawner
 from chatorch.ports.telemetry import RunTelemetry
 

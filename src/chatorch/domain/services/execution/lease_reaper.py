@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.services.execution.takeovers import Takeovers
+from chatorch.ports.execution_store import ExecutionStore, LiveRun
 from chatorch.ports.run_control import RunControl
-from chatorch.ports.runs import ExecutionStore, LiveRun
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 

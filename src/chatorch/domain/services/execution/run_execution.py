@@ -25,8 +25,8 @@ from chatorch.domain.model.sizes import MAX_FACTS_CHARS, PART_CHARS, size_of
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Piece, Prompt
+from chatorch.ports.execution_store import ExecutionStore, RunEnd
 from chatorch.ports.run_log import RunLog
-from chatorch.ports.runs import ExecutionStore, RunEnd
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 

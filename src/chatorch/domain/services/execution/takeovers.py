@@ -16,8 +16,8 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Principal, Scope, is_guest
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.chat_model import Prompt
+from chatorch.ports.execution_store import ClaimedRun, ExecutionStore, LiveRun
 from chatorch.ports.run_control import RunControl
-from chatorch.ports.runs import ClaimedRun, ExecutionStore, LiveRun
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 

@@ -15,7 +15,7 @@ from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
 from chatorch.domain.services.execution.checkpoints import AT_ONCE_CHARS
-from chatorch.ports.runs import Checkpoint, Ownership
+from chatorch.ports.execution_store import Checkpoint, Ownership
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.stores import new_run, turn

@@ -14,8 +14,8 @@ from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import RunStatus
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
+from chatorch.ports.execution_store import ExecutionStore, LiveRun
 from chatorch.ports.run_control import RunControl
-from chatorch.ports.runs import ExecutionStore, LiveRun
 from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.stores import new_run, turn
