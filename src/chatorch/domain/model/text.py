@@ -1,6 +1,9 @@
-"""Text as a reader sees it: what is blank."""
+"""Text as a reader sees it, and as all stores can hold it: what is blank, and what stands for what cannot be stored."""
 
+import re
 import unicodedata
+
+REPLACEMENT = "\ufffd"
 
 _UNSEEN = frozenset(
     # Braille without a dot; what joins graphemes; Hangul and Khmer letters that only fill a place
@@ -10,6 +13,14 @@ _UNSEEN = frozenset(
 )
 _SEEN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 """Format characters that have a shape: number signs and the like (Unicode: Prepended_Concatenation_Mark)."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def storable_text(text: str) -> str:
+    """The text with U+FFFD for NUL and for each half of a character; two halves that belong together become one."""
+    if not text.isascii() and _SURROGATE.search(text):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.replace("\0", REPLACEMENT) if "\0" in text else text
 
 
 def blank(text: str) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chatorch.domain.model.conversation import estimate_tokens
 from chatorch.domain.model.graphemes import graphemes
-from chatorch.domain.model.text import blank
+from chatorch.domain.model.text import blank, storable_text
 from chatorch.domain.model.titles import MAX_TITLE_CHARS, title_from
 
 
@@ -146,3 +146,20 @@ def test_a_text_of_which_nothing_can_be_seen_is_blank(text: str):
 )
 def test_a_text_with_anything_to_see_is_not(text: str):
     assert not blank(text)
+
+
+@given(st.text(st.characters(codec=None)))
+def test_what_is_made_storable_is_as_long_and_can_be_encoded(text: str):
+    made = storable_text(text)
+    made.encode()
+    assert "\0" not in made
+    assert len(made) <= len(text)
+    assert storable_text(made) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [("plain", "plain"), ("a\0b", "a\ufffdb"), ("\ud83d\ude00", "😀"), ("\ud83dx", "\ufffdx"), ("é\udc00", "é\ufffd")],
+)
+def test_halves_become_one_character_or_what_stands_for_one(text: str, made: str):
+    assert storable_text(text) == made

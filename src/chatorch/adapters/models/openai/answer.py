@@ -18,11 +18,11 @@ from chatorch.adapters.models.openai.plain import (
 )
 from chatorch.adapters.models.openai.reports import report_of
 from chatorch.adapters.models.openai.said import Spoken, said_in, text_of, thought_of
-from chatorch.adapters.models.openai.storable import REPLACEMENT
 from chatorch.adapters.models.upstream.errors import failure_in_stream
 from chatorch.adapters.models.upstream.payloads import Word, values_of
 from chatorch.adapters.models.upstream.sse import END, Fault
 from chatorch.domain.model.parts import PartKind
+from chatorch.domain.model.text import REPLACEMENT
 from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
 from chatorch.ports.chat_model import Finish
 

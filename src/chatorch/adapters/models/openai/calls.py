@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import msgspec
 
 from chatorch.adapters.models.openai.reports import Json
-from chatorch.adapters.models.openai.storable import Halves, clean, leaves, storable, weight
+from chatorch.adapters.models.openai.storable import Halves, leaves, storable, weight
 from chatorch.adapters.models.upstream.payloads import Number
+from chatorch.domain.model.text import storable_text
 
 _MARKS = re.compile(r'["\\{}\[\]]')
 _MAX_INDEX_CHARS = 32
@@ -50,8 +51,8 @@ def _piece_of(entry: Json, position: int | None) -> CallPiece:
     name, ident = inner.get("name"), entry.get("id")
     return CallPiece(
         _place_of(entry.get("index"), position),
-        clean(ident) if isinstance(ident, str) and ident != "null" else "",
-        clean(name) if isinstance(name, str) else "",
+        storable_text(ident) if isinstance(ident, str) and ident != "null" else "",
+        storable_text(name) if isinstance(name, str) else "",
         arguments if isinstance(arguments, str) else written(arguments),
         opaque or None,
     )
@@ -74,7 +75,7 @@ def written(value: object, depth: int = 0) -> str:
         case list() if depth < _MAX_DEPTH:
             return "[" + ", ".join(written(said, depth + 1) for said in value) + "]"
         case str():
-            return msgspec.json.encode(clean(value)).decode()
+            return msgspec.json.encode(storable_text(value)).decode()
         case bool():
             return "true" if value else "false"
         case int():

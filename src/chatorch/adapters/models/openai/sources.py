@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from chatorch.adapters.models.openai.reports import Json
-from chatorch.adapters.models.openai.storable import clean, leaves
+from chatorch.adapters.models.openai.storable import leaves
+from chatorch.domain.model.text import storable_text
 
 Source = dict[str, str]
 """The head of a source part: ``url``, ``title``, ``file_id``; of the first and the last at least one."""
@@ -72,7 +73,7 @@ def _first(names: tuple[str, ...], *places: Json, limit: int | None) -> str:
         for name in names:
             said = place.get(name)
             if isinstance(said, str) and (said := said.strip()) and (limit is None or len(said) <= limit):
-                return clean(said)
+                return storable_text(said)
     return ""
 
 

@@ -4,10 +4,9 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-REPLACEMENT = "\ufffd"
+from chatorch.domain.model.text import REPLACEMENT, storable_text
 
 _HIGH = re.compile("[\ud800-\udbff]\\Z")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DEPTH = 8
 _MAX_INTEGER = 2**53
 
@@ -24,7 +23,7 @@ class Halves:
         text = self.half + text
         half = _HIGH.search(text)
         self.half = half.group() if half else ""
-        return _clean(text.removesuffix(self.half) if half else text)
+        return storable_text(text.removesuffix(self.half) if half else text)
 
     def rest(self) -> str:
         """What stands for the half that waited, where no more comes."""
@@ -32,22 +31,11 @@ class Halves:
         return REPLACEMENT if half else ""
 
 
-def clean(text: str) -> str:
-    """A whole text as it may be stored."""
-    return _clean(text)
-
-
-def _clean(text: str) -> str:
-    if _SURROGATE.search(text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text.replace("\0", REPLACEMENT) if "\0" in text else text
-
-
 def storable(value: object, depth: int = 0) -> object:
     """JSON of a provider's as it may be stored. What is nested too deeply is None; a number too large is text."""
     match value:
         case str():
-            return _clean(value)
+            return storable_text(value)
         case bool() | None:
             return value
         case int():
@@ -55,7 +43,7 @@ def storable(value: object, depth: int = 0) -> object:
         case float():
             return float(value) if math.isfinite(value) else str(value)
         case Mapping() if depth < _MAX_DEPTH:
-            return {_clean(str(name)): storable(said, depth + 1) for name, said in value.items()}
+            return {storable_text(str(name)): storable(said, depth + 1) for name, said in value.items()}
         case list() if depth < _MAX_DEPTH:
             return [storable(said, depth + 1) for said in value]
     return None
