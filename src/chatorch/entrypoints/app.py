@@ -16,8 +16,8 @@ from chatorch.entrypoints.common.plumbing import install_plumbing
 from chatorch.entrypoints.common.unread import Unread
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.doors import open_doors
+from chatorch.entrypoints.load_settings import load_settings
 from chatorch.entrypoints.process.logs import configure_logs
-from chatorch.entrypoints.settings import load_settings
 
 GC_THRESHOLD = 10_000
 

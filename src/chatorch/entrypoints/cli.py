@@ -87,7 +87,7 @@ def options(
 def init() -> None:
     """Write .env with a fresh SECRET_KEY. Never overwrites one."""
     from chatorch.entrypoints.env_file import Written, write_env_file  # noqa: PLC0415
-    from chatorch.entrypoints.settings import ENV_FILE  # noqa: PLC0415
+    from chatorch.entrypoints.load_settings import ENV_FILE  # noqa: PLC0415
 
     path = ENV_FILE
     try:
@@ -143,7 +143,7 @@ def doctor(
 ) -> None:
     """Look at all that the service needs: a line each, ok or what to do. Exit status 1 where something is not."""
     from chatorch.entrypoints.doctor.report import report  # noqa: PLC0415
-    from chatorch.entrypoints.settings import DOCTOR_TOKEN  # noqa: PLC0415
+    from chatorch.entrypoints.load_settings import DOCTOR_TOKEN  # noqa: PLC0415
 
     token = _input(_line).strip() if token_stdin else os.environ.get(DOCTOR_TOKEN)
     raise typer.Exit(report(url, token or None))
@@ -233,7 +233,7 @@ def _input(read: Callable[[], str]) -> str:
 
 
 def _settings() -> "Settings":
-    from chatorch.entrypoints.settings import SettingsError, load_settings  # noqa: PLC0415
+    from chatorch.entrypoints.load_settings import SettingsError, load_settings  # noqa: PLC0415
 
     try:
         return load_settings()

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from chatorch import __version__
 from chatorch.entrypoints.cli import app
-from chatorch.entrypoints.settings import PREFIX, load_settings
+from chatorch.entrypoints.load_settings import load_settings
+from chatorch.entrypoints.settings import PREFIX
 from tests.support.server import BINARY
 
 SECRET = "s" * 32

@@ -32,7 +32,7 @@ import asyncio, json, os, sys
 sys.modules.update(dict.fromkeys(("asyncpg", "greenlet", "redis", "hiredis", "chatkit", "agents"), None))
 from chatorch.entrypoints.process.lean_imports import SPARED, import_lean
 import_lean()
-from chatorch.entrypoints.settings import SettingsError, load_settings
+from chatorch.entrypoints.load_settings import SettingsError, load_settings
 told = {}
 for name, value in json.loads(sys.argv[1]).items():
     os.environ[name] = value

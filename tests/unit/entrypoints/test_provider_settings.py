@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from chatorch.entrypoints.settings import SettingsError, load_settings, unknown_settings
+from chatorch.entrypoints.load_settings import SettingsError, load_settings, unknown_settings
 
 SECRET = "s" * 32
 CANARY = "canary4711"

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from chatorch.entrypoints.settings import PREFIX, Settings, SettingsError, load_settings, unknown_settings
+from chatorch.entrypoints.load_settings import SettingsError, load_settings, unknown_settings
+from chatorch.entrypoints.settings import PREFIX, Settings
 
 SECRET = "s" * 32
 

@@ -3,8 +3,8 @@
 import pytest
 
 from chatorch.entrypoints.doors import DOORS, open_doors
+from chatorch.entrypoints.load_settings import SettingsError, load_settings
 from chatorch.entrypoints.setting_types import SWITCHED_DOORS
-from chatorch.entrypoints.settings import SettingsError, load_settings
 
 
 @pytest.fixture

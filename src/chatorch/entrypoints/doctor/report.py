@@ -9,8 +9,8 @@ from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.doctor.finding import Finding
 from chatorch.entrypoints.doctor.inside import look_inside
 from chatorch.entrypoints.doctor.outside import look_outside
+from chatorch.entrypoints.load_settings import SettingsError, load_settings, unknown_settings
 from chatorch.entrypoints.process.logs import configure_logs
-from chatorch.entrypoints.settings import SettingsError, load_settings, unknown_settings
 
 
 def report(url: str | None, token: str | None) -> int:

@@ -17,6 +17,7 @@ from chatorch.domain.model.addresses import is_loopback
 from chatorch.entrypoints.common.connection import HTTP
 from chatorch.entrypoints.common.connection.caps import Caps, caps_for, raise_file_limit
 from chatorch.entrypoints.common.proxies import trusts_peer
+from chatorch.entrypoints.load_settings import unknown_settings
 from chatorch.entrypoints.process.listening import BACKLOG, Endpoint, ServeRefused, told
 from chatorch.entrypoints.process.logs import configure_logs
 from chatorch.entrypoints.process.metric_files import MetricFiles
@@ -25,7 +26,7 @@ from chatorch.entrypoints.process.server_config import OF_APPLICATION, ServerCon
 from chatorch.entrypoints.process.stoppable import StoppableServer
 from chatorch.entrypoints.process.stopping import at_the_end, end_well
 from chatorch.entrypoints.process.supervisor import Workers
-from chatorch.entrypoints.settings import Settings, unknown_settings
+from chatorch.entrypoints.settings import Settings
 
 APP = "chatorch.entrypoints.app:create_app_from_environment"
 KEEP_ALIVE_S = 75
