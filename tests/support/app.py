@@ -16,6 +16,8 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Principal, Scope, UserId
 from chatorch.domain.model.policy import ChatPolicy
 from chatorch.domain.model.run import TERMINAL_EVENTS, Run, RunEvent, Silence
+from chatorch.domain.model.tool_policy import ToolPolicy
+from chatorch.domain.model.tools import ToolUse
 from chatorch.domain.services import (
     Admission,
     Conversations,
@@ -29,9 +31,13 @@ from chatorch.domain.services import (
     Takeovers,
     UserCap,
 )
+from chatorch.domain.services.execution.tool_calls import ToolLimits
+from chatorch.domain.services.execution.tool_loop import ToolLoop
+from chatorch.domain.services.toolbox import Toolbox
 from chatorch.ports.admission import AdmissionRule
 from chatorch.ports.execution_store import RunEnd
-from chatorch.ports.telemetry import RunTelemetry
+from chatorch.ports.telemetry import RunTelemetry, ToolTelemetry
+from chatorch.ports.tools import Tools
 from tests.support.fakes import FakeClock, ScriptedChatModel
 
 ALICE = Principal(UserId("usr_alice"), "alice", frozenset({Scope.CHAT}))
@@ -41,7 +47,7 @@ NONE_TAKEN = TakeoverLimits(within_s=0)
 WINDOW = ContextWindow(10_000, "Be brief.")
 
 
-class RecordingTelemetry(RunTelemetry):
+class RecordingTelemetry(RunTelemetry, ToolTelemetry):
     def __init__(self) -> None:
         self.endings: list[RunEnd] = []
         self.lost_runs: list[Run] = []
@@ -49,6 +55,7 @@ class RecordingTelemetry(RunTelemetry):
         self.takeovers: list[Run] = []
         self.failures: list[str] = []
         self.outages: list[str] = []
+        self.uses: list[ToolUse] = []
 
     def started(self, run: Run) -> None: ...
 
@@ -63,6 +70,9 @@ class RecordingTelemetry(RunTelemetry):
 
     def taken_over(self, run: Run) -> None:
         self.takeovers.append(run)
+
+    def called(self, use: ToolUse, cause: BaseException | None) -> None:
+        self.uses.append(use)
 
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(what)
@@ -85,6 +95,9 @@ class Chat:
     max_answer_chars: int = 1_000_000
     rules: Sequence[AdmissionRule] = ()
     takeover_limits: TakeoverLimits = NONE_TAKEN
+    tools: Sequence[Tools] = ()
+    tool_policy: ToolPolicy = field(default_factory=ToolPolicy)
+    tool_limits: ToolLimits = field(default_factory=ToolLimits)
 
     def __post_init__(self) -> None:
         self.telemetry = RecordingTelemetry()
@@ -92,8 +105,11 @@ class Chat:
         self.log = MemoryRunLog(silence_s=0.02)
         self.run_control = MemoryRunControl()
         self.connections = MemoryConnections(most=100)
+        self.toolbox = Toolbox(self.tools, self.tool_policy)
         self.executor = Executor(
-            model=self.model,
+            model=ToolLoop(
+                self.model, self.toolbox, clock=self.clock, telemetry=self.telemetry, limits=self.tool_limits
+            ),
             log=self.log,
             execution_store=self.store.execution_store,
             run_control=self.run_control,
@@ -126,6 +142,7 @@ class Chat:
             clock=self.clock,
         )
         self.takeovers = Takeovers(
+            users=self.store.users,
             execution_store=self.store.execution_store,
             run_control=self.run_control,
             executor=self.executor,

@@ -146,7 +146,6 @@ def new_run(
     owner: UserId = ANN,
     now: datetime = NOW,
     history_chars: int = 100_000,
-    with_parts: bool = False,
     key: IdempotencyKey | None = None,
     guest_label: str | None = None,
 ) -> NewRun:
@@ -158,7 +157,6 @@ def new_run(
         model="a-model",
         now=now,
         history_chars=history_chars,
-        with_parts=with_parts,
         idempotency=key,
         guest_label=guest_label,
     )

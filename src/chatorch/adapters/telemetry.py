@@ -8,10 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
+from chatorch.domain.model.tools import CallStatus, ToolUse
 from chatorch.ports.execution_store import RunEnd
-from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, ToolTelemetry
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
+TOOL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 
 KNOWN_REASONS = frozenset({
@@ -22,7 +24,7 @@ KNOWN_REASONS = frozenset({
 log = structlog.get_logger(__name__)
 
 
-class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
+class PrometheusTelemetry(RunTelemetry, ModelTelemetry, ToolTelemetry):
     """Records into collectors of its own in the registry handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -43,6 +45,14 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
         self._taken_over = counter("chatorch_runs_taken_over_total", "Runs of workers that are gone, carried on here.")
         self._faults = counter("chatorch_faults_total", "Errors of our own that nobody expected.", "what")
         self._store_failures = counter("chatorch_store_failures_total", "Writes to be tried again.", "what")
+        self._tool_duration = Histogram(
+            "chatorch_tool_duration_seconds",
+            "Calls of tools.",
+            ("tool", "status"),
+            buckets=TOOL_BUCKETS,
+            registry=registry,
+        )
+        self._steps = counter("chatorch_steps_total", "How often runs that have ended asked their models.")
         self._first_piece = Histogram(
             "chatorch_first_piece_seconds",
             "From the run's begin to its first text.",
@@ -64,6 +74,7 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
         self._outcomes.labels(end.outcome.status.value, code).inc()
         self._processed.inc()
         self._pieces.inc(pieces)
+        self._steps.inc(end.tally.steps if end.tally else 1)
         if end.first_piece_ms is not None:
             self._first_piece.observe(end.first_piece_ms / 1000)
         if end.duration_ms is not None:
@@ -86,6 +97,14 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry):
     def taken_over(self, run: Run) -> None:
         self._taken_over.inc()
         log.info("run_taken_over", **_ids(run), attempt=run.attempts)
+
+    def called(self, use: ToolUse, cause: BaseException | None) -> None:
+        self._tool_duration.labels(use.name, use.status.value).observe(use.duration_ms / 1000)
+        if use.status is CallStatus.COMPLETED:
+            log.debug("tool_called", tool=use.name, duration_ms=use.duration_ms)
+            return
+        known = {"tool": use.name, "status": use.status.value, "duration_ms": use.duration_ms}
+        log.warning("tool_failed", **known, exc_info=cause)
 
     def dropped(self, payloads: int) -> None:
         self._dropped.inc(payloads)
@@ -117,6 +136,8 @@ def _outcome(end: RunEnd) -> dict[str, object]:
         "duration_ms": end.duration_ms,
         "prompt_tokens": end.outcome.usage.prompt_tokens if end.outcome.usage else None,
         "completion_tokens": end.outcome.usage.completion_tokens if end.outcome.usage else None,
+        "steps": end.tally.steps if end.tally else None,
+        "tools": len(end.tally.tools) if end.tally else None,
     }
     return _without_none(said)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import NoDecode
 
+from chatorch.domain.model.tool_policy import tool_rules
 from chatorch.entrypoints.common.origins import allowed_origin
 from chatorch.entrypoints.common.proxies import trusted_proxy
 
@@ -99,6 +100,14 @@ def _workflows(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+def _tool_rules(value: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        tool_rules(value)
+    except ValueError:  # its text repeats the value
+        raise ValueError("must be names of tools, such as search,github__*,admin:shell, separated by commas") from None
+    return value
+
+
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
 """Files that secrets are kept in mostly end with a line break."""
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
@@ -107,6 +116,7 @@ DoorNames = Annotated[Names, AfterValidator(_door_names)]
 Origins = Annotated[Names, AfterValidator(_origins)]
 Proxies = Annotated[Names, AfterValidator(_proxies)]
 Workflows = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_workflows)]
+ToolRules = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_tool_rules)]
 SigningKey = Annotated[SecretStr, AfterValidator(_long_enough)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_fits_into_header)]
 DatabaseUrl = Annotated[Trimmed, AfterValidator(_database_url)]

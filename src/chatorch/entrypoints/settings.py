@@ -31,6 +31,7 @@ from chatorch.entrypoints.setting_types import (
     RedisUrl,
     Seconds,
     SigningKey,
+    ToolRules,
     WholeSeconds,
     Workflows,
 )
@@ -76,6 +77,13 @@ class Settings(BaseSettings):
     unstored_days: Days = 1
     max_guest_threads: Count = 10_000
     max_answer_chars: Count = 1_000_000
+
+    max_steps: Count = 8
+    tools: ToolRules = ("*",)
+    tools_need_approval: ToolRules = ()
+    tools_at_once: Count = 4
+    tool_timeout_s: Seconds = 60
+    max_tool_result_chars: Count = 50_000
 
     detach_grace_s: Seconds = 30
     first_piece_timeout_s: Seconds = 60

@@ -18,7 +18,7 @@ from chatorch.ports.run_lives import RunLives
 from chatorch.ports.run_log import RunLog
 from chatorch.ports.runs import RunStore
 from chatorch.ports.system import Clock, IdFactory, Spawner
-from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, ToolTelemetry
 from chatorch.ports.thread_items import ThreadItemStore, ThreadNoteStore
 from chatorch.ports.threads import ThreadStore
 from chatorch.ports.tokens import Claims, TokenIssuer
@@ -54,6 +54,7 @@ __all__ = [
     "ThreadNoteStore",
     "ThreadStore",
     "TokenIssuer",
+    "ToolTelemetry",
     "Tools",
     "UnstoredThreadStore",
     "UserStore",

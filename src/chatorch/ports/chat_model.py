@@ -5,18 +5,37 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import PromptMessage
-from chatorch.domain.model.conversation import Usage
+from chatorch.domain.model.conversation import RunId, ThreadId, Usage
 from chatorch.domain.model.generation import AS_USUAL, Generation
-from chatorch.domain.model.parts import NOTHING, Facts, PartKind
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.parts import NOTHING, Facts, Part, PartKind
+from chatorch.domain.model.tools import Tally, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """On whose behalf, and in which run. `open_calls` were asked for in the turn before this run, and are to be carried
+    out first. `said` is what earlier attempts left of the run's own content, where `begun`: calls that nothing answers
+    there may have been made."""
+
+    principal: Principal
+    thread_id: ThreadId
+    run_id: RunId
+    open_calls: tuple[Part, ...] = ()
+    said: Content = field(default_factory=Content)
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What the model is asked. `user` is an opaque label for the provider's abuse detection, never a name.
 
-    What `generation` asks and the model cannot do is an error of its own (`UpstreamRejected`), never left out. It was
-    first asked `begun_s` seconds ago, where by a worker that is gone: what it may take in all counts from there.
+    What `generation` asks and the model cannot do is an error of its own (`UpstreamRejected`), never left out; `tools`
+    are those that it may call, instead of those that `generation` names. It was first asked `begun_s` seconds ago,
+    where by a worker that is gone: what it may take in all counts from there. `turn`: where it is asked, for who acts
+    on that.
     """
 
     model: str
@@ -24,6 +43,8 @@ class Prompt:
     user: str
     generation: Generation = AS_USUAL
     begun_s: float = 0.0
+    tools: tuple[Tool, ...] = ()
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +63,24 @@ class PartEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """All that was said so far stands, whatever becomes of this worker: it is stored before the next piece is asked
+    for. No part is open."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
-    """How the model ended. `usage` is None where the provider counted nothing."""
+    """How the model ended. `usage` is of all steps, None where the provider counted nothing; `tally` has the steps,
+    where there was more than one."""
 
     reason: str
     usage: Usage | None
+    tally: Tally | None = None
 
 
-Piece = str | PartStart | PartEnd | Finish
+Piece = str | PartStart | PartEnd | Keep | Finish
 
 
 class ChatModel(Protocol):

@@ -13,6 +13,7 @@ from chatorch.domain.model.conversation import Message, RunId, Usage
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.part_pieces import PartPiece
 from chatorch.domain.model.run import Outcome, Run, end_seq
+from chatorch.domain.model.tools import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Checkpoint:
     saved, else a tail of it. `start` is then where the text ended that is known to be saved. After an attempt that was
     not answered the same `start` comes again, with as much text or more; and the whole again, where it was the whole.
     `parts` are what is new of the parts beside the first, in the same way, and `tip` is `Content.tip` of all of it; a
-    message of nothing but text has neither.
+    message of nothing but text has neither. `kept`, where it has moved: up to which position of the content all stands,
+    whoever takes the run over (`chatorch.domain.model.calls.kept_content`); 0 is before the beginning.
     """
 
     run_id: RunId
@@ -32,9 +34,14 @@ class Checkpoint:
     start: int = 0
     parts: tuple[PartPiece, ...] = ()
     tip: int | None = None
+    kept: int | None = None
 
     @property
     def news(self) -> bool:
+        return self.says_more or self.kept is not None
+
+    @property
+    def says_more(self) -> bool:
         return self.text is not None or bool(self.parts)
 
     @property
@@ -60,7 +67,7 @@ class RunEnd:
     """The end of a run, as its executor reports it. Durations in milliseconds.
 
     `refused`: the provider refused the user's message, without a word of text. `upstream_status` and `cause` are
-    `UpstreamError`'s, for a log, and not kept.
+    `UpstreamError`'s, for a log, and not kept. `tally` is of a turn of several steps.
     """
 
     run_id: RunId
@@ -73,6 +80,7 @@ class RunEnd:
     refused: bool = False
     upstream_status: int | None = None
     cause: str | None = None
+    tally: Tally | None = None
 
     @property
     def seq(self) -> int:
@@ -101,12 +109,14 @@ class LiveRun:
 class ClaimedRun:
     """A run that was taken over: under a new epoch, queued, with the content that it had (`Run.base`).
 
-    `history` is as in `OpenedRun`. `spent` is what its earlier attempts used, estimated.
+    `history` is as in `OpenedRun`. `spent` is what its earlier attempts used, estimated. `kept` is what its checkpoints
+    said last.
     """
 
     run: Run
     history: tuple[Message, ...]
     spent: Usage
+    kept: int = 0
 
 
 class ExecutionStore(Protocol):
@@ -160,12 +170,11 @@ class ExecutionStore(Protocol):
         contents: Mapping[RunId, Content] = MappingProxyType({}),
         *,
         history_chars: int,
-        with_parts: bool = False,
     ) -> Sequence[ClaimedRun]:
         """Takes over those that are live and exactly as seen, as `interrupt` ends them, with `contents` as there.
 
         Under the next epoch: whoever executed one before writes no more. `now` counts as its heartbeat. Returns those
-        that it took; `history_chars` and `with_parts` are `NewRun`'s.
+        that it took; `history_chars` is `NewRun`'s.
         """
         ...
 

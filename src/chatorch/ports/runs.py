@@ -26,8 +26,8 @@ class IdempotencyKey:
 class NewRun:
     """What every opening of a run needs. `message_id` is for the empty assistant message.
 
-    `history_chars` bounds the history that is handed back, by the text of its messages. `with_parts`: those that have
-    other parts have them there too; else none has.
+    `history_chars` bounds the history that is handed back, by what its messages say aloud
+    (`chatorch.domain.model.context.said_aloud`).
     """
 
     run_id: RunId
@@ -36,7 +36,6 @@ class NewRun:
     model: str
     now: datetime
     history_chars: int
-    with_parts: bool = False
     idempotency: IdempotencyKey | None = None
     guest_label: str | None = None
     generation: Generation = AS_USUAL

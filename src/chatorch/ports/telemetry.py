@@ -5,6 +5,7 @@ from typing import Protocol
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run
+from chatorch.domain.model.tools import ToolUse
 from chatorch.ports.execution_store import RunEnd
 
 
@@ -47,4 +48,12 @@ class ModelTelemetry(Protocol):
     @abstractmethod
     def dropped(self, payloads: int) -> None:
         """A provider sent so many payloads that meant nothing, in an answer that has ended; its text lacks nothing."""
+        ...
+
+
+class ToolTelemetry(Protocol):
+    @abstractmethod
+    def called(self, use: ToolUse, cause: BaseException | None) -> None:
+        """A tool was called. `cause` is what went wrong where it failed by one of our errors, or by its own; to be
+        logged without its message. Neither arguments nor results are told."""
         ...

@@ -40,6 +40,7 @@ class MemoryExecutionStore(ExecutionStore):
                 text = text[: checkpoint.start] + checkpoint.text
             record.pieces |= {(piece.index, piece.start): piece for piece in checkpoint.parts}
             content = assembled(text, [record.pieces[place] for place in sorted(record.pieces)])
+            record.kept = record.kept if checkpoint.kept is None else checkpoint.kept
             seq = record.run.base + checkpoint.position
             record.run = replace(record.run, content=content, seq=seq)
             record.answer.message = record.answer.message.holding(content)
@@ -59,7 +60,8 @@ class MemoryExecutionStore(ExecutionStore):
                 finished_at=end.finished_at,
                 outcome=replace(end.outcome, error=_kept(end.outcome.error)),
             )
-            self._state.end_run(ended, end.finished_at, first_piece_ms=end.first_piece_ms, duration_ms=end.duration_ms)
+            measured = {"first_piece_ms": end.first_piece_ms, "duration_ms": end.duration_ms}
+            self._state.end_run(ended, end.finished_at, **measured, tally=end.tally)
             if end.refused:
                 self._mark(ended)
         return True
@@ -84,7 +86,6 @@ class MemoryExecutionStore(ExecutionStore):
         contents: Mapping[RunId, Content] = MappingProxyType({}),
         *,
         history_chars: int,
-        with_parts: bool = False,
     ) -> Sequence[ClaimedRun]:
         self._state.require_writable()
         claimed = []
@@ -93,11 +94,11 @@ class MemoryExecutionStore(ExecutionStore):
                 content = _freshest(record.run, contents.get(seen.run_id))
                 thread = self._state.threads[record.run.thread_id]
                 before = [message for message in thread.shown() if message.id != record.run.message_id]
-                history = newest(before, history_chars, with_parts=with_parts)
+                history = newest(before, history_chars)
                 spent = unfinished_attempt(history, content)
                 record.spent = spent if record.spent is None else record.spent + spent
                 self._take_over(record, content, now)
-                claimed.append(ClaimedRun(record.run, history, record.spent))
+                claimed.append(ClaimedRun(record.run, history, record.spent, record.kept))
         return claimed
 
     def _take_over(self, record: RunRecord, content: Content, now: datetime) -> None:

@@ -47,7 +47,8 @@ class MemoryRunStore(RunStore):
         state.threads[turn.thread_id] = record
         for message_id, message in turn.messages:
             append(record, message_id, message, new.now)
-        return self._open(new, record, turn.messages[-1][0])
+        asked = next(id_ for id_, message in reversed(turn.messages) if message.role is Role.USER)
+        return self._open(new, record, asked)
 
     async def reopen_run(self, new: NewRun, retry_of: RunId, cap: LiveRunCap | None = None) -> OpenedRun:
         state = self._state
@@ -114,7 +115,7 @@ class MemoryRunStore(RunStore):
             cap.require_room(sum(1 for _ in self._state.live_of(new.owner_id)))
 
     def _open(self, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
-        history = newest(record.shown(), new.history_chars, with_parts=new.with_parts)
+        history = newest(record.shown(), new.history_chars)
         run = Run(
             id=new.run_id,
             thread_id=record.thread.id,
@@ -172,16 +173,17 @@ def append(
         created_at=now,
         run_id=writer,
         metadata=deepcopy(new.metadata),
+        parts=new.parts,
     )
     added = MessageRecord(message, new.timestamp, note=deepcopy(new.note))
     record.messages.append(added)
     return added
 
 
-def newest(messages: list[Message], history_chars: int, *, with_parts: bool) -> tuple[Message, ...]:
+def newest(messages: list[Message], history_chars: int) -> tuple[Message, ...]:
     """The last message, and those that go out and fit with it; and the system messages that stand before all others."""
     kept, left_out = fitting(going_out(reversed(messages)), history_chars)
     if left_out is not None:
         older = messages[: messages.index(left_out) + 1]
         kept = [*takewhile(lambda message: message.role is Role.SYSTEM, older), *kept]
-    return tuple(message if with_parts or not message.parts else replace(message, parts=()) for message in kept)
+    return tuple(kept)

@@ -19,6 +19,7 @@ from chatorch.domain.model.errors import NotFound, StoreUnavailable
 from chatorch.domain.model.identity import User, UserId
 from chatorch.domain.model.part_pieces import PartPiece
 from chatorch.domain.model.run import Interaction, Outcome, Run, RunStatus
+from chatorch.domain.model.tools import Tally
 
 
 @dataclass(slots=True)
@@ -78,6 +79,7 @@ class RunRecord:
     heartbeat: int = 0
     beat_at: datetime | None = None
     spent: Usage | None = None
+    kept: int = 0
     cancel_requested: bool = False
     pieces: dict[tuple[int, int], PartPiece] = field(default_factory=dict)
 
@@ -149,7 +151,13 @@ class State:
         del self.threads[thread_id]
 
     def end_run(
-        self, ended: Run, at: datetime, *, first_piece_ms: int | None = None, duration_ms: int | None = None
+        self,
+        ended: Run,
+        at: datetime,
+        *,
+        first_piece_ms: int | None = None,
+        duration_ms: int | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """Puts the ended run into its row, its message, its thread's time and its interaction."""
         record = self.live.pop(ended.id)
@@ -174,4 +182,6 @@ class State:
             created_at=ended.created_at,
             guest_label=record.guest_label,
             attempts=ended.attempts,
+            steps=tally.steps if tally else 1,
+            tools=tally.tools if tally else (),
         )

@@ -5,18 +5,19 @@ from collections import Counter
 
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.run import Run, RunStatus
+from chatorch.domain.model.tools import ToolUse
 from chatorch.ports.execution_store import RunEnd
-from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry
+from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, ToolTelemetry
 
 _logger = logging.getLogger(__name__)
 
 
-class MemoryTelemetry(RunTelemetry, ModelTelemetry):
+class MemoryTelemetry(RunTelemetry, ModelTelemetry, ToolTelemetry):
     """`counts` has what happened since the beginning, by name.
 
     ``started``, ``lost``, ``taken_over``, ``pieces`` and ``dropped`` are of runs, pieces and payloads; how a run ended
-    goes by its status (``completed``); faults and outages go by what was being done
-    (``failed.run``, ``unavailable.checkpoint``).
+    goes by its status (``completed``); a call by its tool and status (``tool.search.completed``); faults and outages go
+    by what was being done (``failed.run``, ``unavailable.checkpoint``).
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,9 @@ class MemoryTelemetry(RunTelemetry, ModelTelemetry):
 
     def taken_over(self, run: Run) -> None:  # noqa: ARG002
         self.counts["taken_over"] += 1
+
+    def called(self, use: ToolUse, cause: BaseException | None) -> None:  # noqa: ARG002
+        self.counts[f"tool.{use.name}.{use.status.value}"] += 1
 
     def dropped(self, payloads: int) -> None:
         self.counts["dropped"] += payloads

@@ -31,7 +31,7 @@ _TAKE = (
 )
 _SPEND = update(runs).where(runs.c.id == bindparam("run_id")).values({name: bindparam(f"new_{name}") for name in USAGE})
 _TAKEN = SELECT_RUN.where(_THESE).order_by(runs.c.created_at, runs.c.id)
-_ASKED_AT = select(messages.c.id, messages.c.position).where(
+_STANDS_AT = select(messages.c.id, messages.c.position).where(
     messages.c.id.in_(bindparam("message_ids", expanding=True))
 )
 
@@ -43,7 +43,6 @@ def claim(
     contents: Mapping[RunId, Content],
     *,
     history_chars: int,
-    with_parts: bool,
 ) -> list[ClaimedRun]:
     """See `chatorch.ports.execution_store.ExecutionStore.claim`."""
     left = settled(connection, seen, contents)
@@ -61,15 +60,16 @@ def claim(
     ]
     connection.execute(_TAKE, taken)
     rows = connection.execute(_TAKEN, {"run_ids": [row.id for row in left]}).all()
-    asked = connection.execute(_ASKED_AT, {"message_ids": [row.user_message_id for row in rows]})
-    asked_at = {row.id: row.position for row in asked}
+    answers = connection.execute(_STANDS_AT, {"message_ids": [row.message_id for row in rows]})
+    stands_at = {row.id: row.position for row in answers}
     claimed = []
     for row in rows:
-        upto = asked_at[row.user_message_id]
-        history = read_history(connection, ThreadId(row.thread_id), upto, history_chars, with_parts=with_parts)
-        run, before = to_run(row), to_usage(row)
+        before = stands_at[row.message_id] - 1
+        history = read_history(connection, ThreadId(row.thread_id), before, history_chars)
+        run, earlier = to_run(row), to_usage(row)
         spent = unfinished_attempt(history, run.content)
-        claimed.append(ClaimedRun(run, history, spent if before is None else before + spent))
+        spent = spent if earlier is None else earlier + spent
+        claimed.append(ClaimedRun(run, history, spent, row.kept or 0))
     spending = [{"run_id": c.run.id, **_named(usage_values(c.spent))} for c in claimed]
     connection.execute(_SPEND, spending)
     return claimed

@@ -6,7 +6,18 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, insert, literal_column, not_, select, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    not_,
+    select,
+    update,
+)
 
 from chatorch.adapters.sql import claiming, parts, reaping
 from chatorch.adapters.sql.access import touch_threads
@@ -54,6 +65,7 @@ _MOVE = (
         seq=bindparam("new_seq"),
         heartbeat=runs.c.heartbeat + literal_column("1"),
         beat_at=_BEAT_AT,
+        kept=func.coalesce(bindparam("now_kept", type_=BigInteger), runs.c.kept),
     )
 )
 _SAVE_TEXT = update(messages).where(messages.c.id == bindparam("message_id")).values(content=bindparam("text"))
@@ -116,12 +128,11 @@ class SqlExecutionStore(ExecutionStore):
         contents: Mapping[RunId, Content] = MappingProxyType({}),
         *,
         history_chars: int,
-        with_parts: bool = False,
     ) -> Sequence[ClaimedRun]:
         if not runs:
             return []
-        take = partial(claiming.claim, seen=runs, now=now, contents=contents)
-        return await self._database.write_at_once(partial(take, history_chars=history_chars, with_parts=with_parts))
+        take = partial(claiming.claim, seen=runs, now=now, contents=contents, history_chars=history_chars)
+        return await self._database.write_at_once(take)
 
     async def interrupt(
         self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
@@ -160,12 +171,15 @@ def _checkpoint(
         append(connection, [{"run_id": c.run_id, "start": c.start, "text": c.text} for c in tails])
     parts.put(connection, [(live[c.run_id].message_id, c.parts) for c in saved if c.parts])
     if saved:
-        moved = {c.run_id: base_of(c.epoch) + c.position for c in saved}
-        values = [{"run_id": run_id, "new_seq": seq, "beats_at": now} for run_id, seq in moved.items()]
-        connection.execute(_MOVE, values)
+        connection.execute(_MOVE, [_moved(c, now) for c in saved])
     if silent := {c.run_id for c in mine} - {c.run_id for c in saved}:
         connection.execute(_BEAT, {"run_ids": list(silent), "beats_at": now})
     return ownerships
+
+
+def _moved(checkpoint: Checkpoint, now: datetime | None) -> Values:
+    position = base_of(checkpoint.epoch) + checkpoint.position
+    return {"run_id": checkpoint.run_id, "new_seq": position, "beats_at": now, "now_kept": checkpoint.kept}
 
 
 def _begins_anew(row: AnyRow) -> bool:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, not_, select
+from sqlalchemy import Connection, bindparam, func, not_, select
 
 from chatorch.adapters.sql.rows import SELECT_MESSAGE, SELECT_WHOLE_MESSAGE, AnyRow, to_message
 from chatorch.adapters.sql.tables import messages
@@ -14,14 +13,8 @@ from chatorch.domain.model.conversation import Message, Role, ThreadId
 _CHUNK = 64
 
 
-def _older(selected: Select[Any]) -> Select[Any]:
-    return selected.where(not_(messages.c.superseded)).order_by(messages.c.position.desc()).limit(_CHUNK)
-
-
-OLDER = {False: _older(SELECT_MESSAGE), True: _older(SELECT_WHOLE_MESSAGE)}
-"""By whether they are wanted with their parts."""
-_OF_THREAD = (messages.c.thread_id == bindparam("thread_id"), messages.c.position <= bindparam("upto"))
-_OLDER = {with_parts: older.where(*_OF_THREAD) for with_parts, older in OLDER.items()}
+OLDER = SELECT_WHOLE_MESSAGE.where(not_(messages.c.superseded)).order_by(messages.c.position.desc()).limit(_CHUNK)
+_OLDER = OLDER.where(messages.c.thread_id == bindparam("thread_id"), messages.c.position <= bindparam("upto"))
 _BEGINS = (
     select(messages.c.position)
     .where(
@@ -47,22 +40,20 @@ def last_position(connection: Connection, thread_id: ThreadId) -> int:
     return connection.execute(_LAST_POSITION, {"thread_id": thread_id}).scalar_one() or 0
 
 
-def read_history(
-    connection: Connection, thread_id: ThreadId, upto: int, max_chars: int, *, with_parts: bool = False
-) -> tuple[Message, ...]:
+def read_history(connection: Connection, thread_id: ThreadId, upto: int, max_chars: int) -> tuple[Message, ...]:
     """Of the messages up to a position those that go out and fit into `max_chars` code points, oldest first.
 
     The newest in any case, and the system messages at the thread's beginning. Read from the newest back in chunks, so
     that it costs what it returns and not what the thread holds.
     """
-    return _fitting(connection, thread_id, _newest_first(connection, thread_id, upto, with_parts), max_chars)
+    return _fitting(connection, thread_id, _newest_first(connection, thread_id, upto), max_chars)
 
 
 def history_behind(
-    connection: Connection, newest: Message, before: Sequence[AnyRow], max_chars: int, *, with_parts: bool
+    connection: Connection, newest: Message, before: Sequence[AnyRow], max_chars: int
 ) -> tuple[Message, ...]:
     """As `read_history`, where the newest is at hand, and of those before it the first rows of `OLDER`."""
-    older = _newest_first(connection, newest.thread_id, newest.position - 1, with_parts, before)
+    older = _newest_first(connection, newest.thread_id, newest.position - 1, before)
     return _fitting(connection, newest.thread_id, chain([newest], older), max_chars)
 
 
@@ -77,11 +68,11 @@ def _fitting(
 
 
 def _newest_first(
-    connection: Connection, thread_id: ThreadId, upto: int, with_parts: bool, rows: Sequence[AnyRow] | None = None
+    connection: Connection, thread_id: ThreadId, upto: int, rows: Sequence[AnyRow] | None = None
 ) -> Iterator[Message]:
     while True:
         if rows is None:
-            rows = connection.execute(_OLDER[with_parts], {"thread_id": thread_id, "upto": upto}).all()
+            rows = connection.execute(_OLDER, {"thread_id": thread_id, "upto": upto}).all()
         for message in map(to_message, rows):
             yield message
             upto = message.position - 1

@@ -83,15 +83,13 @@ def open_in_thread(
     question: Values,
     answer: Values,
     run: Values,
-    *,
-    with_parts: bool,
 ) -> tuple[int, list[Any]] | None:
     """As `open_in_new_thread`, in a thread of the owner's that is there, whose time it moves.
 
     Positions are counted from the last one, which it returns, with the newest of the thread's messages before these,
     as rows of `history.OLDER`. None where nothing was written.
     """
-    statement = _going_on(tuple(question), tuple(run), capped=cap is not None, with_parts=with_parts)
+    statement = _going_on(tuple(question), tuple(run), capped=cap is not None)
     values = _asked(owner_id, cap, run) | {"now": run["created_at"]}
     values |= _named("question", question) | _named("answer", answer) | _named("run", run)
     rows = statement.rows(connection, values)
@@ -101,7 +99,7 @@ def open_in_thread(
 
 
 @lru_cache
-def _going_on(message: Keys, run: Keys, *, capped: bool, with_parts: bool) -> Compiled:
+def _going_on(message: Keys, run: Keys, *, capped: bool) -> Compiled:
     # No other run or message can have come into the thread while its row was waited for: the owner is locked.
     opened = (
         update(threads)
@@ -116,7 +114,7 @@ def _going_on(message: Keys, run: Keys, *, capped: bool, with_parts: bool) -> Co
     asked = _added(messages, "question", message, opened, after)
     answer = _added(messages, "answer", message, asked, after)
     ran = _added(runs, "run", run, answer)
-    older = OLDER[with_parts].where(messages.c.thread_id == _THREAD).subquery("older")
+    older = OLDER.where(messages.c.thread_id == _THREAD).subquery("older")
     written = ran.join(last, literal_column("true")).outerjoin(older, literal_column("true"))
     return Compiled(
         select(last.c.position.label("last"), *older.c).select_from(written).order_by(older.c.position.desc())

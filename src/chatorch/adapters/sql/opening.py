@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, not_, select, update
 
+from chatorch.adapters.sql import parts
 from chatorch.adapters.sql.access import live_runs_of, require_sane, require_thread, touch_threads
 from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.history import history_behind, last_position, read_history
@@ -14,6 +15,7 @@ from chatorch.adapters.sql.tables import message_notes, messages, runs, side_ite
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
 from chatorch.domain.model.errors import NewerMessages, NotFound, RunSuperseded, ThreadBusy
+from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn
 
@@ -86,7 +88,9 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
         _ADD_THREAD.run(connection, _new_thread(new, turn, turn.title))
     said = _messages(new, turn, last)
     rows = [message_values(message, sent.timestamp) for message, (_, sent) in zip(said, turn.messages, strict=True)]
-    run = _write_run(connection, new, turn.thread_id, said[-1].id, said[-1].position + 1, rows)
+    asked = next(message.id for message in reversed(said) if message.role is Role.USER)
+    run = _write_run(connection, new, turn.thread_id, asked, said[-1].position + 1, rows)
+    parts.put(connection, [(message.id, pieces(message.whole)) for message in said if message.parts])
     if notes := [{"message_id": id_, "body": sent.note} for id_, sent in turn.messages if sent.note is not None]:
         connection.execute(_ADD_NOTES, notes)
     if turn.title is None:
@@ -98,7 +102,8 @@ def _opens_simply(connection: Connection, new: NewRun, turn: OpenTurn) -> bool:
     """One message and nothing else, on a database that writes all of it in one statement."""
     if connection.dialect.name != "postgresql" or new.idempotency is not None or turn.instead_of is not None:
         return False
-    return len(turn.messages) == 1 and turn.messages[0][1].note is None
+    [(_, message), *more] = turn.messages
+    return not more and message.note is None and not message.parts
 
 
 def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None) -> OpenedRun | None:
@@ -115,12 +120,12 @@ def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: Live
         opened = open_in_new_thread(connection, new.owner_id, cap, thread, **rows)
         return OpenedRun(run, (said,), joined=False) if opened else None
     require_sane(turn.thread_id)
-    found = open_in_thread(connection, new.owner_id, cap, **rows, with_parts=new.with_parts)
+    found = open_in_thread(connection, new.owner_id, cap, **rows)
     if found is None:
         return None
     last, before = found
     [said] = _messages(new, turn, last)
-    history = history_behind(connection, said, before, new.history_chars, with_parts=new.with_parts)
+    history = history_behind(connection, said, before, new.history_chars)
     return OpenedRun(run, history, joined=False)
 
 
@@ -129,7 +134,7 @@ def _new_thread(new: NewRun, turn: OpenTurn, title: str) -> Values:
 
 
 def _history(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int) -> tuple[Message, ...]:
-    return read_history(connection, thread_id, upto, new.history_chars, with_parts=new.with_parts)
+    return read_history(connection, thread_id, upto, new.history_chars)
 
 
 def reopen_run(connection: Connection, new: NewRun, retry_of: RunId, cap: LiveRunCap | None) -> OpenedRun:
@@ -248,6 +253,7 @@ def _messages(new: NewRun, turn: OpenTurn, last: int) -> tuple[Message, ...]:
             status=MessageStatus.COMPLETE,
             created_at=new.now,
             metadata=message.metadata,
+            parts=message.parts,
         )
         for position, (message_id, message) in enumerate(turn.messages, last + 1)
     )

@@ -23,6 +23,7 @@ from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.run import INTERRUPTED, Interaction, Run, RunStatus
+from chatorch.domain.model.tools import CallStatus, ToolUse
 from chatorch.ports.execution_store import RunEnd
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -64,6 +65,7 @@ def to_user(row: AnyRow) -> User:
         created_at=row.created_at,
         password_changed_at=row.password_changed_at,
         generation=row.generation,
+        tools=None if row.tools is None else tuple(row.tools.split(",")) if row.tools else (),
     )
 
 
@@ -77,6 +79,7 @@ def user_values(user: User) -> Values:
         "created_at": user.created_at,
         "password_changed_at": user.password_changed_at,
         "generation": user.generation,
+        "tools": None if user.tools is None else ",".join(user.tools),
     }
 
 
@@ -207,6 +210,8 @@ def to_interaction(row: AnyRow) -> Interaction:
         created_at=row.created_at,
         guest_label=row.guest_label,
         attempts=row.attempts,
+        steps=row.steps,
+        tools=tuple(ToolUse(name, CallStatus(status), ms) for name, status, ms in row.tools or ()),
     )
 
 
@@ -224,6 +229,8 @@ def interaction_values(record: Interaction) -> Values:
         "created_at": record.created_at,
         "guest_label": record.guest_label,
         "attempts": record.attempts,
+        "steps": record.steps,
+        "tools": [[use.name, use.status.value, use.duration_ms] for use in record.tools] or None,
     }
 
 
@@ -243,4 +250,6 @@ def interaction(row: AnyRow, end: RunEnd | None = None) -> Interaction:
         created_at=row.created_at,
         guest_label=row.guest_label,
         attempts=row.epoch,
+        steps=end.tally.steps if end and end.tally else 1,
+        tools=end.tally.tools if end and end.tally else (),
     )

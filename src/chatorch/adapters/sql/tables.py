@@ -41,6 +41,8 @@ users = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("password_changed_at", UtcTime, nullable=False),
     Column("generation", Integer, nullable=False, server_default="0"),
+    # Which tools this user may use, separated by commas; NULL: those that everybody may.
+    Column("tools", Text),
 )
 
 threads = Table(
@@ -126,6 +128,8 @@ runs = Table(
     Column("background", Boolean, nullable=False, server_default=false()),
     # When its heartbeat moved last, by its executor's clock; NULL of a run that the release before carries out.
     Column("beat_at", UtcTime),
+    # Up to which position of its content it stands, whoever takes it over; NULL where that is nothing.
+    Column("kept", BigInteger),
 )
 
 # As literals, because neither database uses a partial index for a query whose condition holds parameters.
@@ -225,6 +229,9 @@ interactions = Table(
     Column("created_at", UtcTime, nullable=False, index=True),
     Column("guest_label", Text),
     Column("attempts", Integer, nullable=False, server_default="1"),
+    # How often the model was asked by the last attempt, and what tools it called: a list of name, status and duration.
+    Column("steps", Integer, nullable=False, server_default="1"),
+    Column("tools", JSON(none_as_null=True)),
 )
 
 chatkit_sessions = Table(

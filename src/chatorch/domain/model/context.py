@@ -5,11 +5,11 @@ message, and that first; then a message of the user's; user and assistant in tur
 that is to be answered last, and whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, groupby, islice, takewhile
-from operator import attrgetter
 
+from chatorch.domain.model.calls import answered_in, calls_in, results_in, stand_in, steps_of
 from chatorch.domain.model.conversation import Message, Role, refused
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.sizes import size_of
@@ -24,11 +24,14 @@ REFUSALS = 2
 
 @dataclass(frozen=True, slots=True)
 class PromptMessage:
-    """`reasoning`: the parts of that kind that go back to the model with its own words."""
+    """`reasoning`: the parts of that kind that go back to the model with its own words. `calls` are what it asked for
+    by them; a message of the role `tool` follows for each, in their order, whose `call_id` is the call's."""
 
     role: Role
     content: str
     reasoning: tuple[Part, ...] = ()
+    calls: tuple[Part, ...] = ()
+    call_id: str | None = None
 
 
 def going_out(newest_first: Iterable[Message]) -> Iterator[Message]:
@@ -44,24 +47,27 @@ def going_out(newest_first: Iterable[Message]) -> Iterator[Message]:
     for message in older:
         if refused(message):
             refusals += 1
-        elif not blank(message.content):
+        elif not blank(message.content) or _of_calls(message):
             if _answers(message):
                 refusals = 0
             if refusals < REFUSALS or message.role is Role.SYSTEM:
                 yield message
 
 
-def text_alone(message: Message) -> int:
-    """What a message weighs in a prompt that has its text, in code points."""
-    return len(message.content)
+def said_aloud(message: Message) -> int:
+    """What a message weighs in a prompt that has its text, its calls and their results, in code points."""
+    if not message.parts:
+        return len(message.content)
+    calls = sum(len(call.body) + size_of(call.head) for call in calls_in(message.parts))
+    return len(message.content) + calls + sum(len(result.body) for result in results_in(message.parts).values())
 
 
 def with_reasoning(message: Message) -> int:
     """What it weighs in a prompt that has its reasoning too."""
-    return len(message.content) + sum(len(part.body) + size_of(part.result) for part in reasoning_of(message))
+    return said_aloud(message) + sum(len(part.body) + size_of(part.result) for part in _reasoning_of(message))
 
 
-def reasoning_of(message: Message) -> tuple[Part, ...]:
+def _reasoning_of(message: Message) -> tuple[Part, ...]:
     """What of its reasoning may go back: what came whole, of a model's own answer."""
     if not (message.parts and _answers(message)):
         return ()
@@ -69,18 +75,20 @@ def reasoning_of(message: Message) -> tuple[Part, ...]:
 
 
 def fitting(
-    newest_first: Iterable[Message], max_chars: int, weight: Callable[[Message], int] = text_alone
+    newest_first: Iterable[Message], max_chars: int, weight: Callable[[Message], int] = said_aloud
 ) -> tuple[list[Message], Message | None]:
     """Those that fit into `max_chars` code points, oldest first, and the first that does not.
 
-    The newest fits in any case.
+    The newest fits in any case, and so does what it goes on with, back to the user's message.
     """
     kept: list[Message] = []
+    whole_turn = False
     for message in newest_first:
         max_chars -= weight(message)
-        if kept and max_chars < 0:
+        if whole_turn and max_chars < 0:
             return kept[::-1], message
         kept.append(message)
+        whole_turn = whole_turn or message.role is Role.USER
     return kept[::-1], None
 
 
@@ -94,7 +102,7 @@ class ContextWindow:
 
     `takes_neighbours`: the provider is known to take several messages of one role in a row, so they are not joined.
     `sends_reasoning`: the model is told what it thought, which counts against the limit with the message that it is
-    of. Nothing else beside the text goes out: no tool call without an answer, and no answer without its call.
+    of. Calls go out with what came of them, even where that is that nobody knows, and no result without its call.
     """
 
     max_chars: int
@@ -103,8 +111,8 @@ class ContextWindow:
     sends_reasoning: bool = False
 
     def select(self, messages: Sequence[Message], instructions: str | None = None) -> tuple[PromptMessage, ...]:
-        """`messages` are the thread's, oldest first, the user's message to answer last; `instructions` are rules for
-        this answer alone, which are told last, whole, and count against the limit.
+        """`messages` are the thread's, oldest first, the user's message to answer last, or what was done for it since;
+        `instructions` are rules for this answer alone, which are told last, whole, and count against the limit.
 
         Older ones may be missing, but for the system messages that the thread begins with; later ones that then stand
         next to those count as theirs.
@@ -114,19 +122,29 @@ class ContextWindow:
         room = self.max_chars - sum(map(len, asked))
         rules = self._rules(opening, room - len(messages[-1].content))
         left = room - sum(len(rule.content) for rule in rules)
-        weight = with_reasoning if self.sends_reasoning else text_alone
+        weight = with_reasoning if self.sends_reasoning else said_aloud
         chosen, _ = fitting(going_out(reversed(messages[len(opening) :])), left, weight)
         rules += filter(_is_system, chosen)
-        said = dropwhile(_is_answer, (message for message in chosen if message.role is not Role.SYSTEM))
-        turns = map(self._told, said) if self.takes_neighbours else joined(map(self._told, said))
+        said = list(dropwhile(_is_answer, (message for message in chosen if message.role is not Role.SYSTEM)))
+        told = self._told(said)
+        turns = told if self.takes_neighbours else joined(told)
         system = [*(rule.content for rule in rules), *asked]
         if self.system_prompt and not blank(self.system_prompt):
             system.insert(0, self.system_prompt)
         return (*([PromptMessage(Role.SYSTEM, BETWEEN.join(system))] if system else []), *turns)
 
-    def _told(self, message: Message) -> PromptMessage:
-        reasoning = reasoning_of(message) if self.sends_reasoning else ()
-        return PromptMessage(message.role, message.content, reasoning)
+    def _told(self, messages: Sequence[Message]) -> Iterator[PromptMessage]:
+        """Results stand behind their calls, wherever they were kept."""
+        answered = answered_in(messages)
+        for message in messages:
+            if message.role is Role.TOOL:
+                continue
+            if not message.parts:
+                yield PromptMessage(message.role, message.content)
+                continue
+            keeps_thoughts = self.sends_reasoning and _answers(message)
+            stand_ins = {call.head["id"]: stand_in(call, message) for call in calls_in(message.parts)}
+            yield from told_steps(message.parts, {**stand_ins, **answered}, sends_reasoning=keeps_thoughts)
 
     def _rules(self, opening: Sequence[Message], left: int) -> list[Message]:
         """Those of the system messages at the thread's beginning that fit into so much, the first of them first."""
@@ -141,12 +159,29 @@ class ContextWindow:
         return rules
 
 
+def told_steps(
+    parts: Iterable[Part], answered: Mapping[str, Part], *, sends_reasoning: bool
+) -> Iterator[PromptMessage]:
+    """What a model said before, step by step, each with the results of its calls, which `answered` has by their ids."""
+    for step in steps_of(parts):
+        reasoning = step.reasoning if sends_reasoning else ()
+        if step.calls or not blank(step.text):
+            yield PromptMessage(Role.ASSISTANT, step.text, reasoning, step.calls)
+        for call in step.calls:
+            yield PromptMessage(Role.TOOL, answered[call.head["id"]].body, call_id=call.head["id"])
+
+
+def _of_calls(message: Message) -> bool:
+    """Whether it has calls that were made, or results."""
+    return bool(message.parts) and bool(calls_in(message.parts) or results_in(message.parts))
+
+
 def _is_system(message: Message) -> bool:
     return message.role is Role.SYSTEM
 
 
 def _is_answer(message: Message) -> bool:
-    return message.role is Role.ASSISTANT
+    return message.role in (Role.ASSISTANT, Role.TOOL)
 
 
 def _answers(message: Message) -> bool:
@@ -155,8 +190,15 @@ def _answers(message: Message) -> bool:
 
 
 def joined(messages: Iterable[PromptMessage]) -> Iterator[PromptMessage]:
-    """Neighbours of one role as one message."""
-    for role, neighbours in groupby(messages, attrgetter("role")):
+    """Neighbours of one role as one message; calls and results stay by themselves."""
+    for (role, alone), neighbours in groupby(messages, _joins):
+        if alone:
+            yield from neighbours
+            continue
         said = list(neighbours)
         content = BETWEEN.join(message.content for message in said)
         yield PromptMessage(role, content, tuple(part for message in said for part in message.reasoning))
+
+
+def _joins(message: PromptMessage) -> tuple[Role, bool]:
+    return message.role, bool(message.calls) or message.role is Role.TOOL

@@ -25,6 +25,7 @@ class Role(StrEnum):
     USER = "user"
     ASSISTANT = "assistant"
     SYSTEM = "system"
+    TOOL = "tool"
 
 
 class MessageStatus(StrEnum):
@@ -120,7 +121,7 @@ class NewMessage:
     """A message that a client sends, not yet placed in a thread.
 
     `timestamp` is the client's own word for when it was written: kept, never used. So is `note`, which a door may keep
-    with a message whose form is richer than ours.
+    with a message whose form is richer than ours. `parts` are all its parts, none where it is nothing but text.
     """
 
     role: Role
@@ -128,6 +129,7 @@ class NewMessage:
     timestamp: str | None = None
     metadata: JsonObject = field(default_factory=dict)
     note: JsonObject | None = None
+    parts: tuple[Part, ...] = ()
 
 
 def refused(message: Message) -> bool:

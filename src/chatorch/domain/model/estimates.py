@@ -3,8 +3,17 @@
 from collections.abc import Iterable
 
 from chatorch.domain.model.content import Content
+from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Message, Usage, UsageSource, estimate_tokens
 from chatorch.domain.model.parts import PartKind
+
+
+def tokens_of(messages: Iterable[PromptMessage]) -> int:
+    """What a model is told."""
+    return sum(
+        estimate_tokens(message.content) + sum(estimate_tokens(part.body) for part in message.reasoning + message.calls)
+        for message in messages
+    )
 
 
 def estimated_usage(prompt_tokens: int, content: Content) -> Usage:

@@ -1,6 +1,6 @@
 """How an answer is to be generated, beside by which model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,7 +11,9 @@ class Generation:
 
     `instructions` are rules for this one answer, behind those of the operator and of the thread.
     `response_format` is JSON as OpenAI has it: ``{"type": "json_object"}``, or a ``json_schema`` with its schema.
-    `max_output_tokens` counts reasoning too. A model that cannot do what is asked refuses the run.
+    `max_output_tokens` counts reasoning too. A model that cannot do what is asked refuses the run. `tools` are the
+    client's own, as OpenAI has functions: ``{"name", "description", "parameters", "strict"}``; `tool_choice` is JSON as
+    OpenAI has it. `unattended`: nobody is there who could approve of a call, so no tool is offered that needs it.
     """
 
     temperature: float | None = None
@@ -19,6 +21,10 @@ class Generation:
     reasoning_effort: str | None = None
     response_format: Mapping[str, Any] | None = None
     instructions: str | None = None
+    tools: Sequence[Mapping[str, Any]] | None = None
+    tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    unattended: bool | None = None
 
     def asked(self) -> dict[str, Any]:
         """What is not left to the provider, by name: JSON that is kept with a run."""

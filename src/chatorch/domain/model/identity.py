@@ -35,7 +35,8 @@ class User:
     """A person with an account. `username` is canonical; `password_hash` is a PHC string.
 
     Who has no password has no hash, and signs in by other means. `generation` rises with whatever ends the tokens that
-    were given out so far.
+    were given out so far. `tools` are rules for which tools this one may use (`chatorch.domain.model.tool_policy`);
+    with None it is those that everybody may.
     """
 
     id: UserId
@@ -46,6 +47,7 @@ class User:
     created_at: datetime
     password_changed_at: datetime
     generation: int = 0
+    tools: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Principal:
 
     `generation` is the user's when the credential was given out, None where that outlives a password; `credential_id`
     says which one it is, where it can be revoked by itself. `address` is the IP address that a guest came from, where
-    it is known.
+    it is known. `tools` are the user's.
     """
 
     user_id: UserId
@@ -81,6 +83,7 @@ class Principal:
     generation: int | None = 0
     address: str | None = None
     credential_id: CredentialId | None = None
+    tools: tuple[str, ...] | None = None
 
 
 def is_guest(user_id: UserId) -> bool:

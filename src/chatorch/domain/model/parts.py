@@ -27,9 +27,11 @@ class Part:
     """One part as far as it is known. `closed`: it has ended, so `result` is all there will be.
 
     A text has a body only, and so has a reasoning, whose result may hold the provider's own ``details``. The head of a
-    tool call has ``id`` and ``name``, its body the arguments as JSON text; that of a tool result ``call_id`` and
-    ``status``, its body what the tool said. A source (``url``, ``title``, ``file_id``) and a file (``file_id``,
-    ``name``, ``media_type``, ``size``) are a head only; the body of data (``name``) is JSON text.
+    tool call has ``id`` and ``name``, its body the arguments as JSON text; ``by`` says who is to carry it out
+    (`chatorch.domain.model.tools.CarriedOutBy`), where it was offered, and ``needs_approval`` that a person is asked
+    first. That of a tool result has ``call_id`` and ``status``, its body is what the tool said. A source (``url``,
+    ``title``, ``file_id``) and a file (``file_id``, ``name``, ``media_type``, ``size``) are a head only; the body of
+    data (``name``, and ``call_id`` where a tool says so how it gets on) is JSON text.
     """
 
     kind: PartKind

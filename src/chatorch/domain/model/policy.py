@@ -109,6 +109,8 @@ class ChatPolicy:
                 return opens_thread
             case Role.SYSTEM:
                 return opens_thread and self.client_system
+            case Role.TOOL:
+                return False
 
 
 def require_scope(principal: Principal, scope: Scope) -> None:

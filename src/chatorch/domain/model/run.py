@@ -13,6 +13,7 @@ from chatorch.domain.model.content import START, Content, ContentEvent
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.tools import ToolUse
 
 EPOCH_SPAN = 2**32
 """How far the positions of one epoch lie from those of the next.
@@ -109,7 +110,7 @@ class Run:
 
     @property
     def attempts(self) -> int:
-        """How often the model was asked, or was to be."""
+        """How many workers took it on, or were to."""
         return self.epoch - 1 if self.status is RunStatus.INTERRUPTED else self.epoch
 
 
@@ -223,8 +224,9 @@ def terminal_event(run: Run) -> TerminalEvent | None:
 class Interaction:
     """The record of one finished run, for analytics: who, where, what it cost. No text; it outlives its thread.
 
-    Times are in milliseconds; None where nobody was left to measure them. `attempts`: how often the model was asked;
-    `usage` is of all of them.
+    Times are in milliseconds; None where nobody was left to measure them. `attempts`: how many workers took it on;
+    `usage` is of all of them. `steps`: how often the last of them asked the model, and `tools` are the calls that it
+    made.
     """
 
     run_id: RunId
@@ -239,3 +241,5 @@ class Interaction:
     created_at: datetime
     guest_label: str | None = None
     attempts: int = 1
+    steps: int = 1
+    tools: tuple[ToolUse, ...] = ()

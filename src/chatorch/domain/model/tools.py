@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from chatorch.domain.model.conversation import Usage
 from chatorch.domain.model.identity import Scope
 
 MAX_NAME_CHARS = 64
@@ -27,6 +28,13 @@ class CallStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
+class CarriedOutBy(StrEnum):
+    """Who carries out a call of a tool that was offered. What a model calls unasked is nobody's."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
 ERRORS = frozenset({CallStatus.FAILED, CallStatus.DENIED, CallStatus.NOT_EXECUTED, CallStatus.UNKNOWN})
 """What a model is told as an error."""
 
@@ -37,7 +45,7 @@ class Tool:
 
     One that `needs_approval` is not called before a person has agreed. One that is `idempotent` may be called a second
     time for the same call, where nobody knows whether the first time got through. `scope`: who lacks it is not offered
-    the tool. One of the client's own (`ours` is False) is called by the client.
+    the tool. `strict` is OpenAI's: arguments are sure to fit.
     """
 
     name: str
@@ -46,7 +54,8 @@ class Tool:
     needs_approval: bool = False
     idempotent: bool = False
     scope: Scope | None = None
-    ours: bool = True
+    by: CarriedOutBy = CarriedOutBy.SERVER
+    strict: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +73,21 @@ class ToolResult:
 
     status: CallStatus
     content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A call that was made: how it went, and how long that took, in milliseconds."""
+
+    name: str
+    status: CallStatus
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a run has taken so far: how often a model was asked, what that used (None: nothing yet), and the calls."""
+
+    steps: int = 1
+    usage: Usage | None = None
+    tools: tuple[ToolUse, ...] = ()

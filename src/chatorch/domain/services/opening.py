@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from chatorch.domain.model.admission import LiveRunCap
+from chatorch.domain.model.calls import open_calls
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.presence import ClientId, RunBegan
@@ -13,7 +14,7 @@ from chatorch.domain.model.run import Run, started_event
 from chatorch.domain.services.admission import Admission, Admitted
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.admission import RunRequest
-from chatorch.ports.chat_model import Prompt
+from chatorch.ports.chat_model import Prompt, Turn
 from chatorch.ports.connections import Connections
 from chatorch.ports.runs import OpenedRun
 
@@ -63,7 +64,8 @@ class Opener:
     def _begin(self, principal: Principal, opening: Opening, opened: OpenedRun, place: ExitStack) -> None:
         run = opened.run
         messages = self._context.select(opened.history, run.generation.instructions)
-        prompt = Prompt(run.model, messages, principal.user_id, run.generation)
+        turn = Turn(principal, run.thread_id, run.id, tuple(open_calls(opened.history)))
+        prompt = Prompt(run.model, messages, principal.user_id, run.generation, turn=turn)
         self._executor.begin(run, prompt, principal, place=place)
         if opening.announced:
             self._connections.send(run.owner_id, RunBegan(run.id, started_event(run)), besides=opening.client_id)

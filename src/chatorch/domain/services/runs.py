@@ -182,7 +182,6 @@ class Runs:
             model=self._policy.model_for(model),
             now=allotted.now,
             history_chars=self._context.max_chars,
-            with_parts=self._context.sends_reasoning,
             idempotency=None if principal.guest else idempotency,
             generation=generation,
         )

@@ -61,6 +61,8 @@ def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
             return [AssistantMessageItem.model_validate({**note, **placed})]
         case Role.SYSTEM:
             return [HiddenContextItem(content=message.content, **placed)]
+        case Role.TOOL:
+            return []  # its results are told with their calls
 
 
 def _from_parts(message_id: str, content: Content, placed: dict[str, Any], *, over: bool) -> Iterator[ChatKitItem]:

@@ -15,6 +15,7 @@ from chatorch.entrypoints.container.identity import IdentityTopic
 from chatorch.entrypoints.container.models import ModelsTopic
 from chatorch.entrypoints.container.operator import OperatorTopic
 from chatorch.entrypoints.container.runs import RunsTopic
+from chatorch.entrypoints.container.tools import ToolsTopic
 from chatorch.entrypoints.container.world import World
 from chatorch.entrypoints.doors import topics_of
 from chatorch.entrypoints.metrics.loop_lag import sample_loop_lag
@@ -25,7 +26,7 @@ from chatorch.entrypoints.process.signals import leave_with_parent
 
 Topic = type[World]
 
-TOPICS: tuple[Topic, ...] = (World, DoorsTopic, ModelsTopic, RunsTopic, IdentityTopic, OperatorTopic)
+TOPICS: tuple[Topic, ...] = (World, DoorsTopic, ModelsTopic, ToolsTopic, RunsTopic, IdentityTopic, OperatorTopic)
 """In the order in which what they leave open is closed; those of doors that bring one come after them."""
 
 

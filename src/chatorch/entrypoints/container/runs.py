@@ -16,8 +16,9 @@ from chatorch.domain.services.key_expiry import KeyExpiry
 from chatorch.domain.services.runs import Runs
 from chatorch.domain.services.unstored_expiry import UnstoredExpiry
 from chatorch.entrypoints.common.setting_names import MAX_ANSWER_CHARS
-from chatorch.entrypoints.container.models import ModelsTopic, chat_policy
+from chatorch.entrypoints.container.models import chat_policy
 from chatorch.entrypoints.container.store import confirming
+from chatorch.entrypoints.container.tools import ToolsTopic
 from chatorch.entrypoints.container.world import LongLived
 from chatorch.entrypoints.settings import Settings
 
@@ -30,113 +31,114 @@ def guest_limits(settings: Settings) -> GuestLimits:
     )
 
 
-class RunsTopic(ModelsTopic):
+class RunsTopic(ToolsTopic):
     executor = providers.Singleton(
         Executor,
-        model=ModelsTopic.chat_model,
-        log=ModelsTopic.run_log,
-        execution_store=ModelsTopic.execution_store,
-        run_control=ModelsTopic.run_control,
-        clock=ModelsTopic.clock,
-        spawner=ModelsTopic.spawner,
-        telemetry=ModelsTopic.telemetry,
+        model=ToolsTopic.tool_loop,
+        log=ToolsTopic.run_log,
+        execution_store=ToolsTopic.execution_store,
+        run_control=ToolsTopic.run_control,
+        clock=ToolsTopic.clock,
+        spawner=ToolsTopic.spawner,
+        telemetry=ToolsTopic.telemetry,
         settings=providers.Factory(
             ExecutorSettings,
-            checkpoint_s=ModelsTopic.settings.provided.checkpoint_s,
-            grace_s=ModelsTopic.settings.provided.detach_grace_s,
-            max_answer_chars=ModelsTopic.settings.provided.max_answer_chars,
+            checkpoint_s=ToolsTopic.settings.provided.checkpoint_s,
+            grace_s=ToolsTopic.settings.provided.detach_grace_s,
+            max_answer_chars=ToolsTopic.settings.provided.max_answer_chars,
             answer_cap=MAX_ANSWER_CHARS,
         ),
     )
     admission_rules = providers.List(
-        providers.Singleton(GuestAdmission, ModelsTopic.clock, providers.Callable(guest_limits, ModelsTopic.settings)),
-        providers.Singleton(UserCap, ModelsTopic.settings.provided.max_live_runs_per_user),
+        providers.Singleton(GuestAdmission, ToolsTopic.clock, providers.Callable(guest_limits, ToolsTopic.settings)),
+        providers.Singleton(UserCap, ToolsTopic.settings.provided.max_live_runs_per_user),
     )
     admission = providers.Singleton(Admission, admission_rules)
-    policy = providers.Singleton(chat_policy, ModelsTopic.settings, ModelsTopic.chat_models)
+    policy = providers.Singleton(chat_policy, ToolsTopic.settings, ToolsTopic.chat_models)
     context = providers.Factory(
         ContextWindow,
-        max_chars=ModelsTopic.settings.provided.context_chars,
-        system_prompt=ModelsTopic.settings.provided.system_prompt,
-        takes_neighbours=ModelsTopic.settings.provided.takes_neighbours,
-        sends_reasoning=ModelsTopic.settings.provided.send_reasoning,
+        max_chars=ToolsTopic.settings.provided.context_chars,
+        system_prompt=ToolsTopic.settings.provided.system_prompt,
+        takes_neighbours=ToolsTopic.settings.provided.takes_neighbours,
+        sends_reasoning=ToolsTopic.settings.provided.send_reasoning,
     )
     runs = providers.Singleton(
         Runs,
-        store=ModelsTopic.run_store,
-        client_refs=ModelsTopic.threads,
-        log=ModelsTopic.run_log,
-        run_control=ModelsTopic.run_control,
-        connections=ModelsTopic.connections,
+        store=ToolsTopic.run_store,
+        client_refs=ToolsTopic.threads,
+        log=ToolsTopic.run_log,
+        run_control=ToolsTopic.run_control,
+        connections=ToolsTopic.connections,
         executor=executor,
-        clock=ModelsTopic.clock,
-        ids=ModelsTopic.ids,
+        clock=ToolsTopic.clock,
+        ids=ToolsTopic.ids,
         policy=policy,
         context=context,
         admission=admission,
     )
     conversations = providers.Singleton(
         Conversations,
-        store=ModelsTopic.threads,
-        empty_threads=ModelsTopic.threads,
-        client_refs=ModelsTopic.threads,
-        log=ModelsTopic.run_log,
-        run_control=ModelsTopic.run_control,
+        store=ToolsTopic.threads,
+        empty_threads=ToolsTopic.threads,
+        client_refs=ToolsTopic.threads,
+        log=ToolsTopic.run_log,
+        run_control=ToolsTopic.run_control,
         runs=runs,
         executor=executor,
-        clock=ModelsTopic.clock,
+        clock=ToolsTopic.clock,
     )
     annotations = providers.Singleton(
         Annotations,
-        items=ModelsTopic.thread_items,
-        notes=ModelsTopic.thread_notes,
-        log=ModelsTopic.run_log,
-        clock=ModelsTopic.clock,
+        items=ToolsTopic.thread_items,
+        notes=ToolsTopic.thread_notes,
+        log=ToolsTopic.run_log,
+        clock=ToolsTopic.clock,
     )
     guest_retention = providers.Singleton(
         GuestRetention,
-        store=ModelsTopic.guest_threads,
-        clock=ModelsTopic.clock,
-        telemetry=ModelsTopic.telemetry,
-        hours=ModelsTopic.settings.provided.guest_retention_hours,
-        most=ModelsTopic.settings.provided.max_guest_threads,
+        store=ToolsTopic.guest_threads,
+        clock=ToolsTopic.clock,
+        telemetry=ToolsTopic.telemetry,
+        hours=ToolsTopic.settings.provided.guest_retention_hours,
+        most=ToolsTopic.settings.provided.max_guest_threads,
     )
     unstored_expiry = providers.Singleton(
         UnstoredExpiry,
-        store=ModelsTopic.unstored_threads,
-        clock=ModelsTopic.clock,
-        telemetry=ModelsTopic.telemetry,
-        days=ModelsTopic.settings.provided.unstored_days,
+        store=ToolsTopic.unstored_threads,
+        clock=ToolsTopic.clock,
+        telemetry=ToolsTopic.telemetry,
+        days=ToolsTopic.settings.provided.unstored_days,
     )
     takeovers = providers.Singleton(
         Takeovers,
-        execution_store=ModelsTopic.execution_store,
-        run_control=ModelsTopic.run_control,
+        execution_store=ToolsTopic.execution_store,
+        users=ToolsTopic.users,
+        run_control=ToolsTopic.run_control,
         executor=executor,
         context=context,
-        clock=ModelsTopic.clock,
-        telemetry=ModelsTopic.telemetry,
+        clock=ToolsTopic.clock,
+        telemetry=ToolsTopic.telemetry,
         limits=providers.Factory(
             TakeoverLimits,
-            within_s=ModelsTopic.settings.provided.continue_within_s,
-            at_once=ModelsTopic.settings.provided.takeovers_at_once,
+            within_s=ToolsTopic.settings.provided.continue_within_s,
+            at_once=ToolsTopic.settings.provided.takeovers_at_once,
         ),
-        confirm_lock=providers.Callable(confirming, ModelsTopic.store_lock),
+        confirm_lock=providers.Callable(confirming, ToolsTopic.store_lock),
     )
     lease_reaper = providers.Singleton(
         LeaseReaper,
         takeovers=takeovers,
-        execution_store=ModelsTopic.execution_store,
-        run_control=ModelsTopic.run_control,
-        clock=ModelsTopic.clock,
-        telemetry=ModelsTopic.telemetry,
-        lease_s=ModelsTopic.settings.provided.lease_s,
+        execution_store=ToolsTopic.execution_store,
+        run_control=ToolsTopic.run_control,
+        clock=ToolsTopic.clock,
+        telemetry=ToolsTopic.telemetry,
+        lease_s=ToolsTopic.settings.provided.lease_s,
         executed_here=executor.provided.executes,
         heartbeats_fail=executor.provided.heartbeats_fail,
-        confirm_lock=providers.Callable(confirming, ModelsTopic.store_lock),
+        confirm_lock=providers.Callable(confirming, ToolsTopic.store_lock),
     )
     key_expiry = providers.Singleton(
-        KeyExpiry, store=ModelsTopic.run_store, clock=ModelsTopic.clock, telemetry=ModelsTopic.telemetry
+        KeyExpiry, store=ToolsTopic.run_store, clock=ToolsTopic.clock, telemetry=ToolsTopic.telemetry
     )
 
     loops: LongLived = (

@@ -46,7 +46,7 @@ async def test_no_other_device_is_told_of_a_thread_that_is_not_to_be_kept():
 
 
 async def test_two_who_open_one_name_at_once_meet_in_one_thread():
-    chat = Chat(model=ScriptedChatModel(["a", Pause(), "b"]))
+    chat = Chat(model=ScriptedChatModel("a", Pause(), "b"))
     runs = await asyncio.gather(*(chat.start(f"Hi {n}", client_ref="c1") for n in range(4)), return_exceptions=True)
     [begun] = [run for run in runs if not isinstance(run, BaseException)]
     assert sorted(type(run).__name__ for run in runs) == ["Run", "ThreadBusy", "ThreadBusy", "ThreadBusy"]

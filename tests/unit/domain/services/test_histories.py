@@ -88,7 +88,7 @@ COURSES = [
 ]
 PLACES = st.integers(0, 1000)
 SIZES = st.integers(0, 40)
-OPENINGS = st.lists(st.tuples(st.sampled_from(list(Role)), SIZES), max_size=4)
+OPENINGS = st.lists(st.tuples(st.sampled_from((Role.USER, Role.ASSISTANT, Role.SYSTEM)), SIZES), max_size=4)
 
 
 class Histories(RuleBasedStateMachine):

@@ -14,7 +14,7 @@ from chatorch.domain.model.text import storable_text
 _MARKS = re.compile(r'["\\{}\[\]]')
 _MAX_INDEX_CHARS = 32
 _MAX_DEPTH = 64
-_OPAQUE = ("extra_content", "thought_signature", "thoughtSignature", "provider_specific_fields")
+OPAQUE = ("extra_content", "thought_signature", "thoughtSignature", "provider_specific_fields")
 """What a provider wants back with the call, and nobody else understands."""
 
 
@@ -47,7 +47,7 @@ def calls_in(said: object) -> Iterator[CallPiece]:
 def _piece_of(entry: Json, position: int | None) -> CallPiece:
     inner = next((said for name in ("function", "custom") if isinstance(said := entry.get(name), Mapping)), entry)
     arguments = next((said for name in ("arguments", "input") if (said := inner.get(name)) is not None), "")
-    opaque = {name: said for name in _OPAQUE if (said := entry.get(name))}
+    opaque = {name: said for name in OPAQUE if (said := entry.get(name))}
     name, ident = inner.get("name"), entry.get("id")
     return CallPiece(
         _place_of(entry.get("index"), position),

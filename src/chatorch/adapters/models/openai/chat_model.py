@@ -14,7 +14,7 @@ from chatorch import __version__
 from chatorch.adapters.models.openai.client import RepeatingClient
 from chatorch.adapters.models.openai.completion import Completion
 from chatorch.adapters.models.openai.defaults import FAILURES, OPENAI_BASE_URL, OPENAI_SETTINGS, SDK_ERRORS
-from chatorch.adapters.models.openai.prompts import message_of
+from chatorch.adapters.models.openai.prompts import function_of, message_of
 from chatorch.adapters.models.openai.refusals import (
     OPTIONAL,
     STREAM,
@@ -40,6 +40,11 @@ TELLING_STATUSES = frozenset({400, 422, 429})
 """Whose bodies say what the status does not: which member is refused, or that there is no quota left."""
 
 INTERRUPTIONS = (asyncio.CancelledError, *SDK_ERRORS)
+
+_OURS = ("instructions", "tools", "unattended")
+"""What stands elsewhere in a prompt."""
+_OF_TOOLS = ("tool_choice", "parallel_tool_calls")
+"""What a provider refuses where it is offered no tools."""
 
 log = structlog.get_logger(__name__)
 
@@ -167,12 +172,15 @@ class OpenAIChatModel(ChatModel):
                 body[STREAM_OPTIONS] = {"include_usage": True}
         if self._send_user and USER not in omitted:
             body[USER] = prompt.user
-        return body | self._asked(prompt.generation)
+        if prompt.tools:
+            body["tools"] = [function_of(tool) for tool in prompt.tools]
+        return body | self._asked(prompt.generation, tools=bool(prompt.tools))
 
-    def _asked(self, generation: Generation) -> dict[str, object]:
+    def _asked(self, generation: Generation, *, tools: bool) -> dict[str, object]:
         """Nothing of it is left out where a provider refuses it: the client is told."""
         asked = generation.asked()
-        asked.pop("instructions", None)  # which are among the messages
+        for ours in _OURS if tools else _OURS + _OF_TOOLS:
+            asked.pop(ours, None)
         if (most := asked.pop("max_output_tokens", None)) is not None:
             asked[self._max_tokens] = most
         return asked

@@ -1,7 +1,8 @@
 """What is saved of live runs while they go on, and what their rows say in return."""
 
+import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chatorch.domain.model.content import Content
@@ -17,6 +18,8 @@ from chatorch.ports.telemetry import RunTelemetry
 
 AT_ONCE_CHARS = 2_000_000
 """In one transaction, which is to be over long before the lease is."""
+FIRST_BACKOFF_S = 0.05
+MAX_BACKOFF_S = 2.0
 SHORT_CHARS = 500
 """A text of so many code points is saved whole each time: a row more, and taking it away again, costs as much."""
 
@@ -38,6 +41,8 @@ class Checkpoints:
         self._execution_store = execution_store
         self._clock = clock
         self._telemetry = telemetry
+        self._saving = asyncio.Lock()
+        self._wanted: set[RunId] = set()
         self.fail = False
         """Whether the last heartbeats of this process did not get through. False where it has none to send."""
 
@@ -57,11 +62,39 @@ class Checkpoints:
 
         Raises `StoreUnavailable`; nothing is lost by that, the next round saves it.
         """
-        contents = {run_id: self._log.content(run_id) or Content() for run_id in self._live}
+        async with self._saving:
+            await self._save(self._live)
+
+    async def save_now(self, run_id: RunId) -> None:
+        """Saves what is new of one run, and returns when that is done: as long as the store is away, it waits.
+
+        Several that ask meanwhile are saved together.
+        """
+        self._wanted.add(run_id)
+        backoff = FIRST_BACKOFF_S
+        try:
+            while not await self._saved_with_others(run_id):
+                await self._clock.sleep(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF_S)
+        finally:
+            self._wanted.discard(run_id)
+
+    async def _saved_with_others(self, run_id: RunId) -> bool:
+        async with self._saving:
+            if run_id in self._wanted:
+                try:
+                    await self._save(self._wanted & self._live.keys())
+                except StoreUnavailable as error:
+                    self._telemetry.store_unavailable("a checkpoint", error)
+        return run_id not in self._wanted
+
+    async def _save(self, run_ids: Iterable[RunId]) -> None:
+        contents = {run_id: self._log.content(run_id) or Content() for run_id in run_ids}
         if not contents:
             self.fail = False
             return
         checkpoints = [_checkpoint(self._live[run_id], content) for run_id, content in contents.items()]
+        held: set[RunId] = set()
         for portion in _portions(checkpoints):
             try:
                 ownerships = await self._execution_store.checkpoint(portion, self._clock.now())
@@ -74,10 +107,15 @@ class Checkpoints:
             for saved in portion:
                 if saved.news and ownerships[saved.run_id] is Ownership.MINE:
                     self._saved(saved)
+            held |= {run_id for run_id, ownership in ownerships.items() if ownership is Ownership.HELD}
+        self._wanted -= contents.keys() - held
 
     def _saved(self, saved: Checkpoint) -> None:
         if execution := self._live.get(saved.run_id):
-            execution.saved_tip = saved.position
+            if saved.kept is not None:
+                execution.saved_kept = saved.kept
+            if saved.says_more:
+                execution.saved_tip = saved.position
             if saved.text is not None:
                 execution.saved_chars = chars = saved.start + len(saved.text)
                 execution.whole_chars = execution.whole_chars or chars
@@ -118,7 +156,7 @@ def _portions(checkpoints: Sequence[Checkpoint]) -> Iterator[Sequence[Checkpoint
 
 
 def _bare(checkpoint: Checkpoint) -> Checkpoint:
-    return replace(checkpoint, text=None, parts=())
+    return replace(checkpoint, text=None, parts=(), kept=None)
 
 
 def _chars(checkpoint: Checkpoint) -> int:
@@ -133,9 +171,11 @@ def _checkpoint(execution: RunExecution, content: Content) -> Checkpoint:
     """
     run, start, text = execution.run, execution.saved_chars, content.text
     parts, tip = ((), None) if content.text_only else (pieces(content, execution.saved_tip), content.tip)
+    kept = execution.kept if execution.kept > execution.saved_kept else None
+    tip = tip if kept is None else content.tip
     if len(text) == start:
-        return Checkpoint(run.id, run.epoch, None, parts=parts, tip=tip)
+        return Checkpoint(run.id, run.epoch, None, parts=parts, tip=tip, kept=kept)
     if len(text) <= SHORT_CHARS or len(text) >= 2 * execution.whole_chars:
         execution.whole_chars = 0
-        return Checkpoint(run.id, run.epoch, text, parts=parts, tip=tip)
-    return Checkpoint(run.id, run.epoch, text[start:], start, parts, tip)
+        return Checkpoint(run.id, run.epoch, text, parts=parts, tip=tip, kept=kept)
+    return Checkpoint(run.id, run.epoch, text[start:], start, parts, tip, kept)

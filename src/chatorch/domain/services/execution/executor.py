@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass
 
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import Draining
 from chatorch.domain.model.identity import Principal, UserId
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution.checkpoints import Checkpoints
 from chatorch.domain.services.execution.run_execution import RunExecution
+from chatorch.domain.services.execution.telling import Telling
 from chatorch.domain.services.execution.watchers import Watchers
 from chatorch.ports.chat_model import ChatModel, Prompt
 from chatorch.ports.execution_store import ExecutionStore
@@ -114,18 +116,18 @@ class Executor:
 
         `spent` and `answered` are `RunExecution`'s.
         """
+        kept = prompt.turn.said if prompt.turn else Content()
+        caps = self._settings
         execution = RunExecution(
             run,
             prompt,
             principal,
-            max_chars=self._settings.max_answer_chars,
-            answer_cap=self._settings.answer_cap,
+            telling=Telling(run, self._log, kept, max_chars=caps.max_answer_chars, answer_cap=caps.answer_cap),
             model=self._model,
-            log=self._log,
             execution_store=self._execution_store,
+            keep=self._checkpoints.save_now,
             clock=self._clock,
             telemetry=self._telemetry,
-            begun_s=prompt.begun_s,
             spent=spent,
             answered=answered,
         )

@@ -1,32 +1,21 @@
 """Carrying out one run: pull the model's stream, log it, and write the end before it is told."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 from chatorch.domain.model.content import START, Content
-from chatorch.domain.model.conversation import Usage, estimate_tokens
+from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
-from chatorch.domain.model.estimates import estimated_usage
-from chatorch.domain.model.facts import require_head, require_storable
+from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.parts import Facts
-from chatorch.domain.model.run import (
-    CancelReason,
-    Outcome,
-    Run,
-    RunError,
-    RunStatus,
-    event_of,
-    started_event,
-)
-from chatorch.domain.model.sizes import MAX_FACTS_CHARS, PART_CHARS, size_of
+from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunStatus, event_of
 from chatorch.domain.model.text import blank
-from chatorch.domain.model.upstream_errors import UpstreamError, UpstreamInvalid
-from chatorch.ports.chat_model import ChatModel, Finish, PartEnd, PartStart, Piece, Prompt
+from chatorch.domain.model.tools import Tally
+from chatorch.domain.model.upstream_errors import UpstreamError
+from chatorch.domain.services.execution.telling import Telling
+from chatorch.ports.chat_model import ChatModel, Finish, Keep, Piece, Prompt
 from chatorch.ports.execution_store import ExecutionStore, RunEnd
-from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -43,9 +32,9 @@ def _nothing() -> None:
 class RunExecution:
     """One run in flight. Exactly one of three things ends it: the model, a stop, or another worker's claim.
 
-    One that was taken over counts from its own beginning, `begun_s` ago (seconds), and has `spent` what its earlier
-    attempts did. What they said is left as it is until the model says something again, which stands in its place.
-    `answered` is called when the model has said something, or has ended.
+    `keep` stores what was said so far, and returns when that is done. One that was taken over counts from its own
+    beginning (`Prompt.begun_s`), and has `spent` what its earlier attempts did. `answered` is called when the model has
+    said something, or has ended.
     """
 
     def __init__(
@@ -54,32 +43,31 @@ class RunExecution:
         prompt: Prompt,
         principal: Principal,
         *,
-        max_chars: int,
-        answer_cap: str,
+        telling: Telling,
         model: ChatModel,
-        log: RunLog,
         execution_store: ExecutionStore,
+        keep: Callable[[RunId], Awaitable[None]],
         clock: Clock,
         telemetry: RunTelemetry,
-        begun_s: float = 0.0,
         spent: Usage | None = None,
         answered: Callable[[], None] = _nothing,
     ) -> None:
         self.run, self.principal = run, principal
-        self._room, self._answer_cap = max_chars, answer_cap
         self._decided: RunEnd | None = None
         self.watchers, self.was_watched = 0, False
-        self.begun_at = clock.monotonic() - begun_s
+        self.begun_at = clock.monotonic() - prompt.begun_s
         self.saved_chars = self.whole_chars = 0
         self.saved_tip = START
+        self.kept = self.saved_kept = self._parts_kept = 0
         self.finishing_since: float | None = None
         self._over = False
         self._told_over: asyncio.Event | None = None  # hardly any run is waited for, and one takes 800 bytes
         self._prompt: Prompt | None = prompt
-        self._prompt_tokens = _estimated(prompt)
+        self._prompt_tokens = tokens_of(prompt.messages)
+        self._telling = telling
         self._model = model
-        self._log = log
         self._execution_store = execution_store
+        self._keep = keep
         self._clock = clock
         self._telemetry = telemetry
         self._stopped: CancelReason | None = None
@@ -88,11 +76,9 @@ class RunExecution:
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
         self._first_piece_at: float | None = None
+        self._tally: Tally | None = None
         self._spent = spent
         self._answered = answered
-        self._told = run.epoch == 1
-        if self._told:
-            log.open(run.id, run.epoch, started_event(run))
 
     def stop(self, reason: CancelReason) -> None:
         """Cancels the run, closing the upstream connection. No effect once the model has ended, or a second time."""
@@ -146,40 +132,37 @@ class RunExecution:
         return Outcome(RunStatus.COMPLETED, finish_reason=finish.reason, usage=usage)
 
     async def _stream(self) -> Finish:
-        run_id, append = self.run.id, self._log.append
+        telling = self._telling
         async with aclosing(self._model.stream(self._take_prompt())) as pieces:
             async for piece in pieces:
                 if self._first_piece_at is None:
                     self._begin_to_tell(piece)
                 if isinstance(piece, str):
-                    self._room -= len(piece)
-                    if self._room < 0:
-                        append(run_id, piece[: self._room])
-                        raise self._too_long()
-                    append(run_id, piece)
-                elif isinstance(piece, PartStart):
-                    with _kept():
-                        require_head(piece.kind, piece.head)
-                        self._make_room(PART_CHARS, piece.head)
-                        self._log.start_part(run_id, piece.kind, piece.head)
-                elif isinstance(piece, PartEnd):
-                    with _kept():
-                        require_storable(piece.result)
-                        self._make_room(0, piece.result)
-                        self._log.end_part(run_id, piece.result)
-                else:
+                    telling.append(piece)
+                elif isinstance(piece, Finish):
+                    self._tally = piece.tally
                     return piece
+                elif isinstance(piece, Keep):
+                    await self._stand(piece)
+                    continue
+                else:
+                    telling.put(piece)
                 self._pieces += 1
         raise RuntimeError("the model's stream ended without a Finish")
 
     def _begin_to_tell(self, first: Piece) -> None:
         """The model answers: with a piece, or by ending without one."""
-        if not isinstance(first, Finish):
+        if not isinstance(first, Finish | Keep):
             self._first_piece_at = self._clock.monotonic()
         self._answered()
-        if not self._told:
-            self._told = True
-            self._log.open(self.run.id, self.run.epoch, started_event(replace(self.run, status=RunStatus.STREAMING)))
+        self._telling.begin()
+
+    async def _stand(self, piece: Keep) -> None:
+        """What was said so far outlives this worker from now on."""
+        self._tally = piece.tally
+        content = self._telling.content()
+        self.kept, self._parts_kept = content.tip, len(content.parts)
+        await self._keep(self.run.id)
 
     def _take_prompt(self) -> Prompt:
         """Once: it is the model's from then on, which need not keep it as long as it answers."""
@@ -187,18 +170,6 @@ class RunExecution:
         if prompt is None:
             raise RuntimeError("a run is carried out once")
         return prompt
-
-    def _make_room(self, chars: int, facts: Facts) -> None:
-        """For what counts beside the text. Raises `UpstreamInvalid` where there is none left."""
-        size = size_of(facts)
-        self._room -= chars + size
-        if self._room < 0:
-            raise self._too_long()
-        if size > MAX_FACTS_CHARS:
-            raise UpstreamInvalid("The model's provider sent a part that says too much beside its text.")
-
-    def _too_long(self) -> UpstreamInvalid:
-        return UpstreamInvalid(f"The answer is longer than {self._answer_cap} allows.")
 
     def _leave_stream(self) -> None:
         # A scope that is ending already cannot be asked again: a run may be stopped and lost at once.
@@ -241,16 +212,16 @@ class RunExecution:
         return self._give_up()
 
     def _publish(self, end: RunEnd) -> None:
-        self._log.end(self.run.id, event_of(end.outcome, end.seq, self.run.message_id))
+        self._telling.end(event_of(end.outcome, end.seq, self.run.message_id))
         self._telemetry.ended(self.run, end, self._pieces)
 
     def _give_up(self) -> None:
-        self._log.abandon(self.run.id)
+        self._telling.abandon()
         self._telemetry.lost(self.run)
 
     async def _save_last(self) -> None:
         """One try, for a process that is being torn down. What was decided stands: the store may have it already."""
-        if self._told and self._log.content(self.run.id) is None:
+        if self._telling.over:
             return
         end = self._decided = self._decided or self._end(self._cancelled(CancelReason.SHUTDOWN))
         try:
@@ -264,7 +235,7 @@ class RunExecution:
             self._give_up()
 
     def _end(self, outcome: Outcome) -> RunEnd:
-        content = self._content()
+        content = self._telling.content()
         return RunEnd(
             run_id=self.run.id,
             epoch=self.run.epoch,
@@ -276,38 +247,25 @@ class RunExecution:
             refused=self._refused and blank(content.text),
             upstream_status=self._failure.status if self._failure else None,
             cause=self._failure.cause if self._failure else None,
+            tally=self._tally,
         )
 
     # -- facts -----------------------------------------------------------------------------------------------------
-
-    def _content(self) -> Content:
-        """What the answer is; where this attempt has said nothing, what those before it had."""
-        return (self._log.content(self.run.id) or Content()) if self._told else self.run.content
 
     def _milliseconds_to(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.begun_at) * 1000)
 
     def _usage_so_far(self) -> Usage | None:
-        said = self._told and self._content().weight
-        return self._with_spent(self._estimated_usage()) if said else self._spent
+        """What steps that are over used, and what the one that is not is thought to have."""
+        finished = self._tally.usage if self._tally else None
+        content = self._telling.content()
+        if self._telling.begun and content.weight and content.tip > self.kept:
+            unfinished = estimated_usage(self._prompt_tokens, Content(content.parts[self._parts_kept :]))
+            finished = unfinished if finished is None else finished + unfinished
+        return self._spent if finished is None else self._with_spent(finished)
 
     def _estimated_usage(self) -> Usage:
-        return estimated_usage(self._prompt_tokens, self._content())
+        return estimated_usage(self._prompt_tokens, self._telling.content())
 
     def _with_spent(self, usage: Usage) -> Usage:
         return usage if self._spent is None else self._spent + usage
-
-
-@contextmanager
-def _kept() -> Iterator[None]:
-    """Of what cannot be kept it is said whose fault that is."""
-    try:
-        yield
-    except ValueError:
-        raise UpstreamInvalid("The model's provider sent a part that cannot be kept.") from None
-
-
-def _estimated(prompt: Prompt) -> int:
-    """In tokens."""
-    said = sum(estimate_tokens(message.content) for message in prompt.messages)
-    return said + sum(estimate_tokens(part.body) for message in prompt.messages for part in message.reasoning)

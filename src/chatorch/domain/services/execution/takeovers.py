@@ -10,16 +10,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from chatorch.domain.model.calls import kept_content, open_calls
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.domain.model.identity import Principal, Scope, is_guest
+from chatorch.domain.model.identity import Principal, Scope, User, is_guest
 from chatorch.domain.services.execution.executor import Executor
-from chatorch.ports.chat_model import Prompt
+from chatorch.ports.chat_model import Prompt, Turn
 from chatorch.ports.execution_store import ClaimedRun, ExecutionStore, LiveRun
 from chatorch.ports.run_control import RunControl
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
+from chatorch.ports.users import UserStore
 
 MOST = 2
 """Of one run. What ends every worker that takes it ends no more of them than that."""
@@ -44,6 +46,7 @@ class Takeovers:
         self,
         *,
         execution_store: ExecutionStore,
+        users: UserStore,
         run_control: RunControl,
         executor: Executor,
         context: ContextWindow,
@@ -53,6 +56,7 @@ class Takeovers:
         confirm_lock: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._execution_store = execution_store
+        self._users = users
         self._run_control = run_control
         self._executor = executor
         self._context = context
@@ -92,6 +96,7 @@ class Takeovers:
         """As many as there is room for. Raises `StoreUnavailable`."""
         while batch := self._next():
             contents = await self._run_control.last_content([run.run_id for run in batch])
+            owners = await self._users.by_ids({run.owner_id for run in batch})
             if self._confirm_lock is not None:
                 await self._confirm_lock()
             for claimed in await self._execution_store.claim(
@@ -99,9 +104,8 @@ class Takeovers:
                 self._clock.now(),
                 contents,
                 history_chars=self._context.max_chars,
-                with_parts=self._context.sends_reasoning,
             ):
-                self._carry_on(claimed)
+                self._carry_on(claimed, owners.get(claimed.run.owner_id))
 
     def _next(self) -> list[LiveRun]:
         """They are forgotten: whoever offered them will do so again where it comes to nothing."""
@@ -113,14 +117,18 @@ class Takeovers:
             del self._waiting[run.run_id]
         return [run for run in batch if self.may_take(run) and not self._executor.executes(run.run_id)]
 
-    def _carry_on(self, claimed: ClaimedRun) -> None:
+    def _carry_on(self, claimed: ClaimedRun, owner: User | None) -> None:
         run = claimed.run
         # Others of its followers, and its executor, should it still live, are told that it is somebody else's now.
         self._run_control.fence(run.id, run.epoch - 1)
         messages = self._context.select(claimed.history, run.generation.instructions)
         begun_s = max((self._clock.now() - run.created_at).total_seconds(), 0.0)
-        prompt = Prompt(run.model, messages, run.owner_id, run.generation, begun_s)
-        principal = Principal(run.owner_id, "", frozenset({Scope.CHAT}))
+        # What else its credential allowed is not known any more, so nothing else is allowed.
+        principal = Principal(run.owner_id, "", frozenset({Scope.CHAT}), tools=owner.tools if owner else ())
+        said = kept_content(run.content, claimed.kept)
+        calls = tuple(open_calls(claimed.history))
+        turn = Turn(principal, run.thread_id, run.id, calls, said, begun=claimed.kept > 0)
+        prompt = Prompt(run.model, messages, run.owner_id, run.generation, begun_s, turn=turn)
         place = ExitStack()
         place.callback(self._leave)
         self._taken += 1

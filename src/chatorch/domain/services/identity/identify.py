@@ -115,6 +115,7 @@ class Identify:
             found.scopes & user.scopes,
             generation=None if since is None else user.generation,
             credential_id=found.id,
+            tools=user.tools,
         )
 
     async def _user(self, user_id: UserId, generation: int) -> User | None:

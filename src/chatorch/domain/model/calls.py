@@ -1,0 +1,155 @@
+"""The tool calls of a message: the steps that they stand in, what answers them, and which are open."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from chatorch.domain.model.content import START, Content
+from chatorch.domain.model.conversation import Message, MessageStatus, Role
+from chatorch.domain.model.parts import Facts, Part, PartKind
+from chatorch.domain.model.tools import CallStatus, CarriedOutBy
+
+AFTERWARDS = (PartKind.TOOL_RESULT, PartKind.DATA)
+"""What stands behind the calls of a step, and before what the model says next: results, and how a tool got on."""
+
+STAND_INS = {
+    CallStatus.NOT_EXECUTED: "This tool was not called.",
+    CallStatus.UNKNOWN: "It is not known whether this tool was called, nor how that went. Do not assume that it was.",
+    CallStatus.DENIED: "The user did not allow this call.",
+}
+"""What a model is told of a call that nothing else is known of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a model said in one go, and the calls that it asked for by that. All of them are whole."""
+
+    text: str = ""
+    reasoning: tuple[Part, ...] = ()
+    calls: tuple[Part, ...] = ()
+
+
+def steps_of(parts: Iterable[Part]) -> Iterator[Step]:
+    """The steps of a message. One ends with the results of its calls, or with the message.
+
+    What a model called unasked is left out, and so is what it did not say to the end, but for text.
+    """
+    text: list[str] = []
+    reasoning: list[Part] = []
+    calls: list[Part] = []
+    done = False
+    for part in parts:
+        if part.kind in AFTERWARDS:
+            done = True
+            continue
+        if done:
+            if text or reasoning or calls:
+                yield Step("".join(text), tuple(reasoning), tuple(calls))
+            text, reasoning, calls, done = [], [], [], False
+        if part.kind is PartKind.TEXT:
+            text.append(part.body)
+        elif part.kind is PartKind.REASONING and part.closed:
+            reasoning.append(part)
+        elif part.kind is PartKind.TOOL_CALL and offered(part):
+            calls.append(part)
+    if text or reasoning or calls:
+        yield Step("".join(text), tuple(reasoning), tuple(calls))
+
+
+def offered(call: Part) -> bool:
+    """Whether it came whole, of a tool that was there to be called."""
+    return call.closed and "by" in call.head
+
+
+def calls_in(parts: Iterable[Part]) -> list[Part]:
+    return [part for part in parts if part.kind is PartKind.TOOL_CALL and offered(part)]
+
+
+def results_in(parts: Iterable[Part]) -> dict[str, Part]:
+    """By the ids of their calls."""
+    return {part.head["call_id"]: part for part in parts if part.kind is PartKind.TOOL_RESULT and part.closed}
+
+
+def call_head(ident: str, name: str, by: CarriedOutBy, *, needs_approval: bool) -> Facts:
+    return {"id": ident, "name": name, "by": by.value, **({"needs_approval": True} if needs_approval else {})}
+
+
+def result_part(call_id: str, status: CallStatus, content: str) -> Part:
+    return Part(PartKind.TOOL_RESULT, {"call_id": call_id, "status": status.value}, content, closed=True)
+
+
+def waits_for_client(call: Part) -> bool:
+    """Whether somebody outside must say something, before the turn goes on."""
+    return call.head.get("by") == CarriedOutBy.CLIENT or bool(call.head.get("needs_approval"))
+
+
+def unanswered_status(call: Part, *, live: bool, complete: bool, overtaken: bool) -> CallStatus:
+    """How a call stands that no result answers.
+
+    `live`: its run has not ended; `complete`: it ended as it should; `overtaken`: something was said since that does
+    not answer it.
+    """
+    if "by" not in call.head or not call.closed:
+        return CallStatus.PENDING if live and not call.closed else CallStatus.NOT_EXECUTED
+    if waits_for_client(call):
+        open_still = live or (complete and not overtaken)
+        return CallStatus.PENDING if open_still else CallStatus.NOT_EXECUTED
+    return CallStatus.RUNNING if live else CallStatus.UNKNOWN
+
+
+def stand_in(call: Part, message: Message) -> Part:
+    """For a call in a message of the past that nothing answers."""
+    complete = message.status is MessageStatus.COMPLETE
+    status = unanswered_status(call, live=False, complete=complete, overtaken=True)
+    return result_part(call.head["id"], status, STAND_INS[status])
+
+
+def turn_of(messages: Sequence[Message]) -> Sequence[Message]:
+    """What was said since the user's last message, oldest first."""
+    asked = next((at for at in reversed(range(len(messages))) if messages[at].role is Role.USER), -1)
+    return messages[asked + 1 :]
+
+
+def answered_in(messages: Iterable[Message]) -> dict[str, Part]:
+    """All results in several messages, by the ids of their calls."""
+    return results_in(part for message in messages for part in message.parts)
+
+
+def open_calls(messages: Sequence[Message]) -> list[Part]:
+    """Those of the turn that a thread's messages end with which nothing answers, oldest first.
+
+    None where the message that asks did not end as it should.
+    """
+    turn = turn_of(messages)
+    answered = answered_in(turn)
+    asked = (call for message in turn if message.status is MessageStatus.COMPLETE for call in calls_in(message.parts))
+    return [call for call in asked if call.head["id"] not in answered]
+
+
+def kept_content(content: Content, kept: int) -> Content:
+    """What of a run's content outlives its worker: up to the position `kept`, and the results behind it.
+
+    Nothing where that is 0; with a result everything before it was kept, whatever the store heard of that.
+    """
+    if not kept:
+        return Content()
+    at = START
+    for index, part in enumerate(content.parts):
+        follows = index and at >= kept
+        if follows and not (part.kind in AFTERWARDS and part.closed):
+            return content.upto(at)
+        at += len(part.body) + ((1 + part.closed) if index else 0)
+    return content
+
+
+def statuses_of(
+    content: Content, answered: Mapping[str, Part], *, live: bool, complete: bool, overtaken: bool = False
+) -> dict[str, CallStatus]:
+    """How each call of a message stands, by id. `answered` are the results that stand elsewhere."""
+    results = {**answered, **results_in(content.parts)}
+    return {
+        call.head["id"]: CallStatus(results[call.head["id"]].head["status"])
+        if call.head["id"] in results
+        else unanswered_status(call, live=live, complete=complete, overtaken=overtaken)
+        for call in content.parts
+        if call.kind is PartKind.TOOL_CALL
+    }

@@ -1,0 +1,54 @@
+"""Who may use which tool, and which are not called before a person has agreed: by name, as the operator says."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from chatorch.domain.model.identity import Principal, Scope
+from chatorch.domain.model.tools import Tool
+
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRule:
+    """Tools by name, ``*`` standing for any characters; where `scope` is there, for who has it."""
+
+    names: str
+    scope: Scope | None = None
+
+    @classmethod
+    def parse(cls, rule: str) -> "ToolRule":
+        """``github__*``, or ``admin:github__*``. Raises `ValueError` for a scope that is none, and for no name."""
+        scope, colon, names = rule.rpartition(":")
+        if not names:
+            raise ValueError("a rule without a name")
+        return cls(names, Scope(scope) if colon else None)
+
+    def matches(self, name: str) -> bool:
+        return fnmatchcase(name, self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPolicy:
+    """`allowed` is for every user who has no rules of their own (`Principal.tools`). A guest may use none.
+
+    `need_approval` adds to what tools say of themselves, and takes nothing from it.
+    """
+
+    allowed: tuple[ToolRule, ...] = (ToolRule(ALL),)
+    need_approval: tuple[ToolRule, ...] = ()
+
+    def allows(self, principal: Principal, tool: Tool) -> bool:
+        if principal.guest or (tool.scope is not None and tool.scope not in principal.scopes):
+            return False
+        rules = self.allowed if principal.tools is None else map(ToolRule.parse, principal.tools)
+        return any(rule.matches(tool.name) and (rule.scope is None or rule.scope in principal.scopes) for rule in rules)
+
+    def needs_approval(self, tool: Tool) -> bool:
+        return tool.needs_approval or any(rule.matches(tool.name) for rule in self.need_approval)
+
+
+def tool_rules(rules: Iterable[str]) -> tuple[ToolRule, ...]:
+    """Raises as `ToolRule.parse`."""
+    return tuple(map(ToolRule.parse, rules))

@@ -1,0 +1,218 @@
+"""A turn of steps: the model is asked, its calls are made, it is asked again with what came of them."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from chatorch.domain.model.calls import calls_in, result_part, results_in, steps_of, waits_for_client
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.context import told_steps
+from chatorch.domain.model.estimates import estimated_usage, tokens_of
+from chatorch.domain.model.parts import Part, PartKind
+from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally
+from chatorch.domain.services.execution.tool_calls import CallToMake, Told, ToolCaller, ToolLimits
+from chatorch.domain.services.execution.tool_step import SpokenStep
+from chatorch.domain.services.toolbox import Offer, Toolbox
+from chatorch.ports.chat_model import ChatModel, Finish, Keep, PartEnd, PartStart, Piece, Prompt, Turn
+from chatorch.ports.system import Clock
+from chatorch.ports.telemetry import ToolTelemetry
+
+ASKS = "tool_calls"
+"""How a run ends that waits for what somebody outside has to say."""
+CUT_OFF = frozenset({"length", "content_filter"})
+"""How a model ends that did not say all: what it asked for is not done."""
+NO_MORE_STEPS = "This tool was not called: the turn has come to its last step."
+NOT_TO_THE_END = "This tool was not called: the answer was cut off."
+
+
+class ToolLoop(ChatModel):
+    """A chat model that has tools, around one that can ask for them.
+
+    Where there are none to offer, nothing stands between the model and whoever reads.
+    """
+
+    def __init__(
+        self, model: ChatModel, toolbox: Toolbox, *, clock: Clock, telemetry: ToolTelemetry, limits: ToolLimits
+    ) -> None:
+        self._model = model
+        self._toolbox = toolbox
+        self._clock = clock
+        self._limits = limits
+        self._caller = ToolCaller(clock=clock, telemetry=telemetry, limits=limits)
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Piece]:
+        turn = prompt.turn
+        if turn is None:
+            return self._model.stream(prompt)
+        offer = self._toolbox.offer(turn.principal, prompt.generation)
+        if not (offer.tools or turn.open_calls or turn.begun):
+            return self._model.stream(prompt)
+        steps = _Steps(prompt, turn, offer, self._model, self._caller, self._clock, self._limits.max_steps)
+        return steps.pieces()
+
+    async def aclose(self) -> None:
+        await self._model.aclose()
+
+
+class _Steps:
+    """One turn in flight."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        turn: Turn,
+        offer: Offer,
+        model: ChatModel,
+        caller: ToolCaller,
+        clock: Clock,
+        max_steps: int,
+    ) -> None:
+        self._prompt, self._turn, self._offer = prompt, turn, offer
+        self._model, self._caller, self._clock = model, caller, clock
+        self._began_at = clock.monotonic() - prompt.begun_s
+        self._parts = list(turn.said.parts) if turn.begun else []
+        self._ids = {str(call.head["id"]) for message in prompt.messages for call in message.calls}
+        self._ids |= {str(call.head["id"]) for call in calls_in(self._parts)}
+        self._results = results_in(self._parts)
+        self._left = max(max_steps - sum(bool(step.calls) for step in steps_of(self._parts)), 1)
+        self._made = 0
+        self._tally = Tally(steps=0)
+        self._finish = Finish("stop", None)
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        asked_before = calls_in(self._parts)
+        carried = [call for call in (*self._turn.open_calls, *asked_before) if call.head["id"] not in self._results]
+        async for piece in self._carry_out(carried, approved=self._turn.open_calls, perhaps_made=self._turn.begun):
+            yield piece
+        waiting = [call for call in asked_before if self._waits(call)]
+        while not waiting:
+            step = SpokenStep(self._offer, self._ids, is_first=not self._parts)
+            async for piece in self._ask(step):
+                yield piece
+            self._parts += step.parts
+            if not step.calls:
+                break
+            if refused := self._refused(step.calls):
+                for piece in refused:
+                    yield piece
+            else:
+                async for piece in self._carry_out(step.calls):
+                    yield piece
+            waiting = [call for call in step.calls if self._waits(call)]
+            if refused:
+                break
+        yield Finish(self._reason(asks=bool(waiting)), self._tally.usage, self._tally)
+
+    def _reason(self, *, asks: bool) -> str:
+        if asks:
+            return ASKS
+        reason = self._finish.reason
+        return "stop" if reason == ASKS else reason
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    async def _ask(self, step: SpokenStep) -> AsyncGenerator[Piece]:
+        """What the model says in one step, but for its end."""
+        self._left -= 1
+        prompt = self._next_prompt()
+        async with aclosing(self._model.stream(prompt)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    if start := step.say(piece):
+                        yield start
+                    yield piece
+                elif isinstance(piece, PartStart):
+                    for told in step.start(piece):
+                        yield told
+                elif isinstance(piece, PartEnd):
+                    yield step.end(piece)
+                elif isinstance(piece, Finish):
+                    self._finish = piece
+                    break
+        for ending in step.close():
+            yield ending
+        used = self._finish.usage or estimated_usage(tokens_of(prompt.messages), Content(tuple(step.parts)))
+        before = self._tally.usage
+        usage = used if before is None else before + used
+        self._tally = replace(self._tally, steps=self._tally.steps + 1, usage=usage)
+
+    def _next_prompt(self) -> Prompt:
+        """As the run was asked, and what has been said and done since."""
+        generation, tools = self._prompt.generation, tuple(self._offer.tools.values())
+        if not self._left:
+            # Nobody would hear what came of one of ours.
+            others = tuple(tool for tool in tools if tool.by is CarriedOutBy.CLIENT or tool.needs_approval)
+            generation = generation if others else replace(generation, tool_choice="none")
+            tools = others or tools
+        elif self._parts and generation.tool_choice not in (None, "auto", "none"):
+            generation = replace(generation, tool_choice=None)  # it has called what it had to
+        results = self._results
+        before = (
+            replace(message, content=results[message.call_id].body) if message.call_id in results else message
+            for message in self._prompt.messages
+        )
+        return replace(
+            self._prompt,
+            messages=(*before, *told_steps(self._parts, results, sends_reasoning=True)),
+            generation=generation,
+            tools=tools,
+            begun_s=self._clock.monotonic() - self._began_at,
+        )
+
+    # -- carrying out ----------------------------------------------------------------------------------------------
+
+    async def _carry_out(
+        self, calls: Sequence[Part], *, approved: Sequence[Part] = (), perhaps_made: bool = False
+    ) -> AsyncGenerator[Piece]:
+        """Those that nobody outside is to carry out, or to approve of. Nothing is called before it is stored as such,
+        and what came of it is stored before anything follows."""
+        now = [call for call in calls if call in approved or not waits_for_client(call)]
+        to_make = [CallToMake(call, self._next_key(), perhaps_made) for call in now]
+        if not to_make:
+            return
+        if not perhaps_made:
+            yield Keep(self._tally)
+        async with aclosing(self._caller.make(to_make, self._offer, self._turn)) as come:
+            async for news in come:
+                for each in news:
+                    if isinstance(each, Told):
+                        head = {"name": each.call.name, "call_id": each.call.id}
+                        part = Part(PartKind.DATA, head, each.progress, closed=True)
+                    else:
+                        part = result_part(each.call.id, each.result.status, each.result.content)
+                        self._tally = replace(self._tally, tools=(*self._tally.tools, *filter(None, [each.use])))
+                    for piece in self._add(part):
+                        yield piece
+                yield Keep(self._tally)
+
+    def _refused(self, calls: Sequence[Part]) -> list[Piece]:
+        """What of them is not done: all where the model did not say all, ours where no other step would hear of it."""
+        cut_off = self._finish.reason in CUT_OFF
+        if not cut_off and self._left:
+            return []
+        told: list[Piece] = []
+        for call in calls:
+            if cut_off or not waits_for_client(call):
+                text = NOT_TO_THE_END if cut_off else NO_MORE_STEPS
+                told += self._add(result_part(call.head["id"], CallStatus.NOT_EXECUTED, text))
+        if told and not cut_off:
+            self._finish = replace(self._finish, reason="length")
+        return told
+
+    def _add(self, part: Part) -> Iterator[Piece]:
+        """A part that is whole."""
+        if part.kind is PartKind.TOOL_RESULT:
+            self._results[part.head["call_id"]] = part
+        self._parts.append(part)
+        yield PartStart(part.kind, part.head)
+        if part.body:
+            yield part.body
+        yield PartEnd()
+
+    def _waits(self, call: Part) -> bool:
+        return call.head["id"] not in self._results
+
+    def _next_key(self) -> str:
+        """Of the run, and the place of the call among its calls: the same where it is made again."""
+        self._made += 1
+        return f"{self._turn.run_id}:{self._made}"

@@ -1,0 +1,67 @@
+"""Which tools somebody may use, of all that there are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from chatorch.domain.model.generation import Generation
+from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.tool_policy import ToolPolicy
+from chatorch.domain.model.tools import CarriedOutBy, Tool
+from chatorch.ports.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one run's model may call, by name, and whom to ask for those of ours."""
+
+    tools: Mapping[str, Tool] = field(default_factory=lambda: MappingProxyType({}))
+    sources: Mapping[str, Tools] = field(default_factory=lambda: MappingProxyType({}))
+
+
+NOTHING_TO_OFFER = Offer()
+
+
+class Toolbox:
+    """All sources together. Where two have a tool of one name, the first has it."""
+
+    def __init__(self, sources: Sequence[Tools] = (), policy: ToolPolicy | None = None) -> None:
+        self._sources = tuple(sources)
+        self._policy = policy or ToolPolicy()
+
+    def offered(self, principal: Principal) -> Sequence[Tool]:
+        """Those of ours that this one may use, in the order of their names."""
+        return [tool for _, tool in sorted(self._ours(principal)[0].items())]
+
+    def offer(self, principal: Principal, generation: Generation) -> Offer:
+        """With those that the client brought, which count where ours have the same name."""
+        brought = {tool.name: tool for tool in map(_clients, generation.tools or ())}
+        if not self._sources:
+            return Offer(brought) if brought else NOTHING_TO_OFFER
+        ours, sources = self._ours(principal)
+        if generation.unattended:
+            ours = {name: tool for name, tool in ours.items() if not tool.needs_approval}
+        return Offer({**ours, **brought}, sources)
+
+    def _ours(self, principal: Principal) -> tuple[dict[str, Tool], dict[str, Tools]]:
+        tools: dict[str, Tool] = {}
+        sources: dict[str, Tools] = {}
+        for source in self._sources:
+            for tool in source.offered():
+                if tool.name not in tools and self._policy.allows(principal, tool):
+                    needs_approval = self._policy.needs_approval(tool)
+                    same = needs_approval == tool.needs_approval
+                    tools[tool.name] = tool if same else replace(tool, needs_approval=needs_approval)
+                    sources[tool.name] = source
+        return tools, sources
+
+
+def _clients(function: Mapping[str, Any]) -> Tool:
+    return Tool(
+        name=function["name"],
+        description=function.get("description") or "",
+        parameters=function.get("parameters") or {"type": "object", "properties": {}},
+        by=CarriedOutBy.CLIENT,
+        strict=function.get("strict"),
+    )
