@@ -38,6 +38,8 @@ def bodies_for(operation: Operation, ids: list[str]) -> list[dict[str, Any]]:
     if operation.path.startswith("/v1/conversations"):
         items = operation.path.endswith("/items")
         return [{"items": [{"role": "user", "content": "intruding"}]} if items else {"metadata": {"taken": "over"}}]
+    if operation.path.endswith("/tool-outputs"):
+        return [{"outputs": [{"call_id": "call_1", "content": "intruding"}]}]
     if operation.method == "PATCH":
         return [{"title": "taken over"}, {"metadata": {"taken": "over"}}]
     if operation.method == "PUT":

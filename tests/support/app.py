@@ -121,6 +121,7 @@ class Chat:
         self.runs = Runs(
             store=self.store.runs,
             client_refs=self.store.threads,
+            calls=self.store.calls,
             log=self.log,
             run_control=self.run_control,
             connections=self.connections,

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, delete, func, select
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.adapters.sql import (
     Database,
+    SqlCallStore,
     SqlExecutionStore,
     SqlGuestThreadStore,
     SqlRunLives,
@@ -29,6 +30,7 @@ from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Interaction, Outcome, RunStatus
+from chatorch.ports.calls import CallStore
 from chatorch.ports.chatkit_hosted.session_store import ChatKitSessionStore
 from chatorch.ports.execution_store import ExecutionStore, RunEnd
 from chatorch.ports.guests import GuestThreadStore
@@ -58,6 +60,7 @@ class Stores:
     thread_items: ThreadItemStore
     thread_notes: ThreadNoteStore
     runs: RunStore
+    calls: CallStore
     execution_store: ExecutionStore
     sessions: ChatKitSessionStore
     guest_threads: GuestThreadStore
@@ -87,6 +90,7 @@ def memory_stores() -> Stores:
         store.thread_items,
         store.thread_notes,
         store.runs,
+        store.calls,
         store.execution_store,
         sessions_in(store),
         store.guest_threads,
@@ -112,6 +116,7 @@ def sql_stores(database: Database) -> Stores:
         SqlThreadItemStore(database),
         SqlThreadNoteStore(database),
         SqlRunStore(database),
+        SqlCallStore(database),
         SqlExecutionStore(database),
         SqlChatKitSessionStore(database),
         SqlGuestThreadStore(database),

@@ -5,6 +5,7 @@ suite a port in `tests/contracts` runs over every adapter.
 """
 
 from chatorch.ports.admission import AdmissionRule, RunRequest
+from chatorch.ports.calls import CallStore
 from chatorch.ports.chat_model import ChatModel, Finish, Prompt
 from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.connections import Connections, Mailbox
@@ -28,6 +29,7 @@ from chatorch.ports.users import UserStore
 
 __all__ = [
     "AdmissionRule",
+    "CallStore",
     "ChatModel",
     "Claims",
     "ClientRefStore",

@@ -35,12 +35,12 @@ class MemoryRunStore(RunStore):
             record = state.thread_of(new.owner_id, turn.thread_id)
         else:
             record = ThreadRecord(_new_thread(new, turn, turn.title))
-        if joined := self._joined(new):
+        if joined := self.joined(new):
             return joined
         if record.thread.id not in state.threads and state.named(new.owner_id, turn.client_ref):
             raise ClientRefTaken
         edited = turn.instead_of and _require_question(record, turn.instead_of)
-        self._require_room(new, record, cap)
+        self.require_room(new, record, cap)
         if edited:
             record.supersede_after(edited.message.position)
             edited.superseded = True
@@ -48,7 +48,7 @@ class MemoryRunStore(RunStore):
         for message_id, message in turn.messages:
             append(record, message_id, message, new.now)
         asked = next(id_ for id_, message in reversed(turn.messages) if message.role is Role.USER)
-        return self._open(new, record, asked)
+        return self.open(new, record, asked)
 
     async def reopen_run(self, new: NewRun, retry_of: RunId, cap: LiveRunCap | None = None) -> OpenedRun:
         state = self._state
@@ -67,15 +67,15 @@ class MemoryRunStore(RunStore):
     ) -> OpenedRun:
         self._state.require_writable()
         record = self._state.thread_of(new.owner_id, thread_id)
-        if joined := self._joined(new):
+        if joined := self.joined(new):
             return joined
         question = _require_question(record, message_id)
         if only_newest:
             _require_newest(record, question)
-        self._require_room(new, record, cap)
+        self.require_room(new, record, cap)
         question.message = replace(question.message, status=MessageStatus.COMPLETE)
         record.supersede_after(question.message.position)
-        return self._open(new, record, message_id)
+        return self.open(new, record, message_id)
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
         self._state.require_available()
@@ -96,7 +96,7 @@ class MemoryRunStore(RunStore):
             del keys[name]
         return len(oldest)
 
-    def _joined(self, new: NewRun) -> OpenedRun | None:
+    def joined(self, new: NewRun) -> OpenedRun | None:
         """What the same key opened before. Raises `IdempotencyKeyReused`."""
         if new.idempotency is None:
             return None
@@ -107,14 +107,14 @@ class MemoryRunStore(RunStore):
             raise IdempotencyKeyReused
         return OpenedRun(self._state.runs[used.run_id].run, (), joined=True)
 
-    def _require_room(self, new: NewRun, record: ThreadRecord, cap: LiveRunCap | None) -> None:
+    def require_room(self, new: NewRun, record: ThreadRecord, cap: LiveRunCap | None) -> None:
         """Raises `ThreadBusy` or `TooManyRuns`."""
         if live := self._state.live_in(record.thread.id):
             raise ThreadBusy(live.id)
         if cap is not None:
             cap.require_room(sum(1 for _ in self._state.live_of(new.owner_id)))
 
-    def _open(self, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
+    def open(self, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
         history = newest(record.shown(), new.history_chars)
         run = Run(
             id=new.run_id,

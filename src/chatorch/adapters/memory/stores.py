@@ -1,5 +1,6 @@
 """All stores of one process, over one state."""
 
+from chatorch.adapters.memory.calls import MemoryCallStore
 from chatorch.adapters.memory.execution_store import MemoryExecutionStore
 from chatorch.adapters.memory.guests import MemoryGuestThreadStore
 from chatorch.adapters.memory.run_lives import MemoryRunLives
@@ -26,6 +27,7 @@ class MemoryStore:
         self.thread_items = MemoryThreadItemStore(self._state)
         self.thread_notes = MemoryThreadNoteStore(self._state)
         self.runs = MemoryRunStore(self._state)
+        self.calls = MemoryCallStore(self._state, self.runs)
         self.execution_store = MemoryExecutionStore(self._state)
         self.run_lives = MemoryRunLives(self._state)
         self.unstored_threads = MemoryUnstoredThreadStore(self._state)

@@ -5,6 +5,7 @@ runs it, on a thread of its own for SQLite and over asyncpg for PostgreSQL.
 """
 
 from chatorch.adapters.sql.backup import Backup, back_up
+from chatorch.adapters.sql.calls import SqlCallStore
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.execution_store import SqlExecutionStore
 from chatorch.adapters.sql.guests import SqlGuestThreadStore
@@ -27,6 +28,7 @@ __all__ = [
     "Downgrade",
     "Revisions",
     "SchemaMismatch",
+    "SqlCallStore",
     "SqlExecutionStore",
     "SqlGuestThreadStore",
     "SqlRunLives",

@@ -57,6 +57,16 @@ def history_behind(
     return _fitting(connection, newest.thread_id, chain([newest], older), max_chars)
 
 
+def turn_so_far(connection: Connection, thread_id: ThreadId, upto: int) -> list[Message]:
+    """The newest message of the user's up to a position, and all that was said for it since, oldest first."""
+    turn: list[Message] = []
+    for message in _newest_first(connection, thread_id, upto):
+        turn.append(message)
+        if message.role is Role.USER:
+            break
+    return turn[::-1]
+
+
 def _fitting(
     connection: Connection, thread_id: ThreadId, newest_first: Iterable[Message], max_chars: int
 ) -> tuple[Message, ...]:

@@ -76,7 +76,7 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
     if earlier := find_earlier(connection, new):
         return OpenedRun(earlier, (), joined=True)
     edited = turn.instead_of and _require_question(connection, turn.thread_id, turn.instead_of)
-    _require_room(connection, new, turn.thread_id, cap)
+    require_room(connection, new, turn.thread_id, cap)
     if edited:
         _supersede(connection, turn.thread_id, edited.position)
         connection.execute(_LEAVE, {"message_id": turn.instead_of})
@@ -89,12 +89,12 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
     said = _messages(new, turn, last)
     rows = [message_values(message, sent.timestamp) for message, (_, sent) in zip(said, turn.messages, strict=True)]
     asked = next(message.id for message in reversed(said) if message.role is Role.USER)
-    run = _write_run(connection, new, turn.thread_id, asked, said[-1].position + 1, rows)
+    run = write_run(connection, new, turn.thread_id, asked, said[-1].position + 1, rows)
     parts.put(connection, [(message.id, pieces(message.whole)) for message in said if message.parts])
     if notes := [{"message_id": id_, "body": sent.note} for id_, sent in turn.messages if sent.note is not None]:
         connection.execute(_ADD_NOTES, notes)
     if turn.title is None:
-        said = _history(connection, new, turn.thread_id, said[-1].position)
+        said = history_upto(connection, new, turn.thread_id, said[-1].position)
     return OpenedRun(run, said, joined=False)
 
 
@@ -133,7 +133,7 @@ def _new_thread(new: NewRun, turn: OpenTurn, title: str) -> Values:
     return thread_values(new.owner_id, turn.thread_id, title, new.now, turn.client_ref, turn.stored)
 
 
-def _history(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int) -> tuple[Message, ...]:
+def history_upto(connection: Connection, new: NewRun, thread_id: ThreadId, upto: int) -> tuple[Message, ...]:
     return read_history(connection, thread_id, upto, new.history_chars)
 
 
@@ -156,14 +156,14 @@ def answer_again(connection: Connection, new: NewRun, again: Again, cap: LiveRun
     question = _require_question(connection, thread_id, message_id)
     if only_newest:
         _require_newest(connection, thread_id, question.position)
-    _require_room(connection, new, thread_id, cap)
+    require_room(connection, new, thread_id, cap)
     if question.status != MessageStatus.COMPLETE.value:
         connection.execute(_ACCEPT, {"message_id": message_id})
     _supersede(connection, thread_id, question.position)
     touch_threads(connection, [thread_id], new.now)
     last = last_position(connection, thread_id)
-    run = _write_run(connection, new, thread_id, message_id, last + 1, [])
-    return OpenedRun(run, _history(connection, new, thread_id, question.position), joined=False)
+    run = write_run(connection, new, thread_id, message_id, last + 1, [])
+    return OpenedRun(run, history_upto(connection, new, thread_id, question.position), joined=False)
 
 
 def _require_question(connection: Connection, thread_id: ThreadId, message_id: MessageId) -> AnyRow:
@@ -190,7 +190,7 @@ def _supersede(connection: Connection, thread_id: ThreadId, position: int) -> No
     connection.execute(_SUPERSEDE_ITEMS, later)
 
 
-def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId, cap: LiveRunCap | None) -> None:
+def require_room(connection: Connection, new: NewRun, thread_id: ThreadId, cap: LiveRunCap | None) -> None:
     live = live_runs_of(connection, new.owner_id)
     for row in live:
         if row.thread_id == thread_id:
@@ -199,7 +199,7 @@ def _require_room(connection: Connection, new: NewRun, thread_id: ThreadId, cap:
         cap.require_room(len(live))
 
 
-def _write_run(
+def write_run(
     connection: Connection,
     new: NewRun,
     thread_id: ThreadId,

@@ -72,13 +72,18 @@ class SqlRunStore(RunStore):
         except IntegrityError as error:
             if breaks(error, "uq_threads_owner_id_client_ref", "threads.owner_id, threads.client_ref"):
                 raise ClientRefTaken from None
-            if not breaks(error, str(ONE_LIVE_RUN.name), "runs.thread_id"):
+            if not is_busy(error):
                 raise
         # The index is the last guard: whoever got past the checks learns here who was first.
-        raise await self._database.read(lambda connection: _busy(connection, where))
+        raise await self._database.read(lambda connection: busy(connection, where))
 
 
-def _busy(connection: Connection, where: ThreadId | RunId) -> ThreadBusy | StoreUnavailable:
+def is_busy(error: IntegrityError) -> bool:
+    """Whether the thread had a live run."""
+    return breaks(error, str(ONE_LIVE_RUN.name), "runs.thread_id")
+
+
+def busy(connection: Connection, where: ThreadId | RunId) -> ThreadBusy | StoreUnavailable:
     thread_id = connection.execute(_THREAD_OF, {"run_id": where}).scalar_one_or_none() or where
     run_id = connection.execute(_LIVE_RUN, {"thread_id": thread_id}).scalar_one_or_none()
     return ThreadBusy(run_id) if run_id is not None else StoreUnavailable("The thread was busy a moment ago.")

@@ -1,7 +1,7 @@
 """The tool calls of a message: the steps that they stand in, what answers them, and which are open."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Message, MessageStatus, Role
@@ -66,11 +66,18 @@ def calls_in(parts: Iterable[Part]) -> list[Part]:
 
 def results_in(parts: Iterable[Part]) -> dict[str, Part]:
     """By the ids of their calls."""
-    return {part.head["call_id"]: part for part in parts if part.kind is PartKind.TOOL_RESULT and part.closed}
+    results = (part for part in parts if part.kind is PartKind.TOOL_RESULT and part.closed)
+    return {part.head["call_id"]: part for part in results if {"call_id", "status"} <= part.head.keys()}
 
 
 def call_head(ident: str, name: str, by: CarriedOutBy, *, needs_approval: bool) -> Facts:
     return {"id": ident, "name": name, "by": by.value, **({"needs_approval": True} if needs_approval else {})}
+
+
+def call_part(ident: str, name: str, arguments: str) -> Part:
+    """A call that a client tells of: it carried it out itself."""
+    head = call_head(ident, name, CarriedOutBy.CLIENT, needs_approval=False)
+    return Part(PartKind.TOOL_CALL, head, arguments, closed=True)
 
 
 def result_part(call_id: str, status: CallStatus, content: str) -> Part:
@@ -82,24 +89,50 @@ def waits_for_client(call: Part) -> bool:
     return call.head.get("by") == CarriedOutBy.CLIENT or bool(call.head.get("needs_approval"))
 
 
-def unanswered_status(call: Part, *, live: bool, complete: bool, overtaken: bool) -> CallStatus:
-    """How a call stands that no result answers.
-
-    `live`: its run has not ended; `complete`: it ended as it should; `overtaken`: something was said since that does
-    not answer it.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a message stands, as far as its calls go. `live`: its run has not ended; `complete`: it ended as it should;
+    `overtaken`: the user said something since. `answered` are results that stand elsewhere, by the ids of their calls.
     """
-    if "by" not in call.head or not call.closed:
-        return CallStatus.PENDING if live and not call.closed else CallStatus.NOT_EXECUTED
-    if waits_for_client(call):
-        open_still = live or (complete and not overtaken)
-        return CallStatus.PENDING if open_still else CallStatus.NOT_EXECUTED
-    return CallStatus.RUNNING if live else CallStatus.UNKNOWN
+
+    live: bool = False
+    complete: bool = False
+    overtaken: bool = False
+    answered: Mapping[str, Part] = field(default_factory=dict)
+
+    @classmethod
+    def behind(cls, message: Message, since: Iterable[Message]) -> "Standing":
+        """`since` is what was said after it, oldest first."""
+        live, complete = message.status is MessageStatus.STREAMING, message.status is MessageStatus.COMPLETE
+        return cls(live, complete).then(since)
+
+    def then(self, since: Iterable[Message]) -> "Standing":
+        """With what was said since, oldest first."""
+        later = list(since)
+        overtaken = any(message.role is Role.USER for message in later)
+        return replace(self, overtaken=overtaken, answered=answered_in(later))
+
+    def status_of(self, call: Part) -> CallStatus:
+        """Of a call that no result in its own message answers."""
+        result = self.answered.get(str(call.head.get("id", "")))
+        if result is not None:
+            return _said_by(result)
+        if "by" not in call.head or not call.closed:
+            return CallStatus.PENDING if self.live and not call.closed else CallStatus.NOT_EXECUTED
+        if waits_for_client(call):
+            open_still = self.live or (self.complete and not self.overtaken)
+            return CallStatus.PENDING if open_still else CallStatus.NOT_EXECUTED
+        return CallStatus.RUNNING if self.live else CallStatus.UNKNOWN
+
+
+LIVE = Standing(live=True)
+ENDED_WELL = Standing(complete=True)
 
 
 def stand_in(call: Part, message: Message) -> Part:
     """For a call in a message of the past that nothing answers."""
     complete = message.status is MessageStatus.COMPLETE
-    status = unanswered_status(call, live=False, complete=complete, overtaken=True)
+    status = Standing(complete=complete, overtaken=True).status_of(call)
     return result_part(call.head["id"], status, STAND_INS[status])
 
 
@@ -141,15 +174,21 @@ def kept_content(content: Content, kept: int) -> Content:
     return content
 
 
-def statuses_of(
-    content: Content, answered: Mapping[str, Part], *, live: bool, complete: bool, overtaken: bool = False
-) -> dict[str, CallStatus]:
-    """How each call of a message stands, by id. `answered` are the results that stand elsewhere."""
-    results = {**answered, **results_in(content.parts)}
-    return {
-        call.head["id"]: CallStatus(results[call.head["id"]].head["status"])
-        if call.head["id"] in results
-        else unanswered_status(call, live=live, complete=complete, overtaken=overtaken)
-        for call in content.parts
-        if call.kind is PartKind.TOOL_CALL
-    }
+def _said_by(result: Part) -> CallStatus:
+    """A word that is none of ours is no success."""
+    try:
+        return CallStatus(result.head["status"])
+    except ValueError:
+        return CallStatus.UNKNOWN
+
+
+def statuses_of(content: Content, standing: Standing) -> dict[str, CallStatus]:
+    """How each call of a message stands, by id."""
+    results = results_in(content.parts)
+    statuses: dict[str, CallStatus] = {}
+    for call in content.parts:
+        if call.kind is PartKind.TOOL_CALL:
+            ident = str(call.head.get("id", ""))
+            result = results.get(ident)
+            statuses[ident] = standing.status_of(call) if result is None else _said_by(result)
+    return statuses

@@ -7,7 +7,8 @@
     │   ├── InvalidField            names the field
     │   ├── RoleNotAllowed
     │   ├── ModelNotAllowed
-    │   └── IdempotencyKeyReused
+    │   ├── IdempotencyKeyReused
+    │   └── ToolCallsOpen           names the calls that wait for an answer as well
     ├── NotAuthenticated
     │   ├── InvalidGrant            wrong user name or password
     │   └── InvalidToken            missing, broken, expired or revoked
@@ -20,6 +21,7 @@
     │   ├── ThreadBusy              carries the live run's id
     │   ├── RunSuperseded           a retry of a turn that left the history
     │   ├── NewerMessages           what may only be asked again while nothing new follows it
+    │   ├── ToolCallsAnswered       otherwise, or by something else that was said
     │   └── UsernameTaken
     ├── TooMany                   not now; may carry the limit that is reached
     │   ├── TooManyRuns
@@ -40,9 +42,12 @@ An error carries a stable `code`, never an HTTP status, and a `detail` that is s
 a message, nothing of an upstream's body. Nor has it a setting's name: the entrypoints add those.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from chatorch.domain.model.rates import Limit
+
+MOST_NAMED = 20
 
 
 class ChatorchError(Exception):
@@ -83,6 +88,17 @@ class ModelNotAllowed(InvalidRequest):
 class IdempotencyKeyReused(InvalidRequest):
     code = "idempotency_key_reused"
     default_detail = "This idempotency key was used for another request."
+
+
+class ToolCallsOpen(InvalidRequest):
+    """`call_ids` wait for an answer as well."""
+
+    code = "tool_calls_open"
+    default_detail = "Other calls of tools wait for an answer too."
+
+    def __init__(self, call_ids: Sequence[str]) -> None:
+        self.call_ids = tuple(call_ids)
+        super().__init__(f"Calls of tools wait for an answer: {', '.join(self.call_ids[:MOST_NAMED])}.")
 
 
 class NotAuthenticated(ChatorchError):
@@ -151,6 +167,13 @@ class NewerMessages(Conflict):
 
     code = "newer_messages"
     default_detail = "Newer messages follow this one, and would leave the history."
+
+
+class ToolCallsAnswered(Conflict):
+    """They were answered otherwise, or something else was said instead."""
+
+    code = "tool_calls_answered"
+    default_detail = "These calls were answered otherwise, or something else was said instead."
 
 
 class UsernameTaken(Conflict):

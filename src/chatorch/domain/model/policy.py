@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from chatorch.domain.model.call_answers import require_calls_answered
+from chatorch.domain.model.calls import calls_in
 from chatorch.domain.model.conversation import OUR_THREADS, NewMessage, Role
 from chatorch.domain.model.errors import (
     GuestThread,
@@ -72,22 +74,31 @@ class ChatPolicy:
         if not 1 <= len(messages) <= self.max_messages:
             raise InvalidField("messages", f"must be 1 to {self.max_messages} messages")
         for index, message in enumerate(messages):
-            if not 1 <= len(message.content) <= most:
-                problem = f"must be 1 to {most} characters"
-                raise InvalidField(f"messages.{index}.content", problem)
-            if blank(message.content):
-                raise InvalidField(f"messages.{index}.content", "must not be blank")
+            self._check_content(f"messages.{index}.content", message, most)
             if not self._role_allowed(message.role, opens_thread=opens_thread):
                 raise RoleNotAllowed(f"messages.{index}.role: {message.role} is not allowed here")
-        if messages[-1].role is not Role.USER:
-            raise InvalidField("messages", "the last message must be the user's")
+        if messages[-1].role not in (Role.USER, Role.TOOL):
+            raise InvalidField("messages", "the last message must be the user's, or what came of calls of tools")
+        if all(message.role is not Role.USER for message in messages):
+            raise InvalidField("messages", "one must be the user's")
+        require_calls_answered(messages)
+
+    def _check_content(self, field: str, message: NewMessage, most: int) -> None:
+        if message.role is Role.TOOL or calls_in(message.parts):  # which need no words
+            if sum(len(part.body) for part in message.parts) > MAX_CONTENT_CHARS:
+                raise InvalidField(field, f"must be at most {MAX_CONTENT_CHARS} characters")
+            return
+        if not 1 <= len(message.content) <= most:
+            raise InvalidField(field, f"must be 1 to {most} characters")
+        if blank(message.content):
+            raise InvalidField(field, "must not be blank")
 
     def check_generation(self, generation: Generation) -> None:
         """Raises `RoleNotAllowed` for rules of the client's own, where it may give none."""
         if generation.instructions is not None and not self.client_system:
             raise RoleNotAllowed("instructions: not allowed here")
 
-    def check_guests_messages(self, messages: Sequence[NewMessage]) -> None:
+    def check_guests(self, messages: Sequence[NewMessage], generation: Generation) -> None:
         """Raises `InvalidField` unless it is one of the user's, behind at most one of the system's.
 
         What a guest sends is stored for nobody to read again, so a whole history is refused.
@@ -96,6 +107,8 @@ class ChatPolicy:
         if roles not in ([Role.USER], [Role.SYSTEM, Role.USER]):
             system = " (before it, one of the system's)" if self.client_system else ""
             raise InvalidField("messages", f"must be one message of the user's{system}: a guest has one turn")
+        if generation.tools:
+            raise InvalidField("tools", "a guest has one turn, so nobody could say what came of a call")
         for index, message in enumerate(messages):
             if len(json.dumps(message.metadata)) > MAX_GUESTS_METADATA_CHARS:
                 problem = f"must be at most {MAX_GUESTS_METADATA_CHARS} characters of JSON from a guest"
@@ -110,7 +123,7 @@ class ChatPolicy:
             case Role.SYSTEM:
                 return opens_thread and self.client_system
             case Role.TOOL:
-                return False
+                return opens_thread
 
 
 def require_scope(principal: Principal, scope: Scope) -> None:

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
+from chatorch.domain.model.call_answers import Answer
 from chatorch.domain.model.conversation import MessageId, NewMessage, RunId, ThreadId
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.presence import ClientId
@@ -58,13 +59,19 @@ class StartChat:
         """The key with a digest of what is asked; through which door the answer goes is not part of it."""
         if self.request is not None:
             return _idempotency(self.idempotency_key, ["request", self.request])
-        messages = [[m.role, m.content, m.timestamp, dict(m.metadata)] for m in self.messages]
+        messages = [_digested(message) for message in self.messages]
         request: list[Any] = ["chat", self.thread_id, self.model, self.user_label, messages]
         if (self.client_ref, self.instead_of, self.generation) != (None, None, AS_USUAL):
             request += [self.client_ref, self.generation.asked(), self.instead_of]
         if not self.stored:
             request.append("not stored")
         return _idempotency(self.idempotency_key, request)
+
+
+def _digested(message: NewMessage) -> list[Any]:
+    told = [message.role, message.content, message.timestamp, dict(message.metadata)]
+    parts = [[part.kind, dict(part.head), part.body] for part in message.parts]
+    return [*told, parts] if parts else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,21 @@ class AnswerAgain:
             return _idempotency(self.idempotency_key, ["request", self.request])
         request = ["again", self.thread_id, self.message_id, list(self.models), self.generation.asked()]
         return _idempotency(self.idempotency_key, request)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCalls:
+    """What is said to all calls that a thread's turn waits for, to each once. `client_id` as of `StartChat`."""
+
+    thread_id: ThreadId
+    answers: tuple[Answer, ...]
+    client_id: ClientId | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def idempotency(self) -> IdempotencyKey | None:
+        said = [[type(answer).__name__, *astuple(answer)] for answer in self.answers]
+        return _idempotency(self.idempotency_key, ["calls", self.thread_id, said])
 
 
 def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:

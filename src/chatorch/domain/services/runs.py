@@ -1,13 +1,15 @@
 """Runs, as their users see them: start, retry, read, follow, answer, cancel."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from chatorch.domain.model.call_answers import require_each_call_once
+from chatorch.domain.model.calls import calls_in, results_in
 from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot, fresher
 from chatorch.domain.model.context import ContextWindow
-from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, ThreadId
+from chatorch.domain.model.conversation import Message, MessageId, NewMessage, Role, RunId, ThreadId
 from chatorch.domain.model.errors import Draining, NotFound, RunUnsettled
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import Principal
@@ -24,11 +26,12 @@ from chatorch.domain.model.run import (
 )
 from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.admission import Admission
-from chatorch.domain.services.commands import Allotted, AnswerAgain, RetryChat, StartChat
+from chatorch.domain.services.commands import Allotted, AnswerAgain, AnswerCalls, RetryChat, StartChat
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.execution.subscription import Subscription
 from chatorch.domain.services.opening import Opener, Opening
 from chatorch.ports.admission import RunRequest
+from chatorch.ports.calls import AnsweredCalls, CallStore
 from chatorch.ports.client_refs import ClientRefStore
 from chatorch.ports.connections import Connections
 from chatorch.ports.run_control import CancelCall, RunControl
@@ -56,6 +59,7 @@ class Runs:
         *,
         store: RunStore,
         client_refs: ClientRefStore,
+        calls: CallStore,
         log: RunLog,
         run_control: RunControl,
         connections: Connections,
@@ -68,6 +72,7 @@ class Runs:
     ) -> None:
         self._store = store
         self._client_refs = client_refs
+        self._calls = calls
         self._log = log
         self._run_control = run_control
         self._executor = executor
@@ -137,7 +142,7 @@ class Runs:
         self._policy.check_messages(chat.messages, opens_thread=thread_id is None, any_length=chat.any_length)
         self._policy.check_generation(chat.generation)
         if principal.guest:
-            self._policy.check_guests_messages(chat.messages)
+            self._policy.check_guests(chat.messages, chat.generation)
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
@@ -157,6 +162,28 @@ class Runs:
         only = again.only_newest
         store = partial(self._store.answer_again, new, again.thread_id, again.message_id, only_newest=only)
         return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store))
+
+    async def answer_calls(self, principal: Principal, said: AnswerCalls) -> Run:
+        """Goes on with a turn that waits, by what is said to its calls. The same said again is the same run.
+
+        By the model that asked, if that is still allowed, and as that was. Raises what `CallStore.answer_calls` does,
+        `InvalidField`, and as `start`.
+        """
+        require_no_guest_thread(principal, said.thread_id)
+        require_each_call_once(said.answers)
+        earlier = await self._calls.asking_run(principal.user_id, said.thread_id)
+        wanted = earlier.model if self._policy.allows(earlier.model) else None
+        new = self._new_run(principal, wanted, said.idempotency, self.allot(), earlier.generation)
+        ids = tuple(MessageId(self._ids.new("msg")) for _ in said.answers)
+        store = partial(self._calls.answer_calls, new, AnsweredCalls(said.thread_id, said.answers, ids))
+        return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store, said.client_id))
+
+    async def waited_for(self, principal: Principal, message_id: MessageId, content: Content) -> Sequence[Message]:
+        """What was said since a message that has ended, as far as that tells how its calls stand."""
+        answered = results_in(content.parts)
+        if all(call.head["id"] in answered for call in calls_in(content.parts)):
+            return ()
+        return await self._calls.said_since(principal.user_id, message_id)
 
     def allot(self) -> Allotted:
         """Ids and a time for a turn that is about to be asked for."""

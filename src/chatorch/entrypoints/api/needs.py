@@ -9,6 +9,7 @@ from chatorch.domain.services.execution.executor import Executor
 from chatorch.domain.services.identity.sign_in import SignIn
 from chatorch.domain.services.presence import Presence
 from chatorch.domain.services.runs import Runs
+from chatorch.domain.services.toolbox import Toolbox
 from chatorch.entrypoints.common.given import Given
 from chatorch.entrypoints.settings import Settings
 
@@ -42,6 +43,9 @@ class Needs(Protocol):
 
     @abstractmethod
     def conversations(self) -> Conversations: ...
+
+    @abstractmethod
+    def toolbox(self) -> Toolbox: ...
 
     @abstractmethod
     def presence(self) -> Presence: ...

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
+from chatorch.domain.model.call_answers import Answer, CallDecision, CallOutput
 from chatorch.domain.model.conversation import MessageStatus, NewMessage, Role
 from chatorch.domain.model.run import RunStatus
 from chatorch.domain.services.presence import MAX_ANNOUNCEMENT_CHARS
@@ -23,6 +24,10 @@ from chatorch.entrypoints.common.fields import (
     Title,
     UsageOut,
 )
+from chatorch.entrypoints.common.message_fields import CallId, ToolResultIn
+
+MAX_ANSWERS = 200
+MAX_REASON_CHARS = 1000
 
 Stream = Annotated[StrictBool | None, Field(description="Events, or JSON; where it is left out, Accept decides")]
 
@@ -52,6 +57,13 @@ class ChatRequest(Generated):
     def new_messages(self) -> tuple[NewMessage, ...]:
         return tuple(message.to_domain() for message in self.messages)
 
+    def outputs(self) -> tuple[CallOutput, ...]:
+        """Where nothing but those is sent."""
+        if any(message.role is not Role.TOOL for message in self.messages):
+            return ()
+        results = (part for message in self.messages for part in message.content if isinstance(part, ToolResultIn))
+        return tuple(CallOutput(each.call_id, each.content, each.is_error) for each in results)
+
 
 class RetryRequest(Strict):
     """May be left out altogether."""
@@ -66,6 +78,35 @@ class EditRequest(Generated):
     content: Annotated[str, Field(min_length=1)]
     model: ModelName | None = None
     stream: Stream = None
+
+
+class OutputIn(Strict):
+    """What came of a call that the client carried out: text."""
+
+    call_id: CallId
+    content: str
+    is_error: StrictBool = False
+
+
+class DecisionIn(Strict):
+    """Whether a call may be made; `reason` is told to the model, where it may not."""
+
+    call_id: CallId
+    approve: StrictBool
+    reason: Annotated[str, Field(max_length=MAX_REASON_CHARS)] | None = None
+
+
+class ToolOutputsRequest(Strict):
+    """All calls that the thread's turn waits for, each once."""
+
+    outputs: Annotated[list[OutputIn], Field(max_length=MAX_ANSWERS)] = Field(default_factory=list)
+    decisions: Annotated[list[DecisionIn], Field(max_length=MAX_ANSWERS)] = Field(default_factory=list)
+    stream: Stream = None
+
+    def answers(self) -> tuple[Answer, ...]:
+        outputs = (CallOutput(each.call_id, each.content, each.is_error) for each in self.outputs)
+        decisions = (CallDecision(each.call_id, each.approve, each.reason) for each in self.decisions)
+        return (*outputs, *decisions)
 
 
 class ThreadPatch(Strict):
@@ -138,6 +179,19 @@ class MessageOut(Described):
     created_at: Time
     run_id: str | None
     metadata: dict[str, Any]
+
+
+class ToolOut(Described):
+    """`parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    needs_approval: bool
+
+
+class ToolsOut(Described):
+    data: list[ToolOut]
 
 
 class TokenResponse(Described):

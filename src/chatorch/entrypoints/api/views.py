@@ -1,13 +1,18 @@
 """What only the API shows, as JSON."""
 
-from chatorch.domain.model.conversation import Message, MessageStatus, Thread
+from collections.abc import Sequence
+
+from chatorch.domain.model.calls import Standing
+from chatorch.domain.model.conversation import Message, Thread
 from chatorch.domain.model.identity import Principal, Scope
-from chatorch.domain.model.run import Outcome, Run
+from chatorch.domain.model.run import Outcome, Run, RunStatus
+from chatorch.domain.model.tools import Tool
 from chatorch.entrypoints.common.parts import parts_view
 from chatorch.entrypoints.common.views import Json, rfc3339, usage_view
 
 
-def run_view(run: Run) -> Json:
+def run_view(run: Run, since: Sequence[Message] = ()) -> Json:
+    """`since`: what was said after its answer, as far as that tells how its calls stand."""
     outcome = run.outcome or Outcome(run.status)
     usage, error = outcome.usage, outcome.error
     return {
@@ -22,7 +27,7 @@ def run_view(run: Run) -> Json:
         "usage": usage_view(usage) if usage else None,
         "error": {"code": error.code, "detail": error.detail} if error else None,
         "text": run.text,
-        "parts": parts_view(run.content, over=not run.status.live),
+        "parts": parts_view(run.content, _standing(run).then(since)),
     }
 
 
@@ -37,16 +42,30 @@ def thread_view(thread: Thread) -> Json:
     }
 
 
-def message_view(message: Message) -> Json:
+def message_view(message: Message, since: Sequence[Message] = ()) -> Json:
+    """`since` as of `run_view`."""
     return {
         "id": message.id,
         "role": message.role,
         "content": message.content,
-        "parts": parts_view(message.whole, over=message.status is not MessageStatus.STREAMING),
+        "parts": parts_view(message.whole, Standing.behind(message, since)),
         "status": message.status,
         "created_at": rfc3339(message.created_at),
         "run_id": message.run_id,
         "metadata": message.metadata,
+    }
+
+
+def _standing(run: Run) -> Standing:
+    return Standing(live=run.status.live, complete=run.status is RunStatus.COMPLETED)
+
+
+def tool_view(tool: Tool) -> Json:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "needs_approval": tool.needs_approval,
     }
 
 

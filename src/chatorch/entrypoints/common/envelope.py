@@ -2,6 +2,7 @@
 
 import msgspec
 
+from chatorch.domain.model.calls import LIVE
 from chatorch.domain.model.content import PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.parts import PartKind
@@ -66,7 +67,7 @@ def _members(event: RunEvent) -> dict[str, object]:
         case PartEnded():
             return {"index": event.index, "part": ended_view(event.part)}
         case Snapshot(content=content):
-            return {"text": content.text, **({} if content.text_only else {"parts": parts_view(content, over=False)})}
+            return {"text": content.text, **({} if content.text_only else {"parts": parts_view(content, LIVE)})}
         case RunCompleted():
             usage = usage_view(event.usage)
             return {"message_id": event.message_id, "finish_reason": event.finish_reason, "usage": usage}

@@ -13,6 +13,8 @@ PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 
 _PARAMETER = re.compile(r"[A-Za-z]{1,24}(?:_[A-Za-z]{1,24}){0,4}")
 """Words. A key or a token that somebody put there by mistake has digits in it."""
+_TAG = re.compile(r"\([a-z_]+\)")
+"""Of which kind a value was taken to be, where it may be of several."""
 _SHOULD = re.compile(r"^(?:Input|String|List|Dictionary|Value|Set|Tuple|Number|Data) should ")
 
 
@@ -40,7 +42,8 @@ class FieldNames:
 
     def path(self, loc: Iterable[int | str]) -> str:
         """``messages.0.content``; ``*`` stands for a name that is none of ours."""
-        parts = [str(part) if isinstance(part, int) or part in self.known else ANY for part in loc]
+        named = (part for part in loc if isinstance(part, int) or not _TAG.fullmatch(part))
+        parts = [str(part) if isinstance(part, int) or part in self.known else ANY for part in named]
         return ".".join(parts) or "body"
 
     def error(self, error: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What the fields of every door's requests and responses are made of."""
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import msgspec
 from pydantic import (
@@ -11,11 +11,14 @@ from pydantic import (
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from chatorch.domain.model.conversation import NewMessage, Role, UsageSource
 from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.parts import PartKind
+from chatorch.entrypoints.common.message_fields import ContentIn, parts_in, require_parts_of, text_in
+from chatorch.entrypoints.common.tool_fields import ToolChoiceIn, ToolsIn, choice_of, clients_tools
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_MESSAGES = 1000
@@ -76,10 +79,19 @@ class Generated(Strict):
     max_output_tokens: TokenLimit | None = None
     reasoning_effort: ReasoningEffort | None = None
     response_format: ResponseFormat | None = None
+    tools: ToolsIn | None = None
+    tool_choice: ToolChoiceIn | None = None
 
     @property
     def generation(self) -> Generation:
-        return Generation(self.temperature, self.max_output_tokens, self.reasoning_effort, self.response_format)
+        return Generation(
+            self.temperature,
+            self.max_output_tokens,
+            self.reasoning_effort,
+            self.response_format,
+            tools=clients_tools(self.tools),
+            tool_choice=choice_of(self.tool_choice),
+        )
 
 
 class Described(BaseModel):
@@ -89,15 +101,24 @@ class Described(BaseModel):
 
 
 class ChatMessageIn(Strict):
-    """`content` must not be blank, and has an upper limit, `CHATORCH_MAX_CONTENT_CHARS`; the domain knows of both."""
+    """`content` must not be blank, and has an upper limit, `CHATORCH_MAX_CONTENT_CHARS`; the domain knows of both.
+
+    As a list it has parts of type text, an assistant's also calls of tools, and a tool's what came of them.
+    """
 
     role: Role
-    content: Annotated[str, Field(min_length=1)]
+    content: ContentIn
     timestamp: Annotated[str, Field(max_length=64)] | None = None
     metadata: Metadata | None = None
 
     def to_domain(self) -> NewMessage:
-        return NewMessage(self.role, self.content, self.timestamp, self.metadata or {})
+        parts = parts_in(self.role, self.content)
+        return NewMessage(self.role, text_in(self.content), self.timestamp, self.metadata or {}, parts=parts)
+
+    @model_validator(mode="after")
+    def _has_the_parts_of_its_role(self) -> Self:
+        require_parts_of(self.role, self.content)
+        return self
 
 
 class PartOut(Described):

@@ -5,13 +5,16 @@ from typing import Any
 
 import msgspec
 
+from chatorch.domain.model.calls import LIVE, Standing, statuses_of
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.parts import Facts, Part, PartKind
+from chatorch.domain.model.tools import ERRORS, CallStatus
 
 Json = dict[str, Any]
 
-NOT_EXECUTED = "not_executed"
-PENDING = "pending"
+NOT_EXECUTED = CallStatus.NOT_EXECUTED.value
+_OF_CALLS = ("id", "name")
+"""What else is known of one is ours, or its provider's."""
 _BODIES = {
     PartKind.TEXT: "text",
     PartKind.REASONING: "text",
@@ -21,18 +24,16 @@ _BODIES = {
 _DETAILS = "details"
 """A provider's own go back to the provider, and to nobody else."""
 
-_FAILED = frozenset({"failed", "denied", "unknown"})
 
-
-def parts_view(content: Content, *, over: bool) -> list[Json]:
+def parts_view(content: Content, standing: Standing) -> list[Json]:
     """All parts, without an empty first one; each with its index where there are several.
 
-    `over`: the run has ended, so nobody carries out a call that is not whole.
+    `standing`: of the message, by which it is known how its calls stand that no result in it answers.
     """
     if content.text_only:
         return [{"type": "text", "text": content.text}] if content.text else []
-    statuses = _statuses(content)
-    return [{"index": index, **_whole(part, statuses, over=over)} for index, part in content.shown()]
+    statuses = statuses_of(content, standing)
+    return [{"index": index, **_whole(part, statuses)} for index, part in content.shown()]
 
 
 def head_view(part: Part) -> Json:
@@ -43,17 +44,19 @@ def head_view(part: Part) -> Json:
 def ended_view(part: Part) -> Json:
     """All of a part but its body, which has been told."""
     view = {**head_view(part), **_known(part.kind, part.result)}
-    return {**view, **_call_state(NOT_EXECUTED)} if part.kind is PartKind.TOOL_CALL else view
+    if part.kind is PartKind.TOOL_CALL:
+        view |= _call_state(part, LIVE.status_of(part))
+    return view
 
 
-def _whole(part: Part, statuses: Mapping[str, str], *, over: bool) -> Json:
+def _whole(part: Part, statuses: Mapping[str, CallStatus]) -> Json:
     view = {**head_view(part), **_known(part.kind, part.result)}
     if name := _BODIES.get(part.kind):
         view[name] = part.body
     elif part.kind is PartKind.DATA:
         view["data"] = data_of(part)
     if part.kind is PartKind.TOOL_CALL:
-        view |= _call_state(statuses.get(view.get("id", ""), NOT_EXECUTED if part.closed or over else PENDING))
+        view |= _call_state(part, statuses[str(part.head.get("id", ""))])
     return view
 
 
@@ -62,21 +65,17 @@ def _known(kind: PartKind, facts: Facts) -> Json:
     match kind:
         case PartKind.TOOL_RESULT:
             known = {"call_id": facts.get("call_id")} if "call_id" in facts else {}
-            return {**known, "is_error": facts["status"] in _FAILED} if "status" in facts else known
+            return {**known, "is_error": facts["status"] in ERRORS} if "status" in facts else known
         case PartKind.REASONING:
             return {}
+        case PartKind.TOOL_CALL:
+            return {name: facts[name] for name in _OF_CALLS if name in facts}
         case _:
             return {name: said for name, said in facts.items() if name != _DETAILS}
 
 
-def _call_state(status: str) -> Json:
-    return {"status": status, "needs_approval": False}
-
-
-def _statuses(content: Content) -> dict[str, str]:
-    """How calls went, by their ids: the results say so."""
-    results = (part.head for part in content.parts if part.kind is PartKind.TOOL_RESULT)
-    return {head["call_id"]: head["status"] for head in results if "call_id" in head and "status" in head}
+def _call_state(call: Part, status: CallStatus) -> Json:
+    return {"status": status.value, "needs_approval": bool(call.head.get("needs_approval"))}
 
 
 def data_of(part: Part) -> Any:

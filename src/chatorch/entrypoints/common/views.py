@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.responses import Response
 
+from chatorch.domain.model.calls import ENDED_WELL
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Usage
 from chatorch.domain.model.paging import Page
@@ -46,7 +47,7 @@ def chat_view(run: Run, content: Content, end: RunCompleted, finished_at: dateti
     """The answer of a run that completed; `run` may be as it was opened."""
     return {
         "response": content.text,
-        "parts": parts_view(content, over=True),
+        "parts": parts_view(content, ENDED_WELL),
         "thread_id": run.thread_id,
         "timestamp": rfc3339(finished_at),
         "run_id": run.id,

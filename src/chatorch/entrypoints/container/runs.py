@@ -66,6 +66,7 @@ class RunsTopic(ToolsTopic):
         Runs,
         store=ToolsTopic.run_store,
         client_refs=ToolsTopic.threads,
+        calls=ToolsTopic.calls,
         log=ToolsTopic.run_log,
         run_control=ToolsTopic.run_control,
         connections=ToolsTopic.connections,

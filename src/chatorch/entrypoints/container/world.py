@@ -8,6 +8,7 @@ from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
 
 from chatorch.adapters.sql import (
+    SqlCallStore,
     SqlExecutionStore,
     SqlGuestThreadStore,
     SqlRunLives,
@@ -58,6 +59,7 @@ class World(containers.DeclarativeContainer):
     unstored_threads = providers.Singleton(SqlUnstoredThreadStore, database)
     guest_threads = providers.Singleton(SqlGuestThreadStore, database)
     run_store = providers.Singleton(SqlRunStore, database)
+    calls = providers.Singleton(SqlCallStore, database)
     run_lives = providers.Singleton(SqlRunLives, database)
     execution_store = providers.Singleton(SqlExecutionStore, database)
 

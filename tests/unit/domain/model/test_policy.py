@@ -56,7 +56,7 @@ def test_a_message_of_another_length_is_named_and_not_repeated(content: str):
     assert "xxx" not in refusal.value.detail
 
 
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("role", [Role.USER, Role.ASSISTANT, Role.SYSTEM])
 @pytest.mark.parametrize("content", [" ", "\n\t\r\n", "\u200b\u2060", "\u3164"])
 def test_a_blank_message_is_named(content: str, role: Role):
     with pytest.raises(InvalidField) as refusal:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from chatorch.domain.model.calls import ENDED_WELL
 from chatorch.domain.model.content import PIECE_CHARS, START, Content, Draft, PartDelta, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
@@ -92,10 +93,14 @@ def test_for_every_cut_a_client_has_in_the_end_all_parts_that_are_stored(epoch: 
     chance = random.Random(epoch)
     for content in [ANSWER, Content.of("Hi 🙂"), Content(), *(any_message(chance) for _ in range(size(20, 500)))]:
         run = run_of(content, epoch=epoch)
-        assert shown(list(replay(run, 0))).parts == parts_view(content, over=True)
+        assert shown(list(replay(run, 0))).parts == parts_view(content, ENDED_WELL)
         for cut in range(START, content.tip + 1):
             screen = shown(list(replay(run, run.base + cut)), before(content, run.base, cut))
-            assert (screen.parts, screen.text, screen.snapshots) == (parts_view(content, over=True), content.text, 0), (
+            assert (screen.parts, screen.text, screen.snapshots) == (
+                parts_view(content, ENDED_WELL),
+                content.text,
+                0,
+            ), (
                 content,
                 cut,
             )
@@ -112,7 +117,7 @@ def test_whoever_stands_in_an_earlier_epoch_begins_anew_with_a_snapshot_beyond_i
             assert isinstance(events[0], Snapshot)
             assert events[0].seq > EPOCH_SPAN
             screen = shown(events, before(heard, 0, cut))
-            assert (screen.parts, screen.text, screen.snapshots) == (parts_view(content, over=True), content.text, 1)
+            assert (screen.parts, screen.text, screen.snapshots) == (parts_view(content, ENDED_WELL), content.text, 1)
 
 
 def test_a_client_of_an_earlier_epoch_follows_one_that_grows():
@@ -129,7 +134,7 @@ def test_a_client_of_an_earlier_epoch_follows_one_that_grows():
         assert told is not None
         shown([told], screen)
         position = told.seq
-    assert (screen.parts, screen.position) == (parts_view(ANSWER, over=True), EPOCH_SPAN + ANSWER.tip)
+    assert (screen.parts, screen.position) == (parts_view(ANSWER, ENDED_WELL), EPOCH_SPAN + ANSWER.tip)
 
 
 @pytest.mark.parametrize("content", [ANSWER, *(ANSWER.upto(cut) for cut in range(START, ANSWER.tip))])
@@ -139,11 +144,11 @@ def test_what_was_open_when_its_worker_died_stays_and_the_end_lies_beyond_it(con
     assert run.base == 0
     for cut in {START, (START + content.tip) // 2, content.tip}:
         screen = shown(list(replay(run, cut)), before(content, 0, cut))
-        assert (screen.parts, screen.snapshots) == (parts_view(content, over=True), 0)
+        assert (screen.parts, screen.snapshots) == (parts_view(content, ENDED_WELL), 0)
         assert [end["type"] for end in screen.terminals] == ["run.interrupted"]
         assert screen.position > EPOCH_SPAN
     ahead = shown(list(replay(run, content.tip + 5)), before(Content.of("x" * 99), 0, 99))
-    assert (ahead.parts, ahead.snapshots) == (parts_view(content, over=True), 1)
+    assert (ahead.parts, ahead.snapshots) == (parts_view(content, ENDED_WELL), 1)
 
 
 def test_large_bodies_come_in_pieces_and_so_does_a_snapshot():
@@ -152,13 +157,13 @@ def test_large_bodies_come_in_pieces_and_so_does_a_snapshot():
         events = list(replay(run, after))
         assert max(len(event.text) for event in events if isinstance(event, PartDelta)) <= PIECE_CHARS
         screen = shown(events, before(LONG, 0, after) if after else None)
-        assert screen.parts == parts_view(LONG, over=True)
+        assert screen.parts == parts_view(LONG, ENDED_WELL)
     taken_over = run_of(LONG, epoch=2)
     first, *others = replay(taken_over, 77)
     assert isinstance(first, Snapshot)
     assert (first.content.weight, first.seq) == (PIECE_CHARS, EPOCH_SPAN + START + PIECE_CHARS)
     assert not any(isinstance(event, Snapshot) for event in others)
-    assert shown([first, *others], before(LONG, 0, 77)).parts == parts_view(LONG, over=True)
+    assert shown([first, *others], before(LONG, 0, 77)).parts == parts_view(LONG, ENDED_WELL)
 
 
 def test_a_snapshot_of_many_parts_is_no_larger_either():
@@ -171,4 +176,4 @@ def test_a_snapshot_of_many_parts_is_no_larger_either():
         events = list(replay(run_of(content, epoch=2), 77))
         assert max(len(envelope(RunId("run_1"), event)) for event in events[:1]) < 3 * PIECE_CHARS
         screen = shown(events, before(LONG, 0, 77))
-        assert (screen.parts, screen.snapshots) == (parts_view(content, over=True), 1)
+        assert (screen.parts, screen.snapshots) == (parts_view(content, ENDED_WELL), 1)

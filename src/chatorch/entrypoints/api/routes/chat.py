@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.services.commands import StartChat
+from chatorch.domain.services.commands import AnswerCalls, StartChat
 from chatorch.entrypoints.api.schemas import ChatRequest, ChatResponse
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.openapi import STREAMED, problems
@@ -52,6 +52,10 @@ async def _chat(
     request: Request, body: ChatRequest, principal: Principal, key: str | None, answers: RunResponses
 ) -> Response:
     stream = answers.streams(request, principal, body.stream)
+    if body.thread_id is not None and (outputs := body.outputs()):
+        said = AnswerCalls(ThreadId(body.thread_id), outputs, idempotency_key=key)
+        run = await answers.runs.answer_calls(principal, said)
+        return await answers.to(request, principal, run, stream=stream)
     run = await answers.runs.start(
         principal,
         StartChat(

@@ -35,7 +35,9 @@ router = APIRouter(prefix="/api/runs/{run_id}", tags=["runs"], route_class=Stric
 @router.get("", response_model=RunOut, responses=problems(401, 403, 404, 503))
 async def read_run(run_id: str, principal: SignedIn, runs: RunsDep) -> Response:
     """The run with its text so far."""
-    return json_response(run_view(await runs.read(principal, RunId(run_id))))
+    run = await runs.read(principal, RunId(run_id))
+    since = () if run.status.live else await runs.waited_for(principal, run.message_id, run.content)
+    return json_response(run_view(run, since))
 
 
 @router.get("/events", response_class=Response, responses=EVENTS)

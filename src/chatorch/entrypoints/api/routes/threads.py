@@ -8,11 +8,18 @@ from starlette.responses import Response
 
 from chatorch.domain.model.conversation import MessageId, NewMessage, Role, ThreadId
 from chatorch.domain.model.paging import MessageCursor, PageRequest, ThreadCursor
-from chatorch.domain.services.commands import StartChat
+from chatorch.domain.services.commands import AnswerCalls, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.api.needs import given
 from chatorch.entrypoints.api.routes.chat import ANSWERED
-from chatorch.entrypoints.api.schemas import ChatResponse, EditRequest, MessageOut, ThreadOut, ThreadPatch
+from chatorch.entrypoints.api.schemas import (
+    ChatResponse,
+    EditRequest,
+    MessageOut,
+    ThreadOut,
+    ThreadPatch,
+    ToolOutputsRequest,
+)
 from chatorch.entrypoints.api.views import message_view, thread_view
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.fields import PageOut
@@ -87,13 +94,35 @@ async def edit_message(
     return await answers.to(request, principal, run, stream=stream)
 
 
+@router.post("/{thread_id}/tool-outputs", response_model=ChatResponse, responses=ANSWERED)
+async def answer_calls(
+    request: Request,
+    thread_id: str,
+    body: ToolOutputsRequest,
+    principal: SignedIn,
+    answers: Responses,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Goes on with a turn that waits: by what came of the client's tools, and whether others may be called."""
+    stream = answers.streams(request, principal, body.stream)
+    said = AnswerCalls(ThreadId(thread_id), body.answers(), idempotency_key=key)
+    run = await answers.runs.answer_calls(principal, said)
+    return await answers.to(request, principal, run, stream=stream)
+
+
 @router.get("/{thread_id}/messages", response_model=PageOut[MessageOut], responses=ONE)
 async def list_messages(
     thread_id: str,
     principal: SignedIn,
     conversations: ConversationsDep,
+    answers: Responses,
     page: Annotated[PageRequest[MessageCursor], Depends(message_page)],
 ) -> Response:
     """A thread's messages, oldest first."""
     found = await conversations.messages(principal, ThreadId(thread_id), page)
-    return json_response(page_view(found, message_view))
+    since = {
+        message.id: await answers.runs.waited_for(principal, message.id, message.whole)
+        for message in found.items
+        if message.parts
+    }
+    return json_response(page_view(found, lambda message: message_view(message, since.get(message.id, ()))))

@@ -1,0 +1,161 @@
+"""What people and clients say to the calls that a turn waits for: results of the client's tools, and decisions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from chatorch.domain.model.calls import (
+    STAND_INS,
+    answered_in,
+    calls_in,
+    result_part,
+    results_in,
+    turn_of,
+    waits_for_client,
+)
+from chatorch.domain.model.conversation import Message, MessageStatus, NewMessage, Role, RunId
+from chatorch.domain.model.errors import InvalidField, ToolCallsAnswered, ToolCallsOpen
+from chatorch.domain.model.parts import Part
+from chatorch.domain.model.text import storable_text
+from chatorch.domain.model.tools import CallStatus, CarriedOutBy
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutput:
+    """What came of a call that the client carried out."""
+
+    call_id: str
+    content: str
+    is_error: bool = False
+
+    def result(self) -> Part:
+        status = CallStatus.FAILED if self.is_error else CallStatus.COMPLETED
+        return result_part(self.call_id, status, storable_text(self.content))
+
+    def agrees(self, answered: Part | None) -> bool:
+        """Whether that is what was said before."""
+        mine = self.result()
+        return answered is not None and (answered.head, answered.body) == (mine.head, mine.body)
+
+
+@dataclass(frozen=True, slots=True)
+class CallDecision:
+    """Whether a call may be made. `reason` is for the model, where it may not."""
+
+    call_id: str
+    approve: bool
+    reason: str | None = None
+
+    def result(self) -> Part | None:
+        """Of one that may be made there is none yet."""
+        if self.approve:
+            return None
+        reason = f" They say: {storable_text(self.reason)}" if self.reason else ""
+        return result_part(self.call_id, CallStatus.DENIED, STAND_INS[CallStatus.DENIED] + reason)
+
+    def agrees(self, answered: Part | None) -> bool:
+        """Whether that is what was decided before. `answered` is None as long as the call is made."""
+        denied = answered is not None and answered.head["status"] == CallStatus.DENIED
+        return denied is not self.approve
+
+
+Answer = CallOutput | CallDecision
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCalls(Exception):  # no fault: they may be of another turn
+    """The turn that a thread ends with has no such calls."""
+
+    call_ids: frozenset[str]
+
+
+def require_each_call_once(answers: Sequence[Answer]) -> None:
+    """Raises `InvalidField`."""
+    if not answers:
+        raise InvalidField("outputs", "must not be empty, where there are no decisions")
+    seen: set[str] = set()
+    for field, answer in _placed(answers):
+        if answer.call_id in seen:
+            raise InvalidField(field, "is answered twice")
+        seen.add(answer.call_id)
+
+
+def require_calls_answered(messages: Sequence[NewMessage]) -> None:
+    """Of a history that a client brings: each result answers a call that was asked for since the user's last message,
+    and where results come last, all are there. Raises `InvalidField` and `ToolCallsOpen`.
+    """
+    waiting: set[str] = set()
+    for index, message in enumerate(messages):
+        if message.role is Role.USER:
+            waiting.clear()
+        for call in calls_in(message.parts):
+            if call.head["id"] in waiting:
+                raise InvalidField(f"messages.{index}", "asks for two calls of one id")
+            waiting.add(call.head["id"])
+        if message.role is Role.TOOL:
+            answered = results_in(message.parts)
+            if not answered or not waiting.issuperset(answered):
+                raise InvalidField(f"messages.{index}", "answers no call of a tool that waits for an answer")
+            waiting -= answered.keys()
+    if messages[-1].role is Role.TOOL and waiting:
+        raise ToolCallsOpen(sorted(waiting))
+
+
+def results_of(messages: Sequence[Message], answers: Sequence[Answer]) -> list[Part] | RunId:
+    """What of `answers` is kept, in the order of the calls; or the run that they opened before, where they did.
+
+    `messages` are a thread's, oldest first, with at least the turn that they end with. Raises `UnknownCalls`,
+    `InvalidField`, `ToolCallsOpen` where others wait as well, and `ToolCallsAnswered` where these were answered
+    otherwise.
+    """
+    turn = turn_of(messages)
+    by_id = {answer.call_id: answer for answer in answers}
+    asked = {str(call.head["id"]): at for at, message in enumerate(turn) for call in calls_in(message.parts)}
+    if unknown := by_id.keys() - asked.keys():
+        raise UnknownCalls(frozenset(unknown))
+    waiting = waiting_calls(turn)
+    new = by_id.keys() & {call.head["id"] for call in waiting}
+    if not new:
+        return _opened_before(turn, max(asked[call_id] for call_id in by_id), answers)
+    if new != by_id.keys():
+        raise ToolCallsAnswered
+    if left := [str(call.head["id"]) for call in waiting if call.head["id"] not in by_id]:
+        raise ToolCallsOpen(left)
+    _require_fitting({str(call.head["id"]): call for call in waiting}, answers)
+    return [result for call in waiting if (result := by_id[str(call.head["id"])].result())]
+
+
+def waiting_calls(turn: Sequence[Message]) -> list[Part]:
+    """The calls that a turn waits for: of the message that it ends with, those that are to be answered from outside."""
+    last = next((message for message in reversed(turn) if message.role is Role.ASSISTANT), None)
+    if last is None or last.status is not MessageStatus.COMPLETE:
+        return []
+    answered = answered_in(turn)
+    return [call for call in calls_in(last.parts) if waits_for_client(call) and call.head["id"] not in answered]
+
+
+def _opened_before(turn: Sequence[Message], asked_at: int, answers: Iterable[Answer]) -> RunId:
+    answered = answered_in(turn)
+    if not all(answer.agrees(answered.get(answer.call_id)) for answer in answers):
+        raise ToolCallsAnswered
+    run_ids = (message.run_id for message in turn[asked_at + 1 :] if message.role is Role.ASSISTANT)
+    run_id = next(run_ids, None)
+    if run_id is None:
+        raise ToolCallsAnswered  # by itself: there is nothing to be decided
+    return run_id
+
+
+def _require_fitting(waiting: dict[str, Part], answers: Iterable[Answer]) -> None:
+    for field, answer in _placed(answers):
+        is_clients = waiting[answer.call_id].head["by"] == CarriedOutBy.CLIENT
+        if is_clients is not isinstance(answer, CallOutput):
+            problem = "is carried out by the client" if is_clients else "is to be decided on, and carried out here"
+            raise InvalidField(field, problem)
+
+
+def _placed(answers: Iterable[Answer]) -> Iterator[tuple[str, Answer]]:
+    """With the field that names its call."""
+    places = {"outputs": 0, "decisions": 0}
+    for answer in answers:
+        name = "outputs" if isinstance(answer, CallOutput) else "decisions"
+        yield f"{name}.{places[name]}.call_id", answer
+        places[name] += 1

@@ -1,0 +1,49 @@
+"""Turns that wait for somebody outside, and what is said to their calls."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chatorch.domain.model.admission import LiveRunCap
+from chatorch.domain.model.call_answers import Answer
+from chatorch.domain.model.conversation import Message, MessageId, ThreadId
+from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.run import Run
+from chatorch.ports.runs import NewRun, OpenedRun
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredCalls:
+    """Answers to calls of a thread's, each call once; `message_ids` are as many, for those that are kept."""
+
+    thread_id: ThreadId
+    answers: tuple[Answer, ...]
+    message_ids: tuple[MessageId, ...]
+
+
+class CallStore(Protocol):
+    """Every method is one transaction, as those of `chatorch.ports.runs.RunStore`, and raises what those raise."""
+
+    @abstractmethod
+    async def asking_run(self, owner_id: UserId, thread_id: ThreadId) -> Run:
+        """The run whose answer is the thread's newest. Raises `NotFound`, also where there is none."""
+        ...
+
+    @abstractmethod
+    async def answer_calls(self, new: NewRun, answered: AnsweredCalls, cap: LiveRunCap | None = None) -> OpenedRun:
+        """Opens the next run of the turn that the thread ends with, for the same message of the user's.
+
+        What the answers say is kept in messages of the role `tool`, one a result. The same answers again give back the
+        run that they opened (`joined`). Raises, in this order: `NotFound` for the thread, `IdempotencyKeyReused`, what
+        `chatorch.domain.model.call_answers.results_of` does, `ThreadBusy`, and what `cap` does. Of calls that are not
+        in this turn: `NotFound`, `RunSuperseded` where they have left the history, and `ToolCallsAnswered` where
+        another message of the user's came instead.
+        """
+        ...
+
+    @abstractmethod
+    async def said_since(self, owner_id: UserId, message_id: MessageId) -> Sequence[Message]:
+        """What follows a message in the history, oldest first, up to and with the next one of the user's; of very much
+        the oldest. Nothing where there is no such message."""
+        ...

@@ -1,0 +1,177 @@
+"""What every store keeps to where a turn waits for somebody outside."""
+
+import pytest
+
+from chatorch.domain.model.admission import LiveRunCap
+from chatorch.domain.model.call_answers import Answer, CallDecision, CallOutput
+from chatorch.domain.model.calls import call_head, open_calls
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.conversation import MessageId, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.errors import (
+    IdempotencyKeyReused,
+    InvalidField,
+    NotFound,
+    RunSuperseded,
+    ThreadBusy,
+    ToolCallsAnswered,
+    ToolCallsOpen,
+    TooManyRuns,
+)
+from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.parts import Part, PartKind
+from chatorch.domain.model.run import CancelReason, Run, RunStatus
+from chatorch.domain.model.tools import CarriedOutBy
+from chatorch.ports.calls import AnsweredCalls
+from chatorch.ports.runs import IdempotencyKey
+from tests.support.stores import ANN, BOB, Stores, ending, new_run, turn
+
+THREAD = ThreadId("thr_t")
+SERVER, CLIENT = CarriedOutBy.SERVER, CarriedOutBy.CLIENT
+
+
+def call(ident: str, by: CarriedOutBy = CLIENT, *, needs_approval: bool = False) -> Part:
+    head = call_head(ident, f"tool_{ident}", by, needs_approval=needs_approval)
+    return Part(PartKind.TOOL_CALL, head, "{}", closed=True)
+
+
+ASKED = Content((Part(PartKind.TEXT, body="Hm."), call("c1"), call("c2", SERVER, needs_approval=True)))
+ANSWERS = (CallOutput("c1", "42"), CallDecision("c2", approve=True))
+
+
+async def waiting(stores: Stores, content: Content = ASKED) -> None:
+    await stores.runs.open_run(new_run("a"), turn("q", "t", "Hello", opens=True))
+    assert await stores.execution_store.finish(ending("a", content))
+
+
+def answered(*answers: Answer, called: str = "r") -> AnsweredCalls:
+    ids = tuple(MessageId(f"msg_{called}{place}") for place in range(len(answers)))
+    return AnsweredCalls(THREAD, answers, ids)
+
+
+async def said(stores: Stores) -> list[tuple[Role, str]]:
+    found = await stores.threads.list_messages(ANN, THREAD, PageRequest(100, descending=False))
+    return [(message.role, message.parts[-1].body if message.parts else message.content) for message in found.items]
+
+
+async def test_the_next_run_of_the_turn_has_what_was_said_to_its_calls(stores: Stores) -> None:
+    await waiting(stores)
+    assert (await stores.calls.asking_run(ANN, THREAD)).id == "run_a"
+    opened = await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))
+    assert not opened.joined
+    assert (opened.run.user_message_id, opened.run.message_id) == ("msg_q_0", "msg_b_answer")
+    assert [message.role for message in opened.history] == [Role.USER, Role.ASSISTANT, Role.TOOL]
+    assert [part.head["id"] for part in open_calls(opened.history)] == ["c2"], "what was approved is to be made"
+    assert opened.history[-1].parts[-1].body == "42"
+    assert opened.history[-1].status is MessageStatus.COMPLETE
+    assert await said(stores) == [(Role.USER, "Hello"), (Role.ASSISTANT, "{}"), (Role.TOOL, "42"), (Role.ASSISTANT, "")]
+    assert await stores.execution_store.finish(ending("b", "Done"))
+    retried = await stores.runs.reopen_run(new_run("c"), RunId("run_b"))
+    assert [message.content for message in retried.history] == ["Hello"], "a retry is of the whole turn"
+
+
+async def test_what_is_not_allowed_is_a_result_as_well(stores: Stores) -> None:
+    await waiting(stores)
+    no = CallDecision("c2", approve=False, reason="Too dear.")
+    opened = await stores.calls.answer_calls(new_run("b"), answered(CallOutput("c1", "oops", is_error=True), no))
+    assert open_calls(opened.history) == []
+    results = [message.parts[-1] for message in opened.history if message.role is Role.TOOL]
+    assert [(part.head["call_id"], part.head["status"]) for part in results] == [("c1", "failed"), ("c2", "denied")]
+    assert results[1].body.endswith("Too dear.")
+
+
+async def test_the_same_again_is_the_same_run_and_something_else_is_a_conflict(stores: Stores) -> None:
+    await waiting(stores)
+    first = await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))
+    for live in (True, False):
+        again = await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS))
+        assert (again.run.id, again.joined) == (first.run.id, True)
+        one = await stores.calls.answer_calls(new_run("c"), answered(ANSWERS[1]))
+        assert (one.run.id, one.joined) == (first.run.id, True)
+        for other in (CallOutput("c1", "43"), CallDecision("c2", approve=False), CallDecision("c1", approve=False)):
+            with pytest.raises(ToolCallsAnswered):
+                await stores.calls.answer_calls(new_run("c"), answered(other))
+        if live:
+            assert await stores.execution_store.finish(ending("b", "Done"))
+    assert len(await said(stores)) == 4
+
+
+async def test_all_calls_are_answered_at_once_each_in_its_way(stores: Stores) -> None:
+    await waiting(stores)
+    for some, left in ((ANSWERS[0], "c2"), (ANSWERS[1], "c1")):
+        with pytest.raises(ToolCallsOpen) as refusal:
+            await stores.calls.answer_calls(new_run("b"), answered(some))
+        assert refusal.value.call_ids == (left,)
+    with pytest.raises(InvalidField) as wrong:
+        await stores.calls.answer_calls(new_run("b"), answered(ANSWERS[0], CallOutput("c2", "I did it")))
+    assert wrong.value.field == "outputs.1.call_id"
+    with pytest.raises(InvalidField) as wrong:
+        await stores.calls.answer_calls(new_run("b"), answered(CallDecision("c1", approve=True), ANSWERS[1]))
+    assert wrong.value.field == "decisions.0.call_id"
+    with pytest.raises(NotFound):
+        await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS, CallOutput("c9", "?")))
+    assert len(await said(stores)) == 2
+
+
+async def test_nobody_answers_for_somebody_else(stores: Stores) -> None:
+    await waiting(stores)
+    with pytest.raises(NotFound):
+        await stores.calls.asking_run(BOB, THREAD)
+    with pytest.raises(NotFound):
+        await stores.calls.answer_calls(new_run("b", owner=BOB), answered(*ANSWERS))
+    assert await stores.calls.said_since(BOB, MessageId("msg_q_0")) == []
+
+
+async def test_what_was_said_instead_answers_them(stores: Stores) -> None:
+    await waiting(stores)
+    opened = await stores.runs.open_run(new_run("b"), turn("q2", "t", "Never mind"))
+    assert open_calls(opened.history) == []
+    for _ in range(2):
+        with pytest.raises(ToolCallsAnswered):
+            await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS))
+        await stores.execution_store.finish(ending("b", "Fine."))
+    since = await stores.calls.said_since(ANN, MessageId("msg_a_answer"))
+    assert [message.id for message in since] == ["msg_q2_0"]
+
+
+async def test_calls_that_left_the_history_are_told_from_those_that_never_were(stores: Stores) -> None:
+    await waiting(stores)
+    await stores.runs.reopen_run(new_run("b"), RunId("run_a"))
+    with pytest.raises(RunSuperseded):
+        await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS))
+    with pytest.raises(NotFound):
+        await stores.calls.answer_calls(new_run("c"), answered(CallOutput("c9", "?")))
+
+
+async def test_a_turn_that_did_not_end_well_waits_for_nothing(stores: Stores) -> None:
+    await stores.runs.open_run(new_run("a"), turn("q", "t", "Hello", opens=True))
+    with pytest.raises(NotFound):
+        await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS))
+    end = ending("a", ASKED, status=RunStatus.CANCELLED, cancel_reason=CancelReason.USER)
+    assert await stores.execution_store.finish(end)
+    with pytest.raises(ToolCallsAnswered):
+        await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS))
+
+
+async def test_a_live_run_a_full_cap_and_a_used_key(stores: Stores) -> None:
+    await waiting(stores)
+    await stores.runs.open_run(new_run("o"), turn("o", "other", "Hello", opens=True))
+    with pytest.raises(TooManyRuns):
+        await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS), LiveRunCap(1))
+    key = IdempotencyKey("k", "same")
+    first = await stores.calls.answer_calls(new_run("b", key=key), answered(*ANSWERS))
+    again = await stores.calls.answer_calls(new_run("c", key=key), answered(*ANSWERS))
+    assert (again.run.id, again.joined) == (first.run.id, True)
+    with pytest.raises(IdempotencyKeyReused):
+        await stores.calls.answer_calls(new_run("c", key=IdempotencyKey("k", "other")), answered(*ANSWERS))
+    with pytest.raises(ThreadBusy):
+        await stores.runs.open_run(new_run("d"), turn("q3", "t", "And?"))
+
+
+async def test_the_run_as_it_asked(stores: Stores) -> None:
+    await waiting(stores)
+    run: Run = (await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))).run
+    assert (await stores.runs.read_run(ANN, run.id)).user_message_id == "msg_q_0"
+    await stores.execution_store.finish(ending("b", Content((Part(PartKind.TEXT), call("c3")))))
+    third = await stores.calls.answer_calls(new_run("c"), answered(CallOutput("c3", "7"), called="s"))
+    roles = [message.role for message in third.history]
+    assert roles == [Role.USER, Role.ASSISTANT, Role.TOOL, Role.ASSISTANT, Role.TOOL]
