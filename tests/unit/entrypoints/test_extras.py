@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "chatorch"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 BROUGHT = {"greenlet": "sqlalchemy[asyncio]", "hiredis": "redis[hiredis]"}
 """What an extra has by an extra of another package."""
-BASE = ("__init__.py", "__main__.py", "domain/", "ports/", "adapters/memory/", "adapters/system.py")
+BASE = ("__init__.py", "__main__.py", "domain/", "ports/", "adapters/memory/", "adapters/system.py", "tools.py")
 BASE_OF_DOORS = ("entrypoints/__init__.py", "entrypoints/extras.py")
 AT_HOME = {
     "asyncpg": ("adapters/sql/connecting.py", "adapters/sql/lock_postgres.py", "adapters/sql/pooler.py"),
