@@ -1,0 +1,1 @@
+"""Where tools come from that run with us: Python functions, and servers that speak MCP."""

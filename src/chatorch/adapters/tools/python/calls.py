@@ -1,0 +1,176 @@
+"""One call of a function, in a task of its own: who waits for it can leave at once, whatever the function does then."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any
+
+from chatorch.adapters.tools.python.functions import PythonTool
+from chatorch.adapters.tools.python.parameters import Arguments
+from chatorch.adapters.tools.python.threads import Threads
+from chatorch.adapters.tools.python.values import failure, output, progress
+from chatorch.ports.tools import ToolError, ToolOutput, ToolProgress
+
+WENT_ON = "The tool went on after its result."
+NO_RESULT = "The tool ended without a result."
+
+
+class _GivenUp(Exception):
+    """Nobody wants to hear more of a generator."""
+
+
+class Call:
+    """Of `tool`, with `arguments` that fit. `told` is iterated over once."""
+
+    def __init__(self, tool: PythonTool, arguments: Arguments, threads: Threads) -> None:
+        self._tool = tool
+        self._by_position, self._by_name = arguments
+        self._threads = threads
+        self._loop = asyncio.get_running_loop()
+        self._said: asyncio.Queue[ToolProgress | ToolOutput | ToolError] = asyncio.Queue(1)
+        self._taken = threading.Semaphore(0)
+        self._given_up = False
+
+    async def told(self, running: set[asyncio.Task[None]]) -> AsyncGenerator[ToolProgress | ToolOutput]:
+        """As `Tools.call`. The task is in `running` until it is over."""
+        task = asyncio.create_task(self._carry_out(), name=f"tool {self._tool.tool.name}")
+        running.add(task)
+        task.add_done_callback(running.discard)
+        try:
+            while isinstance(said := await self._said.get(), ToolProgress):
+                yield said
+                self._taken.release()
+        finally:
+            self._given_up = True
+            self._taken.release()
+            task.cancel()
+        if isinstance(said, ToolError):
+            raise said
+        yield said
+
+    async def _carry_out(self) -> None:
+        """Raises nothing, not even what ends a process: that is not for a tool to say."""
+        said: ToolOutput | ToolError
+        try:
+            said = await self._result()
+        except BaseException as error:
+            said = failure(error)
+        if not self._given_up:
+            await self._said.put(said)
+
+    async def _result(self) -> ToolOutput:
+        returned = self._start() if self._tool.on_loop else await self._in_thread()
+        if isinstance(returned, ToolOutput):
+            return returned
+        if isinstance(returned, AsyncGenerator):
+            return await self._iterated(returned)
+        return output(await returned)
+
+    def _start(self) -> Any:
+        return self._tool.function(*self._by_position, **self._by_name)
+
+    async def _iterated(self, generator: AsyncGenerator[Any, Any]) -> ToolOutput:
+        results = _Results()
+        try:
+            async for value in generator:
+                if (said := results.take(value)) is not None:
+                    self._require_listener()
+                    await self._said.put(said)
+        finally:
+            await generator.aclose()
+        if results.output is None:
+            raise ToolError(NO_RESULT)
+        return results.output
+
+    async def _in_thread(self) -> Any:
+        """What the function returned, as a `ToolOutput`, or what is to be awaited or iterated over here."""
+        ended: asyncio.Future[tuple[Any, BaseException | None]] = self._loop.create_future()
+
+        def end(value: Any, error: BaseException | None) -> None:
+            if not ended.done():
+                ended.set_result((value, error))
+
+        def work() -> None:
+            value, error = _outcome(lambda: copied.run(self._blocking))
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(end, value, error)
+
+        copied = copy_context()
+        job = await self._threads.start(self._tool.tool.name, work)
+        try:
+            value, error = await ended
+        except BaseException:
+            self._threads.give_up(job)
+            raise
+        if error is not None:
+            raise failure(error)
+        return value
+
+    def _blocking(self) -> Any:
+        """In a thread."""
+        self._require_listener()
+        value = self._start()
+        if self._tool.is_generator:
+            return self._driven(value)
+        return value if isinstance(value, AsyncGenerator) or inspect.isawaitable(value) else output(value)
+
+    def _driven(self, generator: Generator[Any, None, Any]) -> ToolOutput:
+        """All of it on this thread, as fast as somebody listens."""
+        results = _Results()
+        try:
+            while True:
+                try:
+                    value = next(generator)
+                except StopIteration as end:
+                    return results.returned(end.value)
+                if (said := results.take(value)) is not None:
+                    self._say(said)
+        finally:
+            generator.close()
+
+    def _say(self, said: ToolProgress) -> None:
+        self._loop.call_soon_threadsafe(self._hear, said)
+        self._taken.acquire()
+        self._require_listener()
+
+    def _require_listener(self) -> None:
+        if self._given_up:
+            raise _GivenUp
+
+    def _hear(self, said: ToolProgress) -> None:
+        if not self._given_up:
+            self._said.put_nowait(said)
+
+
+class _Results:
+    """What a generator said at last, told from what it said before."""
+
+    def __init__(self) -> None:
+        self.output: ToolOutput | None = None
+
+    def take(self, value: Any) -> ToolProgress | None:
+        """Raises `ToolError` for what comes behind the output."""
+        if self.output is not None:
+            raise ToolError(WENT_ON)
+        if isinstance(value, ToolOutput):
+            self.output = output(value)
+            return None
+        return progress(value)
+
+    def returned(self, value: Any) -> ToolOutput:
+        if self.output is None:
+            return output(value)
+        if value is not None:
+            raise ToolError(WENT_ON)
+        return self.output
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Not as a future has it, which refuses `StopIteration`."""
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, error

@@ -1,0 +1,71 @@
+"""The tools of installed packages: entry points of the group ``chatorch.tools``."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import structlog
+
+from chatorch.adapters.tools.python.functions import PythonTool, tool_of
+from chatorch.adapters.tools.python.unusable import UnusableTool
+
+GROUP = "chatorch.tools"
+
+log = structlog.get_logger(__name__)
+
+
+def installed_tools() -> list[PythonTool]:
+    """In the order of the names of entry points.
+
+    What cannot be offered is a line in the log, and is left out: what does not load, what is no tool, and all that have
+    one name, since nobody can say which of them is meant.
+    """
+    found: dict[str, list[tuple[EntryPoint, PythonTool]]] = {}
+    for entry_point in _entry_points():
+        for tool in _tools_of(entry_point):
+            named = found.setdefault(tool.tool.name, [])
+            if all(tool.function is not other.function for _, other in named):
+                named.append((entry_point, tool))
+    for name, named in found.items():
+        if len(named) > 1:
+            for entry_point, _ in named:
+                _refuse(entry_point, f"{name}: {len(named)} tools have this name")
+    return [named[0][1] for named in found.values() if len(named) == 1]
+
+
+def _entry_points() -> list[EntryPoint]:
+    try:
+        return sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value))
+    except Exception as error:  # of a package whose files are broken
+        log.exception("tools_not_found", exc_info=error)
+        return []
+
+
+def _tools_of(entry_point: EntryPoint) -> Iterator[PythonTool]:
+    try:
+        functions = list(_functions(entry_point.load()))
+    except (Exception, SystemExit) as error:
+        name = error.name if isinstance(error, (AttributeError, ImportError, NameError)) else None
+        _refuse(entry_point, f"it cannot be loaded ({name or type(error).__name__})", error)
+        return
+    for function in functions:
+        try:
+            yield tool_of(function)
+        except UnusableTool as error:
+            _refuse(entry_point, str(error), error.__cause__)
+        except Exception as error:
+            _refuse(entry_point, "it cannot be offered", error)
+
+
+def _functions(loaded: Any) -> Iterable[Any]:
+    several = isinstance(loaded, Iterable) and not isinstance(loaded, (str, bytes, Mapping, type))
+    return loaded if several else (loaded,)
+
+
+def _refuse(entry_point: EntryPoint, reason: str, error: BaseException | None = None) -> None:
+    package = None
+    with suppress(Exception):  # it may lack its metadata
+        package = entry_point.dist.name if entry_point.dist else None
+    given = {"exc_info": error} if error is not None else {}
+    log.error("tool_not_offered", entry_point=entry_point.name, package=package, reason=reason, **given)

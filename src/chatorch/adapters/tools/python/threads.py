@@ -1,0 +1,96 @@
+"""A bounded number of threads for functions that block. None of them is waited for when the process ends.
+
+`ThreadPoolExecutor` is not this: the interpreter waits for its threads, and one that hangs would keep it for ever; and
+its queue keeps what nobody waits for any more.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+
+import structlog
+
+from chatorch.ports.tools import ToolError
+
+log = structlog.get_logger(__name__)
+
+Work = Callable[[], None]
+
+
+class Job:
+    """What occupies a thread. `name` is the tool's."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Threads:
+    """Used from one event loop. A thread is started when it is needed first, and then kept."""
+
+    def __init__(self, limit: int) -> None:
+        if limit < 1:
+            raise ValueError("at least one thread")
+        self._limit = limit
+        self._free = asyncio.Semaphore(limit)
+        self._work: SimpleQueue[Work | None] = SimpleQueue()
+        self._started = 0
+        self._busy = 0
+        self._given_up: set[Job] = set()
+
+    async def start(self, name: str, work: Work) -> Job:
+        """Waits for a thread, and returns when it has the work, which raises nothing. Who is cancelled until then has
+        started nothing.
+
+        Raises `ToolError` where the system has no more threads.
+        """
+        await self._free.acquire()
+        job = Job(name)
+        try:
+            self._require_thread()
+        except RuntimeError as error:
+            self._free.release()
+            raise ToolError("The tool could not be started.") from error
+        self._busy += 1
+        loop = asyncio.get_running_loop()
+
+        def worked() -> None:
+            try:
+                work()
+            finally:
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(self._done, job)
+
+        self._work.put(worked)
+        return job
+
+    def give_up(self, job: Job) -> None:
+        """Nobody waits for it any more. It cannot be stopped, and has its thread until it is done by itself."""
+        self._given_up.add(job)
+        if len(self._given_up) == self._limit:
+            tools = sorted({each.name for each in self._given_up})
+            log.error("tool_threads_exhausted", threads=self._limit, tools=tools)
+
+    def close(self) -> None:
+        """Threads that do nothing end, and so do others when they are done."""
+        for _ in range(self._started):
+            self._work.put(None)
+
+    def _done(self, job: Job) -> None:
+        self._given_up.discard(job)
+        self._busy -= 1
+        self._free.release()
+
+    def _require_thread(self) -> None:
+        """Those that are not busy are waiting for work, or about to."""
+        if self._busy == self._started:
+            threading.Thread(target=self._serve, name=f"tool-{self._started}", daemon=True).start()
+            self._started += 1
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+            del work  # and all that it holds, while there is nothing to do

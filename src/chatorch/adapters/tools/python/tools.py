@@ -1,0 +1,74 @@
+"""The operator's own functions, behind the port."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from chatorch.adapters.tools.python.calls import Call
+from chatorch.adapters.tools.python.functions import PythonTool, tool_of
+from chatorch.adapters.tools.python.installed import installed_tools
+from chatorch.adapters.tools.python.threads import Threads
+from chatorch.adapters.tools.python.unusable import UnusableTool
+from chatorch.adapters.tools.python.values import failure
+from chatorch.domain.model.tools import Tool
+from chatorch.ports.tools import ToolContext, ToolError, ToolOutput, ToolProgress, Tools
+
+THREADS = 8
+
+
+class PythonTools(Tools):
+    """Functions, each a tool (`chatorch.tools.tool`).
+
+    An async one runs on the event loop; another one in one of `threads` threads, and waits for one where all are taken.
+    One that was given up is cancelled; in a thread it cannot be, and has its thread until it is done. Where all threads
+    hang, further calls of such functions wait until they are given up, too; the log says so once.
+    """
+
+    def __init__(self, functions: Iterable[Callable[..., Any]] = (), *, threads: int = THREADS) -> None:
+        """Raises `UnusableTool` for a function that is no tool, and for two of one name."""
+        self._tools: dict[str, PythonTool] = {}
+        self._offered: tuple[Tool, ...] = ()
+        self._threads = Threads(threads)
+        self._running: set[asyncio.Task[None]] = set()
+        self._offer(map(tool_of, functions))
+
+    @classmethod
+    def installed(cls, *, threads: int = THREADS) -> Self:
+        """Those of installed packages: `installed_tools`. Raises nothing."""
+        tools = cls(threads=threads)
+        tools._offer(installed_tools())
+        return tools
+
+    def offered(self) -> Sequence[Tool]:
+        return self._offered
+
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], context: ToolContext
+    ) -> AsyncGenerator[ToolProgress | ToolOutput]:
+        tool = self._tools.get(name)
+        if tool is None:
+            raise ToolError("There is no such tool.")
+        try:
+            given = tool.parameters.arguments(arguments, context)
+        except BaseException as error:
+            failed = failure(error)
+            raise failed from failed.__cause__
+        said = Call(tool, given, self._threads).told(self._running)
+        try:
+            async for each in said:
+                yield each
+        finally:
+            await said.aclose()
+
+    async def aclose(self) -> None:
+        """Waits for nobody: what still runs has been given up."""
+        for task in self._running:
+            task.cancel()
+        self._threads.close()
+
+    def _offer(self, tools: Iterable[PythonTool]) -> None:
+        for each in tools:
+            if each.tool.name in self._tools:
+                raise UnusableTool(f"{each.tool.name}: two tools have this name")
+            self._tools[each.tool.name] = each
+        self._offered = tuple(each.tool for each in self._tools.values())
