@@ -3,8 +3,7 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator
 from contextvars import copy_context
 from typing import Any
 
@@ -87,21 +86,10 @@ class Call:
 
     async def _in_thread(self) -> Any:
         """What the function returned, as a `ToolOutput`, or what is to be awaited or iterated over here."""
-        ended: asyncio.Future[tuple[Any, BaseException | None]] = self._loop.create_future()
-
-        def end(value: Any, error: BaseException | None) -> None:
-            if not ended.done():
-                ended.set_result((value, error))
-
-        def work() -> None:
-            value, error = _outcome(lambda: copied.run(self._blocking))
-            with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(end, value, error)
-
         copied = copy_context()
-        job = await self._threads.start(self._tool.tool.name, work)
+        job = await self._threads.start(self._tool.tool.name, lambda: copied.run(self._blocking))
         try:
-            value, error = await ended
+            value, error = await job.ended
         except BaseException:
             self._threads.give_up(job)
             raise
@@ -166,11 +154,3 @@ class _Results:
         if value is not None:
             raise ToolError(WENT_ON)
         return self.output
-
-
-def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    """Not as a future has it, which refuses `StopIteration`."""
-    try:
-        return work(), None
-    except BaseException as error:
-        return None, error

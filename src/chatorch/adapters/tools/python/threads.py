@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import Any
 
 import structlog
 
@@ -16,16 +17,18 @@ from chatorch.ports.tools import ToolError
 
 log = structlog.get_logger(__name__)
 
-Work = Callable[[], None]
+Outcome = tuple[Any, BaseException | None]
+"""What a function returned, or what it raised. Not as a future has it, which refuses `StopIteration`."""
 
 
 class Job:
     """What occupies a thread. `name` is the tool's."""
 
-    __slots__ = ("name",)
+    __slots__ = ("ended", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, ended: "asyncio.Future[Outcome]") -> None:
         self.name = name
+        self.ended = ended
 
 
 class Threads:
@@ -36,33 +39,30 @@ class Threads:
             raise ValueError("at least one thread")
         self._limit = limit
         self._free = asyncio.Semaphore(limit)
-        self._work: SimpleQueue[Work | None] = SimpleQueue()
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._started = 0
         self._busy = 0
         self._given_up: set[Job] = set()
 
-    async def start(self, name: str, work: Work) -> Job:
-        """Waits for a thread, and returns when it has the work, which raises nothing. Who is cancelled until then has
-        started nothing.
+    async def start(self, name: str, work: Callable[[], Any]) -> Job:
+        """Waits for a thread, and returns when it has the work. Who is cancelled until then has started nothing.
 
         Raises `ToolError` where the system has no more threads.
         """
         await self._free.acquire()
-        job = Job(name)
+        loop = asyncio.get_running_loop()
         try:
             self._require_thread()
         except RuntimeError as error:
             self._free.release()
             raise ToolError("The tool could not be started.") from error
         self._busy += 1
-        loop = asyncio.get_running_loop()
+        job = Job(name, loop.create_future())
 
         def worked() -> None:
-            try:
-                work()
-            finally:
-                with suppress(RuntimeError):  # the loop is closed
-                    loop.call_soon_threadsafe(self._done, job)
+            outcome = _outcome(work)
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._done, job, outcome)
 
         self._work.put(worked)
         return job
@@ -79,7 +79,9 @@ class Threads:
         for _ in range(self._started):
             self._work.put(None)
 
-    def _done(self, job: Job) -> None:
+    def _done(self, job: Job, outcome: Outcome) -> None:
+        if not job.ended.done():
+            job.ended.set_result(outcome)
         self._given_up.discard(job)
         self._busy -= 1
         self._free.release()
@@ -94,3 +96,10 @@ class Threads:
         while (work := self._work.get()) is not None:
             work()
             del work  # and all that it holds, while there is nothing to do
+
+
+def _outcome(work: Callable[[], Any]) -> Outcome:
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, error

@@ -1,0 +1,171 @@
+"""Functions that block: how many at once, who waits, and what becomes of those that nobody waits for any more."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from chatorch.adapters.tools.python import PythonTools
+from chatorch.tools import ToolError, ToolOutput
+from tests.support.logged import logged
+from tests.support.tool_calls import output
+
+THREADS = 3
+
+
+class Held:
+    """Calls that block until they are let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun: list[int] = []
+        self.ended: list[int] = []
+        self.at_once = 0
+        self._lock = threading.Lock()
+
+    def block(self, number: int) -> str:
+        with self._lock:
+            self.begun.append(number)
+            self.at_once = max(self.at_once, len(self.begun) - len(self.ended))
+        assert self.go.wait(20)
+        with self._lock:
+            self.ended.append(number)
+        return str(number)
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    held = Held()
+    yield held
+    held.go.set()
+
+
+async def quick() -> str:
+    return "quick"
+
+
+@pytest.fixture
+async def tools(held: Held) -> AsyncIterator[PythonTools]:
+    tools = PythonTools([held.block, quick], threads=THREADS)
+    async with asyncio.timeout(20):
+        yield tools
+    held.go.set()
+    await tools.aclose()
+
+
+def calls(tools: PythonTools, *numbers: int) -> list[asyncio.Task[ToolOutput]]:
+    return [asyncio.create_task(output(tools, "block", number=number)) for number in numbers]
+
+
+async def until(condition: Any) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def started() -> int:
+    return sum(thread.name.startswith("tool-") for thread in threading.enumerate())
+
+
+async def test_no_more_than_the_threads_run_at_once_and_the_others_wait_their_turn(tools: PythonTools, held: Held):
+    waiting = calls(tools, *range(10))
+    await until(lambda: len(held.begun) == THREADS)
+    assert await output(tools, "quick") == ToolOutput("quick"), "the loop goes on"
+    held.go.set()
+    assert [said.content for said in await asyncio.gather(*waiting)] == [str(number) for number in range(10)]
+    assert held.at_once == THREADS
+    assert held.begun[:THREADS] == [0, 1, 2]
+
+
+async def test_a_call_that_waited_and_was_given_up_never_starts(tools: PythonTools, held: Held):
+    running = calls(tools, *range(THREADS))
+    await until(lambda: len(held.begun) == THREADS)
+    waiting = calls(tools, 7, 8)
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[0]
+    held.go.set()
+    await asyncio.gather(*running, waiting[1])
+    assert sorted(held.begun) == [0, 1, 2, 8]
+
+
+async def test_one_that_is_given_up_keeps_its_thread_until_it_is_done(tools: PythonTools, held: Held):
+    before = started()
+    with logged() as log:
+        for number in range(THREADS):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await output(tools, "block", number=number)
+        await until(lambda: log.named("tool_threads_exhausted"))
+        [line] = log.lines
+        assert (line["level"], line["threads"], line["tools"]) == ("error", THREADS, ["block"])
+        for number in range(100, 110):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.002):
+                    await output(tools, "block", number=number)
+        assert len(log.named("tool_threads_exhausted")) == 1
+    assert sorted(held.begun) == [0, 1, 2]
+    assert started() - before <= THREADS
+    assert await output(tools, "quick") == ToolOutput("quick")
+
+    held.go.set()
+    assert await output(tools, "block", number=5) == ToolOutput("5"), "and then it is free again"
+
+
+async def test_an_async_function_that_will_not_be_cancelled_keeps_nobody():
+    go = asyncio.Event()
+    stubborn_ended = asyncio.Event()
+
+    async def stubborn() -> str:
+        while not go.is_set():
+            try:
+                await go.wait()
+            except asyncio.CancelledError:
+                continue
+        stubborn_ended.set()
+        return "at last"
+
+    tools = PythonTools([stubborn])
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await output(tools, "stubborn")
+        await tools.aclose()
+        go.set()
+        await stubborn_ended.wait()
+
+
+async def test_closing_ends_the_threads_that_do_nothing_and_waits_for_no_other(held: Held):
+    others = set(threading.enumerate())
+    tools = PythonTools([held.block], threads=2)
+    held.go.set()
+    for number in range(4):
+        await output(tools, "block", number=number)
+    mine = set(threading.enumerate()) - others
+    assert mine
+    held.go.clear()
+    [running] = calls(tools, 9)
+    await until(lambda: 9 in held.begun)
+    async with asyncio.timeout(1):
+        await tools.aclose()
+    with pytest.raises(ToolError):
+        await running
+    held.go.set()
+    async with asyncio.timeout(5):
+        await until(lambda: not any(thread.is_alive() for thread in mine))
+
+
+async def test_sequential_calls_share_a_thread():
+    def name() -> str:
+        return threading.current_thread().name
+
+    tools = PythonTools([name], threads=8)
+    assert {(await output(tools, "name")).content for _ in range(20)} == {"tool-0"}
+    await tools.aclose()
+
+
+def test_there_is_at_least_one_thread():
+    with pytest.raises(ValueError, match="at least one"):
+        PythonTools(threads=0)
