@@ -47,7 +47,8 @@ def _tools_of(entry_point: EntryPoint) -> Iterator[PythonTool]:
         functions = list(_functions(entry_point.load()))
     except (Exception, SystemExit) as error:
         name = error.name if isinstance(error, (AttributeError, ImportError, NameError)) else None
-        _refuse(entry_point, f"it cannot be loaded ({name or type(error).__name__})", error)
+        what = type(error).__name__ + (f": {name}" if name else "")
+        _refuse(entry_point, f"it cannot be loaded ({what})", error)
         return
     for function in functions:
         try:
@@ -68,4 +69,5 @@ def _refuse(entry_point: EntryPoint, reason: str, error: BaseException | None = 
     with suppress(Exception):  # it may lack its metadata
         package = entry_point.dist.name if entry_point.dist else None
     given = {"exc_info": error} if error is not None else {}
-    log.error("tool_not_offered", entry_point=entry_point.name, package=package, reason=reason, **given)
+    place = {"entry_point": entry_point.name, "value": entry_point.value, "package": package}
+    log.error("tool_not_offered", **place, reason=reason, **given)
