@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     db_pool_size: Count = 5
     redis_prefix: KeyPrefix = "chatorch:"
     password_workers: Count = 2
+    tool_threads: Count = 8
 
     @property
     def heartbeat_timeout_s(self) -> float:

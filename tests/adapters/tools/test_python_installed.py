@@ -75,9 +75,13 @@ def talks():
 def yields():
     while True: yield 1
 async def forgotten(): await asyncio.Event().wait()
+async def stubborn():
+    while True:
+        try: await asyncio.Event().wait()
+        except asyncio.CancelledError: pass
 async def main():
-    tools = PythonTools([sleeps, works, talks, yields, forgotten], threads=4)
-    for name in ("sleeps", "works", "talks", "yields", "forgotten"):
+    tools = PythonTools([sleeps, works, talks, yields, forgotten, stubborn], threads=4)
+    for name in ("sleeps", "works", "talks", "yields", "forgotten", "stubborn"):
         try:
             async with asyncio.timeout(0.05): await output(tools, name)
         except TimeoutError: print(name, flush=True)
@@ -153,5 +157,6 @@ def test_what_cannot_be_offered_is_a_line_each_and_keeps_nothing_else_away(found
 def test_a_process_ends_though_all_its_tools_hang():
     done = run(HANG)
     assert done.returncode == 0, done.stderr[-500:]
-    assert done.stdout.split() == ["sleeps", "works", "talks", "yields", "forgotten"]
+    assert done.stdout.split() == ["sleeps", "works", "talks", "yields", "forgotten", "stubborn"]
+    assert '"tools":["stubborn"],"event":"tools_would_not_end"' in done.stderr
     assert "Fatal" not in done.stderr

@@ -116,15 +116,16 @@ async def test_one_that_is_given_up_keeps_its_thread_until_it_is_done(tools: Pyt
 
 async def test_an_async_function_that_will_not_be_cancelled_keeps_nobody():
     go = asyncio.Event()
-    stubborn_ended = asyncio.Event()
+    given_up = asyncio.Event()
+    ended = asyncio.Event()
 
     async def stubborn() -> str:
         while not go.is_set():
             try:
                 await go.wait()
             except asyncio.CancelledError:
-                continue
-        stubborn_ended.set()
+                given_up.set()
+        ended.set()
         return "at last"
 
     tools = PythonTools([stubborn])
@@ -132,9 +133,10 @@ async def test_an_async_function_that_will_not_be_cancelled_keeps_nobody():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await output(tools, "stubborn")
-        await tools.aclose()
+        await given_up.wait()
         go.set()
-        await stubborn_ended.wait()
+        await ended.wait()
+        await tools.aclose()
 
 
 async def test_closing_ends_the_threads_that_do_nothing_and_waits_for_no_other(held: Held):

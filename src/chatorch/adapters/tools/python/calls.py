@@ -35,7 +35,7 @@ class Call:
 
     async def told(self, running: set[asyncio.Task[None]]) -> AsyncGenerator[ToolProgress | ToolOutput]:
         """As `Tools.call`. The task is in `running` until it is over."""
-        task = asyncio.create_task(self._carry_out(), name=f"tool {self._tool.tool.name}")
+        task = asyncio.create_task(self._carry_out(), name=self._tool.tool.name)
         running.add(task)
         task.add_done_callback(running.discard)
         try:

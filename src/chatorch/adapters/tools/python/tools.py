@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
+import structlog
+
 from chatorch.adapters.tools.python.calls import Call
 from chatorch.adapters.tools.python.functions import PythonTool, tool_of
 from chatorch.adapters.tools.python.installed import installed_tools
@@ -14,6 +16,9 @@ from chatorch.domain.model.tools import Tool
 from chatorch.ports.tools import ToolContext, ToolError, ToolOutput, ToolProgress, Tools
 
 THREADS = 8
+TIDYING_UP_S = 1
+
+log = structlog.get_logger(__name__)
 
 
 class PythonTools(Tools):
@@ -61,10 +66,17 @@ class PythonTools(Tools):
             await said.aclose()
 
     async def aclose(self) -> None:
-        """Waits for nobody: what still runs has been given up."""
-        for task in self._running:
-            task.cancel()
+        """What still runs is cancelled, and may tidy up for a moment; then it is forgotten. No thread is waited for."""
         self._threads.close()
+        running = set(self._running)
+        for task in running:
+            task.cancel()
+        stubborn = (await asyncio.wait(running, timeout=TIDYING_UP_S))[1] if running else set()
+        for task in stubborn:
+            # Who ends the event loop waits for all tasks that are known (docs.python.org, Extending asyncio)
+            asyncio._unregister_task(task)  # noqa: SLF001
+        if stubborn:
+            log.error("tools_would_not_end", tools=sorted(task.get_name() for task in stubborn))
 
     def _offer(self, tools: Iterable[PythonTool]) -> None:
         for each in tools:
