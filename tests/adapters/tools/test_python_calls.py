@@ -151,6 +151,35 @@ async def test_the_text_of_a_tool_error_passes(made: Make, error: ToolError, tex
     assert str(caught.value) == text
 
 
+class Wordless(ToolError):
+    def __str__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+async def test_a_tool_error_that_a_task_group_has_alone_passes_and_one_that_says_nothing_fails(made: Make):
+    async def within() -> None:
+        raise ToolError("No such city.")
+
+    async def grouped(times: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(times):
+                group.create_task(within())
+
+    def wordless() -> None:
+        raise Wordless
+
+    tools = made(grouped, wordless)
+    for name, arguments, text in (
+        ("grouped", {"times": 1}, "No such city."),
+        ("grouped", {"times": 2}, "The tool failed."),
+        ("wordless", {}, "The tool failed."),
+    ):
+        with pytest.raises(ToolError) as caught:
+            await output(tools, name, arguments)
+        assert str(caught.value) == text
+        assert caught.value.__cause__ is not None
+
+
 async def test_a_name_that_is_not_offered_is_an_error(made: Make):
     with pytest.raises(ToolError, match="no such tool"):
         await output(made(), "nothing")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from chatorch.adapters.tools.python import PythonTools, UnusableTool
+from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.tools import Tool
-from chatorch.tools import Scope, ToolArgumentsInvalid, ToolContext, ToolError, tool
+from chatorch.tools import Scope, ToolArgumentsInvalid, ToolContext, ToolError, ToolOutput, tool
 from tests.support.tool_calls import CONTEXT, output
 
 SECRET = "hunter2"
@@ -118,12 +120,20 @@ async def test_arguments_are_what_pydantic_makes_of_json():
 
 
 async def test_a_default_is_the_functions_own_and_not_a_copy():
-    def defaults(first: int = 1, /, *, same: Any = UNSET, declared: int = Field(4)) -> str:
-        return f"{first} {same is UNSET} {declared}"
+    def defaults(
+        first: int = 1,
+        /,
+        *,
+        same: Any = UNSET,
+        declared: int = Field(4),
+        annotated: Annotated[int, Field(default=5)],
+        made: Annotated[list[int], Field(default_factory=list)],
+    ) -> str:
+        return f"{first} {same is UNSET} {declared} {annotated} {made}"
 
     tools = PythonTools([defaults])
-    assert (await output(tools, "defaults")).content == "1 True 4"
-    assert (await output(tools, "defaults", first=2, same=3, declared=5)).content == "2 False 5"
+    assert (await output(tools, "defaults")).content == "1 True 4 5 []"
+    assert (await output(tools, "defaults", first=2, same=3, declared=5)).content == "2 False 5 5 []"
 
 
 async def test_the_context_is_given_wherever_it_is_asked_for_and_the_model_is_not_told():
@@ -165,11 +175,18 @@ async def test_a_method_and_a_wrapped_function_are_tools():
 class Opaque: ...
 
 
+class Asking(BaseModel):
+    who: Principal
+
+
 def variadic(*args: int) -> None: ...
 def keywords(**kwargs: int) -> None: ...
 def opaque(city: str, thing: Opaque) -> None: ...
 def callback(then: Callable[[], int]) -> None: ...
 def unknown(city: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def forged(contexts: list[ToolContext]) -> None: ...
+def forged_within(asking: Asking) -> None: ...
+def forged_principal(who: Principal | None = None) -> None: ...
 def größe() -> None: ...  # noqa: N802, PLC2401, RUF100
 
 
@@ -181,6 +198,9 @@ def größe() -> None: ...  # noqa: N802, PLC2401, RUF100
         (opaque, "opaque: its parameter thing has a type that JSON has no schema for"),
         (callback, "callback: its parameter then has a type that JSON has no schema for"),
         (unknown, "unknown: its annotations cannot be read: Nowhere is not known in its module"),
+        (forged, "forged: a model must not say who is asking"),
+        (forged_within, "forged_within: a model must not say who is asking"),
+        (forged_principal, "forged_principal: a model must not say who is asking"),
         (größe, r"'gr\\xf6\\xdfe': a name is 1 to 64 of the letters"),
         (tool(name="a" * 65)(lambda: None), "a name is 1 to 64 of the letters"),
         (lambda: None, "'<lambda>': a name is"),
@@ -217,6 +237,8 @@ def positive(value: int) -> int:
         raise ToolArgumentsInvalid("One is taken.")
     if value == 2:
         raise RuntimeError(SECRET)
+    if value == 3:
+        raise TypeError(SECRET)
     return value
 
 
@@ -272,9 +294,15 @@ async def test_a_validator_may_refuse_in_words_of_its_own_and_fail_without():
     tools = PythonTools([picky])
     with pytest.raises(ToolArgumentsInvalid, match="One is taken"):
         await output(tools, "picky", city="x", checked=1)
-    with pytest.raises(ToolError, match="The tool failed") as caught:
-        await output(tools, "picky", city="x", checked=2)
-    assert isinstance(caught.value.__cause__, RuntimeError)
+    for number, error in ((2, RuntimeError), (3, TypeError)):
+        with pytest.raises(ToolError, match="The tool failed") as caught:
+            await output(tools, "picky", city="x", checked=number)
+        assert isinstance(caught.value.__cause__, error)
+
+
+async def test_arguments_may_be_any_mapping():
+    given = MappingProxyType({"city": "Rome"})
+    assert [said async for said in PythonTools([picky]).call("picky", given, CONTEXT)] == [ToolOutput("Rome")]
 
 
 deep = st.recursive(

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from chatorch.adapters.tools.python.misfits import told
 from chatorch.adapters.tools.python.unusable import UnusableTool
+from chatorch.domain.model.identity import Principal
 from chatorch.ports.tools import ToolArgumentsInvalid, ToolContext
 
 Arguments = tuple[list[Any], dict[str, Any]]
@@ -46,7 +47,7 @@ class Parameters:
     def __init__(self, function: Callable[..., Any]) -> None:
         hints = _hints(function)
         self._taken: list[_Taken] = []
-        fields: dict[str, tuple[Any, Any]] = {}
+        fields: dict[str, Any] = {}
         for number, given in enumerate(_signature(function).parameters.values()):
             if given.kind in _VARIADIC:
                 raise UnusableTool(f"it takes {_VARIADIC[given.kind]}{given.name}: each parameter must have a name")
@@ -54,8 +55,8 @@ class Parameters:
             field = None if _is_context(hint) else f"p{number}"  # a name of its own could be one that pydantic needs
             self._taken.append(_Taken(given.name, field, given.kind is Parameter.POSITIONAL_ONLY, given.default))
             if field is not None:
-                default = ... if given.default is Parameter.empty else given.default
-                fields[field] = (Annotated[hint, Field(alias=given.name)], default)
+                declared: Any = Annotated[hint, Field(alias=given.name)]
+                fields[field] = declared if given.default is Parameter.empty else (declared, given.default)
         self._model, self.schema = _modelled(fields)
         self._names = frozenset(_names(self.schema))
 
@@ -63,11 +64,13 @@ class Parameters:
         """Raises `ToolArgumentsInvalid` for what does not fit, and whatever a validator of the author's raises that
         is no `ValueError`."""
         try:
-            model = self._model.model_validate_json(json.dumps(given, allow_nan=False))
-        except ValidationError as error:
-            raise ToolArgumentsInvalid(told(error, self._names)) from None
+            text = json.dumps(dict(given), allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise ToolArgumentsInvalid("The arguments are not JSON") from None
+        try:
+            model = self._model.model_validate_json(text)
+        except ValidationError as error:
+            raise ToolArgumentsInvalid(told(error, self._names)) from None
         by_position: list[Any] = []
         by_name: dict[str, Any] = {}
         for taken in self._taken:
@@ -90,6 +93,14 @@ class _Schema(GenerateJsonSchema):
     """Without titles that only repeat names, and quiet about defaults that JSON does not have."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012  # as pydantic declares it
+
+    def dataclass_schema(self, schema: Any) -> JsonSchemaValue:
+        if schema["cls"] in (ToolContext, Principal):
+            name = schema["cls"].__name__
+            raise UnusableTool(
+                f"a model must not say who is asking: nothing but a parameter of ToolContext has a {name}"
+            )
+        return super().dataclass_schema(schema)
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         return False
@@ -121,29 +132,32 @@ def _is_context(hint: Any) -> bool:
     return hint is ToolContext
 
 
-def _modelled(fields: dict[str, tuple[Any, Any]]) -> tuple[type[BaseModel], dict[str, Any]]:
+def _modelled(fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
     try:
         return _model(fields)
+    except UnusableTool:
+        raise
     except Exception as error:
         name = _culprit(fields)
         what = f"its parameter {name} has a type" if name else "its parameters have types"
         raise UnusableTool(f"{what} that JSON has no schema for ({type(error).__name__})") from error
 
 
-def _model(fields: dict[str, tuple[Any, Any]]) -> tuple[type[BaseModel], dict[str, Any]]:
-    model: type[BaseModel] = create_model("Arguments", __config__=_CONFIG, **fields)  # type: ignore[call-overload]
+def _model(fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
+    model = create_model("Arguments", __config__=_CONFIG, **fields)
     schema = model.model_json_schema(schema_generator=_Schema)
     schema.pop("title", None)
     schema.setdefault("properties", {})
     return model, schema
 
 
-def _culprit(fields: dict[str, tuple[Any, Any]]) -> str | None:
+def _culprit(fields: dict[str, Any]) -> str | None:
     """The first that there is no schema for by itself."""
-    for name, (hint, default) in fields.items():
+    for name, field in fields.items():
         try:
-            _model({name: (hint, default)})
+            _model({name: field})
         except Exception:
+            hint = field[0] if isinstance(field, tuple) else field
             return str(get_args(hint)[-1].alias)
     return None
 

@@ -44,18 +44,29 @@ def progress(value: Any) -> ToolProgress:
 
 
 def failure(error: BaseException) -> ToolError:
-    """Of a `ToolError` the text, of another one nothing: that is the cause, for the log."""
-    if not isinstance(error, ToolError):
-        failed = ToolError(FAILED)
-        failed.__cause__ = error
-        return failed
-    text = str(error)
-    if text and text == storable_text(text):
-        return error
-    failed = (ToolArgumentsInvalid if isinstance(error, ToolArgumentsInvalid) else ToolError)(
-        storable_text(text) or FAILED
-    )
-    failed.__cause__ = error
+    """Of a `ToolError` the text, also where a task group has it alone; of another one nothing: that is the cause, for
+    the log."""
+    said = _alone(error)
+    if not isinstance(said, ToolError):
+        return _caused(ToolError(FAILED), error)
+    try:
+        text = str(said)
+    except Exception:
+        return _caused(ToolError(FAILED), error)
+    if said is error and text and text == storable_text(text):
+        return said
+    kind = ToolArgumentsInvalid if isinstance(said, ToolArgumentsInvalid) else ToolError
+    return _caused(kind(storable_text(text) or FAILED), error)
+
+
+def _alone(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _caused(failed: ToolError, cause: BaseException) -> ToolError:
+    failed.__cause__ = cause
     return failed
 
 
