@@ -42,14 +42,16 @@ class Threads:
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._started = 0
         self._busy = 0
+        self._waiting = 0
         self._given_up: set[Job] = set()
+        self._told = False
 
     async def start(self, name: str, work: Callable[[], Any]) -> Job:
         """Waits for a thread, and returns when it has the work. Who is cancelled until then has started nothing.
 
         Raises `ToolError` where the system has no more threads.
         """
-        await self._free.acquire()
+        await self._place()
         loop = asyncio.get_running_loop()
         try:
             self._require_thread()
@@ -70,9 +72,7 @@ class Threads:
     def give_up(self, job: Job) -> None:
         """Nobody waits for it any more. It cannot be stopped, and has its thread until it is done by itself."""
         self._given_up.add(job)
-        if len(self._given_up) == self._limit:
-            tools = sorted({each.name for each in self._given_up})
-            log.error("tool_threads_exhausted", threads=self._limit, tools=tools)
+        self._tell()
 
     def close(self) -> None:
         """Threads that do nothing end, and so do others when they are done."""
@@ -82,9 +82,26 @@ class Threads:
     def _done(self, job: Job, outcome: Outcome) -> None:
         if not job.ended.done():
             job.ended.set_result(outcome)
-        self._given_up.discard(job)
+        if job in self._given_up:
+            self._given_up.remove(job)
+            self._told = False
         self._busy -= 1
         self._free.release()
+
+    async def _place(self) -> None:
+        self._waiting += 1
+        try:
+            self._tell()
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+
+    def _tell(self) -> None:
+        """Once, where a call waits for nothing but calls that nobody waits for."""
+        if self._waiting and len(self._given_up) == self._limit and not self._told:
+            self._told = True
+            tools = sorted({each.name for each in self._given_up})
+            log.error("tool_threads_exhausted", threads=self._limit, tools=tools)
 
     def _require_thread(self) -> None:
         """Those that are not busy are waiting for work, or about to."""
