@@ -1,8 +1,10 @@
 """Functions that block: how many at once, who waits, and what becomes of those that nobody waits for any more."""
 
 import asyncio
+import random
 import threading
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from chatorch.adapters.tools.python import PythonTools
 from chatorch.tools import ToolError, ToolOutput
 from tests.support.logged import logged
+from tests.support.sizes import size
 from tests.support.tool_calls import output
 
 THREADS = 3
@@ -168,3 +171,50 @@ async def test_sequential_calls_share_a_thread():
 def test_there_is_at_least_one_thread():
     with pytest.raises(ValueError, match="at least one"):
         PythonTools(threads=0)
+
+
+@pytest.mark.soak
+async def test_whenever_calls_are_given_up_no_thread_is_lost_and_none_runs_two():
+    """Functions and generators, left at random, before they begin, while they run, and between two steps."""
+    chance = random.Random(13)
+    lock = threading.Lock()
+    at_once: list[int] = [0, 0]
+
+    def works(pause: float, steps: int) -> Generator[int, None, str]:
+        with lock:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+        try:
+            for step in range(steps):
+                time.sleep(pause)
+                yield step
+        finally:
+            with lock:
+                at_once[0] -= 1
+        return "done"
+
+    def meets() -> str:
+        together.wait(10)
+        return "met"
+
+    together = threading.Barrier(THREADS)
+    tools = PythonTools([works, meets], threads=THREADS)
+
+    async def leaves() -> bool:
+        try:
+            async with asyncio.timeout(chance.choice([0.0, 0.001, 0.003, 1])):
+                return (
+                    await output(tools, "works", pause=chance.random() / 2000, steps=chance.randrange(4))
+                ).content != ""
+        except TimeoutError:
+            return False
+
+    async with asyncio.timeout(60):
+        for _ in range(size(10, 200)):
+            await asyncio.gather(*(leaves() for _ in range(20)))
+        assert [said.content for said in await asyncio.gather(*(output(tools, "meets") for _ in range(THREADS)))] == [
+            "met"
+        ] * THREADS
+    assert at_once[1] <= THREADS
+    assert at_once[0] == 0
+    await tools.aclose()
