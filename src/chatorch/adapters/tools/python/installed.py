@@ -22,7 +22,7 @@ def installed_tools() -> list[PythonTool]:
     one name, since nobody can say which of them is meant.
     """
     found: dict[str, list[tuple[EntryPoint, PythonTool]]] = {}
-    for entry_point in _entry_points():
+    for entry_point in sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value)):
         for tool in _tools_of(entry_point):
             named = found.setdefault(tool.tool.name, [])
             if all(tool.function is not other.function for _, other in named):
@@ -32,14 +32,6 @@ def installed_tools() -> list[PythonTool]:
             for entry_point, _ in named:
                 _refuse(entry_point, f"{name}: {len(named)} tools have this name")
     return [named[0][1] for named in found.values() if len(named) == 1]
-
-
-def _entry_points() -> list[EntryPoint]:
-    try:
-        return sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value))
-    except Exception as error:  # of a package whose files are broken
-        log.exception("tools_not_found", exc_info=error)
-        return []
 
 
 def _tools_of(entry_point: EntryPoint) -> Iterator[PythonTool]:
