@@ -8,6 +8,8 @@ import asyncio
 import json
 import time
 
+from bench.agents.measure import measure_agents
+from bench.agents.servers import agent_servers
 from bench.chatkit import measure_chatkit
 from bench.doors import COMPLETIONS, MODELS, measure_doors
 from bench.live import measure_live
@@ -17,6 +19,7 @@ from bench.servers import all_servers, chatkit_servers, door_servers, live_serve
 from bench.stores import measure_stores
 from bench.table import digits, print_row, verdict
 
+PARTS = ("streams", "stores", "doors", "chatkit", "live", "agents")
 TOKENS = 100
 IDLE_S = 3.0
 QUESTION = {"messages": [{"role": "user", "content": "How do tides work?"}]}
@@ -101,7 +104,7 @@ async def idle_cost(target: Target) -> Cost:
 def main() -> None:
     options = argparse.ArgumentParser(prog="bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="one round, up to 300 streams, 1,000 sockets")
-    options.add_argument("--only", choices=("streams", "stores", "doors", "chatkit", "live"), help="one part of it")
+    options.add_argument("--only", choices=PARTS, help="one part of it")
     chosen = options.parse_args()
     if chosen.only in (None, "streams"):
         with all_servers() as targets:
@@ -118,6 +121,9 @@ def main() -> None:
     if chosen.only in (None, "live"):
         with live_servers() as (bare, ours, pair):
             asyncio.run(measure_live(bare, ours, pair, quick=chosen.quick))
+    if chosen.only in (None, "agents"):
+        with agent_servers() as (floor, others, ours):
+            asyncio.run(measure_agents(floor, others, ours, quick=chosen.quick))
 
 
 async def run(targets: dict[str, Target], quick: bool) -> None:

@@ -119,14 +119,14 @@ async def _exchange(target: Target, request: bytes, reader, writer, cost: Cost) 
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     seen = False
-    async for part in _body(head, reader):
+    async for part in body_parts(head, reader):
         if not seen and target.marker in part:
             seen = True
             cost.first_piece_s.append(time.perf_counter() - sent)
     return head.split(b" ", 2)[1] == b"200"
 
 
-async def _body(head: bytes, reader):
+async def body_parts(head: bytes, reader):
     if b"transfer-encoding: chunked" in head:
         while size := int(await reader.readline(), 16):
             yield (await reader.readexactly(size + 2))[:-2]

@@ -75,10 +75,10 @@ def _wait_for(port: int, running: subprocess.Popen, output: Path) -> None:
 
 
 @contextlib.contextmanager
-def upstream(folder: str) -> Iterator[str]:
+def upstream(folder: str, module: str = "bench.upstream") -> Iterator[str]:
     """Where the model server is."""
     port = free_port()
-    with process([sys.executable, "-m", "bench.upstream", str(port)], port, folder):
+    with process([sys.executable, "-m", module, str(port)], port, folder):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -97,10 +97,10 @@ class Connection(asyncio.Protocol):
         self.transport.write(head + body)
 
 
-async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", int(sys.argv[1]), backlog=4096)
+async def serve(connection: type[Connection]) -> None:
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", int(sys.argv[1]), backlog=4096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve(Connection))
