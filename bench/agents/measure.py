@@ -1,6 +1,7 @@
 """What a turn with two tool calls costs, beside the servers that others have for agents, and beside a bare loop.
 
-Every turn is read to its end, and has to have called both tools and brought the whole answer.
+Every turn is read to its end, and has to have called both tools and brought the whole answer. The goal is in costs of
+the cheaper one of the others' servers.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from bench.table import digits, print_row, verdict
 from bench.upstream import WORDS
 
 GOAL = 0.5
+IDLE_S = 3.0
 FIRST = WORDS[0].strip().encode()
 ANSWER = "".join(WORDS[:PIECES])
 
@@ -31,39 +33,53 @@ class Load:
 LOADS = {"burst": Load(200, 20), "paced": Load(80, 10)}
 
 
-async def measure_agents(floor: Peer, others: list[Peer], ours: Peer, *, quick: bool) -> None:
+async def measure_agents(floor: Peer, others: list[Peer], ours: list[Peer], *, quick: bool) -> None:
+    """The first of `ours` is held to the goal."""
     count = 1 if quick else 5
     print()
     print_row("agents", "ms a turn", "x loop", "x the better", "first text, ms", "goal")
     for load in LOADS:
-        _show(load, await _in_turns([floor, *others, ours], load, count), others, ours)
+        _show(load, await _in_turns([floor, *others, *ours], load, count), [each.name for each in others], ours[0].name)
     for each in others:
         print(f"{each.name}: {each.lacks}")
 
 
 async def _in_turns(peers: list[Peer], load: str, count: int) -> dict[str, list[Cost]]:
-    costs: dict[str, list[Cost]] = {peer.name: [] for peer in peers}
-    for turn in range(count + 1):
+    costs: dict[str, list[Cost]] = {}
+    idle = {peer.name: await _warm(peer, load) for peer in peers}
+    for _ in range(count):
         for peer in peers:
             cost = await measure(peer, load)
-            if turn:  # the first warms up
-                costs[peer.name].append(cost)
+            # What the process does anyway, such as looking for work, is no cost of a turn
+            cost.cpu_s -= idle[peer.name] * cost.wall_s
+            costs.setdefault(peer.name, []).append(cost)
     return costs
 
 
-def _show(load: str, costs: dict[str, list[Cost]], others: list[Peer], ours: Peer) -> None:
+async def _warm(peer: Peer, load: str) -> float:
+    """A first round that does not count; then CPU seconds a second without a request."""
+    await measure(peer, load)
+    cpu, begun = cpu_seconds(peer.target.pid), time.perf_counter()
+    await asyncio.sleep(IDLE_S)
+    return (cpu_seconds(peer.target.pid) - cpu) / (time.perf_counter() - begun)
+
+
+def _show(load: str, costs: dict[str, list[Cost]], others: list[str], judged: str) -> None:
     figures = {name: [cost.ms_a_request() for cost in each] for name, each in costs.items()}
     floor = next(iter(figures.values()))
-    better = min((figures[other.name] for other in others), key=median, default=None)
+    better = min((figures[name] for name in others), key=median, default=None)
     for name, values in figures.items():
-        ratio = median([mine / least for mine, least in zip(values, floor, strict=True)])
-        cells, goal = [digits(median(values)), f"{ratio:.2f}", "-"], "-"
+        cells, goal = [digits(median(values)), f"{_times(values, floor):.2f}", "-"], "-"
         if better:
-            share = median([mine / theirs for mine, theirs in zip(values, better, strict=True)])
+            share = _times(values, better)
             cells[2] = f"{share:.2f}"
-            goal = f"{GOAL:g} x the better: {verdict(share, GOAL)}" if name == ours.name else "-"
+            goal = f"{GOAL:g} x the better: {verdict(share, GOAL)}" if name == judged else "-"
         first = median([cost.first_piece_ms(0.5) for cost in costs[name]])
         print_row(f"{load}, {name}", *cells, digits(first), goal)
+
+
+def _times(values: list[float], theirs: list[float]) -> float:
+    return median([mine / other for mine, other in zip(values, theirs, strict=True)])
 
 
 async def measure(peer: Peer, load: str) -> Cost:

@@ -1,7 +1,7 @@
 """How each server is asked for the turn, and where in its stream the answer is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.agents.turn import MODELS, QUESTION
 from bench.load import Target
@@ -72,4 +72,9 @@ FLOOR = Dialect("/{load}", lambda _: {}, _chunk_text)
 AG_UI = Dialect("/ag-ui/{load}", _ag_ui, _delta("TEXT_MESSAGE_CONTENT", "delta"))
 AI_SDK = Dialect("/ai-sdk/{load}", _ai_sdk, _delta("text-delta", "delta"))
 LANGGRAPH = Dialect(f"/threads/{NEW}/runs/stream", _langgraph, _message_text)
-OURS = Dialect("/api/chat/protected", _ours, _delta("message.delta", "text"))
+OURS = {
+    "chatorch": Dialect("/api/chat/protected", _ours, _delta("message.delta", "text")),
+    "chatorch, AG-UI": replace(AG_UI, path="/api/ag-ui"),
+    "chatorch, AI SDK": replace(AI_SDK, path="/api/ai-sdk"),
+}
+"""Its own events first."""

@@ -7,7 +7,8 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bench.agents.peers import AG_UI, AI_SDK, FLOOR, LANGGRAPH, OURS, Peer
@@ -23,12 +24,11 @@ ELSEWHERE = "CHATORCH_BENCH_AGENTS"
 QUIET = {"LANGSMITH_TRACING": "false", "LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
 ROOT = Path(__file__).parents[2]
 UVICORN = ("--log-level", "warning", "--no-access-log")
-Others = Callable[[str, str], contextlib.AbstractContextManager[list[Peer]]]
 
 
 @contextlib.contextmanager
-def agent_servers() -> Iterator[tuple[Peer, list[Peer], Peer]]:
-    """The floor, the servers of others that can be had, and chatorch."""
+def agent_servers() -> Iterator[tuple[Peer, list[Peer], list[Peer]]]:
+    """The floor, the servers of others that can be had, and chatorch through several doors."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatorch-bench-"))
         origin = stack.enter_context(upstream(folder, "bench.agents.upstream"))
@@ -41,7 +41,7 @@ def agent_servers() -> Iterator[tuple[Peer, list[Peer], Peer]]:
                 print(f"{each.__name__} is left out: {str(why).splitlines()[-1]}", flush=True)
         tools = {"CHATORCH_TOOLS": "*", "PYTHONPATH": f"{ROOT}{os.pathsep}{_tools_installed(folder)}"}
         ours = stack.enter_context(chatorch(folder, origin, **tools))
-        yield floor, others, Peer(ours, OURS)
+        yield floor, others, [Peer(replace(ours, name=name), dialect) for name, dialect in OURS.items()]
 
 
 @contextlib.contextmanager
