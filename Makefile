@@ -89,7 +89,7 @@ proxies: install  ## Try docs/proxies.md with nginx, haproxy and caddy, which ap
 cases: install  ## Try what providers send, from a file (FILE=...) or as the tests have it, and print a table
 	@$(BIN)/python -m tests.support.provider_cases $(if $(FILE),"$(FILE)")
 
-bench: install  ## Measure what it costs, beside its yardsticks (installs LiteLLM into .bench)
+bench: install  ## Measure what it costs, beside its yardsticks (installs servers of others into .bench)
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: install  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer releases)

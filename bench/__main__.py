@@ -19,6 +19,9 @@ from bench.servers import all_servers, chatkit_servers, door_servers, live_serve
 from bench.stores import measure_stores
 from bench.table import digits, print_row, verdict
 
+NOTE = """LiteLLM, pydantic-ai and LangGraph are installed into .bench the first time; CHATORCH_BENCH_LITELLM names an
+executable to be used instead, CHATORCH_BENCH_AGENTS a folder with the environments pydantic-ai and langgraph. What
+cannot be had is left out."""
 PARTS = ("streams", "stores", "doors", "chatkit", "live", "agents")
 TOKENS = 100
 IDLE_S = 3.0
@@ -102,7 +105,7 @@ async def idle_cost(target: Target) -> Cost:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="bench", description=__doc__)
+    options = argparse.ArgumentParser(prog="bench", description=__doc__, epilog=NOTE)
     options.add_argument("--quick", action="store_true", help="one round, up to 300 streams, 1,000 sockets")
     options.add_argument("--only", choices=PARTS, help="one part of it")
     chosen = options.parse_args()
