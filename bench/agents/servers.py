@@ -6,21 +6,24 @@ Each is run as one would serve with it: one process, warnings alone in its log, 
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from bench.agents.peers import AG_UI, AI_SDK, FLOOR, LANGGRAPH, OURS, Peer
-from bench.agents.turn import TOOLS
+from bench.agents.turn import MODELS, TOOLS
 from bench.load import Target
 from bench.servers import NotStarted, chatorch, free_port, other, process, upstream
 from bench.venvs import LeftOut, own_environment, venv, version
+from tests.support.postgres import PostgresServer
 
 PYDANTIC_AI = ("pydantic-ai-slim[ag-ui,openai]==2.66.0", "uvicorn[standard]==0.54.0")
 LANGGRAPH_CLI = ("langgraph-cli[inmem]==0.4.40", "langgraph-api==0.16.7", "langchain==1.5.2", "langchain-openai==1.7.4")
+AEGRA = ("aegra-api==0.11.0", "uvicorn[standard]==0.54.0", *LANGGRAPH_CLI[2:])
 ELSEWHERE = "CHATORCH_BENCH_AGENTS"
-"""Names a folder with the environments `pydantic-ai` and `langgraph`, to be used instead."""
+"""Names a folder with the environments `pydantic-ai`, `langgraph` and `aegra`, to be used instead."""
 QUIET = {"LANGSMITH_TRACING": "false", "LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
 ROOT = Path(__file__).parents[2]
 UVICORN = ("--log-level", "warning", "--no-access-log")
@@ -34,7 +37,7 @@ def agent_servers() -> Iterator[tuple[Peer, list[Peer], list[Peer]]]:
         origin = stack.enter_context(upstream(folder, "bench.agents.upstream"))
         floor = Peer(stack.enter_context(other("agents.loop", "", folder, origin)), FLOOR)
         others: list[Peer] = []
-        for each in (pydantic_ai, langgraph):
+        for each in (pydantic_ai, langgraph, aegra):
             try:
                 others += stack.enter_context(each(folder, origin))
             except (LeftOut, NotStarted) as why:
@@ -61,9 +64,7 @@ def langgraph(folder: str, origin: str) -> Iterator[list[Peer]]:
     """LangGraph's own server on its store in memory, which is what there is of it without a licence and containers."""
     home, port = _environment("langgraph", LANGGRAPH_CLI), free_port()
     print(f"langgraph-api {version(home / 'bin' / 'python', 'langgraph-api')}", flush=True)
-    graphs = {load: f"{ROOT}/bench/agents/on_langgraph.py:{load}" for load in ("burst", "paced")}
-    config = Path(folder, "langgraph.json")
-    config.write_text(json.dumps({"dependencies": ["."], "graphs": graphs, "disable_persistence": True}))
+    config = _graphs(folder, "langgraph.json", dependencies=["."], disable_persistence=True)
     command = [str(home / "bin" / "langgraph"), "dev", "--config", str(config), "--port", str(port), "--no-browser"]
     # All clients at a time, and without what looks for blocking calls while one develops
     command += ["--no-reload", "--allow-blocking", "--n-jobs-per-worker", "40", "--server-log-level", "WARNING"]
@@ -71,8 +72,36 @@ def langgraph(folder: str, origin: str) -> Iterator[list[Peer]]:
         yield [Peer(Target("LangGraph", port, pid, ""), LANGGRAPH, "no user, stored in memory only")]
 
 
-def _environment(name: str, requirements: tuple[str, ...]) -> Path:
+@contextlib.contextmanager
+def aegra(folder: str, origin: str) -> Iterator[list[Peer]]:
+    """The same graphs and the same protocol on a PostgreSQL of its own, which is not of its process tree."""
+    home, port = _environment("aegra", AEGRA, (3, 12)), free_port()
+    print(f"aegra-api {version(home / 'bin' / 'python', 'aegra-api')}", flush=True)
+    command = [str(home / "bin" / "uvicorn"), "aegra_api.main:app", "--port", str(port), *UVICORN]
+    told = {"AEGRA_CONFIG": str(_graphs(folder, "aegra.json")), "ENV_MODE": "PRODUCTION", "LOG_LEVEL": "WARNING"}
+    server = PostgresServer()
+    try:
+        server.create()
+        told["DATABASE_URL"] = server.url
+        with process(command, port, folder, whole_env={**_told(origin), **QUIET, **told}) as pid:
+            yield [Peer(Target("Aegra", port, pid, ""), LANGGRAPH, "no user, a run ends with its process")]
+    finally:
+        server.destroy()
+
+
+def _graphs(folder: str, name: str, **more: object) -> Path:
+    """A file that tells a server where its graphs are."""
+    graphs = {load: f"{ROOT}/bench/agents/on_langgraph.py:{load}" for load in MODELS}
+    config = Path(folder, name)
+    config.write_text(json.dumps({"graphs": graphs, **more}))
+    return config
+
+
+def _environment(name: str, requirements: tuple[str, ...], least: tuple[int, int] = (3, 11)) -> Path:
+    """`least` is the Python that it needs."""
     if not (elsewhere := os.environ.get(ELSEWHERE)):
+        if sys.version_info < least:
+            raise LeftOut(f"{requirements[0]} needs Python {least[0]}.{least[1]}; {ELSEWHERE} may name one that has it")
         return venv(name, requirements)
     home = Path(elsewhere).absolute() / name
     if not home.is_dir():
