@@ -19,9 +19,9 @@ from bench.servers import all_servers, chatkit_servers, door_servers, live_serve
 from bench.stores import measure_stores
 from bench.table import digits, print_row, verdict
 
-NOTE = """LiteLLM, pydantic-ai, LangGraph and Aegra are installed into .bench the first time; CHATORCH_BENCH_LITELLM names
-an executable to be used instead, CHATORCH_BENCH_AGENTS a folder with the environments pydantic-ai, langgraph and aegra.
-What cannot be had is left out."""
+NOTE = """Servers of others are installed into .bench the first time: LiteLLM, pydantic-ai, LangGraph, Aegra.
+CHATORCH_BENCH_LITELLM names an executable to be used instead, CHATORCH_BENCH_AGENTS a folder with the environments
+pydantic-ai, langgraph and aegra. What cannot be had is left out."""
 PARTS = ("streams", "stores", "doors", "chatkit", "live", "agents")
 TOKENS = 100
 IDLE_S = 3.0
