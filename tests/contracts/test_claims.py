@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 from chatorch.domain.model.content import Content
-from chatorch.domain.model.conversation import RunId, UsageSource
+from chatorch.domain.model.conversation import RunId, Usage, UsageSource
 from chatorch.domain.model.run import (
     EPOCH_SPAN,
     RunCompleted,
@@ -133,6 +133,29 @@ async def test_one_that_is_given_up_after_takeovers_keeps_what_was_said_last(sto
     assert [type(event).__name__ for event in replay(run, 3)] == ["Snapshot", "RunInterrupted"]
     [record] = await stores.interactions()
     assert (record.attempts, record.usage) == (3, spent)
+
+
+async def test_the_last_attempt_is_counted_where_its_worker_died_as_well(stores: Stores) -> None:
+    executor = await begin(stores)
+    await executor.save(stores, Content.of("Hello"))
+    await taken(stores)
+    twice = (await taken(stores)).spent
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 3, "and so on, and")])
+    known = {RUN: Content.of("and so on, and so on")}
+    assert await stores.execution_store.interrupt(await live(stores), at(90), known) == [RUN]
+    [record] = await stores.interactions()
+    assert record.usage == twice + Usage(2, 5, 7, UsageSource.ESTIMATED)
+    outcome = (await stores.runs.read_run(ANN, RUN)).outcome
+    assert outcome is not None
+    assert outcome.usage == record.usage
+
+
+async def test_of_one_that_nobody_took_over_nothing_is_counted(stores: Stores) -> None:
+    executor = await begin(stores)
+    await executor.save(stores, Content.of("Hello"))
+    assert await stores.execution_store.interrupt(await live(stores), at(90)) == [RUN]
+    [record] = await stores.interactions()
+    assert (record.attempts, record.usage) == (1, None)
 
 
 async def test_the_freshest_content_that_is_known_is_kept(stores: Stores) -> None:

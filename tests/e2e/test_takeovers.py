@@ -149,6 +149,8 @@ async def test_a_run_whose_every_worker_dies_is_taken_over_twice(new_server: New
         async with calling(server) as alice:
             screen = await followed_to_the_end(alice, Screen(), run_id)
             assert (screen.text, [end["type"] for end in screen.terminals]) == ("some ", ["run.interrupted"])
+            used = (await alice.run(run_id))["usage"]
+            assert (used["completion_tokens"], used["source"]) == (3 * 2, "estimated")
         assert len(upstream.seen(model)) == 3
 
 

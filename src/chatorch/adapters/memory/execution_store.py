@@ -8,8 +8,8 @@ from types import MappingProxyType
 from chatorch.adapters.memory.runs import newest
 from chatorch.adapters.memory.state import RunRecord, State
 from chatorch.domain.model.content import Content, fresher
-from chatorch.domain.model.conversation import MessageStatus, RunId
-from chatorch.domain.model.estimates import unfinished_attempt
+from chatorch.domain.model.conversation import MessageStatus, RunId, Usage
+from chatorch.domain.model.estimates import unfinished_attempt, with_last_attempt
 from chatorch.domain.model.part_pieces import assembled
 from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, end_seq
 from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
@@ -131,7 +131,7 @@ class MemoryExecutionStore(ExecutionStore):
             seq=end_seq(run.epoch + 1, content),
             content=content,
             finished_at=now,
-            outcome=replace(INTERRUPTED, usage=record.spent),
+            outcome=replace(INTERRUPTED, usage=_used(run, content, record.spent)),
         )
         self._state.end_run(interrupted, now)
         return True
@@ -146,6 +146,12 @@ def _as_seen(record: RunRecord) -> LiveRun:
 
 def _freshest(run: Run, told: Content | None) -> Content:
     return run.content if told is None else fresher(run.content, told)
+
+
+def _used(run: Run, content: Content, spent: Usage | None) -> Usage | None:
+    if spent is None or run.status is not RunStatus.STREAMING:
+        return spent
+    return with_last_attempt(spent, run.attempts, content)
 
 
 def _kept(error: RunError | None) -> RunError | None:

@@ -1,6 +1,7 @@
 """Runs as whoever looks for abandoned ones sees and ends them, without waiting for a lock."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -20,12 +21,13 @@ from sqlalchemy import (
 from chatorch.adapters.sql import parts
 from chatorch.adapters.sql.access import touch_threads
 from chatorch.adapters.sql.columns import UtcTime
-from chatorch.adapters.sql.outcomes import USAGE
-from chatorch.adapters.sql.rows import AnyRow, interaction, interaction_values
+from chatorch.adapters.sql.outcomes import USAGE, to_usage, usage_values
+from chatorch.adapters.sql.rows import SELECT_RUN, AnyRow, interaction, interaction_values, to_run
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, sweeps, threads
 from chatorch.adapters.sql.tails import fold, fold_left
 from chatorch.domain.model.content import Content, goes_beyond
-from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
+from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId, Usage
+from chatorch.domain.model.estimates import with_last_attempt
 from chatorch.domain.model.run import RunStatus, base_of, content_epoch
 from chatorch.ports.execution_store import LiveRun
 
@@ -83,8 +85,10 @@ _INTERRUPT = (
         epoch=bindparam("new_epoch"),
         seq=bindparam("new_seq"),
         finished_at=bindparam("now", type_=UtcTime),
+        **{name: bindparam(f"new_{name}") for name in USAGE},
     )
 )
+_WITH_CONTENT = SELECT_RUN.where(_THESE)
 _INTERRUPT_MESSAGES = (
     update(messages)
     .where(messages.c.id.in_(bindparam("message_ids", expanding=True)))
@@ -131,16 +135,37 @@ def interrupt(
     rows = list(left)
     if not rows:
         return []
+    used = {row.id: to_usage(row) for row in rows} | _used_by_last_attempts(connection, rows)
     # Its end is told under the next epoch, one beyond its content.
     ends = [
-        {"run_id": row.id, "new_epoch": row.epoch + 1, "new_seq": base_of(row.epoch + 1) + tip + 1, "now": now}
+        {
+            "run_id": row.id,
+            "new_epoch": row.epoch + 1,
+            "new_seq": base_of(row.epoch + 1) + tip + 1,
+            "now": now,
+            **{f"new_{name}": value for name, value in usage_values(used[row.id]).items()},
+        }
         for row, tip in left.items()
     ]
     connection.execute(_INTERRUPT, ends)
     connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
     touch_threads(connection, [ThreadId(row.thread_id) for row in rows], now)
-    connection.execute(_ADD_INTERACTIONS, [interaction_values(interaction(row)) for row in rows])
+    records = [replace(interaction(row), usage=used[row.id]) for row in rows]
+    connection.execute(_ADD_INTERACTIONS, [interaction_values(record) for record in records])
     return [RunId(row.id) for row in rows]
+
+
+def _used_by_last_attempts(connection: Connection, rows: Sequence[AnyRow]) -> dict[str, Usage]:
+    """With what was spent before, of the runs that had been taken over and had said something since."""
+    spent = {
+        row.id: usage
+        for row in rows
+        if row.status == RunStatus.STREAMING.value and (usage := to_usage(row)) is not None
+    }
+    if not spent:
+        return {}
+    whole = map(to_run, connection.execute(_WITH_CONTENT, {"run_ids": list(spent)}))
+    return {run.id: with_last_attempt(spent[run.id], run.attempts, run.content) for run in whole}
 
 
 def settled(connection: Connection, seen: Sequence[LiveRun], contents: Mapping[RunId, Content]) -> dict[AnyRow, int]:

@@ -27,3 +27,11 @@ def estimated_usage(prompt_tokens: int, content: Content) -> Usage:
 def unfinished_attempt(history: Iterable[Message], content: Content) -> Usage:
     """What a model was asked and said whose worker died: its provider bills it all the same."""
     return estimated_usage(sum(estimate_tokens(message.content) for message in history), content)
+
+
+def with_last_attempt(spent: Usage, attempts: int, content: Content) -> Usage:
+    """`spent`, which is of the attempts before, with what the last of so many used, whose worker died as well.
+
+    Each was asked with the same history.
+    """
+    return spent + estimated_usage(spent.prompt_tokens // (attempts - 1), content)
