@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from chatorch.domain.model.run import EPOCH_SPAN
 from tests.clients.ai_sdk_page import SETTLED, Browser, Client, said, send
 from tests.clients.conftest import NewClient
 from tests.e2e.conftest import TwoWorkers
@@ -69,6 +70,56 @@ async def test_the_same_key_leads_to_the_new_answer_over_chat_completions(
         again = python.begin("stream", **given, url=two.server.url)
         await again.value()
         assert "".join(told["text"] for told in again.told("text")).endswith("uno dos tres")
+
+
+async def test_a_stream_of_chat_completions_on_another_worker_says_that_it_cannot_go_on_as_it_began(
+    new_client: NewClient, two_workers: TwoWorkers, upstream: Upstream
+):
+    python = new_client("openai_python.py")
+    async with two_workers(**GOES_ON) as (one, two):
+        members = {"extra_headers": {"Idempotency-Key": "anew"}}
+        given = {"token": one.token, "model": play(upstream), "members": members}
+        call = python.begin("stream", **given, url=one.server.url)
+        await call.until("text")
+        watching = python.begin("stream", **given, url=two.server.url)
+        await watching.until("text")
+        await one.server.kill()
+        failed = await watching.error()
+        assert (failed["type"], failed["message"]) == (
+            "APIError",
+            "The answer is begun anew elsewhere, and not as it was.",
+        )
+        [named] = watching.told("headers")
+        headers = {"Authorization": f"Bearer {one.token}"}
+        async with httpx.AsyncClient(base_url=two.server.url, headers=headers) as alice:
+            run = (await alice.get(f"/api/runs/{named['run']}")).json()
+        assert (run["status"], run["text"]) == ("completed", "uno dos tres")
+
+
+async def test_a_stream_of_responses_on_another_worker_is_told_the_new_answer(
+    new_client: NewClient, two_workers: TwoWorkers, upstream: Upstream
+):
+    package = new_client("openai_responses.py")
+    async with two_workers(**GOES_ON) as (one, two):
+        call = package.begin("watch", model=play(upstream), token=one.token, url=one.server.url, waits="come back")
+        await call.until("text")
+        response = call.told("response")[0]["id"]
+        watching = package.begin("events", token=one.token, url=two.server.url, id=response)
+        gathering = package.begin("accumulate", token=one.token, url=two.server.url, id=response, after=0)
+        await watching.until("text")
+        await gathering.until("text")
+        await one.server.kill()
+        await watching.value()
+        told = [each["event"] for each in watching.told("event")]
+        anew = [event for event in told if event["sequence_number"] >= EPOCH_SPAN]
+        assert [event["type"] for event in anew][:2] == ["response.created", "response.in_progress"]
+        assert anew == told[-len(anew) :]
+        assert "".join(event.get("delta", "") for event in anew) == "uno dos tres"
+        # What the package puts together by itself has no way to begin anew: asked once more, it is whole.
+        assert (await gathering.error())["type"] == "RuntimeError"
+        again = {"token": one.token, "url": two.server.url, "id": response}
+        for after in (0, told[0]["sequence_number"] + 3):
+            assert (await package.value("accumulate", **again, after=after))["text"] == "uno dos tres"
 
 
 @pytest.mark.parametrize("file", ["openai_responses.py", "openai_responses.mjs"])
