@@ -20,6 +20,7 @@ from tests.support.server import serving
 from tests.support.sizes import size
 from tests.support.sockets import Caller, Exchange, all_ended, batches, calling
 from tests.support.upstream import ANSWER, Step, Upstream, done, finish, hang, pause, text, usage
+from tests.support.workers import Worker
 
 GOES_ON = {"continue_within_s": 300, "detach_grace_s": 60}
 LEASE_S = 2
@@ -195,19 +196,27 @@ async def test_a_json_caller_finds_the_answer_by_its_key(new_server: NewServer, 
 async def test_a_device_on_a_socket_reads_on_and_the_widget_shows_the_answer_when_it_is_loaded(
     two_workers: TwoWorkers, upstream: Upstream
 ):
-    model = upstream.model(*_scripts(1, "on a socket"))
+    cut, whole = cut_off_once("on a socket")
+    model = upstream.model(cut, [pause("asked anew"), *whole])
     async with two_workers(lease_s=LEASE_S, chatkit_server=True, **GOES_ON) as (one, two):
         [asked] = await begun(one.alice, model, 1)
         phone = await two.door.connect("phone", two.token)
         await phone.ask("run.follow", run_id=asked.run_id)
         await phone.until(lambda frame: "seq" in frame and frame["seq"] > 100)
         await one.server.kill()
+        await upstream.until(model, "paused", 2, within=LEASE_S + 10)
+        thread_id = asked.events[0]["thread_id"]
+        assert await _shown_by_the_widget(two, thread_id) == ["More?", "".join(WHOLE[:20])]
+        upstream.release("asked anew")
         screen = await phone.run_ended(asked.run_id, within=LEASE_S + 15)
         await is_whole(two.alice, asked.run_id, screen)
         assert screen.snapshots == 1
-        wanted = {"type": "threads.get_by_id", "params": {"thread_id": asked.events[0]["thread_id"]}, "metadata": {}}
-        async with httpx.AsyncClient(base_url=two.server.url) as page:
-            headers = {"Authorization": f"Bearer {two.token}", "Content-Type": "application/json"}
-            loaded = (await page.post("/chatkit", content=json.dumps(wanted), headers=headers)).raise_for_status()
-        shown = [item["content"][0]["text"] for item in loaded.json()["items"]["data"]]
-        assert shown == ["More?", "".join(WHOLE)]
+        assert await _shown_by_the_widget(two, thread_id) == ["More?", "".join(WHOLE)]
+
+
+async def _shown_by_the_widget(worker: Worker, thread_id: str) -> list[str]:
+    wanted = {"type": "threads.get_by_id", "params": {"thread_id": thread_id}, "metadata": {}}
+    headers = {"Authorization": f"Bearer {worker.token}", "Content-Type": "application/json"}
+    async with httpx.AsyncClient(base_url=worker.server.url) as page:
+        loaded = (await page.post("/chatkit", content=json.dumps(wanted), headers=headers)).raise_for_status()
+    return [item["content"][0]["text"] for item in loaded.json()["items"]["data"]]
