@@ -57,6 +57,7 @@ PLACES = {
     "adapters/models/openai/client.py": "openai._models",
     "adapters/models/upstream/transport.py": "content._read_nowait",
     "adapters/sql/connecting.py": "connection._transport",
+    "adapters/tools/python/tools.py": "asyncio._unregister_task",
     "entrypoints/common/connection/of_uvicorn.py": "uvicorn._types",
 }
 """Where a name is used that begins with an underscore, and is no name of ours."""
@@ -74,6 +75,14 @@ def test_what_is_private_is_used_in_one_place_each() -> None:
         assert word in found[place]
     uvicorn = [path for path in SRC.rglob("*.py") if "from uvicorn.protocols" in path.read_text(encoding="utf-8")]
     assert uvicorn == [SRC / HTTP / "of_uvicorn.py"]
+
+
+async def test_asyncio_forgets_a_task_that_it_is_told_to_forget() -> None:
+    task = asyncio.ensure_future(asyncio.sleep(0))
+    assert task in asyncio.all_tasks()
+    asyncio._unregister_task(task)
+    assert task not in asyncio.all_tasks()
+    await task
 
 
 def test_uvicorns_http_connection_has_what_ours_is_made_of() -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatorch.domain.model.tools import MAX_NAME_CHARS
+from chatorch.domain.model.tools import MAX_NAME_CHARS, CarriedOutBy
 from chatorch.ports.tools import ToolArgumentsInvalid, ToolError, ToolOutput, ToolProgress, Tools
 from tests.support.python_tools import python_tools
 from tests.support.tool_calls import CONTEXT, output, told
@@ -27,7 +27,7 @@ async def test_names_are_unique_and_providers_take_them_and_schemas_are_objects(
     assert all(0 < len(name) <= MAX_NAME_CHARS for name in names)
     for each in offered:
         assert json.loads(json.dumps(each.parameters))["type"] == "object"
-        assert each.ours
+        assert each.by is CarriedOutBy.SERVER
     assert tools.offered() is offered, "it costs nothing"
 
 

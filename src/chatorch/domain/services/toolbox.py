@@ -1,6 +1,7 @@
 """Which tools somebody may use, of all that there are."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -43,6 +44,12 @@ class Toolbox:
         if generation.unattended:
             ours = {name: tool for name, tool in ours.items() if not tool.needs_approval}
         return Offer({**ours, **brought}, sources)
+
+    async def aclose(self) -> None:
+        """Closes every source, whatever another raises."""
+        async with AsyncExitStack() as stack:
+            for source in self._sources:
+                stack.push_async_callback(source.aclose)
 
     def _ours(self, principal: Principal) -> tuple[dict[str, Tool], dict[str, Tools]]:
         tools: dict[str, Tool] = {}

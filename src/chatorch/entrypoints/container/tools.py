@@ -2,6 +2,7 @@
 
 from dependency_injector import providers
 
+from chatorch.adapters.tools.python import PythonTools
 from chatorch.domain.model.tool_policy import ToolPolicy, tool_rules
 from chatorch.domain.services.execution.tool_calls import ToolLimits
 from chatorch.domain.services.execution.tool_loop import ToolLoop
@@ -27,7 +28,8 @@ def tool_limits(settings: Settings) -> ToolLimits:
 class ToolsTopic(ModelsTopic):
     """Another source of tools is one more in `tool_sources`."""
 
-    tool_sources = providers.List()
+    python_tools = providers.Singleton(PythonTools.installed, threads=ModelsTopic.settings.provided.tool_threads)
+    tool_sources = providers.List(python_tools)
     toolbox = providers.Singleton(Toolbox, tool_sources, providers.Callable(tool_policy, ModelsTopic.settings))
     tool_loop = providers.Singleton(
         ToolLoop,
@@ -39,4 +41,4 @@ class ToolsTopic(ModelsTopic):
     )
 
     loops: LongLived = ()
-    closing: LongLived = ()
+    closing: LongLived = (toolbox,)
