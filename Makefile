@@ -16,7 +16,7 @@ SPREAD := --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 STAMP := .venv/.installed
 # Each process of the tests would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
-EXTRAS := --extra postgres --extra redis --extra chatkit
+EXTRAS := --extra postgres --extra redis --extra chatkit --extra mcp
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
