@@ -1,0 +1,214 @@
+"""A server's session: made, kept, and made again when it is over, with what the server offers read anew each time."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import mcp_types as types
+from mcp import MCPError
+from mcp.client._transport import TransportStreams
+from mcp.client.client import Client
+from mcp.client.session import ClientSession
+
+from chatorch.adapters.tools.mcp.http import http_transport
+from chatorch.adapters.tools.mcp.incoming import Incoming
+from chatorch.adapters.tools.mcp.offers import MAX_TOOLS, Offer, Sieve
+from chatorch.adapters.tools.mcp.servers import McpServer
+from chatorch.adapters.tools.mcp.stdio import stdio_transport
+
+MAX_PAGES = 20
+RELISTEN_S = 5.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds. Between two attempts `first_pause`, then twice that, up to `most_pause`; a random part of it, so that
+    the workers of many processes do not come at once.
+
+    `refresh`: after how long a list is read again though nobody said that it changed; that also finds out whether the
+    server is still there. `patience`: how long a call waits for a connection that is being made. `steady`: what a
+    session must last, for the next one to be made without a pause.
+    """
+
+    connect: float = 30
+    first_pause: float = 0.5
+    most_pause: float = 30
+    refresh: float = 60
+    between_lists: float = 1
+    listing: float = 10
+    between_attempts: float = 1
+    patience: float = 2
+    steady: float = 5
+
+
+class Connection:
+    """One server's. What it offered last stays offered while it is away: see `McpTools`."""
+
+    def __init__(self, server: McpServer, times: Times, changed: Callable[[], None]) -> None:
+        self.server = server
+        self.offers: Mapping[str, Offer] = {}
+        self.session: ClientSession | None = None
+        self._times = times
+        self._changed = changed
+        self._sieve = Sieve(server)
+        self._attempt_over = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._look = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._attempting = False
+        self._failed_at = float("-inf")
+        self._was_told_away = False
+
+    async def keep(self) -> None:
+        """For ever."""
+        loop, failures = asyncio.get_running_loop(), 0
+        while True:
+            began = loop.time()
+            cause = await self._attempt()
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError  # which a failure at the same time may have covered up
+            self._leave(cause, loop.time())
+            failures = 0 if loop.time() - began > self._times.steady else failures + 1
+            pause = min(self._times.most_pause, self._times.first_pause * 2 ** min(failures - 1, 16)) if failures else 0
+            await _within(pause * random.uniform(0.5, 1), self._wanted)  # noqa: S311  # no secret
+
+    async def connected(self, within: float) -> ClientSession | None:
+        """The session; where there is none, that of the next attempt, which is made at once. None where it fails, or
+        where another one has just failed."""
+        if self.session is None:
+            if not self._attempting:
+                if asyncio.get_running_loop().time() - self._failed_at < self._times.between_attempts:
+                    return None
+                self._attempt_over.clear()
+                self._wanted.set()
+            await _within(min(within, self._times.patience), self._attempt_over)
+        return self.session
+
+    def look_again(self) -> None:
+        """Finds out what there is now, soon: whether the server is there, and what it offers."""
+        self._look.set()
+
+    def end(self, session: ClientSession) -> None:
+        """The server knows this session no more."""
+        if session is self.session:
+            self.session = None
+            self._attempt_over.clear()
+            self._look.set()
+            self._gone.set()
+
+    async def _attempt(self) -> BaseException | None:
+        """One session, from its beginning to its end. Returns why it ended, where there is a reason."""
+        self._attempting = True
+        for event in (self._wanted, self._look, self._gone, self._attempt_over):
+            event.clear()
+        try:
+            async with AsyncExitStack() as stack:
+                client = Client(
+                    self._transport(),
+                    cache=None,
+                    message_handler=self._on_message,
+                    client_info=types.Implementation(name="chatorch", version="1"),
+                )
+                async with asyncio.timeout(self._times.connect):
+                    await stack.enter_async_context(client)
+                await self._live(client)
+        except (Exception, BaseExceptionGroup) as error:  # whatever a server or the package comes up with: tried again
+            return error
+        return None
+
+    @asynccontextmanager
+    async def _transport(self) -> AsyncIterator[TransportStreams]:
+        make: Callable[[McpServer], AbstractAsyncContextManager[TransportStreams]]
+        make = stdio_transport if self.server.command else http_transport
+        async with make(self.server) as (incoming, outgoing):
+            yield Incoming(incoming, self._sieve, self._on_end), outgoing
+
+    async def _live(self, client: Client) -> None:
+        session = client.session
+        await self._read_offers(session)
+        self.session, self._attempting, self._was_told_away = session, False, False
+        self._attempt_over.set()
+        told = {"server": self.server.name, "tools": len(self.offers)}
+        _logger.info("mcp_connected: %(server)s, %(tools)s tools", told)
+        listening = asyncio.create_task(_listen(client, self.look_again))
+        try:
+            while session is self.session:
+                await _within(self._times.refresh, self._look)
+                self._look.clear()
+                if session is self.session:
+                    await self._read_offers(session)
+                    await _within(self._times.between_lists, self._gone)
+        finally:
+            listening.cancel()
+
+    async def _read_offers(self, session: ClientSession) -> None:
+        found: list[types.Tool] = []
+        cursor: str | None = None
+        async with asyncio.timeout(self._times.listing):
+            for _ in range(MAX_PAGES):
+                page = await session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
+                found += page.tools
+                cursor = page.next_cursor
+                if not cursor or len(found) > MAX_TOOLS:
+                    break
+        offers = self._sieve.offers(found)
+        if offers != self.offers:
+            self.offers = offers
+            self._changed()
+
+    async def _on_message(self, message: object) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            self.look_again()
+
+    def _on_end(self) -> None:
+        if self.session is not None:
+            self.end(self.session)
+
+    def _leave(self, cause: BaseException | None, now: float) -> None:
+        self.session = None
+        if self._attempting:
+            self._attempting, self._failed_at = False, now
+            self._attempt_over.set()
+        if not self._was_told_away:
+            self._was_told_away = True
+            told = {"server": self.server.name, "reason": _kind(cause)}
+            _logger.warning("mcp_server_away: %(server)s: %(reason)s", told)
+
+
+async def _listen(client: Client, changed: Callable[[], None]) -> None:
+    """Asks to be told when the list changes, of a server that tells nobody else (MCP 2026-07-28, subscriptions/listen).
+
+    Where it does not, the list is read now and then all the same.
+    """
+    can = client.server_capabilities.tools
+    if client.session.discover_result is None or can is None or not can.list_changed:
+        return
+    while True:
+        with suppress(RuntimeError):  # a subscription that was lost
+            try:
+                async with client.listen(tools_list_changed=True) as events:
+                    changed()
+                    async for _ in events:
+                        changed()
+            except MCPError:
+                return
+        await asyncio.sleep(RELISTEN_S)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Waits for it, and no longer than so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _kind(cause: BaseException | None) -> str:
+    """Its type alone: what a package says of an error may quote what a server said."""
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return "the session ended" if cause is None else type(cause).__name__

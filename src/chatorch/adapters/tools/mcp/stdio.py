@@ -1,0 +1,128 @@
+"""Servers that are started here and spoken to over their standard streams (MCP, stdio).
+
+The official package's own transport holds a line of any length, and gives the server our stderr.
+"""
+
+import asyncio
+import logging
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.client._transport import TransportStreams
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, jsonrpc_message_adapter
+
+from chatorch.adapters.tools.mcp import child, failures
+from chatorch.adapters.tools.mcp.lines import Lines, TooLong
+from chatorch.adapters.tools.mcp.servers import McpServer
+from chatorch.adapters.tools.mcp.texts import short
+
+READ_BYTES = 64 * 1024
+MAX_LOGGED_CHARS = 500
+LOGGED_LINES = 20
+LOGGED_EVERY_S = 60.0
+
+_logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def stdio_transport(server: McpServer) -> AsyncIterator[TransportStreams]:
+    """Raises `OSError` where the command cannot be started."""
+    process = await child.start(server)
+    said, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    outgoing, asked = anyio.create_memory_object_stream[SessionMessage](0)
+    stdin, stdout, stderr = _pipes(process)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_read, server, stdout, said)
+            tasks.start_soon(_write, stdin, asked, said)
+            tasks.start_soon(_log, server, stderr)
+            try:
+                yield incoming, outgoing
+            finally:
+                with anyio.CancelScope(shield=True):
+                    incoming.close()
+                    outgoing.close()
+                    await child.stop(process)
+                tasks.cancel_scope.cancel()
+    finally:
+        for stream in (said, incoming, outgoing, asked):
+            stream.close()
+        child.close_pipes(process)
+
+
+def _pipes(process: Process) -> tuple[StreamWriter, StreamReader, StreamReader]:
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise OSError("a process without pipes")
+    return process.stdin, process.stdout, process.stderr
+
+
+async def _read(
+    server: McpServer, stdout: StreamReader, said: MemoryObjectSendStream[SessionMessage | Exception]
+) -> None:
+    lines, is_told = Lines(server.max_message_bytes), False
+    async with said:
+        while data := await _some(stdout, READ_BYTES):
+            for line in lines.feed(data):
+                message = _message(line)
+                if message is None and not is_told:
+                    is_told = True
+                    _logger.warning("mcp_not_a_message: %(server)s", {"server": server.name})
+                if message is None:
+                    continue
+                try:
+                    await said.send(message)
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    return
+
+
+def _message(line: bytes | TooLong) -> SessionMessage | None:
+    """None for what is no message of JSON-RPC, such as a program's greeting."""
+    if isinstance(line, TooLong):
+        if line.request_id is None:
+            return None
+        return SessionMessage(JSONRPCError(jsonrpc="2.0", id=line.request_id, error=failures.error(failures.TOO_LARGE)))
+    try:
+        return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+    except ValueError:
+        return None
+
+
+async def _write(
+    stdin: StreamWriter,
+    asked: MemoryObjectReceiveStream[SessionMessage],
+    said: MemoryObjectSendStream[SessionMessage | Exception],
+) -> None:
+    async with asked:
+        async for message in asked:
+            text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+            try:
+                stdin.write(text.encode() + b"\n")
+                await stdin.drain()
+            except (OSError, RuntimeError):  # RuntimeError: uvloop, of a pipe that is closed
+                await said.aclose()
+                return
+
+
+async def _log(server: McpServer, stderr: StreamReader) -> None:
+    """What it says there, by the specification its log: the first lines of each minute."""
+    lines, left, since = Lines(READ_BYTES), 0, float("-inf")
+    while data := await _some(stderr, READ_BYTES):
+        now = asyncio.get_running_loop().time()
+        if now - since > LOGGED_EVERY_S:
+            left, since = LOGGED_LINES, now
+        for line in lines.feed(data):
+            if left > 0 and isinstance(line, bytes):
+                left -= 1
+                said = short(line[: 4 * MAX_LOGGED_CHARS].decode(errors="replace"), MAX_LOGGED_CHARS)
+                _logger.info("mcp_server_says: %(server)s: %(line)s", {"server": server.name, "line": said})
+
+
+async def _some(stream: StreamReader, most: int) -> bytes:
+    with suppress(OSError):
+        return await stream.read(most)
+    return b""
