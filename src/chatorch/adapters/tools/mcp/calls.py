@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from chatorch.adapters.tools.mcp import failures
 from chatorch.adapters.tools.mcp.connection import Connection
 from chatorch.adapters.tools.mcp.failures import TOO_LARGE_MARK
+from chatorch.adapters.tools.mcp.giving_up import give_up
 from chatorch.adapters.tools.mcp.results import output_of, progress_of
 from chatorch.adapters.tools.mcp.texts import short
 from chatorch.domain.model.facts import require_storable
@@ -27,7 +28,6 @@ MAX_ERROR_CHARS = 2000
 _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult
 )
-_given_up: set[asyncio.Task[Any]] = set()
 
 
 class _NotRun(Exception):
@@ -93,7 +93,7 @@ class _Call:
         except TimeoutError:
             raise ToolError(f"The tool did not answer within {self._connection.server.timeout_s:g} s.") from None
         finally:
-            _give_up(asking)
+            give_up(asking)
 
     async def _ask(self, name: str, arguments: Mapping[str, Any]) -> ToolOutput:
         """Does not look at what a tool says of its own results (`outputSchema`): a pattern in there could hold us up
@@ -141,20 +141,3 @@ def _require_sendable(arguments: Mapping[str, Any]) -> None:
     except ValueError:
         problem = "The arguments hold NUL, a lone surrogate or a number that is too large, or are too deep."
         raise ToolArgumentsInvalid(problem) from None
-
-
-def _give_up(asking: asyncio.Task[ToolOutput]) -> None:
-    """The server is told that nobody waits any more (``notifications/cancelled``), and nobody waits for that."""
-    if asking.done():
-        if not asking.cancelled():
-            asking.exception()
-        return
-    asking.cancel()
-    _given_up.add(asking)
-    asking.add_done_callback(_forget)
-
-
-def _forget(asking: asyncio.Task[Any]) -> None:
-    _given_up.discard(asking)
-    if not asking.cancelled():
-        asking.exception()

@@ -13,6 +13,7 @@ from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
 from mcp.client.session import ClientSession
 
+from chatorch.adapters.tools.mcp.giving_up import within
 from chatorch.adapters.tools.mcp.http import http_transport
 from chatorch.adapters.tools.mcp.incoming import Incoming
 from chatorch.adapters.tools.mcp.offers import MAX_TOOLS, Offer, Sieve
@@ -75,9 +76,9 @@ class Connection:
             self._leave(cause, loop.time())
             failures = 0 if loop.time() - began > self._times.steady else failures + 1
             pause = min(self._times.most_pause, self._times.first_pause * 2 ** min(failures - 1, 16)) if failures else 0
-            await _within(pause * random.uniform(0.5, 1), self._wanted)  # noqa: S311  # no secret
+            await _happens_within(pause * random.uniform(0.5, 1), self._wanted)  # noqa: S311  # no secret
 
-    async def connected(self, within: float) -> ClientSession | None:
+    async def connected(self, patience: float) -> ClientSession | None:
         """The session; where there is none, that of the next attempt, which is made at once. None where it fails, or
         where another one has just failed."""
         if self.session is None:
@@ -86,7 +87,7 @@ class Connection:
                     return None
                 self._attempt_over.clear()
                 self._wanted.set()
-            await _within(min(within, self._times.patience), self._attempt_over)
+            await _happens_within(min(patience, self._times.patience), self._attempt_over)
         return self.session
 
     def look_again(self) -> None:
@@ -138,25 +139,16 @@ class Connection:
         listening = asyncio.create_task(_listen(client, self.look_again))
         try:
             while session is self.session:
-                await _within(self._times.refresh, self._look)
+                await _happens_within(self._times.refresh, self._look)
                 self._look.clear()
                 if session is self.session:
                     await self._read_offers(session)
-                    await _within(self._times.between_lists, self._gone)
+                    await _happens_within(self._times.between_lists, self._gone)
         finally:
             listening.cancel()
 
     async def _read_offers(self, session: ClientSession) -> None:
-        found: list[types.Tool] = []
-        cursor: str | None = None
-        async with asyncio.timeout(self._times.listing):
-            for _ in range(MAX_PAGES):
-                page = await session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
-                found += page.tools
-                cursor = page.next_cursor
-                if not cursor or len(found) > MAX_TOOLS:
-                    break
-        offers = self._sieve.offers(found)
+        offers = self._sieve.offers(await within(self._times.listing, _listed(session)))
         if offers != self.offers:
             self.offers = offers
             self._changed()
@@ -180,6 +172,18 @@ class Connection:
             _logger.warning("mcp_server_away: %(server)s: %(reason)s", told)
 
 
+async def _listed(session: ClientSession) -> list[types.Tool]:
+    found: list[types.Tool] = []
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = await session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
+        found += page.tools
+        cursor = page.next_cursor
+        if not cursor or len(found) > MAX_TOOLS:
+            break
+    return found
+
+
 async def _listen(client: Client, changed: Callable[[], None]) -> None:
     """Asks to be told when the list changes, of a server that tells nobody else (MCP 2026-07-28, subscriptions/listen).
 
@@ -200,7 +204,7 @@ async def _listen(client: Client, changed: Callable[[], None]) -> None:
         await asyncio.sleep(RELISTEN_S)
 
 
-async def _within(seconds: float, event: asyncio.Event) -> None:
+async def _happens_within(seconds: float, event: asyncio.Event) -> None:
     """Waits for it, and no longer than so long."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

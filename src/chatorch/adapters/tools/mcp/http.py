@@ -71,7 +71,7 @@ class BoundedClient(httpx2.AsyncClient):
         self._call_s = server.timeout_s + AFTER_TIMEOUT_S
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        asked = _asked(request)
+        asked = await _asked(request)
         limit = self._limit_of(request, asked)
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit
         try:
@@ -130,9 +130,9 @@ class _Bounded(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _asked(request: httpx2.Request) -> dict[str, Any]:
+async def _asked(request: httpx2.Request) -> dict[str, Any]:
     """The JSON-RPC message that is being sent."""
-    said = json.loads(request.content) if request.method == "POST" else None
+    said = json.loads(await request.aread()) if request.method == "POST" else None
     return said if isinstance(said, dict) else {}
 
 
