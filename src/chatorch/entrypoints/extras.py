@@ -14,6 +14,7 @@ MODULES = {
     "postgres": ("asyncpg", "greenlet"),
     "redis": ("redis", "hiredis"),
     "chatkit": ("chatkit",),
+    "mcp": ("anyio", "mcp", "mcp_types"),
 }
 """By extra: what of it is imported, here or by what it brings."""
 

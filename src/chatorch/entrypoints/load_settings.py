@@ -2,13 +2,14 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-from chatorch.entrypoints import provider_settings
+from chatorch.entrypoints import mcp_settings, provider_settings
 from chatorch.entrypoints.env_syntax import ENV_ENCODING, broken_lines
 from chatorch.entrypoints.provider_settings import PROVIDERS
 from chatorch.entrypoints.settings import PREFIX, Settings
@@ -16,6 +17,7 @@ from chatorch.entrypoints.settings import PREFIX, Settings
 DOCTOR_TOKEN = "CHATORCH_DOCTOR_TOKEN"  # noqa: S105  # where one may be
 """Of a command, and no setting."""
 ENV_FILE = Path(".env")
+_NAMED = {"providers": provider_settings.name_at, "mcp_servers": mcp_settings.name_at}
 
 
 class SettingsError(Exception):
@@ -37,14 +39,19 @@ def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
         }
         if "providers" in values:
             values["providers"] = provider_settings.with_own(values["providers"], _variables(env_file))
+        if {"mcp_servers", "mcp_file"} & values.keys():
+            servers, file = values.get("mcp_servers", ""), values.get("mcp_file")
+            values["mcp_servers"] = mcp_settings.gathered(servers, file, _variables(env_file))
     except OSError as error:
         raise SettingsError((f"{env_file}: cannot be read ({error.strerror})",)) from None
     except UnicodeDecodeError:
         raise SettingsError((f"{env_file}: is not UTF-8 text",)) from None
+    except ValueError as error:  # of the file of MCP servers
+        raise SettingsError((str(error),)) from None
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_lines(error, values.get("providers"))) from None
+        raise SettingsError(_lines(error, values)) from None
 
 
 def _source(env_file: Path | None, **options: Any) -> DotEnvSettingsSource:
@@ -62,12 +69,16 @@ def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
     known = {_env_name(field).removeprefix(PREFIX): _env_name(field) for field in Settings.model_fields}
     from_file = _source(env_file).env_vars if env_file else {}
     given = {name.upper() for name in (*os.environ, *from_file)}
-    providers = _variables(env_file).get(PROVIDERS.lower())
+    variables = _variables(env_file)
+    named = {
+        provider_settings.PREFIX: (provider_settings.unknown, variables.get(PROVIDERS.lower())),
+        mcp_settings.PREFIX: (mcp_settings.unknown, variables.get(mcp_settings.SERVERS.lower(), "")),
+    }
     lines = []
     for name in sorted(name for name in given - set(known.values()) - {DOCTOR_TOKEN} if name.startswith(PREFIX)):
-        if name.startswith(provider_settings.PREFIX):
-            problem = provider_settings.unknown(name, providers)
-            lines += [f"{name}: {problem}"] if problem else []
+        if family := next((named[prefix] for prefix in named if name.startswith(prefix)), None):
+            unknown, names = family
+            lines += [f"{name}: {problem}"] if (problem := unknown(name, names)) else []
             continue
         closest = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
         lines.append(f"{name}: is no setting" + (f"; did you mean {known[closest[0]]}?" if closest else ""))
@@ -79,7 +90,7 @@ def _env_name(field: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 
 
-def _lines(error: ValidationError, providers: object = None) -> tuple[str, ...]:
+def _lines(error: ValidationError, values: Mapping[str, object]) -> tuple[str, ...]:
     lines: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         problem = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
@@ -88,8 +99,8 @@ def _lines(error: ValidationError, providers: object = None) -> tuple[str, ...]:
         else:
             place, *within = item["loc"]
             name = _env_name(str(place)) if place in Settings.model_fields else str(place)
-            if within and place == "providers":
-                name = provider_settings.name_at(within, providers)
+            if within and place in _NAMED:
+                name = _NAMED[place](within, values.get(str(place)))
         if item["type"] == "missing":
             problem = "must be set; `chatorch init` writes a .env with one, or add what `openssl rand -hex 32` prints"
         lines.setdefault(name, f"{name}: {problem}")

@@ -9,8 +9,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from chatorch.entrypoints import provider_settings
+from chatorch.entrypoints import mcp_settings, provider_settings
 from chatorch.entrypoints.extras import lacks
+from chatorch.entrypoints.mcp_settings import McpServers
 from chatorch.entrypoints.provider_settings import OPENAI_SETTINGS, Provider, Providers
 from chatorch.entrypoints.setting_types import (
     SWITCHED_DOORS,
@@ -94,6 +95,10 @@ class Settings(BaseSettings):
     continue_within_s: MaybeSeconds = 0
     takeovers_at_once: Count = 20
     checkpoint_s: Seconds = 1
+
+    mcp_servers: McpServers = ()
+    mcp_file: str | None = None
+    mcp_max_message_bytes: Count = 1_048_576
 
     access_token_life_s: WholeSeconds = 1800
     wrong_passwords_per_user: Count = 10
@@ -188,6 +193,7 @@ class Settings(BaseSettings):
             "postgres": ("DATABASE_URL: PostgreSQL", not self.database_url.startswith("sqlite")),
             "redis": ("REDIS_URL: Redis", self.redis_url is not None),
             "chatkit": (f"{PREFIX}CHATKIT_SERVER: ChatKit", bool(self.chatkit_server)),
+            "mcp": (f"{PREFIX}MCP_SERVERS: MCP", bool(self.mcp_servers)),
         }
         for extra, (what, asked) in needed.items():
             if asked and (advice := lacks(extra)):
@@ -200,6 +206,11 @@ class Settings(BaseSettings):
         provider_settings.require_placed(self.providers, usual=usual)
         for setting, models in (("MODEL", {self.model}), ("ALLOWED_MODELS", self.allowed_models)):
             provider_settings.require_models(self.providers, PREFIX + setting, models)
+        return self
+
+    @model_validator(mode="after")
+    def _mcp_servers_can_be_asked(self) -> Self:
+        mcp_settings.require_placed(self.mcp_servers)
         return self
 
     @model_validator(mode="after")

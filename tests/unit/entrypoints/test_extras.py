@@ -25,11 +25,15 @@ AT_HOME = {
     "asyncpg": ("adapters/sql/connecting.py", "adapters/sql/lock_postgres.py", "adapters/sql/pooler.py"),
     "redis": ("adapters/redis/",),
     "chatkit": ("entrypoints/chatkit/",),
+    "anyio": ("adapters/tools/mcp/",),
+    "mcp": ("adapters/tools/mcp/",),
+    "mcp_types": ("adapters/tools/mcp/",),
 }
 """Where what is not the service's on SQLite may be imported."""
 WITHOUT = """
 import asyncio, json, os, sys
-sys.modules.update(dict.fromkeys(("asyncpg", "greenlet", "redis", "hiredis", "chatkit", "agents"), None))
+lacking = ("asyncpg", "greenlet", "redis", "hiredis", "chatkit", "agents", "mcp", "mcp_types")
+sys.modules.update(dict.fromkeys(lacking))
 from chatorch.entrypoints.process.lean_imports import SPARED, import_lean
 import_lean()
 from chatorch.entrypoints.load_settings import SettingsError, load_settings
@@ -103,6 +107,7 @@ def test_the_service_on_sqlite_does_without_the_others_and_names_what_is_asked_f
         "DATABASE_URL": "postgresql://ann:hunter2@localhost/chat",
         "REDIS_URL": "redis://:hunter2@localhost/0",
         "CHATORCH_CHATKIT_SERVER": "true",
+        "CHATORCH_MCP_SERVERS": "files",
     }
     environment = {"SECRET_KEY": "k" * 32, "PATH": ""}
     done = subprocess.run(
@@ -122,6 +127,7 @@ def test_the_service_on_sqlite_does_without_the_others_and_names_what_is_asked_f
         "CHATORCH_CHATKIT_SERVER": [
             "CHATORCH_CHATKIT_SERVER: ChatKit is not installed: pip install 'chatorch[chatkit]'"
         ],
+        "CHATORCH_MCP_SERVERS": ["CHATORCH_MCP_SERVERS: MCP is not installed: pip install 'chatorch[mcp]'"],
     }
     assert serves
     assert needless == [], "nor does it load what it has no use for"

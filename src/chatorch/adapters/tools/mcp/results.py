@@ -16,7 +16,8 @@ from mcp_types import (
     TextResourceContents,
 )
 
-from chatorch.adapters.tools.mcp.texts import clean, short
+from chatorch.adapters.tools.mcp.texts import short
+from chatorch.domain.model.text import storable_text
 from chatorch.ports.tools import ToolOutput
 
 MAX_NOTE_CHARS = 100
@@ -30,7 +31,7 @@ def output_of(result: CallToolResult) -> ToolOutput:
         said = json.dumps(result.structured_content, ensure_ascii=False, separators=(",", ":"))
     if not said and result.is_error:
         said = "The tool failed, and did not say why."
-    return ToolOutput(clean(said), is_error=result.is_error is True)
+    return ToolOutput(storable_text(said), is_error=result.is_error is True)
 
 
 def progress_of(progress: float, total: float | None, message: str | None) -> dict[str, Any] | None:
