@@ -27,6 +27,7 @@ class HttpToy:
         self.asked: list[str] = []
         self.headers: list[str] = []
         self.is_hung = False
+        self.is_closed_to_us = False
         self.session = "first"
         self.port = 0
         self._serving: set[asyncio.Task[None] | None] = set()
@@ -47,6 +48,8 @@ class HttpToy:
             size = next((int(line[15:]) for line in lines if line.lower().startswith("content-length:")), 0)
             asked = json.loads(await reader.readexactly(size)) if size else {}
             self.asked.append(asked.get("method", lines[0].partition(" ")[0]))
+            if self.is_closed_to_us:
+                await write(head("401 Unauthorized", content_type="text/plain"))
             if self.is_hung:
                 await asyncio.sleep(30)
             given = next((line[16:] for line in lines if line.lower().startswith("mcp-session-id: ")), self.session)

@@ -1,5 +1,6 @@
 """Servers over HTTP that answer with what they should not: one call fails, soon, and the next one is answered."""
 
+import bz2
 import gzip
 import json
 import logging
@@ -14,7 +15,7 @@ from chatorch.adapters.tools.mcp.tools import McpTools
 from chatorch.ports.tools import ToolError
 from tests.support.eventually import eventually
 from tests.support.mcp_http_toy import HttpToy, head, http_toy, raw, refuse, say
-from tests.support.mcp_tools import QUICK, forget_peak, kept, peak_mib, said, within
+from tests.support.mcp_tools import QUICK, forget_peak, kept, peak_mib, said, stdio_server, within
 from tests.support.sizes import size
 
 TIMEOUT_S = 0.4
@@ -38,22 +39,24 @@ def server(toy: HttpToy, **given: Any) -> McpServer:
 
 
 BOMB = gzip.compress(json.dumps({"jsonrpc": "2.0", "id": 1, "result": "x" * 10_000_000}).encode())
+SMALL_BOMB = bz2.compress(b" " * 50_000_000)
 LONG_EVENT = (head(content_type=EVENTS), b"data: ", b"x" * 65536)
 
 
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (raw(head("500 Oops"), b"no"), "refused"),
+        (raw(head("500 Oops", content_type="text/plain"), b"no"), "refused the call: HTTP status 500"),
         (raw(head("403 Forbidden"), b"no"), "refused"),
         (raw(head(), b"no JSON"), "cannot be read"),
         (raw(head(), b'{"jsonrpc":"2.0","id":1,"result":"\\ud800"}'), "cannot be read"),
         (raw(head(content_type="text/html"), b"<p>"), "refused"),
         (raw(head("202 Accepted"), b""), "refused"),
-        (raw(head("302 Found", location="http://127.0.0.2:9/x"), b""), "refused"),
-        (raw(head("307 Moved", location="http://169.254.169.254/"), b""), "refused"),
-        (raw(head(content_encoding="gzip"), BOMB), "cannot be read"),
-        (raw(head(content_type=EVENTS, content_encoding="gzip"), BOMB), "cannot be read"),
+        (raw(head("302 Found", location="http://127.0.0.2:9/x"), b""), "somewhere else"),
+        (raw(head("307 Moved", location="http://169.254.169.254/"), b""), "somewhere else"),
+        (raw(head(content_encoding="gzip"), BOMB), "of a form that the protocol does not have"),
+        (raw(head(content_type=EVENTS, content_encoding="gzip"), BOMB), "of a form that"),
+        (raw(head(content_type=f"{EVENTS}; charset=bz2_codec"), SMALL_BOMB), "went away"),
         (raw(head(content_length="100"), b"{"), "cannot be read|went away"),
         (raw(head(content_type=EVENTS), b"data: {\n"), "went away"),
         (raw(head(content_type=EVENTS), b"data: [1]\n\n"), "cannot be read"),
@@ -62,7 +65,7 @@ LONG_EVENT = (head(content_type=EVENTS), b"data: ", b"x" * 65536)
         (refuse(-5, "no\0pe"), "refused the call: no\ufffdpe"),
         (refuse(-32602, ""), "arguments do not fit"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 async def test_an_answer_that_is_none_fails_its_call_alone(tools: McpTools, toy: HttpToy, answer: Any, problem: str):
     toy.answer = answer
@@ -169,6 +172,30 @@ async def test_headers_go_along_and_into_no_log(toy: HttpToy, caplog: pytest.Log
     assert "accept-encoding: identity" in toy.headers
     assert "1234" not in caplog.text + repr(one)
     assert "127.0.0.1" not in caplog.text
+
+
+async def test_why_a_server_is_away_is_told_in_words(toy: HttpToy, caplog: pytest.LogCaptureFixture):
+    toy.is_closed_to_us = True
+    async with kept(server(toy), is_listed=False) as tools:
+        with pytest.raises(ToolError, match="not there"):
+            await said(tools, "s__toy")
+    async with kept(McpServer("s", url="http://127.0.0.1:1/"), is_listed=False) as tools:
+        with pytest.raises(ToolError, match="not there"):
+            await said(tools, "s__toy")
+
+    told = [record.args["reason"] for record in caplog.records if "reason" in (record.args or ())]
+    assert told == ["HTTP status 401", "it cannot be reached"]
+
+
+@pytest.mark.parametrize("kind", ["http", "stdio"])
+async def test_leaving_does_not_wait_for_a_server_that_never_answers(toy: HttpToy, kind: str):
+    toy.is_hung = True
+    one = server(toy) if kind == "http" else stdio_server("sleep", "60")
+    async with kept(one, is_listed=False) as tools:
+        with pytest.raises(ToolError, match="not there"):
+            await said(tools, "s__toy")
+        async with within(3):
+            await tools.aclose()
 
 
 async def test_pages_are_followed_as_far_as_sense_goes(toy: HttpToy):

@@ -25,6 +25,8 @@ MAX_WAITING = 32
 MAX_PROGRESS = 1000
 MAX_ERROR_CHARS = 2000
 
+_REDIRECT = "Redirect to"
+"""How the package begins to tell where a server wanted us to go."""
 _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult
 )
@@ -127,8 +129,10 @@ class _Call:
         if code in (failures.LOST, types.CONNECTION_CLOSED):
             self._connection.look_again()
             return ToolError("The tool's server went away. Whether it carried the call out is unknown.")
-        if code in (failures.REFUSED, types.PARSE_ERROR):
+        if code == types.PARSE_ERROR:
             return ToolError("The tool's server answered with what cannot be read.")
+        if code == types.INVALID_REQUEST and said.startswith(_REDIRECT):
+            return ToolError("The tool's server is somewhere else by now.")
         told = short(said, MAX_ERROR_CHARS)
         if code == types.INVALID_PARAMS:
             return ToolArgumentsInvalid(told or "The arguments do not fit.")

@@ -13,6 +13,7 @@ from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
 from mcp.client.session import ClientSession
 
+from chatorch.adapters.tools.mcp import failures
 from chatorch.adapters.tools.mcp.giving_up import within
 from chatorch.adapters.tools.mcp.http import http_transport
 from chatorch.adapters.tools.mcp.incoming import Incoming
@@ -212,7 +213,9 @@ async def _happens_within(seconds: float, event: asyncio.Event) -> None:
 
 
 def _kind(cause: BaseException | None) -> str:
-    """Its type alone: what a package says of an error may quote what a server said."""
+    """In our words, or its type alone: what a package says of an error may quote what a server said."""
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
+    if isinstance(cause, MCPError):
+        return cause.message if cause.code in failures.OURS else f"it answered with the error {cause.code}"
     return "the session ended" if cause is None else type(cause).__name__

@@ -19,5 +19,16 @@ TOO_LARGE_MARK = "byte limit"
 """Ends up in the text of the package's own error for an answer or an event that is too large."""
 
 
-def error(code: int) -> ErrorData:
-    return ErrorData(code=code, message="")
+def error(code: int, said: str = "") -> ErrorData:
+    """`said` is of our words."""
+    return ErrorData(code=code, message=said or _SAID[code])
+
+
+_SAID = {
+    NEVER_SENT: "it cannot be reached",
+    SESSION_UNKNOWN: "it does not know the session",
+    LOST: "the connection broke off",
+    TOO_LARGE: "the answer is too large",
+    REFUSED: "the answer is of a form that the protocol does not have",
+}
+OURS = frozenset(_SAID)

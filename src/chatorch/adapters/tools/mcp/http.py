@@ -18,6 +18,7 @@ from chatorch.adapters.tools.mcp import failures
 from chatorch.adapters.tools.mcp.failures import TOO_LARGE_MARK
 from chatorch.adapters.tools.mcp.servers import McpServer
 
+EVENTS = "text/event-stream"
 CONNECT_S = 10.0
 NOTICE_S = 5.0
 """For what is answered at once: notifications, and our answers to a server's own requests."""
@@ -86,10 +87,15 @@ class BoundedClient(httpx2.AsyncClient):
         if response.status_code == 404 and "mcp-session-id" in request.headers and request.method == "POST":
             await response.aclose()
             return _failed(request, asked, failures.SESSION_UNKNOWN)
+        kind = response.headers.get("content-type", "").lower()
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             await response.aclose()
             return _failed(request, asked, failures.REFUSED)
-        is_events = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+        if response.status_code >= 400 and not kind.startswith("application/json"):
+            await response.aclose()
+            return _failed(request, asked, failures.REFUSED, f"HTTP status {response.status_code}")
+        if is_events := kind.startswith(EVENTS):
+            response.headers["content-type"] = EVENTS  # in UTF-8: some of Python's encodings unpack
         assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # for the type
         response.stream = _Bounded(response.stream, None if is_events else self._most, deadline)
         return response
@@ -136,8 +142,9 @@ async def _asked(request: httpx2.Request) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _failed(request: httpx2.Request, asked: dict[str, Any], code: int) -> httpx2.Response:
-    body = {"jsonrpc": "2.0", "id": asked.get("id"), "error": failures.error(code).model_dump(exclude_none=True)}
+def _failed(request: httpx2.Request, asked: dict[str, Any], code: int, said: str = "") -> httpx2.Response:
+    error = failures.error(code, said).model_dump(exclude_none=True)
+    body = {"jsonrpc": "2.0", "id": asked.get("id"), "error": error}
     return httpx2.Response(503, json=body, request=request)
 
 

@@ -23,8 +23,7 @@ class Lines:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._line = bytearray()
         self._tail: bytes | None = None
         self._is_told = False
 
@@ -40,24 +39,22 @@ class Lines:
         if self._tail is not None:
             self._tail = (self._tail + part[-KEPT:])[-KEPT:]
             return
-        self._parts.append(part)
-        self._size += len(part)
-        if self._size <= self._most:
+        self._line += part
+        if len(self._line) <= self._most:
             return
-        line = b"".join(self._parts)
-        self._parts.clear()
-        self._tail = line[-KEPT:]
-        if first := _ID_FIRST.match(line[:KEPT]):
+        first = _ID_FIRST.match(bytes(self._line[:KEPT]))
+        self._tail = bytes(self._line[-KEPT:])
+        self._line.clear()
+        if first:
             self._is_told = True
             yield TooLong(int(first[1]))
 
     def _finish(self) -> Iterator[bytes | TooLong]:
         if self._tail is None:
-            line = b"".join(self._parts)
-            if line.strip():
-                yield line
+            if not self._line.isspace() and self._line:
+                yield bytes(self._line)
         elif not self._is_told:
             last = _ID_LAST.search(self._tail)
             yield TooLong(int(last[1]) if last else None)
-        self._parts.clear()
-        self._size, self._tail, self._is_told = 0, None, False
+        self._line.clear()
+        self._tail, self._is_told = None, False
