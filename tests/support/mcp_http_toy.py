@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -30,11 +31,12 @@ class HttpToy:
         self.is_closed_to_us = False
         self.session = "first"
         self.port = 0
+        self.scheme = "http"
         self._serving: set[asyncio.Task[None] | None] = set()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/mcp"
+        return f"{self.scheme}://127.0.0.1:{self.port}/mcp"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def write(data: bytes) -> None:
@@ -116,9 +118,10 @@ def raw(*pieces: bytes, times: int = 1, pause: float = 0) -> Answer:
 
 
 @asynccontextmanager
-async def http_toy() -> AsyncIterator[HttpToy]:
+async def http_toy(tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpToy]:
     toy = HttpToy()
-    server = await asyncio.start_server(toy.serve, "127.0.0.1", 0)
+    toy.scheme = "http" if tls is None else "https"
+    server = await asyncio.start_server(toy.serve, "127.0.0.1", 0, ssl=tls)
     toy.port = server.sockets[0].getsockname()[1]
     try:
         yield toy

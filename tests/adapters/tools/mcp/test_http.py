@@ -4,15 +4,19 @@ import bz2
 import gzip
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatorch.adapters.tools.mcp.http import _trust
 from chatorch.adapters.tools.mcp.servers import McpServer
 from chatorch.adapters.tools.mcp.tools import McpTools
 from chatorch.ports.tools import ToolError
+from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.mcp_http_toy import HttpToy, head, http_toy, raw, refuse, say
 from tests.support.mcp_tools import QUICK, forget_peak, kept, peak_mib, said, stdio_server, within
@@ -196,6 +200,23 @@ async def test_leaving_does_not_wait_for_a_server_that_never_answers(toy: HttpTo
             await said(tools, "s__toy")
         async with within(3):
             await tools.aclose()
+
+
+async def test_the_authorities_of_the_environment_are_trusted_and_no_others(tmp_path: Path, monkeypatch):
+    authority = Authority(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.issue("127.0.0.1"))
+    for trusted, is_answered in ((authority.root, True), (Authority(tmp_path, "others").root, False)):
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        _trust.cache_clear()
+        async with http_toy(tls) as toy, kept(server(toy, timeout_s=2), is_listed=is_answered) as tools:
+            if is_answered:
+                assert await said(tools, "s__toy") == "hello"
+            else:
+                with pytest.raises(ToolError, match="not there"):
+                    await said(tools, "s__toy")
+                assert toy.asked == []
+    _trust.cache_clear()
 
 
 async def test_pages_are_followed_as_far_as_sense_goes(toy: HttpToy):
