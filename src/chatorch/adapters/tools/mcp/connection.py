@@ -22,7 +22,7 @@ from chatorch.adapters.tools.mcp.servers import McpServer
 from chatorch.adapters.tools.mcp.stdio import stdio_transport
 
 MAX_PAGES = 20
-RELISTEN_S = 5.0
+RELISTEN_S = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -200,8 +200,9 @@ async def _listen(client: Client, changed: Callable[[], None]) -> None:
                     changed()
                     async for _ in events:
                         changed()
-            except MCPError:
-                return
+            except MCPError as error:
+                if error.code == types.METHOD_NOT_FOUND:
+                    return
         await asyncio.sleep(RELISTEN_S)
 
 
