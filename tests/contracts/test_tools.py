@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from chatorch.domain.model.facts import require_storable
-from chatorch.domain.model.tools import MAX_NAME_CHARS
+from chatorch.domain.model.tools import MAX_NAME_CHARS, CarriedOutBy
 from chatorch.ports.tools import ToolError, ToolOutput, ToolProgress, Tools
 from tests.support.mcp_tools import CONTEXT, kept, stdio_server
 
@@ -52,7 +52,7 @@ async def test_what_is_offered_fits_every_provider(tools: Tools):
         assert 1 <= len(tool.name) <= MAX_NAME_CHARS
         assert tool.parameters["type"] == "object"
         require_storable(tool.parameters)
-        assert tool.ours
+        assert tool.by is CarriedOutBy.SERVER
 
 
 async def test_what_is_offered_stays_what_it_is(tools: Tools):

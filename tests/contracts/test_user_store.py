@@ -90,6 +90,14 @@ async def test_disabling_raises_the_generation_and_enabling_changes_nothing_else
     assert await stores.users.by_id(ANN) == replace(user(), generation=raised)
 
 
+async def test_which_tools_a_user_may_use_is_kept(stores: Stores) -> None:
+    await stores.users.add(replace(user(), tools=("search",)))
+    for tools in (("search", "github__*"), (), None):
+        await stores.users.set_tools(ANN, tools)
+        assert await stores.users.by_id(ANN) == replace(user(), tools=tools)
+    await stores.users.set_tools(BOB, ("search",))
+
+
 async def test_a_new_password_is_kept_with_its_time_to_the_microsecond(stores: Stores) -> None:
     await stores.users.add(user())
 

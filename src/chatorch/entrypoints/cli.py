@@ -191,6 +191,17 @@ def set_password(name: Name, password_stdin: FromStdin = False, no_password: Wit
     typer.echo(f"{user.username} has {'a new' if password is not None else 'no'} password.")
 
 
+@users.command("tools")
+def set_tools(
+    name: Name,
+    rules: Annotated[str, typer.Argument(metavar="RULES", help="Names, such as search,github__*; - for none")] = "",
+) -> None:
+    """Say which tools an account may use; without RULES, those that CHATORCH_TOOLS names."""
+    tools = None if not rules else [rule.strip() for rule in rules.split(",") if rule.strip(" -")]
+    user = _with_accounts(lambda accounts: accounts.set_tools(name, tools))
+    typer.echo(f"{user.username} may use {'the usual tools' if tools is None else ', '.join(tools) or 'no tools'}.")
+
+
 @runs.callback()
 def runs_options() -> None:
     """Keeps `show` a command of its own while it is the only one."""

@@ -56,6 +56,11 @@ class Tools(Protocol):
         ...
 
     @abstractmethod
+    async def settled(self) -> None:
+        """Returns when it is known what there is: at once, but for a few seconds at most after the process began."""
+        ...
+
+    @abstractmethod
     def call(
         self, name: str, arguments: Mapping[str, Any], context: ToolContext
     ) -> AsyncGenerator[ToolProgress | ToolOutput]:

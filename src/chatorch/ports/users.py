@@ -43,6 +43,11 @@ class UserStore(Protocol):
         ...
 
     @abstractmethod
+    async def set_tools(self, user_id: UserId, tools: tuple[str, ...] | None) -> None:
+        """Rules for which tools (`User.tools`); none of them holds a comma. A no-op where there is no such user."""
+        ...
+
+    @abstractmethod
     async def set_password(self, user_id: UserId, password_hash: str | None, changed_at: datetime) -> None:
         """Raises the generation. None takes the password away. A no-op where there is no such user."""
         ...

@@ -131,6 +131,14 @@ def test_a_user_is_added_listed_disabled_enabled_and_given_a_password():
     assert chatorch("users", "set-password", "ada", "--password-stdin", stdin="another horse").exit_code == 0
 
 
+def test_a_user_may_use_other_tools_than_all_others():
+    chatorch("users", "add", "ada", "--no-password")
+    assert chatorch("users", "tools", "ada", "search, shop__*").stdout == "ada may use search, shop__*.\n"
+    assert chatorch("users", "tools", "ada", "-").stdout == "ada may use no tools.\n"
+    assert chatorch("users", "tools", "ada").stdout == "ada may use the usual tools.\n"
+    assert refusal("users", "tools", "ada", "king:search").startswith("chatorch: tools: must be names of tools")
+
+
 def test_a_user_may_be_without_a_password_until_one_is_set():
     assert refusal("users", "add", "ada", "--no-password", "--password-stdin", stdin=PASSWORD).startswith(
         "chatorch: --no-password"

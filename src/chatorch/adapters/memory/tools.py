@@ -18,6 +18,9 @@ class MemoryTools(Tools):
     def offered(self) -> Sequence[Tool]:
         return [tool for tool, _ in self._tools.values()]
 
+    async def settled(self) -> None:
+        """It is known from the beginning."""
+
     def call(
         self, name: str, arguments: Mapping[str, Any], context: ToolContext
     ) -> AsyncGenerator[ToolProgress | ToolOutput]:

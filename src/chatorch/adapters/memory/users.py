@@ -45,6 +45,11 @@ class MemoryUserStore(UserStore):
             generation = _next_generation(user) if disabled else user.generation
             self._state.users[user_id] = replace(user, disabled=disabled, generation=generation)
 
+    async def set_tools(self, user_id: UserId, tools: tuple[str, ...] | None) -> None:
+        self._state.require_available()
+        if user := self._state.users.get(user_id):
+            self._state.users[user_id] = replace(user, tools=tools)
+
     async def set_password(self, user_id: UserId, password_hash: str | None, changed_at: datetime) -> None:
         self._state.require_available()
         if user := self._state.users.get(user_id):

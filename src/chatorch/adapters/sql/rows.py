@@ -69,6 +69,10 @@ def to_user(row: AnyRow) -> User:
     )
 
 
+def tools_text(tools: tuple[str, ...] | None) -> str | None:
+    return None if tools is None else ",".join(tools)
+
+
 def user_values(user: User) -> Values:
     return {
         "id": user.id,
@@ -79,7 +83,7 @@ def user_values(user: User) -> Values:
         "created_at": user.created_at,
         "password_changed_at": user.password_changed_at,
         "generation": user.generation,
-        "tools": None if user.tools is None else ",".join(user.tools),
+        "tools": tools_text(user.tools),
     }
 
 

@@ -12,7 +12,7 @@ from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.compiled import Compiled
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.errors import breaks
-from chatorch.adapters.sql.rows import NO_PASSWORD, SELECT_USER, to_user, user_values
+from chatorch.adapters.sql.rows import NO_PASSWORD, SELECT_USER, to_user, tools_text, user_values
 from chatorch.adapters.sql.tables import users
 from chatorch.domain.model.errors import UsernameTaken
 from chatorch.domain.model.identity import GENERATION_STEP, User, UserId
@@ -27,6 +27,7 @@ _ADD = insert(users)
 _NEXT_GENERATION = users.c.generation + bindparam("step", type_=Integer)
 _DISABLE = update(users).where(users.c.id == bindparam("user_id")).values(disabled=true(), generation=_NEXT_GENERATION)
 _ENABLE = update(users).where(users.c.id == bindparam("user_id")).values(disabled=false())
+_SET_TOOLS = update(users).where(users.c.id == bindparam("user_id")).values(tools=bindparam("new_tools"))
 _SET_PASSWORD = (
     update(users)
     .where(users.c.id == bindparam("user_id"))
@@ -72,6 +73,10 @@ class SqlUserStore(UserStore):
         statement = _DISABLE if disabled else _ENABLE
         values = {"user_id": user_id, **({"step": _step()} if disabled else {})}
         await self._database.write(lambda connection: _execute(connection, statement, values), owner=user_id)
+
+    async def set_tools(self, user_id: UserId, tools: tuple[str, ...] | None) -> None:
+        values = {"user_id": user_id, "new_tools": tools_text(tools)}
+        await self._database.write(lambda connection: _execute(connection, _SET_TOOLS, values), owner=user_id)
 
     async def set_password(self, user_id: UserId, password_hash: str | None, changed_at: datetime) -> None:
         values = {

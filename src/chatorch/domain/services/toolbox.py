@@ -1,5 +1,6 @@
 """Which tools somebody may use, of all that there are."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -25,11 +26,18 @@ NOTHING_TO_OFFER = Offer()
 
 
 class Toolbox:
-    """All sources together. Where two have a tool of one name, the first has it."""
+    """All sources together, those that are there. Where two have a tool of one name, the first has it."""
 
-    def __init__(self, sources: Sequence[Tools] = (), policy: ToolPolicy | None = None) -> None:
-        self._sources = tuple(sources)
+    def __init__(self, sources: Sequence[Tools | None] = (), policy: ToolPolicy | None = None) -> None:
+        self._sources = tuple(source for source in sources if source is not None)
         self._policy = policy or ToolPolicy()
+        self.settled = not self._sources
+
+    async def settle(self) -> None:
+        """Waits until it is known what there is, a few seconds at most."""
+        if not self.settled:
+            await asyncio.gather(*(source.settled() for source in self._sources))
+            self.settled = True
 
     def offered(self, principal: Principal) -> Sequence[Tool]:
         """Those of ours that this one may use, in the order of their names."""

@@ -1,5 +1,8 @@
 """What models may call: where the operator's tools come from, and who may use which."""
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from dependency_injector import providers
 
 from chatorch.adapters.tools.python import PythonTools
@@ -7,9 +10,13 @@ from chatorch.domain.model.tool_policy import ToolPolicy, tool_rules
 from chatorch.domain.services.execution.tool_calls import ToolLimits
 from chatorch.domain.services.execution.tool_loop import ToolLoop
 from chatorch.domain.services.toolbox import Toolbox
+from chatorch.entrypoints.container.mcp import mcp_tools
 from chatorch.entrypoints.container.models import ModelsTopic
 from chatorch.entrypoints.container.world import LongLived
 from chatorch.entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from chatorch.adapters.tools.mcp.tools import McpTools
 
 
 def tool_policy(settings: Settings) -> ToolPolicy:
@@ -25,11 +32,18 @@ def tool_limits(settings: Settings) -> ToolLimits:
     )
 
 
+async def keep_connected(tools: "McpTools | None") -> None:
+    """For ever, where there are any servers."""
+    if tools is not None:
+        await tools.keep_connected()
+
+
 class ToolsTopic(ModelsTopic):
     """Another source of tools is one more in `tool_sources`."""
 
     python_tools = providers.Singleton(PythonTools.installed, threads=ModelsTopic.settings.provided.tool_threads)
-    tool_sources = providers.List(python_tools)
+    mcp_tools = providers.Singleton(mcp_tools, ModelsTopic.settings)
+    tool_sources = providers.List(python_tools, mcp_tools)
     toolbox = providers.Singleton(Toolbox, tool_sources, providers.Callable(tool_policy, ModelsTopic.settings))
     tool_loop = providers.Singleton(
         ToolLoop,
@@ -40,5 +54,5 @@ class ToolsTopic(ModelsTopic):
         limits=providers.Callable(tool_limits, ModelsTopic.settings),
     )
 
-    loops: LongLived = ()
+    loops: LongLived = (providers.Factory(partial, keep_connected, mcp_tools),)
     closing: LongLived = (toolbox,)

@@ -8,7 +8,7 @@ from mcp_types import Tool as McpTool
 
 from chatorch.adapters.tools.mcp.offers import MAX_DESCRIPTION_CHARS, MAX_SCHEMA_CHARS, MAX_TOOLS, Sieve
 from chatorch.adapters.tools.mcp.servers import McpServer
-from chatorch.domain.model.tools import Tool
+from chatorch.domain.model.tools import CarriedOutBy, Tool
 
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}}
 
@@ -23,7 +23,7 @@ def test_a_tool_is_offered_as_its_server_tells_of_it():
     (tool,) = offered({"name": "read", "description": "Reads.", "inputSchema": SCHEMA})
 
     assert (tool.name, tool.description, tool.parameters) == ("files__read", "Reads.", SCHEMA)
-    assert (tool.ours, tool.scope) == (True, None)
+    assert (tool.by, tool.scope) == (CarriedOutBy.SERVER, None)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,9 @@ class Times:
     the workers of many processes do not come at once.
 
     `refresh`: after how long a list is read again though nobody said that it changed; that also finds out whether the
-    server is still there. `patience`: how long a call waits for a connection that is being made. `steady`: what a
-    session must last, for the next one to be made without a pause.
+    server is still there. `patience`: how long a call waits for a connection that is being made; `first`: how long who
+    must know what there is waits for the first answer. `steady`: what a session must last, for the next one to be made
+    without a pause.
     """
 
     connect: float = 30
@@ -45,6 +46,7 @@ class Times:
     listing: float = 10
     between_attempts: float = 1
     patience: float = 2
+    first: float = 5
     steady: float = 5
 
 
@@ -59,6 +61,7 @@ class Connection:
         self._changed = changed
         self._sieve = Sieve(server)
         self._attempt_over = asyncio.Event()
+        self._tried = asyncio.Event()
         self._wanted = asyncio.Event()
         self._look = asyncio.Event()
         self._gone = asyncio.Event()
@@ -90,6 +93,10 @@ class Connection:
                 self._wanted.set()
             await _happens_within(min(patience, self._times.patience), self._attempt_over)
         return self.session
+
+    async def tried(self) -> None:
+        """Returns when it has been tried once, or has had its time."""
+        await _happens_within(self._times.first, self._tried)
 
     def look_again(self) -> None:
         """Finds out what there is now, soon: whether the server is there, and what it offers."""
@@ -135,6 +142,7 @@ class Connection:
         await self._read_offers(session)
         self.session, self._attempting, self._was_told_away = session, False, False
         self._attempt_over.set()
+        self._tried.set()
         told = {"server": self.server.name, "tools": len(self.offers)}
         _logger.info("mcp_connected: %(server)s, %(tools)s tools", told)
         listening = asyncio.create_task(_listen(client, self.look_again))
@@ -164,6 +172,7 @@ class Connection:
 
     def _leave(self, cause: BaseException | None, now: float) -> None:
         self.session = None
+        self._tried.set()
         if self._attempting:
             self._attempting, self._failed_at = False, now
             self._attempt_over.set()

@@ -50,6 +50,9 @@ class McpTools(Tools):
             self._offered = tuple(offer.tool for offer in offers)
         return self._offered
 
+    async def settled(self) -> None:
+        await asyncio.gather(*(one.tried() for one in self._connections.values()))
+
     async def call(
         self,
         name: str,

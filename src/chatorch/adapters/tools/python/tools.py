@@ -47,6 +47,9 @@ class PythonTools(Tools):
     def offered(self) -> Sequence[Tool]:
         return self._offered
 
+    async def settled(self) -> None:
+        """It is known from the beginning."""
+
     async def call(
         self, name: str, arguments: Mapping[str, Any], context: ToolContext
     ) -> AsyncGenerator[ToolProgress | ToolOutput]:

@@ -44,11 +44,20 @@ class ToolLoop(ChatModel):
         turn = prompt.turn
         if turn is None:
             return self._model.stream(prompt)
+        if not self._toolbox.settled:
+            return self._when_settled(prompt)
         offer = self._toolbox.offer(turn.principal, prompt.generation)
         if not (offer.tools or turn.open_calls or turn.begun):
             return self._model.stream(prompt)
         steps = _Steps(prompt, turn, offer, self._model, self._caller, self._clock, self._limits.max_steps)
         return steps.pieces()
+
+    async def _when_settled(self, prompt: Prompt) -> AsyncGenerator[Piece]:
+        """Soon after the start it is not yet known what there is; nobody is to be told that it is not there."""
+        await self._toolbox.settle()
+        async with aclosing(self.stream(prompt)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def aclose(self) -> None:
         await self._model.aclose()

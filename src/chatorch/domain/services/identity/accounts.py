@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from chatorch.domain.model.errors import NotFound
+from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Scope, User, UserId, canonical_password, canonical_username
+from chatorch.domain.model.tool_policy import tool_rules
 from chatorch.ports.passwords import PasswordHasher
 from chatorch.ports.system import Clock, IdFactory
 from chatorch.ports.users import UserStore
@@ -43,6 +44,18 @@ class Accounts:
         """Tokens stop counting within the few seconds that a user is cached. Raises `NotFound`."""
         user = await self._named(username)
         await self._users.set_disabled(user.id, disabled)
+        return user
+
+    async def set_tools(self, username: str, tools: Sequence[str] | None) -> User:
+        """Which tools this user may use: rules as `chatorch.domain.model.tool_policy` has them, none at all, or, with
+        None, those that everybody may. Holds within the few seconds that a user is cached. Raises `InvalidField` and
+        `NotFound`."""
+        user = await self._named(username)
+        try:
+            tool_rules(tools or ())
+        except ValueError:
+            raise InvalidField("tools", "must be names of tools, such as search,github__*,admin:shell") from None
+        await self._users.set_tools(user.id, None if tools is None else tuple(tools))
         return user
 
     async def set_password(self, username: str, password: str | None) -> User:

@@ -24,4 +24,5 @@ async def list_tools(
     principal: SignedIn, toolbox: Annotated[Toolbox, Depends(given(lambda c: c.toolbox()))]
 ) -> Response:
     """Those that can be called now, by name."""
+    await toolbox.settle()
     return json_response({"data": [tool_view(tool) for tool in toolbox.offered(principal)]})
