@@ -1,5 +1,6 @@
 """What is counted and logged of runs, and what is not."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,8 +13,10 @@ from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunStatus
+from chatorch.domain.model.tools import CallStatus, Tally, ToolUse
 from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.ports.execution_store import RunEnd
+from chatorch.ports.tools import ToolError
 from tests.support.logged import logged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -105,6 +108,23 @@ def test_a_cancelled_run_says_why(telemetry):
     with logged() as out:
         telemetry.ended(RUN, ending(RunStatus.CANCELLED, cancel_reason=CancelReason.DETACHED), pieces=0)
     assert out.lines[0].items() >= {"status": "cancelled", "reason": "detached"}.items()
+
+
+def test_a_turn_of_several_steps_is_counted_with_its_calls_by_name_only(telemetry, registry):
+    value = registry.get_sample_value
+    with logged() as out:
+        telemetry.called(ToolUse("weather", CallStatus.COMPLETED, 250), None)
+        telemetry.called(ToolUse("pay", CallStatus.FAILED, 5), ToolError(CANARY))
+        uses = (ToolUse("weather", CallStatus.COMPLETED, 250), ToolUse("pay", CallStatus.FAILED, 5))
+        telemetry.ended(RUN, replace(ending(), tally=Tally(3, None, uses)), pieces=9)
+    assert value("chatorch_tool_duration_seconds_sum", {"tool": "weather", "status": "completed"}) == 0.25
+    assert value("chatorch_tool_duration_seconds_count", {"tool": "pay", "status": "failed"}) == 1
+    assert value("chatorch_steps_total") == 3
+    [failed] = out.named("tool_failed")
+    assert failed.items() >= {"tool": "pay", "status": "failed", "duration_ms": 5, "level": "warning"}.items()
+    assert failed["error"][0]["type"] == "chatorch.ports.tools.ToolError"
+    assert CANARY not in out.text
+    assert out.named("run_ended")[0].items() >= {"steps": 3, "tools": 2}.items()
 
 
 def test_a_fault_of_ours_is_logged_by_type_without_its_message(telemetry, registry):

@@ -77,7 +77,7 @@ def test_an_alert_says_how_bad_it_is_and_what_it_is_and_is_explained(rule: dict)
     page = (DEPLOY.parent / "docs" / "operation.md").read_text(encoding="utf-8")
     assert f"`{rule['alert']}`" in page
     for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
-        assert label in {"instance", "what", "reason"}
+        assert label in {"instance", "what", "reason", "tool"}
         grouped = re.search(r"by \(([^)]*)\)", rule["expr"])
         assert grouped is None or label in grouped[1]
 

@@ -8,6 +8,8 @@ import pytest
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.part_pieces import pieces
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     EPOCH_SPAN,
     INTERRUPTED,
@@ -19,6 +21,7 @@ from chatorch.domain.model.run import (
     RunStatus,
     terminal_event,
 )
+from chatorch.domain.model.tools import CallStatus, Tally, ToolUse
 from chatorch.domain.model.transcript import replay
 from chatorch.ports.execution_store import Checkpoint, LiveRun, Ownership
 from tests.support.stores import ANN, NOW, Stores, at, ending, new_run, turn
@@ -493,3 +496,24 @@ async def test_an_ended_run_frees_its_thread(stores: Stores) -> None:
     opened = await stores.runs.open_run(new_run("next"), turn("next", "t", "and now?"))
 
     assert opened.run.status is RunStatus.QUEUED
+
+
+async def test_the_record_says_how_many_steps_it_took_and_what_was_called(stores: Stores) -> None:
+    await open_run(stores)
+    uses = (ToolUse("weather", CallStatus.COMPLETED, 120), ToolUse("pay", CallStatus.UNKNOWN, 0))
+    end = replace(ending("r", "Sunny.", usage=USAGE), tally=Tally(3, USAGE, uses))
+    assert await stores.execution_store.finish(end)
+    [record] = await stores.interactions()
+    assert (record.steps, record.tools, record.usage) == (3, uses, USAGE)
+
+
+async def test_what_is_kept_of_a_turn_is_what_whoever_takes_it_over_is_told(stores: Stores) -> None:
+    run = await open_run(stores)
+    call = Part(PartKind.TOOL_CALL, {"id": "c", "name": "n", "by": "server"}, "{}", closed=True)
+    asked = Content((Part(PartKind.TEXT, body="Hm."), call))
+    saved = Checkpoint(RUN, 1, "Hm.", parts=pieces(asked), tip=asked.tip, kept=asked.tip)
+    assert await stores.execution_store.checkpoint([saved], NOW) == {RUN: Ownership.MINE}
+    assert await stores.execution_store.checkpoint([Checkpoint(RUN, 1, None)], NOW) == {RUN: Ownership.MINE}
+    [claimed] = await stores.execution_store.claim([(await live(stores))[run.id]], NOW, history_chars=1000)
+    assert (claimed.kept, claimed.run.content) == (asked.tip, asked)
+    assert [message.content for message in claimed.history] == ["hello"]

@@ -60,6 +60,9 @@ def _of_interaction(record: Interaction) -> Iterator[tuple[str, object]]:
     yield "status", record.status.value
     yield "created", record.created_at
     yield "attempts", record.attempts
+    yield "steps", record.steps
+    for use in record.tools:
+        yield "tool", f"{use.name} {use.status.value} ({use.duration_ms} ms)"
     yield "usage", record.usage
     yield "first piece", None if record.first_piece_ms is None else f"{record.first_piece_ms} ms"
     yield "duration", None if record.duration_ms is None else f"{record.duration_ms} ms"

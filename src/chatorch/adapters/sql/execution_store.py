@@ -109,7 +109,8 @@ class SqlExecutionStore(ExecutionStore):
         return await self._database.write_first(lambda connection: _checkpoint(connection, checkpoints, now))
 
     async def finish(self, end: RunEnd) -> bool:
-        if self._database.chains and not end.refused and end.content.text_only and end.epoch == 1:
+        called = end.tally is not None and bool(end.tally.tools)
+        if self._database.chains and not (end.refused or called) and end.content.text_only and end.epoch == 1:
             run, status = _ended_values(end), _message_status(end)
             if await self._database.write_once(lambda connection: end_early(connection, end, run, status)):
                 return True
