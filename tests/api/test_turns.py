@@ -1,5 +1,6 @@
 """Turns of several steps over the API: tools of the operator's and of the client's, approval, and who may use what."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from chatorch.domain.model.identity import Scope
 from chatorch.ports.chat_model import Prompt
 from tests.support.api import Api, Apis
+from tests.support.fakes import Pause
 from tests.support.turns import ASKS, Handled, calling, handled
 
 FIND = {
@@ -294,3 +296,24 @@ async def test_a_guest_has_no_tools(apis: Apis):
     assert (weather.made, api.model.calls[-1].prompt.tools) == ([], ())
     refused = await api.anonymous().post("/api/chat", json={**body, "tools": [FIND]})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "tools")
+
+
+async def test_a_call_that_was_approved_and_whose_run_failed_is_not_known(apis: Apis):
+    pay = Handled("pay", "paid", Pause(), about={"needs_approval": True})
+    api = await with_tools(apis, pay)
+    alice = await api.user("alice")
+    api.model.then(*calling("pay"), ASKS)
+    thread_id = (await say(alice))["thread_id"]
+    yes = {"decisions": [{"call_id": "c1", "approve": True}]}
+    going_on = asyncio.ensure_future(answer_calls(alice, thread_id, **yes))
+    assert pay.waits is not None
+    await pay.waits.reached()
+    assert await calls_in(alice, thread_id) == {"c1": "running"}
+    messages = (await alice.get(f"/api/threads/{thread_id}/messages")).json()["data"]
+    await alice.post(f"/api/runs/{messages[-1]['run_id']}/cancel")
+    assert (await going_on).json()["code"] == "run_cancelled"
+    assert await calls_in(alice, thread_id) == {"c1": "unknown"}
+    await say(alice, "Did you?", thread_id=thread_id)
+    role, text = told(api.model.calls[-1].prompt)[-2]
+    assert role == "tool"
+    assert "not known" in text

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Message, MessageStatus, Role
@@ -92,12 +93,14 @@ def waits_for_client(call: Part) -> bool:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a message stands, as far as its calls go. `live`: its run has not ended; `complete`: it ended as it should;
-    `overtaken`: the user said something since. `answered` are results that stand elsewhere, by the ids of their calls.
+    `overtaken`: the user said something since. `gone_on`: the next run of the turn was begun, which carries out what
+    was approved; True as long as it lives. `answered` are results that stand elsewhere, by the ids of their calls.
     """
 
     live: bool = False
     complete: bool = False
     overtaken: bool = False
+    gone_on: bool | None = None
     answered: Mapping[str, Part] = field(default_factory=dict)
 
     @classmethod
@@ -107,10 +110,12 @@ class Standing:
         return cls(live, complete).then(since)
 
     def then(self, since: Iterable[Message]) -> "Standing":
-        """With what was said since, oldest first."""
+        """With what was said since, oldest first; what the user's next message begins is another turn."""
         later = list(since)
-        overtaken = any(message.role is Role.USER for message in later)
-        return replace(self, overtaken=overtaken, answered=answered_in(later))
+        turn = list(takewhile(lambda message: message.role is not Role.USER, later))
+        runs = [message.status is MessageStatus.STREAMING for message in turn if message.role is Role.ASSISTANT]
+        gone_on = any(runs) if runs else None
+        return replace(self, overtaken=len(turn) < len(later), gone_on=gone_on, answered=answered_in(turn))
 
     def status_of(self, call: Part) -> CallStatus:
         """Of a call that no result in its own message answers."""
@@ -119,6 +124,8 @@ class Standing:
             return _said_by(result)
         if "by" not in call.head or not call.closed:
             return CallStatus.PENDING if self.live and not call.closed else CallStatus.NOT_EXECUTED
+        if waits_for_client(call) and self.gone_on is not None and call.head["by"] == CarriedOutBy.SERVER:
+            return CallStatus.RUNNING if self.gone_on else CallStatus.UNKNOWN
         if waits_for_client(call):
             open_still = self.live or (self.complete and not self.overtaken)
             return CallStatus.PENDING if open_still else CallStatus.NOT_EXECUTED
@@ -129,11 +136,19 @@ LIVE = Standing(live=True)
 ENDED_WELL = Standing(complete=True)
 
 
-def stand_in(call: Part, message: Message) -> Part:
-    """For a call in a message of the past that nothing answers."""
-    complete = message.status is MessageStatus.COMPLETE
-    status = Standing(complete=complete, overtaken=True).status_of(call)
-    return result_part(call.head["id"], status, STAND_INS[status])
+def results_of_calls(message: Message, since: Iterable[Message]) -> dict[str, Part]:
+    """What came of each call in a message of the past, by its id; something in its place where nothing answers it.
+
+    `since` is what was said after the message, oldest first.
+    """
+    standing = replace(Standing.behind(message, since), live=False, overtaken=True)
+    results = {**standing.answered, **results_in(message.parts)}
+    for call in calls_in(message.parts):
+        if call.head["id"] not in results:
+            status = standing.status_of(call)
+            status = CallStatus.UNKNOWN if status is CallStatus.RUNNING else status
+            results[call.head["id"]] = result_part(call.head["id"], status, STAND_INS[status])
+    return results
 
 
 def turn_of(messages: Sequence[Message]) -> Sequence[Message]:

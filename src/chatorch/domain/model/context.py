@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, groupby, islice, takewhile
 
-from chatorch.domain.model.calls import answered_in, calls_in, results_in, stand_in, steps_of
+from chatorch.domain.model.calls import calls_in, results_in, results_of_calls, steps_of
 from chatorch.domain.model.conversation import Message, Role, refused
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.sizes import size_of
@@ -52,12 +52,14 @@ def going_out(newest_first: Iterable[Message]) -> Iterator[Message]:
                 refusals = 0
             if refusals < REFUSALS or message.role is Role.SYSTEM:
                 yield message
+        elif _answers(message):
+            yield message  # it says nothing, but that a run went on with the turn
 
 
 def said_aloud(message: Message) -> int:
     """What a message weighs in a prompt that has its text, its calls and their results, in code points."""
     if not message.parts:
-        return len(message.content)
+        return 0 if blank(message.content) else len(message.content)
     calls = sum(len(call.body) + size_of(call.head) for call in calls_in(message.parts))
     return len(message.content) + calls + sum(len(result.body) for result in results_in(message.parts).values())
 
@@ -134,17 +136,17 @@ class ContextWindow:
         return (*([PromptMessage(Role.SYSTEM, BETWEEN.join(system))] if system else []), *turns)
 
     def _told(self, messages: Sequence[Message]) -> Iterator[PromptMessage]:
-        """Results stand behind their calls, wherever they were kept."""
-        answered = answered_in(messages)
-        for message in messages:
+        """Results stand behind their calls, wherever in the turn they were kept."""
+        for place, message in enumerate(messages, 1):
             if message.role is Role.TOOL:
                 continue
             if not message.parts:
-                yield PromptMessage(message.role, message.content)
+                if not blank(message.content):
+                    yield PromptMessage(message.role, message.content)
                 continue
             keeps_thoughts = self.sends_reasoning and _answers(message)
-            stand_ins = {call.head["id"]: stand_in(call, message) for call in calls_in(message.parts)}
-            yield from told_steps(message.parts, {**stand_ins, **answered}, sends_reasoning=keeps_thoughts)
+            answered = results_of_calls(message, messages[place:])
+            yield from told_steps(message.parts, answered, sends_reasoning=keeps_thoughts)
 
     def _rules(self, opening: Sequence[Message], left: int) -> list[Message]:
         """Those of the system messages at the thread's beginning that fit into so much, the first of them first."""
