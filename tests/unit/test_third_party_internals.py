@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import aiohttp
 import asyncpg
@@ -18,6 +18,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.connector import Connection as AiohttpConnection
 from asyncpg.transaction import Transaction
 from fastapi import APIRouter, FastAPI
+from mcp.client._transport import ReadStream, TransportStreams, WriteStream
 from openai import AsyncOpenAI
 from openai._models import FinalRequestOptions
 from redis.asyncio.connection import Connection as RedisConnection
@@ -57,6 +58,10 @@ PLACES = {
     "adapters/models/openai/client.py": "openai._models",
     "adapters/models/upstream/transport.py": "content._read_nowait",
     "adapters/sql/connecting.py": "connection._transport",
+    "adapters/tools/mcp/connection.py": "mcp.client._transport",
+    "adapters/tools/mcp/http.py": "mcp.client._transport",
+    "adapters/tools/mcp/incoming.py": "mcp.client._transport",
+    "adapters/tools/mcp/stdio.py": "mcp.client._transport",
     "adapters/tools/python/tools.py": "asyncio._unregister_task",
     "entrypoints/common/connection/of_uvicorn.py": "uvicorn._types",
 }
@@ -83,6 +88,11 @@ async def test_asyncio_forgets_a_task_that_it_is_told_to_forget() -> None:
     asyncio._unregister_task(task)
     assert task not in asyncio.all_tasks()
     await task
+
+
+def test_mcps_transports_are_pairs_of_streams() -> None:
+    incoming, outgoing = get_args(TransportStreams)
+    assert (get_origin(incoming), get_origin(outgoing)) == (ReadStream, WriteStream)
 
 
 def test_uvicorns_http_connection_has_what_ours_is_made_of() -> None:

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXTRAS = ("server", "postgres", "redis", "chatkit")
+EXTRAS = ("server", "postgres", "redis", "chatkit", "mcp")
 ADVICE = "chatorch: the service is not installed: pip install 'chatorch[server]'\n"
 
 
@@ -51,7 +51,13 @@ def test_without_an_extra_it_asks_for_nothing(wheel: Path):
     assert set(metadata.get_all("Provides-Extra")) == set(EXTRAS)
     of = {extra: {each.name for each in asked if each.marker.evaluate({"extra": extra})} for extra in EXTRAS}
     added = {extra: names - of["server"] for extra, names in of.items()}
-    assert added == {"server": set(), "postgres": {"asyncpg"}, "redis": {"redis"}, "chatkit": {"openai-chatkit"}}
+    own = {
+        "postgres": {"asyncpg"},
+        "redis": {"redis"},
+        "chatkit": {"openai-chatkit"},
+        "mcp": {"anyio", "mcp", "mcp-types"},
+    }
+    assert added == {"server": set(), **own}
     assert all(of["server"] <= names for names in of.values()), "what adds to the service brings it along"
 
 

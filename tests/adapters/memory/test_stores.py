@@ -8,18 +8,33 @@ import pytest
 
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.annotations import SideItem
+from chatorch.domain.model.call_answers import CallOutput
+from chatorch.domain.model.calls import call_part
 from chatorch.domain.model.content import Content
-from chatorch.domain.model.conversation import MessageId, NewMessage, Role, RunId, SideItemId, Thread, ThreadId
+from chatorch.domain.model.conversation import (
+    MessageId,
+    NewMessage,
+    Role,
+    RunId,
+    SideItemId,
+    Thread,
+    ThreadId,
+    Usage,
+    UsageSource,
+)
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import Outcome, RunStatus
+from chatorch.ports.calls import AnsweredCalls
 from chatorch.ports.execution_store import Checkpoint, LiveRun, RunEnd
 from chatorch.ports.runs import NewRun, OpenTurn
 from chatorch.ports.threads import ThreadChange
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ANN, THREAD, RUN = UserId("usr_ann"), ThreadId("thr_1"), RunId("run_1")
+ANSWERED = AnsweredCalls(THREAD, (CallOutput("call_1", "here"),), (MessageId("msg_9"),))
 USER = User(ANN, "ann", "$hash", frozenset({Scope.CHAT}), False, NOW, NOW)
 SIDE_ITEM = SideItem(SideItemId("itm_1"), THREAD, {}, NOW)
 NEW_THREAD = Thread(ThreadId("thr_9"), ANN, "New", {}, NOW, NOW)
@@ -33,6 +48,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "users.list_all": lambda store: store.users.list_all(),
     "users.set_disabled": lambda store: store.users.set_disabled(ANN, disabled=True),
     "users.by_ids": lambda store: store.users.by_ids([ANN]),
+    "users.set_tools": lambda store: store.users.set_tools(ANN, ("search",)),
     "users.set_password": lambda store: store.users.set_password(ANN, "$other", NOW),
     "threads.list_threads": lambda store: store.threads.list_threads(ANN, PAGE),
     "threads.read_thread": lambda store: store.threads.read_thread(ANN, THREAD),
@@ -57,6 +73,9 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "runs.read_run": lambda store: store.runs.read_run(ANN, RUN),
     "runs.request_cancel": lambda store: store.runs.request_cancel(ANN, RUN),
     "runs.forget_keys": lambda store: store.runs.forget_keys(NOW, 9),
+    "calls.asking_run": lambda store: store.calls.asking_run(ANN, THREAD),
+    "calls.answer_calls": lambda store: store.calls.answer_calls(opening("2")[0], ANSWERED),
+    "calls.said_since": lambda store: store.calls.said_since(ANN, MessageId("msg_1")),
     "execution_store.checkpoint": lambda store: store.execution_store.checkpoint([Checkpoint(RUN, 1, "Hello")]),
     "execution_store.claim": lambda store: store.execution_store.claim([LiveRun(RUN, 1, 0)], NOW, history_chars=9),
     "execution_store.finish": lambda store: store.execution_store.finish(
@@ -103,7 +122,7 @@ async def store() -> MemoryStore:
 def test_every_method_of_every_store_is_among_the_operations(store: MemoryStore):
     methods = {
         f"{name}.{method}"
-        for name in ("users", "threads", "thread_items", "thread_notes", "runs", "execution_store")
+        for name in ("users", "threads", "thread_items", "thread_notes", "runs", "calls", "execution_store")
         for method in dir(getattr(store, name))
         if not method.startswith("_")
     }
@@ -126,6 +145,12 @@ async def test_it_works_again_once_it_is_switched_on(store: MemoryStore, name: s
     store.available = True
     if name in {"runs.reopen_run", "runs.answer_again", "threads.add_messages"}:
         await store.execution_store.finish(RunEnd(RUN, 1, Outcome(RunStatus.FAILED), Content(), NOW))
+    if name == "calls.answer_calls":
+        asked = Content((Part(PartKind.TEXT), call_part("call_1", "find", "{}")))
+        usage = Usage(1, 1, 2, UsageSource.ESTIMATED)
+        await store.execution_store.finish(
+            RunEnd(RUN, 1, Outcome(RunStatus.COMPLETED, "tool_calls", usage), asked, NOW)
+        )
     await OPERATIONS[name](store)
 
 

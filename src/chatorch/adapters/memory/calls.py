@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from chatorch.adapters.memory.runs import MemoryRunStore, append
+from chatorch.adapters.memory.runs import append, joined, open_in, require_room
 from chatorch.adapters.memory.state import State, ThreadRecord
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.call_answers import UnknownCalls, results_of
@@ -18,9 +18,8 @@ from chatorch.ports.runs import NewRun, OpenedRun
 
 
 class MemoryCallStore(CallStore):
-    def __init__(self, state: State, runs: MemoryRunStore) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
-        self._runs = runs
 
     async def asking_run(self, owner_id: UserId, thread_id: ThreadId) -> Run:
         self._state.require_available()
@@ -34,20 +33,20 @@ class MemoryCallStore(CallStore):
     async def answer_calls(self, new: NewRun, answered: AnsweredCalls, cap: LiveRunCap | None = None) -> OpenedRun:
         self._state.require_writable()
         record = self._state.thread_of(new.owner_id, answered.thread_id)
-        if joined := self._runs.joined(new):
-            return joined
+        if earlier := joined(self._state, new):
+            return earlier
         try:
             results = results_of(record.shown(), answered.answers)
         except UnknownCalls as unknown:
             raise _whereabouts(record, unknown.call_ids) from None
         if not isinstance(results, list):
             return OpenedRun(self._state.runs[RunId(results)].run, (), joined=True)
-        self._runs.require_room(new, record, cap)
+        require_room(self._state, new, record, cap)
         for message_id, result in zip(answered.message_ids, results, strict=False):
             content = Content((Part(PartKind.TEXT), result))
             append(record, message_id, NewMessage(Role.TOOL, "", parts=content.parts), new.now)
         asked = next(message.id for message in reversed(record.shown()) if message.role is Role.USER)
-        return self._runs.open(new, record, asked)
+        return open_in(self._state, new, record, asked)
 
     async def said_since(self, owner_id: UserId, message_id: MessageId) -> Sequence[Message]:
         self._state.require_available()

@@ -35,12 +35,12 @@ class MemoryRunStore(RunStore):
             record = state.thread_of(new.owner_id, turn.thread_id)
         else:
             record = ThreadRecord(_new_thread(new, turn, turn.title))
-        if joined := self.joined(new):
-            return joined
+        if earlier := joined(self._state, new):
+            return earlier
         if record.thread.id not in state.threads and state.named(new.owner_id, turn.client_ref):
             raise ClientRefTaken
         edited = turn.instead_of and _require_question(record, turn.instead_of)
-        self.require_room(new, record, cap)
+        require_room(self._state, new, record, cap)
         if edited:
             record.supersede_after(edited.message.position)
             edited.superseded = True
@@ -48,7 +48,7 @@ class MemoryRunStore(RunStore):
         for message_id, message in turn.messages:
             append(record, message_id, message, new.now)
         asked = next(id_ for id_, message in reversed(turn.messages) if message.role is Role.USER)
-        return self.open(new, record, asked)
+        return open_in(self._state, new, record, asked)
 
     async def reopen_run(self, new: NewRun, retry_of: RunId, cap: LiveRunCap | None = None) -> OpenedRun:
         state = self._state
@@ -67,15 +67,15 @@ class MemoryRunStore(RunStore):
     ) -> OpenedRun:
         self._state.require_writable()
         record = self._state.thread_of(new.owner_id, thread_id)
-        if joined := self.joined(new):
-            return joined
+        if earlier := joined(self._state, new):
+            return earlier
         question = _require_question(record, message_id)
         if only_newest:
             _require_newest(record, question)
-        self.require_room(new, record, cap)
+        require_room(self._state, new, record, cap)
         question.message = replace(question.message, status=MessageStatus.COMPLETE)
         record.supersede_after(question.message.position)
-        return self.open(new, record, message_id)
+        return open_in(self._state, new, record, message_id)
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
         self._state.require_available()
@@ -96,44 +96,48 @@ class MemoryRunStore(RunStore):
             del keys[name]
         return len(oldest)
 
-    def joined(self, new: NewRun) -> OpenedRun | None:
-        """What the same key opened before. Raises `IdempotencyKeyReused`."""
-        if new.idempotency is None:
-            return None
-        used = self._state.keys.get((new.owner_id, new.idempotency.key))
-        if used is None or new.now - used.used_at > KEY_LIFE:
-            return None
-        if used.fingerprint != new.idempotency.fingerprint:
-            raise IdempotencyKeyReused
-        return OpenedRun(self._state.runs[used.run_id].run, (), joined=True)
 
-    def require_room(self, new: NewRun, record: ThreadRecord, cap: LiveRunCap | None) -> None:
-        """Raises `ThreadBusy` or `TooManyRuns`."""
-        if live := self._state.live_in(record.thread.id):
-            raise ThreadBusy(live.id)
-        if cap is not None:
-            cap.require_room(sum(1 for _ in self._state.live_of(new.owner_id)))
+def joined(state: State, new: NewRun) -> OpenedRun | None:
+    """What the same key opened before. Raises `IdempotencyKeyReused`."""
+    if new.idempotency is None:
+        return None
+    used = state.keys.get((new.owner_id, new.idempotency.key))
+    if used is None or new.now - used.used_at > KEY_LIFE:
+        return None
+    if used.fingerprint != new.idempotency.fingerprint:
+        raise IdempotencyKeyReused
+    return OpenedRun(state.runs[used.run_id].run, (), joined=True)
 
-    def open(self, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
-        history = newest(record.shown(), new.history_chars)
-        run = Run(
-            id=new.run_id,
-            thread_id=record.thread.id,
-            owner_id=new.owner_id,
-            user_message_id=user_message_id,
-            message_id=new.message_id,
-            status=RunStatus.QUEUED,
-            model=new.model,
-            created_at=new.now,
-            generation=deepcopy(new.generation),
-            background=new.background,
-        )
-        answer = append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
-        record.touch(new.now)
-        self._state.runs[run.id] = self._state.live[run.id] = RunRecord(run, answer, new.guest_label)
-        if key := new.idempotency:
-            self._state.keys[new.owner_id, key.key] = UsedKey(key.fingerprint, run.id, new.now)
-        return OpenedRun(run, history, joined=False)
+
+def require_room(state: State, new: NewRun, record: ThreadRecord, cap: LiveRunCap | None) -> None:
+    """Raises `ThreadBusy` or `TooManyRuns`."""
+    if live := state.live_in(record.thread.id):
+        raise ThreadBusy(live.id)
+    if cap is not None:
+        cap.require_room(sum(1 for _ in state.live_of(new.owner_id)))
+
+
+def open_in(state: State, new: NewRun, record: ThreadRecord, user_message_id: MessageId) -> OpenedRun:
+    """Writes a run for a message of the user's, and its empty answer."""
+    history = newest(record.shown(), new.history_chars)
+    run = Run(
+        id=new.run_id,
+        thread_id=record.thread.id,
+        owner_id=new.owner_id,
+        user_message_id=user_message_id,
+        message_id=new.message_id,
+        status=RunStatus.QUEUED,
+        model=new.model,
+        created_at=new.now,
+        generation=deepcopy(new.generation),
+        background=new.background,
+    )
+    answer = append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
+    record.touch(new.now)
+    state.runs[run.id] = state.live[run.id] = RunRecord(run, answer, new.guest_label)
+    if key := new.idempotency:
+        state.keys[new.owner_id, key.key] = UsedKey(key.fingerprint, run.id, new.now)
+    return OpenedRun(run, history, joined=False)
 
 
 def _require_question(record: ThreadRecord, message_id: MessageId) -> MessageRecord:

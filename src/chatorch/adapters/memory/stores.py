@@ -27,7 +27,7 @@ class MemoryStore:
         self.thread_items = MemoryThreadItemStore(self._state)
         self.thread_notes = MemoryThreadNoteStore(self._state)
         self.runs = MemoryRunStore(self._state)
-        self.calls = MemoryCallStore(self._state, self.runs)
+        self.calls = MemoryCallStore(self._state)
         self.execution_store = MemoryExecutionStore(self._state)
         self.run_lives = MemoryRunLives(self._state)
         self.unstored_threads = MemoryUnstoredThreadStore(self._state)

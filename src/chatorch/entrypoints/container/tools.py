@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from dependency_injector import providers
 
-from chatorch.adapters.tools.python import PythonTools
 from chatorch.domain.model.tool_policy import ToolPolicy, tool_rules
 from chatorch.domain.services.execution.tool_calls import ToolLimits
 from chatorch.domain.services.execution.tool_loop import ToolLoop
 from chatorch.domain.services.toolbox import Toolbox
 from chatorch.entrypoints.container.mcp import mcp_tools
 from chatorch.entrypoints.container.models import ModelsTopic
+from chatorch.entrypoints.container.python_tools import python_tools
 from chatorch.entrypoints.container.world import LongLived
 from chatorch.entrypoints.settings import Settings
 
@@ -41,7 +41,7 @@ async def keep_connected(tools: "McpTools | None") -> None:
 class ToolsTopic(ModelsTopic):
     """Another source of tools is one more in `tool_sources`."""
 
-    python_tools = providers.Singleton(PythonTools.installed, threads=ModelsTopic.settings.provided.tool_threads)
+    python_tools = providers.Singleton(python_tools, ModelsTopic.settings)
     mcp_tools = providers.Singleton(mcp_tools, ModelsTopic.settings)
     tool_sources = providers.List(python_tools, mcp_tools)
     toolbox = providers.Singleton(Toolbox, tool_sources, providers.Callable(tool_policy, ModelsTopic.settings))
