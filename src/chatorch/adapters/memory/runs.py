@@ -153,7 +153,7 @@ def _require_question(record: ThreadRecord, message_id: MessageId) -> MessageRec
 def _require_newest(record: ThreadRecord, question: MessageRecord) -> None:
     """Raises `NewerMessages`."""
     at = question.message.position
-    if any(shown.position > at and shown.role is not Role.ASSISTANT for shown in record.shown()):
+    if any(shown.position > at and shown.role not in (Role.ASSISTANT, Role.TOOL) for shown in record.shown()):
         raise NewerMessages
 
 

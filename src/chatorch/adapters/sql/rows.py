@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, case, select
 
 from chatorch.adapters.sql.outcomes import to_outcome, to_usage, usage_values
 from chatorch.adapters.sql.parts import PARTS, to_content
@@ -19,7 +19,7 @@ from chatorch.domain.model.conversation import (
     Thread,
     ThreadId,
 )
-from chatorch.domain.model.generation import AS_USUAL, Generation
+from chatorch.domain.model.generation import AS_USUAL, OF_TOOLS, Generation
 from chatorch.domain.model.identity import Scope, User, UserId
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.run import INTERRUPTED, Interaction, Run, RunStatus
@@ -40,7 +40,7 @@ SELECT_MESSAGE = select(
     messages.c.id,
     messages.c.thread_id,
     messages.c.position,
-    messages.c.role,
+    case((messages.c.of_tools, Role.TOOL.value), else_=messages.c.role).label("role"),
     CONTENT.label("content"),
     messages.c.status,
     messages.c.created_at,
@@ -149,7 +149,8 @@ def message_values(message: Message, timestamp: str | None = None) -> Values:
         "id": message.id,
         "thread_id": message.thread_id,
         "position": message.position,
-        "role": message.role.value,
+        "role": (Role.ASSISTANT if message.role is Role.TOOL else message.role).value,
+        "of_tools": message.role is Role.TOOL,
         "content": message.content,
         "status": message.status.value,
         "created_at": message.created_at,
@@ -175,7 +176,7 @@ def to_run(row: AnyRow) -> Run:
         content=to_content(row.text, row.parts),
         finished_at=row.finished_at,
         outcome=to_outcome(row),
-        generation=Generation(**row.generation) if row.generation else AS_USUAL,
+        generation=_to_generation(row),
         background=row.background,
     )
 
@@ -195,9 +196,21 @@ def new_run_values(run: Run, guest_label: str | None) -> Values:
         "heartbeat": 0,
         "cancel_requested": False,
         "guest_label": guest_label,
-        "generation": run.generation.asked() or None,
+        **_generation_values(run.generation),
         "background": run.background,
     }
+
+
+def _to_generation(row: AnyRow) -> Generation:
+    if not (row.generation or row.offer):
+        return AS_USUAL
+    return Generation(**(row.generation or {}), **(row.offer or {}))
+
+
+def _generation_values(generation: Generation) -> Values:
+    asked = generation.asked()
+    offer = {name: asked.pop(name) for name in OF_TOOLS if name in asked}
+    return {"generation": asked or None, "offer": offer or None}
 
 
 def to_interaction(row: AnyRow) -> Interaction:

@@ -77,6 +77,9 @@ messages = Table(
     Column("client_timestamp", Text),
     Column("superseded", Boolean, nullable=False),
     Column("has_parts", Boolean, nullable=False, server_default=false()),
+    # Says what came of calls of tools. Its role is then the assistant's: the release before knows no other for it, and
+    # takes no notice of an answer without a word.
+    Column("of_tools", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("thread_id", "position"),
 )
 
@@ -128,6 +131,8 @@ runs = Table(
     Column("background", Boolean, nullable=False, server_default=false()),
     # When its heartbeat moved last, by its executor's clock; NULL of a run that the release before carries out.
     Column("beat_at", UtcTime),
+    # What of its generation the release before does not know, and would stumble over.
+    Column("offer", JSON(none_as_null=True)),
     # Up to which position of its content it stands, whoever takes it over; NULL where that is nothing.
     Column("kept", BigInteger),
 )

@@ -32,4 +32,5 @@ class Generation:
         return {name: value for name, value in asked if value is not None}
 
 
+OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "unattended")
 AS_USUAL = Generation()
