@@ -208,3 +208,14 @@ async def test_its_history_is_what_it_was_asked_with(stores: Stores) -> None:
     claimed = await taken(stores)
     assert claimed.history == opened.history
     assert [message.content for message in claimed.history] == ["first", "an answer", "second"]
+
+
+async def test_one_that_was_not_answered_again_is_counted_with_what_it_was_asked_alone(stores: Stores) -> None:
+    executor = await begin(stores)
+    await executor.save(stores, Content.of("Hello"))
+    once = (await taken(stores)).spent
+    twice = (await taken(stores)).spent
+    assert twice.prompt_tokens == 2 * once.prompt_tokens
+    assert twice.completion_tokens == once.completion_tokens, "what the first said was counted with the first"
+    told = (await taken(stores, Content.of("Hello and more"))).spent
+    assert told.completion_tokens == once.completion_tokens + 4, "it did say something, if not to the store"

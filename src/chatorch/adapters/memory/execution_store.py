@@ -11,7 +11,7 @@ from chatorch.domain.model.content import Content, fresher
 from chatorch.domain.model.conversation import MessageStatus, RunId, Usage
 from chatorch.domain.model.estimates import unfinished_attempt, with_last_attempt
 from chatorch.domain.model.part_pieces import assembled
-from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, end_seq
+from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, content_epoch, end_seq
 from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
 
 
@@ -95,7 +95,7 @@ class MemoryExecutionStore(ExecutionStore):
                 thread = self._state.threads[record.run.thread_id]
                 before = [message for message in thread.shown() if message.id != record.run.message_id]
                 history = newest(before, history_chars)
-                spent = unfinished_attempt(history, content)
+                spent = unfinished_attempt(history, Content() if _said_nothing(record.run, content) else content)
                 record.spent = spent if record.spent is None else record.spent + spent
                 self._take_over(record, content, now)
                 claimed.append(ClaimedRun(record.run, history, record.spent, record.kept))
@@ -146,6 +146,11 @@ def _as_seen(record: RunRecord) -> LiveRun:
 
 def _freshest(run: Run, told: Content | None) -> Content:
     return run.content if told is None else fresher(run.content, told)
+
+
+def _said_nothing(run: Run, content: Content) -> bool:
+    """Whether all that is there is of attempts before the last one, which have been counted."""
+    return content is run.content and content_epoch(run.status, run.epoch) < run.epoch
 
 
 def _used(run: Run, content: Content, spent: Usage | None) -> Usage | None:

@@ -9,12 +9,12 @@ from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.history import read_history
 from chatorch.adapters.sql.outcomes import USAGE, to_usage, usage_values
 from chatorch.adapters.sql.reaping import settled
-from chatorch.adapters.sql.rows import SELECT_RUN, to_run
+from chatorch.adapters.sql.rows import SELECT_RUN, AnyRow, to_run
 from chatorch.adapters.sql.tables import messages, runs
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.estimates import unfinished_attempt
-from chatorch.domain.model.run import RunStatus, base_of
+from chatorch.domain.model.run import RunStatus, base_of, content_epoch
 from chatorch.ports.execution_store import ClaimedRun, LiveRun
 
 _THESE = runs.c.id.in_(bindparam("run_ids", expanding=True))
@@ -62,17 +62,24 @@ def claim(
     rows = connection.execute(_TAKEN, {"run_ids": [row.id for row in left]}).all()
     answers = connection.execute(_STANDS_AT, {"message_ids": [row.message_id for row in rows]})
     stands_at = {row.id: row.position for row in answers}
+    silent = {row.id for row, tip in left.items() if _said_nothing(row, tip)}
     claimed = []
     for row in rows:
         before = stands_at[row.message_id] - 1
         history = read_history(connection, ThreadId(row.thread_id), before, history_chars)
         run, earlier = to_run(row), to_usage(row)
-        spent = unfinished_attempt(history, run.content)
+        spent = unfinished_attempt(history, Content() if row.id in silent else run.content)
         spent = spent if earlier is None else earlier + spent
         claimed.append(ClaimedRun(run, history, spent, row.kept or 0))
     spending = [{"run_id": c.run.id, **_named(usage_values(c.spent))} for c in claimed]
     connection.execute(_SPEND, spending)
     return claimed
+
+
+def _said_nothing(row: AnyRow, tip: int) -> bool:
+    """Whether all that is there is of attempts before the last one, which have been counted."""
+    still = content_epoch(RunStatus(row.status), row.epoch)
+    return still < row.epoch and base_of(still) + tip == row.seq
 
 
 def _named(values: Mapping[str, object]) -> dict[str, object]:
