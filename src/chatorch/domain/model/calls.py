@@ -158,8 +158,10 @@ def turn_of(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def answered_in(messages: Iterable[Message]) -> dict[str, Part]:
-    """All results in several messages, by the ids of their calls."""
-    return results_in(part for message in messages for part in message.parts)
+    """The results in several messages, by the ids of their calls. The first of each id: there are providers that count
+    their calls anew in each step, and clients that bring what those said."""
+    parts = [part for message in messages for part in message.parts]
+    return results_in(reversed(parts))
 
 
 def open_calls(messages: Sequence[Message]) -> list[Part]:
