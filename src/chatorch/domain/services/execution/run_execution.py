@@ -163,6 +163,9 @@ class RunExecution:
         content = self._telling.content()
         self.kept, self._parts_kept = content.tip, len(content.parts)
         await self._keep(self.run.id)
+        if self._lost or self._stopped is not None:
+            # What follows would be done for nobody, or a second time: the scope ends before the model is asked on.
+            await asyncio.Event().wait()
 
     def _take_prompt(self) -> Prompt:
         """Once: it is the model's from then on, which need not keep it as long as it answers."""

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from math import isinf
 from typing import Any
 
 from chatorch.domain.model.calls import STAND_INS
@@ -133,6 +134,10 @@ class ToolCaller:
             return _failed(str(error)), error
         except TimeoutError as error:
             return _failed(f"The tool took longer than {self._limits.timeout_s:g} s."), error
+        except asyncio.CancelledError as error:
+            if (me := asyncio.current_task()) is not None and me.cancelling():
+                raise
+            return _failed("The tool failed."), error  # nobody gave the call up but what the tool waited for
         except Exception as error:
             return _failed("The tool failed."), error
         if len(output.content) > self._limits.max_result_chars:
@@ -173,7 +178,7 @@ def arguments_of(text: str) -> Mapping[str, Any]:
     if not text.strip():
         return {}
     try:
-        arguments = json.loads(text, parse_constant=_no_number)
+        arguments = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError):
         raise ToolError("The arguments are not JSON.") from None
     if not isinstance(arguments, dict):
@@ -183,6 +188,12 @@ def arguments_of(text: str) -> Mapping[str, Any]:
 
 def _no_number(_: str) -> object:
     raise ValueError
+
+
+def _finite(text: str) -> float:
+    if isinf(number := float(text)):
+        raise ValueError
+    return number
 
 
 def _progress_text(progress: ToolProgress) -> str | None:

@@ -10,7 +10,7 @@ from chatorch.domain.model.context import told_steps
 from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally
-from chatorch.domain.services.execution.tool_calls import CallToMake, Told, ToolCaller, ToolLimits
+from chatorch.domain.services.execution.tool_calls import CallToMake, Made, Told, ToolCaller, ToolLimits
 from chatorch.domain.services.execution.tool_step import SpokenStep
 from chatorch.domain.services.toolbox import Offer, Toolbox
 from chatorch.ports.chat_model import ChatModel, Finish, Keep, PartEnd, PartStart, Piece, Prompt, Turn
@@ -84,7 +84,6 @@ class _Steps:
         self._ids |= {str(call.head["id"]) for call in calls_in(self._parts)}
         self._results = results_in(self._parts)
         self._left = max(max_steps - sum(bool(step.calls) for step in steps_of(self._parts)), 1)
-        self._made = 0
         self._tally = Tally(steps=0)
         self._finish = Finish("stop", None)
 
@@ -176,7 +175,7 @@ class _Steps:
         """Those that nobody outside is to carry out, or to approve of. Nothing is called before it is stored as such,
         and what came of it is stored before anything follows."""
         now = [call for call in calls if call in approved or not waits_for_client(call)]
-        to_make = [CallToMake(call, self._next_key(), perhaps_made) for call in now]
+        to_make = [CallToMake(call, self._key_of(call), perhaps_made) for call in now]
         if not to_make:
             return
         if not perhaps_made:
@@ -192,7 +191,8 @@ class _Steps:
                         self._tally = replace(self._tally, tools=(*self._tally.tools, *filter(None, [each.use])))
                     for piece in self._add(part):
                         yield piece
-                yield Keep(self._tally)
+                if any(isinstance(each, Made) for each in news):
+                    yield Keep(self._tally)
 
     def _refused(self, calls: Sequence[Part]) -> list[Piece]:
         """What of them is not done: all where the model did not say all, ours where no other step would hear of it."""
@@ -221,7 +221,8 @@ class _Steps:
     def _waits(self, call: Part) -> bool:
         return call.head["id"] not in self._results
 
-    def _next_key(self) -> str:
-        """Of the run, and the place of the call among its calls: the same where it is made again."""
-        self._made += 1
-        return f"{self._turn.run_id}:{self._made}"
+    def _key_of(self, call: Part) -> str:
+        """Of the run, and the place of the call among its calls: the same where it is made again, whoever makes it, and
+        never another one's."""
+        place = [*self._turn.open_calls, *calls_in(self._parts)].index(call)
+        return f"{self._turn.run_id}:{place + 1}"

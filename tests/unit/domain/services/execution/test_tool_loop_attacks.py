@@ -1,0 +1,162 @@
+"""Models and tools that do what nobody should: the turn goes on, or ends, and nothing is left behind."""
+
+import asyncio
+
+from chatorch.domain.model.parts import PartKind
+from chatorch.domain.model.run import CancelReason, RunStatus
+from chatorch.domain.services.execution.tool_calls import ToolLimits
+from chatorch.ports.chat_model import Finish, PartEnd, PartStart
+from tests.support.app import ALICE, Chat
+from tests.support.fakes import PROVIDER_USAGE, Pause, settle
+from tests.support.turns import ASKS, Handled, calling, handled
+
+
+async def test_a_tool_whose_own_work_was_cancelled_has_failed_and_hangs_nothing():
+    class Leaves(Handled):
+        async def carry_out(self, arguments, context):
+            gone = asyncio.ensure_future(asyncio.Event().wait())
+            gone.cancel()
+            await gone
+            yield
+
+    chat = Chat(tools=[handled(Leaves("leaves"))])
+    chat.model.then(*calling("leaves"), ASKS)
+    chat.model.then("Never mind.")
+    run = await chat.ended(await chat.start("Hi"))
+    assert run.text == "Never mind."
+    assert [part.body for part in run.content.parts if part.kind is PartKind.TOOL_RESULT] == ["The tool failed."]
+
+
+async def test_a_number_that_is_too_great_is_no_json():
+    tool = Handled("counts")
+    chat = Chat(tools=[handled(tool)])
+    start, _, end = calling("counts")
+    chat.model.then(start, '{"a": 1e999}', end, ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    assert tool.made == []
+    assert "The arguments are not JSON." in [part.body for part in run.content.parts]
+
+
+async def test_arguments_of_any_kind_of_nonsense_are_the_calls_own_fault():
+    tool = Handled("counts")
+    chat = Chat(tools=[handled(tool)])
+    nonsense = ["[" * 10_000 + "]" * 10_000, '{"a":' * 10_000 + "1" + "}" * 10_000, '{"a": ' + "9" * 5000 + "}", "\x7f"]
+    calls = [
+        piece
+        for n, body in enumerate(nonsense)
+        for piece in (PartStart(PartKind.TOOL_CALL, {"id": f"c{n}", "name": "counts"}), body, PartEnd())
+    ]
+    chat.model.then(*calls, ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    assert (run.status, tool.made) == (RunStatus.COMPLETED, [])
+    bodies = [part.body for part in run.content.parts if part.kind is PartKind.TOOL_RESULT]
+    assert bodies == ["The arguments are not JSON."] * len(nonsense)
+
+
+async def test_a_hundred_calls_of_one_step_are_made_a_few_at_a_time():
+    at_once: list[int] = []
+
+    class Counts(Handled):
+        going = 0
+
+        async def carry_out(self, arguments, context):
+            self.going += 1
+            at_once.append(self.going)
+            try:
+                await asyncio.sleep(0)
+                async for each in super().carry_out(arguments, context):
+                    yield each
+            finally:
+                self.going -= 1
+
+    counts = Counts("counts")
+    chat = Chat(tools=[handled(counts)], tool_limits=ToolLimits(at_once=4))
+    chat.model.then(*(piece for n in range(100) for piece in calling("counts", f"c{n}")), ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    assert (run.status, len(counts.made), max(at_once)) == (RunStatus.COMPLETED, 100, 4)
+
+
+async def test_finish_reasons_that_lie_are_not_believed():
+    tool = Handled("weather")
+    chat = Chat(tools=[handled(tool)])
+    chat.model.then(*calling("weather"), Finish("stop", PROVIDER_USAGE))
+    chat.model.then("Sunny.", ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    assert run.outcome is not None
+    assert (run.text, run.outcome.finish_reason, len(tool.made)) == ("Sunny.", "stop", 1)
+
+
+async def test_a_connection_that_breaks_behind_a_call_calls_nothing():
+    tool = Handled("weather")
+    chat = Chat(tools=[handled(tool)])
+    chat.model.then(*calling("weather"), RuntimeError("cut"))
+    run = await chat.ended(await chat.start("Hi"))
+    assert (run.status, tool.made) == (RunStatus.FAILED, [])
+
+
+async def test_what_a_tool_says_is_stored_clean_and_no_longer_than_an_answer_may_be():
+    dirty = Handled("dirty", "a\x00b\ud800c")
+    chat = Chat(tools=[handled(dirty, Handled("long", "x" * 10_000_000))], max_answer_chars=2000)
+    chat.model.then(*calling("dirty", "a"), *calling("long", "b"), ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    told = {part.head["call_id"]: part.body for part in run.content.parts if part.kind is PartKind.TOOL_RESULT}
+    assert run.status is RunStatus.COMPLETED
+    assert told["a"].startswith("a")
+    assert not {"\x00", "\ud800"} & set(told["a"])
+    assert told["b"].startswith("The tool said more than")
+
+
+async def test_results_that_make_an_answer_too_long_end_it():
+    chat = Chat(tools=[handled(Handled("long", "x" * 1900))], max_answer_chars=2000)
+    chat.model.then(*calling("long"), ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    assert run.outcome is not None
+    assert run.outcome.error is not None
+    assert (run.status, run.outcome.error.code) == (RunStatus.FAILED, "upstream_invalid")
+    assert len(chat.model.calls) == 1
+
+
+async def test_progress_alone_costs_no_transaction():
+    digs = Handled("digs", waits=Pause(), progress=tuple(range(1000)))
+    chat = Chat(tools=[handled(digs)])
+    chat.model.then(*calling("digs"), ASKS)
+    run = await chat.start("Hi")
+    assert digs.waits is not None
+    await digs.waits.reached()
+    await settle()
+    [live] = await chat.store.execution_store.live_runs()
+    assert live.heartbeat == 1, "that it is about to be made"
+    digs.waits.go_on()
+    run = await chat.ended(run)
+    assert sum(part.kind is PartKind.DATA for part in run.content.parts) == 100
+
+
+async def test_nothing_is_left_running_when_a_run_is_stopped_detached_or_drained():
+    for ends in ("stopped", "detached", "drained"):
+        hangs = Handled("hangs", waits=Pause())
+        chat = Chat(tools=[handled(hangs)], grace_s=30.0)
+        chat.model.then(*calling("hangs"), ASKS)
+        before = asyncio.all_tasks()
+        run = await chat.start("Hi")
+        assert hangs.waits is not None
+        await hangs.waits.reached()
+        if ends == "stopped":
+            await chat.runs.cancel(ALICE, run.id)
+        elif ends == "drained":
+            await chat.executor.drain(0.01)
+        else:
+            keeping = asyncio.ensure_future(chat.executor.keep_grace())
+            await chat.clock.advance(31)
+            keeping.cancel()
+        ended = await chat.ended(run)
+        await settle()
+        assert asyncio.all_tasks() <= before
+        assert ended.outcome is not None
+        reasons = {"stopped": CancelReason.USER, "detached": CancelReason.DETACHED, "drained": CancelReason.SHUTDOWN}
+        assert (ended.status, ended.outcome.cancel_reason) == (RunStatus.CANCELLED, reasons[ends])
+        if ends == "drained":
+            chat = Chat(store=chat.store)
+        chat.model.then("Well.")
+        again = await chat.ended(await chat.start("And?", thread_id=run.thread_id))
+        assert "It is not known whether this tool was called" in str(chat.model.calls[-1].prompt.messages)
+        assert again.status is RunStatus.COMPLETED

@@ -1,0 +1,141 @@
+"""What becomes of calls whose worker dies, sleeps, or is no longer the one that a run belongs to."""
+
+import asyncio
+
+import pytest
+
+from chatorch.domain.model.content import Content
+from chatorch.domain.model.identity import User
+from chatorch.domain.model.parts import PartKind
+from chatorch.domain.model.run import Run, RunStatus
+from chatorch.domain.services import TakeoverLimits
+from chatorch.domain.services.execution.tool_calls import ToolLimits
+from tests.support.app import ALICE, Chat
+from tests.support.fakes import Pause, ScriptedChatModel, settle
+from tests.support.turns import ASKS, Handled, calling, handled
+
+LIMITS = TakeoverLimits(within_s=300, at_once=20)
+
+
+def worker(*tools: Handled, beside: Chat | None = None, **more: object) -> Chat:
+    """Another one `beside` the first, over the same store."""
+    shared = {} if beside is None else {"store": beside.store, "clock": beside.clock}
+    return Chat(ScriptedChatModel(), takeover_limits=LIMITS, tools=[handled(*tools)], **shared, **more)
+
+
+async def carried_on(chat: Chat) -> None:
+    """A lease and a look later, of a user that there still is: whose tools those are."""
+    if await chat.store.users.by_id(ALICE.user_id) is None:
+        now = chat.clock.now()
+        await chat.store.users.add(User(ALICE.user_id, ALICE.username, None, ALICE.scopes, False, now, now))
+    for _ in range(7):
+        await chat.lease_reaper.sweep()
+        await chat.clock.advance(1)
+    await chat.takeovers.take()
+    await settle()
+
+
+def results(content: Content) -> dict[str, tuple[str, str]]:
+    return {
+        part.head["call_id"]: (part.head["status"], part.body)
+        for part in content.parts
+        if part.kind is PartKind.TOOL_RESULT
+    }
+
+
+def keys(made: Handled) -> list[str]:
+    return [context.idempotency_key for _, context in made.made]
+
+
+async def half_done(*tools: Handled, waits: Pause) -> tuple[Chat, Run]:
+    """A worker that dies with one of two calls done: what came of "quick" is stored, of "slow" nothing."""
+    dead = worker(*tools)
+    dead.model.then(*calling("quick", "a"), *calling("slow", "b"), ASKS)
+    run = await dead.start("Hi")
+    await waits.reached()
+    await settle()
+    return dead, run
+
+
+async def test_a_call_that_is_made_again_has_the_key_that_it_had_and_not_another_ones():
+    pause = Pause()
+    quick, slow = Handled("quick", "1"), Handled("slow", "2", pause, about={"idempotent": True})
+    dead, run = await half_done(quick, slow, waits=pause)
+    again = Handled("slow", "2", about={"idempotent": True})
+    other = worker(quick, again, beside=dead)
+    await carried_on(other)
+    ended = await other.ended(run)
+    assert results(ended.content) == {"a": ("completed", "1"), "b": ("completed", "2")}
+    assert (len(quick.made), keys(again)) == (1, keys(slow))
+    assert keys(quick) != keys(slow)
+
+
+async def test_no_two_calls_of_a_run_have_one_key_whoever_makes_them():
+    pause = Pause()
+    quick, slow = Handled("quick", "1"), Handled("slow", "2", pause, about={"idempotent": True})
+    dead, run = await half_done(quick, slow, waits=pause)
+    again = Handled("slow", "2", about={"idempotent": True})
+    other = worker(quick, again, beside=dead)
+    other.model.then(*calling("quick", "c"), ASKS)
+    other.model.then("Done.")
+    await carried_on(other)
+    assert (await other.ended(run)).status is RunStatus.COMPLETED
+    assert [*keys(quick), *keys(again)] == [f"{run.id}:1", f"{run.id}:3", f"{run.id}:2"]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_one_that_wakes_up_makes_no_calls_of_a_run_that_is_another_ones(busy: bool):
+    """Nor where a round of checkpoints is under way that tells it so."""
+    once = Handled("once", "1")
+    pause = Pause()
+    asleep = worker(once)
+    asleep.model.then(*calling("once"), pause, ASKS)
+    run = await asleep.start("Hi")
+    await pause.reached()
+    other = worker(once, beside=asleep)
+    other.model.then(*calling("once"), ASKS)
+    other.model.then("Done.")
+    await carried_on(other)
+    assert (await other.ended(run)).text == "Done."
+    pause.go_on()
+    if busy:
+        await asyncio.gather(asleep.executor.checkpoint(), settle())
+    await settle()
+    assert len(once.made) == 1
+    assert (len(asleep.telemetry.lost_runs), asleep.telemetry.endings) == (1, [])
+
+
+async def test_one_that_its_user_has_stopped_elsewhere_makes_no_calls():
+    once = Handled("once", "1")
+    pause = Pause()
+    one = worker(once)
+    one.model.then(*calling("once"), pause, ASKS)
+    run = await one.start("Hi")
+    await pause.reached()
+    await one.store.runs.request_cancel(ALICE.user_id, run.id)
+    pause.go_on()
+    ended = await one.ended(run)
+    assert (ended.status, once.made) == (RunStatus.CANCELLED, [])
+
+
+async def test_steps_are_not_counted_anew():
+    """However often it is taken over: the last step is the last one."""
+    pauses = [Pause(), Pause()]
+    again = Handled("again")
+    limits = ToolLimits(max_steps=2)
+    chat = worker(again, tool_limits=limits)
+    chat.model.then(*calling("again"), ASKS)
+    chat.model.then("Done", pauses[0])
+    run = await chat.start("Hi")
+    await pauses[0].reached()
+    second = worker(again, beside=chat, tool_limits=limits)
+    second.model.then(*calling("again"), pauses[1], ASKS)
+    await carried_on(second)
+    await pauses[1].reached()
+    third = worker(again, beside=chat, tool_limits=limits)
+    third.model.then(*calling("again"), ASKS)
+    await carried_on(third)
+    ended = await third.ended(run)
+    assert ended.outcome is not None
+    assert (ended.outcome.finish_reason, len(again.made), len(third.model.calls)) == ("length", 1, 1)
+    assert third.model.calls[0].prompt.generation.tool_choice == "none"
