@@ -79,7 +79,7 @@ def claim(
 def _said_nothing(row: AnyRow, tip: int) -> bool:
     """Whether all that is there is of attempts before the last one, which have been counted."""
     still = content_epoch(RunStatus(row.status), row.epoch)
-    return still < row.epoch and base_of(still) + tip == row.seq
+    return bool(still < row.epoch and base_of(still) + tip == row.seq)
 
 
 def _named(values: Mapping[str, object]) -> dict[str, object]:
