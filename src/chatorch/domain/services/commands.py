@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -60,9 +60,10 @@ class StartChat:
         if self.request is not None:
             return _idempotency(self.idempotency_key, ["request", self.request])
         messages = [_digested(message) for message in self.messages]
+        generation = replace(self.generation, unattended=None)  # says which door it is
         request: list[Any] = ["chat", self.thread_id, self.model, self.user_label, messages]
-        if (self.client_ref, self.instead_of, self.generation) != (None, None, AS_USUAL):
-            request += [self.client_ref, self.generation.asked(), self.instead_of]
+        if (self.client_ref, self.instead_of, generation) != (None, None, AS_USUAL):
+            request += [self.client_ref, generation.asked(), self.instead_of]
         if not self.stored:
             request.append("not stored")
         return _idempotency(self.idempotency_key, request)
