@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag
 
 from chatorch.domain.model.tools import MAX_NAME_CHARS
 
@@ -64,7 +64,17 @@ def _different(tools: list[ToolIn]) -> list[ToolIn]:
 
 
 ToolsIn = Annotated[list[ToolIn], Field(max_length=MAX_TOOLS), AfterValidator(_different)]
-ToolChoiceIn = Literal["none", "auto", "required"] | NamedToolIn
+
+
+def _kind_of_choice(given: Any) -> str:
+    return "(named)" if isinstance(given, dict | NamedToolIn) else "(word)"
+
+
+# Tags in parentheses are no part of a field's path (`chatorch.entrypoints.common.field_paths`).
+ToolChoiceIn = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("(word)")] | Annotated[NamedToolIn, Tag("(named)")],
+    Discriminator(_kind_of_choice),
+]
 
 
 def clients_tools(tools: list[ToolIn] | None) -> tuple[Mapping[str, Any], ...] | None:
