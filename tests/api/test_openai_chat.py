@@ -56,9 +56,9 @@ CANNOT: list[tuple[dict[str, Any], str]] = [
     ({"n": True}, "n"),
     ({"logprobs": True}, "logprobs"),
     ({"top_logprobs": 3}, "top_logprobs"),
-    ({"tools": [TOOL]}, "tools"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"functions": [{"name": "f"}]}, "functions"),
+    ({"function_call": {"name": "f"}}, "function_call"),
     ({"audio": {"voice": "alloy", "format": "mp3"}, "modalities": ["text", "audio"]}, "modalities"),
     ({"audio": {"voice": "alloy", "format": "mp3"}}, "audio"),
     ({"stop": ["x"]}, "stop"),
@@ -100,8 +100,8 @@ CANNOT: list[tuple[dict[str, Any], str]] = [
     ({"messages": [*HI, {"role": "user", "content": [IMAGE]}]}, "messages[1].content[0].type"),
     ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
     ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
-    ({"messages": [*HI, {"role": "tool", "tool_call_id": "c", "content": "x"}]}, "messages[1].role"),
-    ({"messages": [{"role": "assistant", "tool_calls": [TOOL]}, *HI]}, "messages[0].tool_calls"),
+    ({"messages": [*HI, {"role": "tool", "tool_call_id": "c", "content": "x"}]}, "messages[1]"),
+    ({"messages": [{"role": "assistant", "tool_calls": [TOOL]}, *HI]}, "messages[0].tool_calls[0].id"),
     ({"messages": [{"role": "user", "content": "Hi", "name": "bob"}]}, "messages[0].name"),
     ({"messages": [*HI, {"role": "user", "content": "Hi", "reasoning_content": "x"}]}, "messages[1].reasoning_content"),
     ({"messages": [{"role": "user", "content": "Hi", "annotations": [{}]}]}, "messages[0].annotations"),
@@ -144,7 +144,7 @@ async def test_what_means_nothing_is_taken_as_clients_send_it_and_how_it_is_gene
         "safety_identifier": "x", "prompt_cache_key": "y", "verbosity": None, "reasoning_effort": "none",
     }  # fmt: skip
     assert (await ask(client, **usual)).choices[0].message.content == "Hello world"
-    assert api.model.calls[0].prompt.generation.asked() == {"reasoning_effort": "none"}
+    assert api.model.calls[0].prompt.generation.asked() == {"reasoning_effort": "none", "unattended": True}
 
     form = {"type": "json_schema", "json_schema": {"name": "place", "schema": {"type": "object"}}}
     await ask(client, temperature=0, max_completion_tokens=9, reasoning_effort="xhigh", response_format=form)
@@ -153,6 +153,7 @@ async def test_what_means_nothing_is_taken_as_clients_send_it_and_how_it_is_gene
         "max_output_tokens": 9,
         "reasoning_effort": "xhigh",
         "response_format": form,
+        "unattended": True,
     }
 
 

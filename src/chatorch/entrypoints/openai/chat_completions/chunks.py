@@ -1,34 +1,36 @@
 """An answer in chunks: https://platform.openai.com/docs/api-reference/chat/streaming."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import msgspec
 
 from chatorch.domain.model.content import START, Draft, PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.errors import InvalidToken
-from chatorch.domain.model.parts import PartKind
-from chatorch.domain.model.run import EPOCH_SPAN, Run, RunCompleted, RunEvent, RunStarted, TerminalEvent
+from chatorch.domain.model.parts import Facts, PartKind
+from chatorch.domain.model.run import Run, RunCompleted, RunEvent, RunStarted, TerminalEvent
 from chatorch.entrypoints.common.error_responses import run_failure
 from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.failures import Failure, domain_failure
 from chatorch.entrypoints.common.pumped import PING
 from chatorch.entrypoints.common.views import Json
 from chatorch.entrypoints.openai.chat_completions import completion
+from chatorch.entrypoints.openai.chat_completions.told import (
+    BARE,
+    NOTHING_TOLD,
+    WORDS,
+    PartEvent,
+    Told,
+    after,
+    chars_told,
+    is_clients,
+)
 from chatorch.entrypoints.openai.errors import OPENAI_ERRORS
 
 CHUNK = "chat.completion.chunk"
 DONE = b"data: [DONE]\n\n"
 BEGUN_ANEW = Failure(503, "run_interrupted", "The answer is begun anew elsewhere, and not as it was.")
-
-Told = tuple[int, int]
-"""How far a follower was told: the position, and a checksum of all up to there."""
-
-_WORDS = {PartKind.TEXT: "content", PartKind.REASONING: "reasoning_content"}
-"""What has its words in a delta, and by which name."""
-
-_PartEvent = PartDelta | PartStarted | PartEnded
 
 _encode = msgspec.json.Encoder().encode
 
@@ -60,7 +62,8 @@ class ChunkEncoder(EventEncoder):
         self._run_id = run.id
         self._head = completion.head(run, CHUNK)
         self._usage: Json = {"usage": None} if include_usage else {}
-        self._words = {kind: self._form(member) for kind, member in _WORDS.items()}
+        self._words = {kind: self._form({member: ""}) for kind, member in WORDS.items()}
+        self._arguments: dict[int, bytes] = {}
 
     @property
     def dialect(self) -> Hashable:
@@ -68,15 +71,16 @@ class ChunkEncoder(EventEncoder):
 
     def encode(self, event: RunEvent) -> bytes:
         state = self.state
-        if type(event) is PartDelta and type(state) is tuple and event.kind in _WORDS:  # as nearly always
+        if type(event) is PartDelta and type(state) is tuple and event.kind in WORDS:  # as nearly always
             text = event.text
-            self.state = event.seq, crc32(text.encode(), state[1])
+            length, checksum, calls, call = state
+            self.state = length + len(text), crc32(text.encode(), checksum), calls, call
             return self._words[event.kind] % _encode(text)
         if state is OVER:
             return b""
         match event:
             case RunStarted():
-                self.state = event.seq, 0
+                self.state = NOTHING_TOLD
                 return self._begin()
             case PartDelta() | PartStarted() | PartEnded():
                 return self._part(event)
@@ -97,19 +101,26 @@ class ChunkEncoder(EventEncoder):
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def _part(self, event: _PartEvent) -> bytes:
+    def _part(self, event: PartEvent) -> bytes:
         state = self.state
         if isinstance(state, _Over):
             return b""
         if isinstance(state, _Behind):
             return self._again(state, event)
-        self.state = _after(state or (START, 0), event)
+        before = state or NOTHING_TOLD
+        self.state = after(before, event)
         match event:
-            case PartDelta(kind=kind) if kind in _WORDS:
+            case PartDelta(kind=kind) if kind in WORDS:
                 return self._words[kind] % _encode(event.text)
+            case PartDelta() if chars_told(before, event):
+                return self._argue(before, event.text)
+            case PartStarted(part=part) if is_clients(part):
+                return self._call(before[2], part.head)
             case PartStarted(part=part) if part.kind is PartKind.SOURCE:
                 sources = completion.citations(part.head)
                 return self._chunk({"annotations": sources}) if sources else b""
+            case PartEnded() if before[3] == BARE:
+                return self._argue(before, completion.NO_ARGUMENTS)
         return b""
 
     def _snapshot(self, snapshot: Snapshot) -> bytes:
@@ -118,28 +129,28 @@ class ChunkEncoder(EventEncoder):
         frames = []
         if isinstance(told, _Behind):
             told = told.told
-        if isinstance(told, tuple) and _place(told) > START:
-            self.state = _Behind(told, (at, 0))
+        if isinstance(told, tuple) and told != NOTHING_TOLD:
+            self.state = _Behind(told, NOTHING_TOLD)
         else:
-            self.state = (at, 0)
+            self.state = NOTHING_TOLD
             frames += [] if told else [self._begin()]
         while (event := draft.next_after(at)) is not None:
             frames.append(self._part(event))
             at = event.seq
         return b"".join(frames)
 
-    def _again(self, behind: _Behind, event: _PartEvent) -> bytes:
+    def _again(self, behind: _Behind, event: PartEvent) -> bytes:
         """What was told already is not sent: only compared."""
-        left = _place(behind.told) - _place(behind.again)
+        told, again = behind.told, behind.again
+        left = told[0] - again[0]
         beyond = None
-        if isinstance(event, PartDelta) and len(event.text) > left:
-            beyond = PartDelta(event.seq, event.text[left:], event.index, event.kind)
-            event = PartDelta(event.seq - len(beyond.text), event.text[:left], event.index, event.kind)
-        again = _after(behind.again, event)
-        if _place(again) < _place(behind.told):
-            self.state = _Behind(behind.told, again)
+        if isinstance(event, PartDelta) and chars_told(again, event) > left:
+            beyond, event = replace(event, text=event.text[left:]), replace(event, text=event.text[:left])
+        again = after(again, event)
+        if again[0] < told[0]:
+            self.state = _Behind(told, again)
             return b""
-        if again[1] != behind.told[1]:
+        if again[1] != told[1]:
             return self._error(BEGUN_ANEW)
         self.state = again
         return self._part(beyond) if beyond else b""
@@ -149,8 +160,9 @@ class ChunkEncoder(EventEncoder):
             return self._error(run_failure(self._run_id, event))
         if isinstance(self.state, _Behind):
             return self._error(BEGUN_ANEW)
+        asks = isinstance(self.state, tuple) and self.state[2] > 0
         self.state = OVER
-        last = self._chunk({}, completion.finish_reason(event))
+        last = self._chunk({}, completion.finish_reason(event, asks=asks))
         if not self._usage:
             return last
         return last + _data({**self._head, "choices": [], "usage": completion.usage_view(event.usage)})
@@ -164,9 +176,22 @@ class ChunkEncoder(EventEncoder):
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return _data({**self._head, "choices": [choice], **self._usage})
 
-    def _form(self, member: str) -> bytes:
-        """What `%` makes a chunk of, with a text that is JSON already: that is once a token."""
-        left, right = self._chunk({member: ""}).rsplit(b'""', 1)
+    def _call(self, index: int, head: Facts) -> bytes:
+        function = {"name": head["name"], "arguments": ""}
+        return self._chunk(
+            {"tool_calls": [{"index": index, "id": head["id"], "type": "function", "function": function}]}
+        )
+
+    def _argue(self, told: Told, text: str) -> bytes:
+        index = told[2] - 1
+        if (form := self._arguments.get(index)) is None:
+            delta = {"tool_calls": [{"index": index, "function": {"arguments": ""}}]}
+            form = self._arguments[index] = self._form(delta)
+        return form % _encode(text)
+
+    def _form(self, delta: Json) -> bytes:
+        """What `%` makes a chunk of, with a text that is JSON already in place of the empty one."""
+        left, right = self._chunk(delta).rsplit(b'""', 1)
         return left.replace(b"%", b"%%") + b"%b" + right.replace(b"%", b"%%")
 
     def _error(self, failure: Failure) -> bytes:
@@ -176,19 +201,3 @@ class ChunkEncoder(EventEncoder):
 
 def _data(body: Json) -> bytes:
     return b"data: %b\n\n" % _encode(body)
-
-
-def _place(told: Told) -> int:
-    """Within its epoch."""
-    return told[0] % EPOCH_SPAN
-
-
-def _after(told: Told, event: _PartEvent) -> Told:
-    match event:
-        case PartDelta():
-            said = event.text.encode()
-        case PartStarted(part=part):
-            said = part.kind.encode()
-        case PartEnded():
-            said = b"\0"
-    return event.seq, crc32(said, told[1])

@@ -1,7 +1,7 @@
 """An answer, whole: https://platform.openai.com/docs/api-reference/chat/object.
 
-A call that the model made unasked is not told: to these clients it is theirs to carry out, and they have offered no
-tool. Whoever sent it back, as all of them do, could not go on. `/api/runs/{run_id}` has it.
+Calls are told where they are of tools of the client's own: to these clients every call is theirs to carry out. What is
+carried out here, and what the model called unasked, `/api/runs/{run_id}` has.
 """
 
 from chatorch.domain.model.content import Content
@@ -9,10 +9,14 @@ from chatorch.domain.model.conversation import Usage
 from chatorch.domain.model.parts import Facts, Part, PartKind
 from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.entrypoints.common.views import Json
+from chatorch.entrypoints.openai.chat_completions.told import is_clients
 
 COMPLETION = "chat.completion"
+ASKS = "tool_calls"
 FINISH_REASONS = frozenset({"stop", "length", "content_filter"})
-"""Those that mean something to a client without tools; a provider may have others."""
+"""Those that mean something to every client; a provider may have others."""
+NO_ARGUMENTS = "{}"
+"""What a client can read, where a model gives none to a call."""
 
 
 def head(run: Run, kind: str) -> Json:
@@ -30,11 +34,12 @@ def completion_id(run: Run) -> str:
 
 
 def completion_view(run: Run, content: Content, end: RunCompleted) -> Json:
+    message = message_view(content)
     choice = {
         "index": 0,
-        "message": message_view(content),
+        "message": message,
         "logprobs": None,
-        "finish_reason": finish_reason(end),
+        "finish_reason": finish_reason(end, asks="tool_calls" in message),
     }
     return {**head(run, COMPLETION), "choices": [choice], "usage": usage_view(end.usage)}
 
@@ -46,12 +51,20 @@ def message_view(content: Content) -> Json:
         by_kind.setdefault(part.kind, []).append(part)
     thought = "".join(part.body for part in by_kind.get(PartKind.REASONING, ()))
     sources = [found for part in by_kind.get(PartKind.SOURCE, ()) for found in citations(part.head)]
+    calls = [call_view(part) for part in by_kind.get(PartKind.TOOL_CALL, ()) if is_clients(part)]
     view: Json = {"role": "assistant", "content": content.text, "refusal": None}
+    if calls:
+        view |= {"content": content.text or None, "tool_calls": calls}
     if thought:
         view["reasoning_content"] = thought
     if sources:
         view["annotations"] = sources
     return view
+
+
+def call_view(call: Part) -> Json:
+    arguments = call.body if call.body.strip() or not call.closed else call.body + NO_ARGUMENTS
+    return {"id": call.head["id"], "type": "function", "function": {"name": call.head["name"], "arguments": arguments}}
 
 
 def citations(source: Facts) -> list[Json]:
@@ -62,7 +75,10 @@ def citations(source: Facts) -> list[Json]:
     return [{"type": "url_citation", "url_citation": place}]
 
 
-def finish_reason(end: RunCompleted) -> str:
+def finish_reason(end: RunCompleted, *, asks: bool) -> str:
+    """`asks`: whether the client was told of calls."""
+    if asks and end.finish_reason == ASKS:
+        return ASKS
     return end.finish_reason if end.finish_reason in FINISH_REASONS else "stop"
 
 

@@ -1,48 +1,113 @@
 """The history that a client sends, as ours. Raises `InvalidField`, with the place of what cannot be taken."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from chatorch.domain.model.call_answers import require_calls_answered
+from chatorch.domain.model.calls import call_part, calls_in, result_part
 from chatorch.domain.model.conversation import JsonObject, NewMessage, Role
-from chatorch.domain.model.errors import InvalidField
+from chatorch.domain.model.errors import InvalidField, ToolCallsOpen
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.text import blank
+from chatorch.domain.model.tools import CallStatus
+from chatorch.entrypoints.openai.chat_completions.call_ids import CallIds
 from chatorch.entrypoints.openai.chat_completions.schema import MessageIn
 
-ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
+ROLES = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+    "tool": Role.TOOL,
+}
 TEXTS = {"text": "text", "refusal": "refusal"}
 """Where a part of this type has its text."""
-_OURS = ("annotations", "reasoning_content")
-"""What an answer of ours may bring back."""
+_OF_ROLES = {
+    "refusal": Role.ASSISTANT,
+    "tool_calls": Role.ASSISTANT,
+    "annotations": Role.ASSISTANT,
+    "reasoning_content": Role.ASSISTANT,
+    "parsed": Role.ASSISTANT,
+    "tool_call_id": Role.TOOL,
+}
+"""What only messages of one role have."""
+_OWNERS = {Role.ASSISTANT: "is for messages of the assistant's", Role.TOOL: "is for results of tools"}
+_ABSENT: tuple[object, ...] = (None, "", [])
 HINTS = frozenset({"type", "prompt_cache_breakpoint"})
 """What a part may have beside its text."""
 
 
+class CallsOpen(ToolCallsOpen):
+    """`field` is where they were asked for."""
+
+    def __init__(self, field: str, call_ids: Sequence[str]) -> None:
+        super().__init__(call_ids)
+        self.field = field
+
+
 def new_messages(messages: Sequence[MessageIn], metadata: JsonObject | None = None) -> tuple[NewMessage, ...]:
-    """What says nothing is left out, but where it is the user's: `metadata` goes with the last of them."""
-    taken = [message for index, given in enumerate(messages) for message in _taken(f"messages.{index}", given)]
-    if metadata and taken:
-        last = taken[-1]
-        taken[-1] = NewMessage(last.role, last.content, metadata=metadata)
-    return tuple(taken)
+    """What says nothing is left out, but where it is the user's: `metadata` goes with the last of those.
+
+    Raises `CallsOpen` as well.
+    """
+    ids = CallIds()
+    taken = [_taken(f"messages.{index}", given, ids) for index, given in enumerate(messages)]
+    try:
+        require_calls_answered(taken)
+    except ToolCallsOpen as error:
+        raise CallsOpen(_place_of(error.call_ids, taken), error.call_ids) from None
+    asked = next((at for at in reversed(range(len(taken))) if taken[at].role is Role.USER), None)
+    if metadata and asked is not None:
+        taken[asked] = replace(taken[asked], metadata=metadata)
+    return tuple(message for message in taken if message.parts or not blank(message.content))
 
 
-def _taken(place: str, given: MessageIn) -> Iterator[NewMessage]:
+def _place_of(call_ids: Sequence[str], messages: Sequence[NewMessage]) -> str:
+    """Where the last of them was asked for."""
+    asked = (
+        at for at, message in enumerate(messages) for call in calls_in(message.parts) if call.head["id"] in call_ids
+    )
+    return f"messages.{max(asked)}.tool_calls"
+
+
+def _taken(place: str, given: MessageIn, ids: CallIds) -> NewMessage:
     role = ROLES.get(given.role)
     if role is None:
         raise InvalidField(f"{place}.role", f"must be one of {', '.join(ROLES)}")
-    if given.refusal is not None and role is not Role.ASSISTANT:
-        raise InvalidField(f"{place}.refusal", "is for messages of the assistant's")
-    if given.tool_call_id is not None:
-        raise InvalidField(f"{place}.tool_call_id", "is for results of tools, and there are none here")
-    if role is not Role.ASSISTANT:
-        for name in _OURS:
-            if getattr(given, name):
-                raise InvalidField(f"{place}.{name}", "is for messages of the assistant's")
-    text = "".join(_texts(f"{place}.content", given.content, role)) or given.refusal or ""
-    if not blank(text):
-        yield NewMessage(role, text)
-    elif role is Role.USER:
-        raise InvalidField(f"{place}.content", "must not be blank")
+    for name, owner in _OF_ROLES.items():
+        if role is not owner and getattr(given, name) not in _ABSENT:
+            raise InvalidField(f"{place}.{name}", _OWNERS[owner])
+    if given.name is not None and role is not Role.TOOL:  # that of a tool says nothing: its call has it
+        raise InvalidField(f"{place}.name", "is not supported here")
+    text = "".join(_texts(f"{place}.content", given.content, role))
+    match role:
+        case Role.USER:
+            ids.forget_open()
+            if blank(text):
+                raise InvalidField(f"{place}.content", "must not be blank")
+        case Role.ASSISTANT:
+            text = text or given.refusal or ""
+            return NewMessage(role, text, parts=_with_calls(text, given, ids))
+        case Role.TOOL:
+            return NewMessage(role, "", parts=_result(place, text, given, ids))
+    return NewMessage(role, text)
+
+
+def _with_calls(text: str, given: MessageIn, ids: CallIds) -> tuple[Part, ...]:
+    """None where there are no calls."""
+    if not given.tool_calls:
+        return ()
+    calls = (call_part(ids.asked(call.id), call.function.name, call.function.arguments) for call in given.tool_calls)
+    return (Part(PartKind.TEXT, body=text), *calls)
+
+
+def _result(place: str, text: str, given: MessageIn, ids: CallIds) -> tuple[Part, ...]:
+    if given.tool_call_id is None:
+        raise InvalidField(f"{place}.tool_call_id", "is required")
+    if given.content is None:
+        raise InvalidField(f"{place}.content", "is required")
+    return (Part(PartKind.TEXT), result_part(ids.answered(given.tool_call_id), CallStatus.COMPLETED, text))
 
 
 def _texts(place: str, content: Any, role: Role) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """What a client asks for, and what an answer looks like: https://platform.openai.com/docs/api-reference/chat/create."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import FailFast, Field, StrictBool, StrictStr
+from pydantic import BeforeValidator, FailFast, Field, StrictBool, StrictStr
 
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.generation import Generation
@@ -15,6 +16,15 @@ from chatorch.entrypoints.common.fields import (
     Temperature,
     TokenLimit,
 )
+from chatorch.entrypoints.common.message_fields import CallId
+from chatorch.entrypoints.common.tool_fields import (
+    NamedToolIn,
+    ToolChoiceIn,
+    ToolName,
+    ToolsIn,
+    choice_of,
+    clients_tools,
+)
 from chatorch.entrypoints.openai.defaults import only
 from chatorch.entrypoints.openai.metadata import Pairs
 from chatorch.entrypoints.openai.strict import Request, require_known
@@ -23,6 +33,32 @@ PLAIN_TEXT = "text"
 
 _FORMATS = {PLAIN_TEXT: {"type"}, "json_object": {"type"}, "json_schema": {"type", "json_schema"}}
 _SCHEMA = frozenset({"name", "schema", "strict", "description"})
+MAX_CALLS = 200
+"""Of one message."""
+
+
+class CalledFunctionIn(Request):
+    """`arguments` are what a model said, which need not be JSON."""
+
+    name: ToolName
+    arguments: StrictStr
+
+    parsed_arguments: Any = None  # the package has them, and sends them back
+
+
+class CallIn(Request):
+    id: CallId
+    type: Literal["function"] | None = None
+    function: CalledFunctionIn
+
+    index: Annotated[int | None, Field(strict=True)] = None  # of who has put the call together from chunks
+
+
+def _none_as_empty(given: object) -> object:
+    return [] if given is None else given
+
+
+CallsIn = Annotated[list[CallIn], Field(max_length=MAX_CALLS), FailFast(), BeforeValidator(_none_as_empty)]
 
 
 class MessageIn(Request):
@@ -32,14 +68,15 @@ class MessageIn(Request):
     content: Annotated[Any, Field(description="Text, or parts of type text")] = None
     refusal: StrictStr | None = None
     tool_call_id: StrictStr | None = None
-    name: Annotated[Any, only()] = None
+    name: Any = None
     audio: Annotated[Any, only()] = None
     function_call: Annotated[Any, only()] = None
-    tool_calls: Annotated[Any, only([])] = None
+    tool_calls: CallsIn = Field(default_factory=list)
 
     # An answer of ours has them, and may come back as it is
     annotations: list[Any] | None = None
     reasoning_content: StrictStr | None = None
+    parsed: Any = None  # what the package has made of it
 
 
 class StreamOptions(Request):
@@ -61,12 +98,14 @@ class ChatCompletionRequest(Request):
     max_tokens: TokenLimit | None = None
     reasoning_effort: ReasoningEffort | None = None
     response_format: ResponseFormat | None = None
+    tools: ToolsIn | None = None
+    tool_choice: ToolChoiceIn | None = None
+    parallel_tool_calls: StrictBool | None = None
 
     # What these say makes no difference to an answer
     user: StrictStr | None = None
     safety_identifier: StrictStr | None = None
     prompt_cache_key: StrictStr | None = None
-    parallel_tool_calls: StrictBool | None = None
 
     # Nothing of this can be done: as it is by default, or not at all
     n: Annotated[Any, only(1)] = None
@@ -81,8 +120,6 @@ class ChatCompletionRequest(Request):
     modalities: Annotated[Any, only([PLAIN_TEXT])] = None
     audio: Annotated[Any, only()] = None
     prediction: Annotated[Any, only()] = None
-    tools: Annotated[Any, only([])] = None
-    tool_choice: Annotated[Any, only("none", "auto")] = None
     functions: Annotated[Any, only([])] = None
     function_call: Annotated[Any, only("none", "auto")] = None
     web_search_options: Annotated[Any, only()] = None
@@ -97,7 +134,7 @@ class ChatCompletionRequest(Request):
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def generation(self) -> Generation:
-        """Raises `InvalidField`."""
+        """Raises `InvalidField`. Nobody could approve of a call over this protocol."""
         limit, older = self.max_completion_tokens, self.max_tokens
         if limit is not None and older is not None and limit != older:
             raise InvalidField("max_tokens", "must not differ from max_completion_tokens, which stands for it")
@@ -109,7 +146,23 @@ class ChatCompletionRequest(Request):
             max_output_tokens=limit if limit is not None else older,
             reasoning_effort=self.reasoning_effort,
             response_format=None if form is None or form["type"] == PLAIN_TEXT else form,
+            tools=clients_tools(self.tools),
+            tool_choice=self._choice(),
+            parallel_tool_calls=self.parallel_tool_calls if self.tools else None,
+            unattended=True,
         )
+
+    def _choice(self) -> str | Mapping[str, Any] | None:
+        """Raises `InvalidField`: what must be called is one of the client's own tools, for it knows no others."""
+        choice = self.tool_choice
+        if isinstance(choice, NamedToolIn):
+            if all(tool.function.name != choice.function.name for tool in self.tools or ()):
+                raise InvalidField("tool_choice.function.name", "must be the name of one of the tools")
+        elif choice == "required" and not self.tools:
+            raise InvalidField("tool_choice", "cannot be required without tools")
+        elif choice == "auto" and not self.tools:
+            return None
+        return choice_of(choice)
 
 
 def _require_format(form: dict[str, Any]) -> None:
@@ -122,12 +175,24 @@ def _require_format(form: dict[str, Any]) -> None:
         require_known(schema, _SCHEMA, "response_format.json_schema")
 
 
+class CalledFunctionOut(Described):
+    name: str
+    arguments: str
+
+
+class CallOut(Described):
+    id: str
+    type: Literal["function"]
+    function: CalledFunctionOut
+
+
 class AssistantMessageOut(Described):
-    """`reasoning_content` and `annotations` where there are any."""
+    """`tool_calls`, `reasoning_content` and `annotations` where there are any."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    tool_calls: list[CallOut] | None = None
     reasoning_content: str | None = None
     annotations: list[dict[str, Any]] | None = None
 

@@ -1,119 +1,24 @@
 """An answer in chunks, as a client adds them up: whatever it is cut into, and whatever is told once more."""
 
-import json
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from openai.types.chat import ChatCompletionChunk
 
 from chatorch.domain.model.content import START, Content, PartDelta, Snapshot
-from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
-from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import (
     EPOCH_SPAN,
     CancelReason,
-    Run,
     RunCancelled,
     RunCompleted,
     RunEvent,
     RunFailed,
     RunInterrupted,
-    RunStarted,
-    RunStatus,
 )
 from chatorch.entrypoints.common.event_encoder import EventFrames
 from chatorch.entrypoints.openai.chat_completions.chunks import ChunkEncoder
-from chatorch.entrypoints.openai.chat_completions.completion import completion_view
+from tests.support.openai_chunks import RUN, STARTED, USAGE, Shown, completed, events, shown, wanted
 from tests.support.parts import ANSWER, any_content
 from tests.support.sizes import size
-
-USAGE = Usage(9, 3, 12, UsageSource.PROVIDER, cached_tokens=4, reasoning_tokens=2)
-RUN = Run(
-    RunId("run_01x"), ThreadId("thr_1"), UserId("usr_1"), MessageId("msg_0"), MessageId("msg_1"), RunStatus.STREAMING,
-    '5%b"|"é', datetime(2026, 1, 31, 9, 30, 0, 5, tzinfo=UTC),
-)  # fmt: skip
-STARTED = RunStarted(START, RUN.thread_id, RUN.message_id, RUN.model)
-
-
-@dataclass
-class Shown:
-    """What a client has once it has read all."""
-
-    chunks: list[dict[str, Any]] = field(default_factory=list)
-    content: str = ""
-    reasoning: str = ""
-    annotations: list[dict[str, Any]] = field(default_factory=list)
-    finish_reasons: list[str] = field(default_factory=list)
-    error: dict[str, Any] | None = None
-    done: bool = False
-
-    def read(self, data: bytes) -> "Shown":
-        for line in data.decode().split("\n\n")[:-1]:
-            payload = line.removeprefix("data: ")
-            assert not self.done
-            if payload == "[DONE]":
-                self.done = True
-            elif "error" in (body := json.loads(payload)):
-                assert self.error is None
-                self.error = body["error"]
-            else:
-                self._add(body)
-        return self
-
-    def _add(self, chunk: dict[str, Any]) -> None:
-        assert self.error is None
-        assert not self.finish_reasons or not chunk["choices"]
-        ChatCompletionChunk.model_validate(chunk, strict=True)
-        assert (chunk["id"], chunk["object"], chunk["model"]) == ("chatcmpl-01x", "chat.completion.chunk", RUN.model)
-        assert chunk["created"] == 1769851800
-        self.chunks.append(chunk)
-        for choice in chunk["choices"]:
-            delta = choice["delta"]
-            self.content += delta.get("content") or ""
-            self.reasoning += delta.get("reasoning_content") or ""
-            self.annotations += delta.get("annotations", [])
-            assert "tool_calls" not in delta
-            if choice["finish_reason"]:
-                self.finish_reasons.append(choice["finish_reason"])
-
-    @property
-    def message(self) -> tuple[object, ...]:
-        return self.content, self.reasoning, self.annotations
-
-
-def wanted(content: Content) -> tuple[object, ...]:
-    """What the same content is, whole."""
-    message = completion_view(RUN, content, completed(content))["choices"][0]["message"]
-    assert "tool_calls" not in message
-    return message["content"], message.get("reasoning_content", ""), message.get("annotations", [])
-
-
-def completed(content: Content, reason: str = "stop", base: int = 0) -> RunCompleted:
-    return RunCompleted(base + content.tip + 1, RUN.message_id, reason, USAGE)
-
-
-def events(
-    content: Content, after: int = START, base: int = 0, chance: random.Random | None = None
-) -> Iterator[RunEvent]:
-    """Of a content from a position on, its texts cut anywhere."""
-    for event in content.since(after):
-        if isinstance(event, PartDelta) and chance is not None:
-            begun, text = event.seq - len(event.text), event.text
-            while text:
-                piece, text = text[: (cut := chance.choice([1, 2, 5, 100]))], text[cut:]
-                begun += len(piece)
-                yield PartDelta(base + begun, piece, event.index, event.kind)
-        else:
-            yield replace(event, seq=base + event.seq)
-
-
-def shown(told: Iterable[RunEvent], **options: bool) -> Shown:
-    encoder = ChunkEncoder(RUN, **options)
-    return Shown().read(b"".join([*map(encoder.encode, told), encoder.end()]))
 
 
 def test_chunks_add_up_to_what_the_answer_is_whole():
