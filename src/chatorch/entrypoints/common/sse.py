@@ -79,9 +79,7 @@ class EventStream(PumpedStream):
                         await asyncio.sleep(0)
                     body, more = encode(event), True
                 elif isinstance(event, Silence):
-                    if now() - sent_at < self._ping_after_s:
-                        continue
-                    body, more = encoder.keep_alive(), True
+                    body, more = b"", True
                 elif isinstance(event, TERMINAL_EVENTS):
                     body, more = encode(event) + encoder.end(), False
                 else:
@@ -90,7 +88,9 @@ class EventStream(PumpedStream):
                         await asyncio.sleep(0)
                     body, more = encode(event), True
                 if not body and more:
-                    continue
+                    # Of a run that goes on, though this dialect has no words for what it does
+                    if now() - sent_at < self._ping_after_s or not (body := encoder.keep_alive()):
+                        continue
                 # As `self.send`, without another frame for each token.
                 self._sending_since = sent_at = now()
                 await send({"type": "http.response.body", "body": body, "more_body": more})
