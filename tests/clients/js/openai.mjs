@@ -56,4 +56,26 @@ async function converse({ model, texts, ...given }) {
   }
 }
 
-serve({ models, complete, stream, accumulate, converse });
+// The package's own loop, which calls functions until there is an answer
+async function loop({ model, by, ...given }) {
+  const called = [];
+  const tool = (name, properties, say) => ({
+    type: "function",
+    function: {
+      name,
+      description: `Tells the ${name}.`,
+      parameters: { type: "object", properties, required: Object.keys(properties) },
+      parse: JSON.parse,
+      function: (args) => (called.push([name, args]), say(args)),
+    },
+  });
+  const tools = [
+    tool("weather", { city: { type: "string" } }, ({ city }) => `Sunny in ${city}.`),
+    tool("now", {}, () => "Noon."),
+  ];
+  const asking = { model, messages: asked("Hi"), tools, stream: by === "stream" };
+  const runner = client(given).chat.completions.runTools(asking);
+  return { text: await runner.finalContent(), called };
+}
+
+serve({ models, complete, stream, accumulate, converse, loop });

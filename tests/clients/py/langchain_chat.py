@@ -5,6 +5,7 @@ from typing import Any
 
 from harness import Task, serve
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 
@@ -52,4 +53,43 @@ async def converse(given: dict[str, Any], task: Task) -> None:
         messages.append(await chat(given).ainvoke(messages))
 
 
-serve({"complete": complete, "stream": stream, "converse": converse})
+@tool
+def weather(city: str) -> str:
+    """Tells the weather."""
+    return f"Sunny in {city}."
+
+
+@tool
+def now() -> str:
+    """Tells the time."""
+    return "Noon."
+
+
+async def loop(given: dict[str, Any], task: Task) -> object:
+    """Calls what it is asked to, until there is an answer."""
+    tools = {each.name: each for each in (weather, now)}
+    model = chat(given).bind_tools(list(tools.values()))
+    messages: list[BaseMessage] = [HumanMessage("Hi")]
+    called = []
+    while True:
+        answer = await (streamed if given["by"] == "stream" else invoked)(model, messages)
+        messages.append(answer)
+        if not answer.tool_calls:
+            return {"text": answer.text, "called": called}
+        for call in answer.tool_calls:
+            called.append([call["name"], call["args"]])
+            messages.append(await tools[call["name"]].ainvoke(call))
+
+
+async def invoked(model: Any, messages: list[BaseMessage]) -> Any:
+    return await model.ainvoke(messages)
+
+
+async def streamed(model: Any, messages: list[BaseMessage]) -> Any:
+    whole = None
+    async for chunk in model.astream(messages):
+        whole = chunk if whole is None else whole + chunk
+    return whole
+
+
+serve({"complete": complete, "stream": stream, "converse": converse, "loop": loop})

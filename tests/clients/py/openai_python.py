@@ -1,10 +1,12 @@
 """openai-python, as its README shows it: chat completions."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
 from harness import Task, serve
-from openai import AsyncOpenAI, Omit
+from openai import AsyncOpenAI, Omit, pydantic_function_tool
+from pydantic import BaseModel
 
 ASKED = [{"role": "user", "content": "Hi"}]
 
@@ -37,7 +39,7 @@ async def complete(given: dict[str, Any], task: Task) -> object:
 
 
 async def stream(given: dict[str, Any], task: Task) -> object:
-    finish, usage = None, None
+    finish, usage, called = None, None, []
     raw = await client(given).chat.completions.with_raw_response.create(
         model=given["model"],
         messages=ASKED,
@@ -52,10 +54,16 @@ async def stream(given: dict[str, Any], task: Task) -> object:
             for choice in chunk.choices:
                 if choice.delta.content:
                     task.tell("text", text=choice.delta.content)
+                for call in choice.delta.tool_calls or ():
+                    if call.id:
+                        called.append([call.id, call.function.name, ""])
+                    called[call.index][2] += call.function.arguments
                 finish = choice.finish_reason or finish
             usage = chunk.usage.model_dump() if chunk.usage else usage
             if await task.asked("stop", given):
                 break
+    for call in called:
+        task.tell("called", made=call)
     return {"finish": finish, "usage": usage}
 
 
@@ -74,4 +82,63 @@ async def converse(given: dict[str, Any], task: Task) -> None:
         messages.append(answer.choices[0].message)
 
 
-serve({"models": models, "complete": complete, "stream": stream, "accumulate": accumulate, "converse": converse})
+class weather(BaseModel):
+    """Tells the weather."""
+
+    city: str
+
+
+class now(BaseModel):
+    """Tells the time."""
+
+
+TOOLS = [pydantic_function_tool(weather), pydantic_function_tool(now)]
+SAID = {"weather": lambda city: f"Sunny in {city}.", "now": lambda: "Noon."}
+
+
+async def loop(given: dict[str, Any], task: Task) -> object:
+    """Calls what it is asked to, until there is an answer."""
+    messages, called = list(ASKED), []
+    while True:
+        completion = await ANSWERED[given["by"]](given, messages)
+        [choice] = completion.choices
+        message = choice.message
+        messages.append(message)
+        if choice.finish_reason != "tool_calls":
+            return {"text": message.content, "called": called}
+        for call in message.tool_calls:
+            arguments = getattr(call.function, "parsed_arguments", None)
+            arguments = arguments.model_dump() if arguments else json.loads(call.function.arguments)
+            called.append([call.function.name, arguments])
+            said = SAID[call.function.name](**arguments)
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": said})
+
+
+async def created(given: dict[str, Any], messages: list[Any]) -> Any:
+    tools, members = given.get("tools", TOOLS), given.get("members", {})
+    create = client(given).chat.completions.create
+    return await create(model=given["model"], messages=messages, tools=tools, **members)
+
+
+async def parsed(given: dict[str, Any], messages: list[Any]) -> Any:
+    return await client(given).chat.completions.parse(model=given["model"], messages=messages, tools=TOOLS)
+
+
+async def streamed(given: dict[str, Any], messages: list[Any]) -> Any:
+    async with client(given).chat.completions.stream(model=given["model"], messages=messages, tools=TOOLS) as events:
+        return await events.get_final_completion()
+
+
+ANSWERED = {"create": created, "parse": parsed, "stream": streamed}
+
+
+serve(
+    {
+        "models": models,
+        "complete": complete,
+        "stream": stream,
+        "accumulate": accumulate,
+        "converse": converse,
+        "loop": loop,
+    }
+)

@@ -46,4 +46,29 @@ async def converse(given: dict[str, Any], task: Task) -> None:
         history = result.all_messages()
 
 
-serve({"complete": complete, "stream": stream, "converse": converse})
+async def loop(given: dict[str, Any], task: Task) -> object:
+    """The agent calls what it is asked to, until there is an answer."""
+    called: list[list[object]] = []
+    asked = agent(given)
+
+    @asked.tool_plain
+    def weather(city: str) -> str:
+        """Tells the weather."""
+        called.append(["weather", {"city": city}])
+        return f"Sunny in {city}."
+
+    @asked.tool_plain
+    def now() -> str:
+        """Tells the time."""
+        called.append(["now", {}])
+        return "Noon."
+
+    async def heard(_: Any, events: Any) -> None:
+        async for _ in events:
+            pass
+
+    result = await asked.run("Hi", event_stream_handler=heard if given["by"] == "stream" else None)
+    return {"text": result.output, "called": called}
+
+
+serve({"complete": complete, "stream": stream, "converse": converse, "loop": loop})
