@@ -68,8 +68,10 @@ async def test_the_same_key_leads_to_the_new_answer_over_chat_completions(
         await one.server.kill()
         assert (await call.error())["type"] == "APIConnectionError"
         again = python.begin("stream", **given, url=two.server.url)
+        if (await again.ended())["told"] == "raised":  # it came before the new answer had begun, and saw that begin
+            again = python.begin("stream", **given, url=two.server.url)
         await again.value()
-        assert "".join(told["text"] for told in again.told("text")).endswith("uno dos tres")
+        assert again.texts() == "uno dos tres"
 
 
 async def test_a_stream_of_chat_completions_on_another_worker_says_that_it_cannot_go_on_as_it_began(
