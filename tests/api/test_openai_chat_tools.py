@@ -1,7 +1,10 @@
 """Tools over `POST /v1/chat/completions`: a client's own, and those that are carried out here."""
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +17,7 @@ from tests.support.api import MODEL, Api, Apis
 from tests.support.fakes import PROVIDER_USAGE
 from tests.support.openai_chunks import Shown
 from tests.support.turns import ASKS, Handled, calling, handled
+from tests.support.ws import served, token_of
 
 Json = dict[str, Any]
 PATH = "/v1/chat/completions"
@@ -239,6 +243,22 @@ async def test_what_the_provider_says_of_a_schema_is_its_own_refusal(api: Api, a
     answer = await alice.post(PATH, json={"model": MODEL, "messages": [HI], "tools": [FIND]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_rejected")
     assert answer.headers["x-should-retry"] == "false"
+
+
+async def test_the_loop_of_the_documentation_works_as_it_is(apis: Apis, capsys: pytest.CaptureFixture[str]):
+    docs = (Path(__file__).parents[2] / "docs/clients.md").read_text()
+    [code] = [
+        block for block in re.findall(r"```python\n(.*?)```", docs, re.DOTALL) if "pydantic_function_tool" in block
+    ]
+    api = await apis.start()
+    api.model.then(*calling("weather", "c1", city="Oslo"), *calling("weather", "c2", city="Bergen"), ASKS)
+    token = token_of(await api.user("alice"))
+    async with served(api) as door:
+        code = code.replace("127.0.0.1:8000", f"127.0.0.1:{door.port}").replace("gpt-5.4-mini", MODEL)
+        await asyncio.to_thread(exec, code, {"TOKEN": token})
+    assert "Hello world" in capsys.readouterr().out
+    said = [one.content for one in api.model.calls[1].prompt.messages if one.role is Role.TOOL]
+    assert said == ["Sunny in Oslo.", "Sunny in Bergen."]
 
 
 async def test_a_guest_has_no_tools(apis: Apis, look: Handled):
