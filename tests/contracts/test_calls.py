@@ -79,6 +79,22 @@ async def test_what_is_not_allowed_is_a_result_as_well(stores: Stores) -> None:
     assert results[1].body.endswith("Too dear.")
 
 
+async def test_what_a_client_keeps_with_a_result_is_kept(stores: Stores) -> None:
+    await waiting(stores)
+    output = CallOutput("c1", "42", metadata={"name": "mine"})
+    await stores.calls.answer_calls(new_run("b"), answered(output, CallDecision("c2", approve=False)))
+    found = await stores.threads.list_messages(ANN, THREAD, PageRequest(100, descending=False))
+    assert [message.metadata for message in found.items if message.role is Role.TOOL] == [{"name": "mine"}, {}]
+
+
+async def test_a_turn_of_several_answers_is_answered_again_as_the_newest(stores: Stores) -> None:
+    await waiting(stores)
+    await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))
+    assert await stores.execution_store.finish(ending("b", "Done"))
+    again = await stores.runs.answer_again(new_run("c"), THREAD, MessageId("msg_q_0"), only_newest=True)
+    assert [message.content for message in again.history] == ["Hello"]
+
+
 async def test_the_same_again_is_the_same_run_and_something_else_is_a_conflict(stores: Stores) -> None:
     await waiting(stores)
     first = await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))

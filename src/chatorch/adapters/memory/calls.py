@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from chatorch.adapters.memory.runs import append, joined, open_in, require_room
 from chatorch.adapters.memory.state import State, ThreadRecord
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.call_answers import UnknownCalls, results_of
+from chatorch.domain.model.call_answers import UnknownCalls, metadata_of, results_of
 from chatorch.domain.model.calls import calls_in
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, Role, RunId, ThreadId
@@ -44,7 +44,8 @@ class MemoryCallStore(CallStore):
         require_room(self._state, new, record, cap)
         for message_id, result in zip(answered.message_ids, results, strict=False):
             content = Content((Part(PartKind.TEXT), result))
-            append(record, message_id, NewMessage(Role.TOOL, "", parts=content.parts), new.now)
+            metadata = metadata_of(answered.answers, result)
+            append(record, message_id, NewMessage(Role.TOOL, "", metadata=metadata, parts=content.parts), new.now)
         asked = next(message.id for message in reversed(record.shown()) if message.role is Role.USER)
         return open_in(self._state, new, record, asked)
 

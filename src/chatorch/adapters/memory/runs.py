@@ -9,6 +9,7 @@ from chatorch.adapters.memory.state import MessageRecord, RunRecord, State, Thre
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.context import fitting, going_out
 from chatorch.domain.model.conversation import (
+    OF_ANSWERS,
     Message,
     MessageId,
     MessageStatus,
@@ -153,7 +154,7 @@ def _require_question(record: ThreadRecord, message_id: MessageId) -> MessageRec
 def _require_newest(record: ThreadRecord, question: MessageRecord) -> None:
     """Raises `NewerMessages`."""
     at = question.message.position
-    if any(shown.position > at and shown.role not in (Role.ASSISTANT, Role.TOOL) for shown in record.shown()):
+    if any(shown.position > at and shown.role not in OF_ANSWERS for shown in record.shown()):
         raise NewerMessages
 
 

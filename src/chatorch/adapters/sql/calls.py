@@ -15,7 +15,7 @@ from chatorch.adapters.sql.rows import SELECT_RUN, SELECT_WHOLE_MESSAGE, message
 from chatorch.adapters.sql.runs import busy, is_busy
 from chatorch.adapters.sql.tables import message_parts, messages, runs, threads
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.call_answers import UnknownCalls, results_of
+from chatorch.domain.model.call_answers import UnknownCalls, metadata_of, results_of
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
 from chatorch.domain.model.errors import ChatorchError, NotFound, RunSuperseded, ToolCallsAnswered
 from chatorch.domain.model.identity import UserId
@@ -125,6 +125,7 @@ def _results(new: NewRun, answered: AnsweredCalls, results: Iterable[Part], last
             content="",
             status=MessageStatus.COMPLETE,
             created_at=new.now,
+            metadata=metadata_of(answered.answers, result),
             parts=(Part(PartKind.TEXT), result),
         )
         for position, (message_id, result) in enumerate(zip(answered.message_ids, results, strict=False), last + 1)

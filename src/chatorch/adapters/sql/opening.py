@@ -13,7 +13,7 @@ from chatorch.adapters.sql.one_statement import open_in_new_thread, open_in_thre
 from chatorch.adapters.sql.rows import AnyRow, Values, message_values, new_run_values, thread_values
 from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.conversation import OF_ANSWERS, Message, MessageId, MessageStatus, Role, RunId, ThreadId
 from chatorch.domain.model.errors import NewerMessages, NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import Run, RunStatus
@@ -36,7 +36,7 @@ _NEWER = (
     .where(
         messages.c.thread_id == bindparam("of_thread"),
         messages.c.position > bindparam("from_position"),
-        messages.c.role != Role.ASSISTANT.value,
+        messages.c.role.not_in([role.value for role in OF_ANSWERS]),
         not_(messages.c.superseded),
     )
     .limit(1)

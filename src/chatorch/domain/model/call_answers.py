@@ -1,7 +1,7 @@
 """What people and clients say to the calls that a turn waits for: results of the client's tools, and decisions."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chatorch.domain.model.calls import (
     STAND_INS,
@@ -12,7 +12,7 @@ from chatorch.domain.model.calls import (
     turn_of,
     waits_for_client,
 )
-from chatorch.domain.model.conversation import Message, MessageStatus, NewMessage, Role, RunId
+from chatorch.domain.model.conversation import JsonObject, Message, MessageStatus, NewMessage, Role, RunId
 from chatorch.domain.model.errors import InvalidField, ToolCallsAnswered, ToolCallsOpen
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.text import storable_text
@@ -21,11 +21,12 @@ from chatorch.domain.model.tools import CallStatus, CarriedOutBy
 
 @dataclass(frozen=True, slots=True)
 class CallOutput:
-    """What came of a call that the client carried out."""
+    """What came of a call that the client carried out. `metadata` is kept with the message that says so."""
 
     call_id: str
     content: str
     is_error: bool = False
+    metadata: JsonObject = field(default_factory=dict)
 
     def result(self) -> Part:
         status = CallStatus.FAILED if self.is_error else CallStatus.COMPLETED
@@ -61,6 +62,12 @@ class CallDecision:
 Answer = CallOutput | CallDecision
 
 
+def metadata_of(answers: Iterable[Answer], result: Part) -> JsonObject:
+    """What is kept with a result beside it."""
+    said = (answer for answer in answers if answer.call_id == result.head["call_id"])
+    return next((answer.metadata for answer in said if isinstance(answer, CallOutput)), {})
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownCalls(Exception):  # no fault: they may be of another turn
     """The turn that a thread ends with has no such calls."""
@@ -73,9 +80,9 @@ def require_each_call_once(answers: Sequence[Answer]) -> None:
     if not answers:
         raise InvalidField("outputs", "must not be empty, where there are no decisions")
     seen: set[str] = set()
-    for field, answer in _placed(answers):
+    for place, answer in _placed(answers):
         if answer.call_id in seen:
-            raise InvalidField(field, "is answered twice")
+            raise InvalidField(place, "is answered twice")
         seen.add(answer.call_id)
 
 
@@ -145,11 +152,11 @@ def _opened_before(turn: Sequence[Message], asked_at: int, answers: Iterable[Ans
 
 
 def _require_fitting(waiting: dict[str, Part], answers: Iterable[Answer]) -> None:
-    for field, answer in _placed(answers):
+    for place, answer in _placed(answers):
         is_clients = waiting[answer.call_id].head["by"] == CarriedOutBy.CLIENT
         if is_clients is not isinstance(answer, CallOutput):
             problem = "is carried out by the client" if is_clients else "is to be decided on, and carried out here"
-            raise InvalidField(field, problem)
+            raise InvalidField(place, problem)
 
 
 def _placed(answers: Iterable[Answer]) -> Iterator[tuple[str, Answer]]:

@@ -28,6 +28,10 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
+OF_ANSWERS = frozenset({Role.ASSISTANT, Role.TOOL})
+"""What is said to a message of the user's."""
+
+
 class MessageStatus(StrEnum):
     """`streaming` while a run writes it; `incomplete` when the run ended before the model did.
 

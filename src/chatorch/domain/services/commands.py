@@ -115,12 +115,14 @@ class AnswerAgain:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCalls:
-    """What is said to all calls that a thread's turn waits for, to each once. `client_id` as of `StartChat`."""
+    """What is said to all calls that a thread's turn waits for, to each once. `client_id` and `allotted` as of
+    `StartChat`."""
 
     thread_id: ThreadId
     answers: tuple[Answer, ...]
     client_id: ClientId | None = None
     idempotency_key: str | None = None
+    allotted: Allotted | None = None
 
     @property
     def idempotency(self) -> IdempotencyKey | None:

@@ -173,7 +173,7 @@ class Runs:
         require_each_call_once(said.answers)
         earlier = await self._calls.asking_run(principal.user_id, said.thread_id)
         wanted = earlier.model if self._policy.allows(earlier.model) else None
-        new = self._new_run(principal, wanted, said.idempotency, self.allot(), earlier.generation)
+        new = self._new_run(principal, wanted, said.idempotency, said.allotted or self.allot(), earlier.generation)
         ids = tuple(MessageId(self._ids.new("msg")) for _ in said.answers)
         store = partial(self._calls.answer_calls, new, AnsweredCalls(said.thread_id, said.answers, ids))
         return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store, said.client_id))
