@@ -11,11 +11,13 @@ from tests.support.ag_ui_door import DOOR, PAGE, asked, connect, live, refused_o
 from tests.support.api import Api, Apis, ask, done, newest_run
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
-    ("tools", {"tools": [{"name": "look", "description": "", "parameters": {}}]}),
+    ("tools.0.name", {"tools": [{"name": "two words", "description": "", "parameters": {}}]}),
+    ("tools", {"tools": [{"name": "look", "description": ""}, {"name": "look", "description": ""}]}),
+    ("tools.0.colour", {"tools": [{"name": "look", "description": "", "colour": "mauve"}]}),
     ("context.0.value", {"context": [{"description": "d"}]}),
     ("state", {"state": {"a": 1}}),
     ("state", {"state": 0}),
-    ("resume", {"resume": [{"interruptId": "i", "status": "resolved"}]}),
+    ("resume.0.status", {"resume": [{"interruptId": "i", "status": "mauve"}]}),
     ("parentRunId", {"parentRunId": "run-0"}),
     ("forwardedProps.colour", {"forwardedProps": {"colour": "mauve"}}),
     ("forwardedProps.temperature", {"forwardedProps": {"temperature": 9}}),
@@ -26,8 +28,6 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("messages.0.content", {"messages": [{"id": "a", "role": "user", "content": " "}]}),
     ("messages.0.content.1.type", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"},
      {"type": "image", "source": {"type": "url", "value": "https://x.example"}}]}]}),
-    ("messages.1.role", {"messages": [{"role": "user", "content": "Hi"},
-     {"id": "t", "role": "tool", "toolCallId": "c", "content": "42"}]}),
     ("messages.0.id", {"messages": [{"id": "", "role": "user", "content": "Hi"}]}),
     ("messages.1.id", {"messages": [{"id": 7}, {"id": 7, "role": "user", "content": "Hi"}]}),
     ("messages.0.id", {"messages": [{"id": "m" * 256, "role": "user", "content": "Hi"}]}),

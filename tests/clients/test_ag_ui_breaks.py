@@ -107,9 +107,9 @@ async def test_each_refusal_is_an_error_with_our_detail_and_asked_for_once(
     given = at(line, server.tokens["alice"], tab, model=model)
     unknown = await agents.error("ask", **{**given, "tab": f"{tab}-out", "token": "not.a.token"}, text="Hi")
     assert (unknown["status"], unknown["payload"]["code"]) == (401, "invalid_token")
-    tools = [{"name": "look", "description": "", "parameters": {}}]
+    tools = [{"name": "two words", "description": "", "parameters": {}}]
     refused = await agents.error("ask", **{**given, "tab": f"{tab}-tools"}, text="Hi", parameters={"tools": tools})
-    assert (refused["status"], refused["payload"]["errors"][0]["field"]) == (422, "tools")
+    assert (refused["status"], refused["payload"]["errors"][0]["field"]) == (422, "tools.0.name")
     foreign = await agents.error("ask", **{**given, "tab": f"{tab}-thr", "thread": "thr_unknown"}, text="Hi")
     assert (foreign["status"], foreign["payload"]["code"]) == (404, "not_found")
     assert line.calls == [POST] * 3

@@ -45,6 +45,7 @@ class Client:
         self.started: Json | None = None
         self.ended: Json | None = None
         self.pending: list[str] = []
+        self.interrupts: list[Json] = []
         self.open: set[tuple[str, str]] = set()
 
     def take(self, stream: bytes) -> "Client":
@@ -73,7 +74,7 @@ class Client:
         match event["type"]:
             case "RUN_STARTED":
                 assert self.started is None or self.ended is not None
-                self.started, self.ended, self.pending = event, None, []
+                self.started, self.ended, self.pending, self.interrupts = event, None, [], []
             case "TEXT_MESSAGE_START":
                 self._made(event["messageId"], "assistant", content="")
             case "REASONING_MESSAGE_START":
@@ -90,7 +91,12 @@ class Client:
             case "CUSTOM":
                 self.told_beside[event["value"]["id"]] = event
             case "RUN_FINISHED" | "RUN_ERROR":
-                self.ended = event
+                self._end(event, event.get("outcome") or {})
+
+    def _end(self, event: Json, outcome: Json) -> None:
+        self.ended = event
+        self.interrupts = outcome.get("interrupts", [])
+        self.pending = outcome.get("pendingToolCallIds") or self.pending
 
     def _made(self, message_id: str, role: str, **members: Any) -> Json:
         for message in self.messages:

@@ -5,18 +5,14 @@ Order is what the client's verifier holds us to: nothing goes on that is not ope
 
 from typing import NamedTuple
 
+from chatorch.domain.model.calls import Standing
 from chatorch.domain.model.content import START, Content, PartDelta, PartEnded, PartStarted
 from chatorch.domain.model.conversation import MessageId
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunEvent
+from chatorch.entrypoints.ag_ui.calls import CallNames, Waiting, result_members, stand_in, told_result
 from chatorch.entrypoints.ag_ui.events import delta_form, frame, ours, quoted
-from chatorch.entrypoints.ag_ui.messages import (
-    BESIDE,
-    custom,
-    result_members,
-    text_of_head,
-    unanswered_members,
-)
+from chatorch.entrypoints.ag_ui.messages import BESIDE, NONE_BEFORE, OPEN, custom, text_of_head
 from chatorch.entrypoints.ag_ui.placement import Place, for_call, for_text, part_id
 from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.gathered import Gathered, gathered
@@ -35,9 +31,9 @@ class _Said(NamedTuple):
     """All that the next frame depends on.
 
     `part` is the one whose deltas fill `form`, -1 where none's do. `opening` is what opens all that is open, and
-    `closing` what ends it. `body` is what has come of a part that is told as a whole. `calls` are those of the model's,
-    as the model names them and as they are named here; `unanswered` are those without a result, and `result` is what is
-    being said of one.
+    `closing` what ends it. `body` is what has come of a part that is told as a whole. `calls` are those of the turn, as
+    the model names them and as they are named here; `unanswered` are those of this message without a result, and
+    `result` is what is being said of one.
     """
 
     part: int = -1
@@ -47,21 +43,20 @@ class _Said(NamedTuple):
     place: Place = Place()
     body: Gathered = ()
     calls: tuple[tuple[str, str], ...] = ()
-    unanswered: tuple[str, ...] = ()
+    unanswered: tuple[Waiting, ...] = ()
     result: _Result | None = None
-
-
-NOTHING_SAID = _Said()
 
 
 class ContentEncoder(EventEncoder):
     """What the assistant's message says; the same for all who follow its run. It tells nothing of starts and ends of
     the run."""
 
-    state: _Said = NOTHING_SAID
+    state: _Said
 
-    def __init__(self, message_id: MessageId) -> None:
+    def __init__(self, message_id: MessageId, calls: CallNames = NONE_BEFORE) -> None:
+        """`calls` are those before it in its turn."""
         self._message_id = message_id
+        self._nothing_said = self.state = _Said(calls=tuple(calls.items()))
 
     def encode(self, event: RunEvent) -> bytes:
         if type(event) is PartDelta:  # first, because it is nearly always one
@@ -84,7 +79,7 @@ class ContentEncoder(EventEncoder):
 
     def take_up(self, content: Content) -> bytes:
         """What opens that which is open in `content`, after which it may go on."""
-        self.state = NOTHING_SAID
+        self.state = self._nothing_said
         for event in content.since(START):
             self.encode(event)
         return self.state.opening
@@ -96,14 +91,17 @@ class ContentEncoder(EventEncoder):
         self.state = said._replace(part=-1, form=b"", opening=b"", closing=b"")
         return closing
 
-    def over(self) -> bytes:
-        """Ends all, with a word about each call that nobody carried out."""
-        frames = [self.close(), self._result()]
-        for call_id in self.state.unanswered:
-            result_id, members = unanswered_members(call_id)
-            frames.append(frame("TOOL_CALL_RESULT", messageId=result_id, **members))
-        self.state = NOTHING_SAID
-        return b"".join(frames)
+    def over(self, standing: Standing) -> tuple[bytes, list[Waiting]]:
+        """Ends all, with a word about each call that nobody carries out; and the others, which are waited for."""
+        frames, waiting = [self.close(), self._result()], []
+        for each in self.state.unanswered:
+            status = standing.status_of(each.call)
+            if status in OPEN:
+                waiting.append(each)
+            elif each.call.head.get("id") not in standing.answered:
+                frames.append(told_result(stand_in(each.call_id, status)))
+        self.state = self._nothing_said
+        return b"".join(frames), waiting
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +147,7 @@ class ContentEncoder(EventEncoder):
         if part.kind in {PartKind.TEXT, *BESIDE}:
             self.state = self.state._replace(part=-1, body=())
             if part.kind in {PartKind.SOURCE, PartKind.FILE}:
-                return custom(self._message_id, index, part, self.state.place.current)
+                return self._beside(index, part)
             return b""
         closing = self.close()
         said = self.state
@@ -176,23 +174,31 @@ class ContentEncoder(EventEncoder):
             closing=frame("TOOL_CALL_END", toolCallId=own),
             place=place,
             calls=said.calls if name is None else (*said.calls, (name, own)),
-            unanswered=(*said.unanswered, own),
+            unanswered=(*said.unanswered, Waiting(own, part)),
         )
         return opening
 
     def _ended(self, index: int, part: Part) -> bytes:
         said = self.state
         match part.kind:
-            case PartKind.REASONING | PartKind.TOOL_CALL:
+            case PartKind.REASONING:
+                return self.close()
+            case PartKind.TOOL_CALL:
+                *others, last = said.unanswered
+                self.state = said._replace(unanswered=(*others, last._replace(call=part)))
                 return self.close()
             case PartKind.TOOL_RESULT:
                 return self._result()
             case PartKind.DATA:
                 self.state = said._replace(part=-1, body=())
                 whole = Part(part.kind, part.head, "".join(said.body), part.result, closed=True)
-                return custom(self._message_id, index, whole, said.place.current)
+                return self._beside(index, whole)
         self.state = said._replace(part=-1)  # a text's message may go on
         return b""
+
+    def _beside(self, index: int, part: Part) -> bytes:
+        said = self.state
+        return custom(self._message_id, index, part, said.place.current, dict(said.calls))
 
     def _result_of(self, index: int, part: Part) -> _Result:
         said = text_of_head(part, "call_id") or part_id(self._message_id, index)
@@ -204,7 +210,7 @@ class ContentEncoder(EventEncoder):
         if said.result is None:
             return b""
         index, call_id, status = said.result
-        unanswered = tuple(each for each in said.unanswered if each != call_id)
+        unanswered = tuple(each for each in said.unanswered if each.call_id != call_id)
         self.state = said._replace(body=(), result=None, unanswered=unanswered)
         members = result_members(call_id, "".join(said.body), status)
-        return frame("TOOL_CALL_RESULT", messageId=part_id(self._message_id, index), **members)
+        return told_result({"messageId": part_id(self._message_id, index), **members})

@@ -1,12 +1,18 @@
 """A thread's messages as AG-UI's snapshot has them."""
 
+from collections.abc import Iterable
+
+from chatorch.domain.model.call_answers import waiting_calls
+from chatorch.domain.model.calls import Standing, results_in, turn_of
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, ThreadId
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT, MessageCursor, PageRequest
+from chatorch.domain.model.tools import CallStatus
 from chatorch.domain.services.conversations import Conversations
+from chatorch.entrypoints.ag_ui.calls import CallNames, Waiting, as_message, result_id, result_members
 from chatorch.entrypoints.ag_ui.client_ids import client_id_in, is_ours
 from chatorch.entrypoints.ag_ui.events import Json, encode
-from chatorch.entrypoints.ag_ui.messages import beside, messages_of
+from chatorch.entrypoints.ag_ui.messages import beside, names_of_calls, told_messages
 from chatorch.entrypoints.ag_ui.run_encoder import History
 
 MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024
@@ -21,7 +27,7 @@ async def newest(conversations: Conversations, principal: Principal, thread_id: 
     while True:
         messages = await conversations.messages(principal, thread_id, page)
         for message in messages.items:
-            room -= len(encode(messages_of(message)))
+            room -= len(encode(told_of(message, Standing(), {})))
             if room < 0 and found:
                 return found[::-1]
             found.append(message)
@@ -41,22 +47,79 @@ def around(messages: list[Message], message_id: MessageId | None) -> History:
     after: list[Json] = []
     told = b""
     row, names = before, _names(messages)
-    for message in messages:
+    calls: dict[str, str] = {}  # of the turn
+    of_run: CallNames = {}
+    standing = Standing()
+    for at, message in enumerate(messages):
+        if message.role is Role.USER:
+            calls = {}
         if message.id == message_id:
-            row = after
+            row, of_run, standing = after, dict(calls), Standing().then(_since(messages, at))
+            calls |= names_of_calls(message.id, message.whole)
             continue
-        shown = messages_of(message)
-        if message.role is not Role.ASSISTANT:
-            shown[0]["id"] = names.get(message.id, message.id)
-        elif message.parts:
-            told += b"".join(beside(message.id, message.whole))
+        stands = Standing.behind(message, _since(messages, at)) if message.parts else Standing()
+        shown = told_of(message, stands, calls)
+        if shown and message.id in names:
+            shown[0]["id"] = names[message.id]
+        if message.role is Role.ASSISTANT and message.parts:
+            told += b"".join(beside(message.id, message.whole, calls))
+            calls |= names_of_calls(message.id, message.whole)
         row += shown
-    return History(tuple(before), tuple(after), told)
+    return History(tuple(before), tuple(after), told, of_run, standing)
+
+
+def told_of(message: Message, standing: Standing, calls: CallNames) -> list[Json]:
+    """As it was told to who followed. `calls` are those before it in its turn."""
+    if message.role is Role.ASSISTANT:
+        return told_messages(message.id, message.whole, standing, calls)
+    if message.role is not Role.TOOL:
+        return [{"id": message.id, "role": message.role.value, "content": message.content}]
+    told: list[Json] = []
+    for said, part in results_in(message.parts).items():
+        call_id, status = calls.get(said, said), str(part.head["status"])
+        if called(message) is None:
+            members = result_members(call_id, part.body, status)
+            told.append(as_message({"messageId": result_id(call_id), **members}))
+        else:  # as its client has it
+            error = {"error": part.body} if status == CallStatus.FAILED else {}
+            told.append({"id": message.id, "role": "tool", "toolCallId": call_id, "content": part.body, **error})
+    return told
+
+
+async def latest(conversations: Conversations, principal: Principal, thread_id: ThreadId) -> list[Message]:
+    """At least the turn that a thread ends with, oldest first. Raises `NotFound`, `StoreUnavailable`."""
+    found: list[Message] = []
+    page: PageRequest[MessageCursor] = PageRequest(MAX_LIMIT, descending=True)
+    while True:
+        messages = await conversations.messages(principal, thread_id, page)
+        found += messages.items
+        if not messages.has_more or messages.after is None or any(each.role is Role.USER for each in found):
+            return found[::-1]
+        page = PageRequest(MAX_LIMIT, MessageCursor.decode(messages.after), descending=True)
+
+
+def names_in(messages: Iterable[Message]) -> dict[str, str]:
+    """What calls of one turn are called here, by what their models call them."""
+    named = (names_of_calls(each.id, each.whole) for each in messages if each.role is Role.ASSISTANT)
+    return {said: own for names in named for said, own in names.items()}
+
+
+def waited_for(messages: list[Message]) -> list[Waiting]:
+    """The calls that the turn waits for which a thread's messages end with."""
+    turn = turn_of(messages)
+    names = names_in(turn)
+    return [Waiting(names[call.head["id"]], call) for call in waiting_calls(turn)]
 
 
 def called(message: Message) -> str | None:
     """What its client calls it."""
-    return client_id_in(message.metadata) if message.role is Role.USER else None
+    return client_id_in(message.metadata) if message.role in {Role.USER, Role.TOOL} else None
+
+
+def _since(messages: list[Message], at: int) -> list[Message]:
+    """What was said after one, up to and with the next of the user's."""
+    asked = (later for later in range(at + 1, len(messages)) if messages[later].role is Role.USER)
+    return messages[at + 1 : next(asked, len(messages)) + 1]
 
 
 def _names(messages: list[Message]) -> dict[MessageId, str]:

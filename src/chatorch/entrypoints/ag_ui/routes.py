@@ -7,13 +7,14 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatorch.domain.model.conversation import Message
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run
 from chatorch.entrypoints.ag_ui.following import Following
-from chatorch.entrypoints.ag_ui.history import around, live_in, newest
+from chatorch.entrypoints.ag_ui.history import around, live_in, newest, waited_for
 from chatorch.entrypoints.ag_ui.needs import Needs, given
-from chatorch.entrypoints.ag_ui.run_encoder import History, Names, RunEncoder, thread_at_rest
+from chatorch.entrypoints.ag_ui.run_encoder import Names, RunEncoder, thread_at_rest
 from chatorch.entrypoints.ag_ui.schemas import ConnectInput, Input, RunInput
 from chatorch.entrypoints.ag_ui.turn import open_run
 from chatorch.entrypoints.common.openapi import problems
@@ -40,15 +41,18 @@ router = APIRouter(prefix="/api/ag-ui", tags=["ag-ui"], route_class=StrictRoute)
 
 @router.post("", responses=ANSWERED, response_class=Response)
 async def run_agent(request: Request, asked: RunInput, principal: SignedInOrGuest, needs: NeedsDep) -> Response:
-    """Stores the last message of the user's and answers it. The same `runId` again joins the same run."""
+    """Stores the last message of the user's, or what is said to calls since, and answers. The same `runId` again joins
+    the same run."""
     answers = needs.run_responses()
     answers.streams(request, principal, stream=True)
-    run, opened = await open_run(answers.runs, needs.conversations(), principal, asked)
-    if opened:
-        return _told(request, principal, needs, run, asked)
+    turn = await open_run(answers.runs, needs.conversations(), principal, asked)
+    run = turn.run
+    if turn.opened:
+        encoder = RunEncoder(run, _names(asked), answers.frames, turn.calls, turn.told_first)
+        return _told(request, principal, needs, run, encoder, connects=False)
     # What the page has of it already would be told it twice.
     messages = await newest(needs.conversations(), principal, run.thread_id)
-    return _told(request, principal, needs, run, asked, around(messages, run.message_id))
+    return _connected(request, principal, needs, run, asked, messages)
 
 
 @router.post("/connect", responses=ANSWERED, response_class=Response)
@@ -62,29 +66,31 @@ async def connect(request: Request, asked: ConnectInput, principal: SignedIn, ne
     messages = await newest(conversations, principal, thread.id)
     live = live_in(messages)
     if live is None or live.run_id is None:
-        return WholeAnswer(thread_at_rest(_names(asked), around(messages, None)), headers=NOT_KEPT)
+        at_rest = thread_at_rest(_names(asked), around(messages, None), waited_for(messages))
+        return WholeAnswer(at_rest, headers=NOT_KEPT)
     run = await runs.read(principal, live.run_id)
-    return _told(request, principal, needs, run, asked, around(messages, run.message_id))
+    return _connected(request, principal, needs, run, asked, messages)
+
+
+def _connected(
+    request: Request, principal: Principal, needs: Needs, run: Run, asked: Input, messages: list[Message]
+) -> Response:
+    """As a snapshot, and what follows."""
+    history = around(messages, run.message_id)
+    encoder = RunEncoder(run, _names(asked), needs.run_responses().frames, history.calls)
+    encoder.history = history
+    return _told(request, principal, needs, run, encoder, connects=True)
 
 
 def _told(
-    request: Request,
-    principal: Principal,
-    needs: Needs,
-    run: Run,
-    asked: Input,
-    history: History | None = None,
+    request: Request, principal: Principal, needs: Needs, run: Run, encoder: RunEncoder, *, connects: bool
 ) -> Response:
-    """From its start; with a `history` as a snapshot, and what follows."""
     # For the request's own log line; the run's task was given it where it began.
     structlog.contextvars.bind_contextvars(run_id=run.id)
     answers = needs.run_responses()
-    encoder = RunEncoder(run, _names(asked), answers.frames)
-    if history is not None:
-        encoder.history = history
     following = Following(answers.runs, needs.conversations(), needs.clock(), principal, encoder)
     headers = {"Content-Location": events_path(request.scope, run.id)}
-    return answers.tell(principal, run, following.events(run, connects=history is not None), encoder, headers)
+    return answers.tell(principal, run, following.events(run, connects=connects), encoder, headers)
 
 
 def _names(asked: Input) -> Names:

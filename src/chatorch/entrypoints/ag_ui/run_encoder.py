@@ -1,7 +1,9 @@
 """A run as one follower of AG-UI's is told of it: by the names that its client gave to the thread and to the run."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+from chatorch.domain.model.calls import LIVE, Standing
 from chatorch.domain.model.content import PartDelta, Snapshot
 from chatorch.domain.model.conversation import Usage
 from chatorch.domain.model.errors import InvalidToken
@@ -16,9 +18,10 @@ from chatorch.domain.model.run import (
     RunStarted,
     TerminalEvent,
 )
+from chatorch.entrypoints.ag_ui.calls import CallNames, Waiting, outcome_of, settled
 from chatorch.entrypoints.ag_ui.encoder import ContentEncoder
 from chatorch.entrypoints.ag_ui.events import Json, frame, ours
-from chatorch.entrypoints.ag_ui.messages import answer_messages, beside
+from chatorch.entrypoints.ag_ui.messages import NONE_BEFORE, beside, told_messages
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.common.failures import domain_failure
 
@@ -43,23 +46,34 @@ class Names:
         return {"threadId": self.thread, "runId": self.run}
 
 
+ANSWERED_BY_NOBODY = Standing()
+
+
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the thread holds around the run's own messages, and the events of what is told beside all these."""
+    """What the thread holds around the run's own messages, each as it was told, and the events of what is told beside
+    all these. `calls` are those before the run in its turn, and `standing` says what became of its own since."""
 
     before: tuple[Json, ...] = ()
     after: tuple[Json, ...] = ()
     beside: bytes = b""
+    calls: CallNames = field(default_factory=lambda: NONE_BEFORE)
+    standing: Standing = ANSWERED_BY_NOBODY
 
 
 class RunEncoder(EventEncoder):
     """`frames` are shared by all who follow the run in this dialect. A snapshot replaces all that the client has, so
-    whoever hands one in sets `history` before."""
+    whoever hands one in sets `history` before. `calls` are those before the run in its turn, and `told_first` is what
+    its client is to hear of them."""
 
-    def __init__(self, run: Run, names: Names, frames: EventFrames) -> None:
+    def __init__(
+        self, run: Run, names: Names, frames: EventFrames, calls: CallNames = NONE_BEFORE, told_first: bytes = b""
+    ) -> None:
         self._run = run
         self._names = names.view()
-        self._content = ContentEncoder(run.message_id)
+        self._calls = calls
+        self._told_first = told_first
+        self._content = ContentEncoder(run.message_id, calls)
         self._encode = frames.shared(run.id, self._content).encode
         self._over = False
         self.history = History()
@@ -69,12 +83,14 @@ class RunEncoder(EventEncoder):
             return self._encode(event)
         match event:
             case RunStarted():
-                return run_started(self._names, self._run)
+                return run_started(self._names, self._run) + self._told_first
             case Snapshot():
                 return self._snapshot(event)
             case RunCompleted() | RunCancelled() | RunFailed() | RunInterrupted():
                 self._over = True
-                return self._content.over() + self._end(event)
+                standing = replace(self.history.standing, complete=isinstance(event, RunCompleted))
+                told, waiting = self._content.over(standing)
+                return told + self._end(event, waiting)
         return self._encode(event)
 
     def keep_alive(self) -> bytes:
@@ -88,21 +104,21 @@ class RunEncoder(EventEncoder):
         failure = domain_failure(InvalidToken())
         return b"" if self._over else frame("RUN_ERROR", message=failure.detail, code=failure.code)
 
-    def _end(self, event: TerminalEvent) -> bytes:
+    def _end(self, event: TerminalEvent, waiting: Sequence[Waiting]) -> bytes:
         match event:
             case RunCompleted():
-                usage = [usage_view(event.usage, self._run.model)]
-                return frame("RUN_FINISHED", **self._names, usage=usage, **ours(finish_reason=event.finish_reason))
+                said = {"usage": [usage_view(event.usage, self._run.model)], **ours(finish_reason=event.finish_reason)}
+                return frame("RUN_FINISHED", **self._names, **outcome_of(waiting), **said)
             case RunCancelled(reason=CancelReason.USER):
                 return frame("RUN_FINISHED", **self._names, outcome={"type": "cancelled"})
         return run_error(event)
 
     def _snapshot(self, event: Snapshot) -> bytes:
         message_id, content, history = self._run.message_id, event.content, self.history
-        shown = answer_messages(message_id, content, over=False)
+        told = told_messages(message_id, content, LIVE, self._calls)
         closing = self._content.close()
-        snapshot = frame("MESSAGES_SNAPSHOT", messages=[*history.before, *shown, *history.after])
-        told_beside = history.beside + b"".join(beside(message_id, content))
+        snapshot = frame("MESSAGES_SNAPSHOT", messages=settled([*history.before, *told, *history.after]))
+        told_beside = history.beside + b"".join(beside(message_id, content, self._calls))
         return closing + snapshot + told_beside + self._content.take_up(content)
 
 
@@ -113,10 +129,11 @@ def run_started(names: Json, run: Run | None) -> bytes:
     return frame("RUN_STARTED", **names, protocolVersion=PROTOCOL_VERSION, **ours(**known, model=model))
 
 
-def thread_at_rest(names: Names, history: History) -> bytes:
-    """A whole stream, of a thread in which nothing is live."""
-    snapshot = frame("MESSAGES_SNAPSHOT", messages=[*history.before, *history.after])
-    return run_started(names.view(), None) + snapshot + history.beside + frame("RUN_FINISHED", **names.view())
+def thread_at_rest(names: Names, history: History, waiting: Sequence[Waiting]) -> bytes:
+    """A whole stream, of a thread in which nothing is live: what it waits for is told again."""
+    snapshot = frame("MESSAGES_SNAPSHOT", messages=settled([*history.before, *history.after]))
+    end = frame("RUN_FINISHED", **names.view(), **outcome_of(waiting))
+    return run_started(names.view(), None) + snapshot + history.beside + end
 
 
 def run_error(event: RunFailed | RunCancelled | RunInterrupted) -> bytes:

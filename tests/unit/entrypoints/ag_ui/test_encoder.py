@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from chatorch.domain.model.calls import ENDED_WELL, Standing
 from chatorch.domain.model.content import START, Content, PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.identity import UserId
@@ -93,7 +94,7 @@ def told_beside(content: Content) -> list[str]:
 def test_what_the_client_folds_is_what_is_stored_however_it_was_cut_into_pieces():
     for seed, content in enumerate(CONTENTS):
         client = Client().take(whole(content, chance=random.Random(seed)))
-        assert client.messages == answer_messages(MESSAGE, content, over=True), content
+        assert client.messages == answer_messages(MESSAGE, content, ENDED_WELL), content
         assert list(client.told_beside) == told_beside(content)
         assert client.pending == [], "nobody is asked to carry out what nobody asked for"
 
@@ -101,7 +102,7 @@ def test_what_the_client_folds_is_what_is_stored_however_it_was_cut_into_pieces(
 @pytest.mark.soak
 def test_who_connects_at_any_position_holds_the_same_in_the_end():
     for content in CONTENTS[: size(60, 4_000)]:
-        stored = answer_messages(MESSAGE, content, over=True)
+        stored = answer_messages(MESSAGE, content, ENDED_WELL)
         for cut in range(START, content.tip + 1):
             client = Client([HELLO]).take(connected(content, cut, history=History(before=(HELLO,))))
             assert client.messages == [HELLO, *stored], (content, cut)
@@ -116,7 +117,7 @@ def test_a_page_that_was_cut_off_at_any_event_and_connects_shows_each_thing_once
             cut = max(events[seen - 1].seq, START)
             page = Client([HELLO]).take(told(encoder(), *events[:seen]))
             again = Client(page.messages).take(connected(content, cut, history=History(before=(HELLO,))))
-            assert again.messages == [HELLO, *answer_messages(MESSAGE, content, over=True)]
+            assert again.messages == [HELLO, *answer_messages(MESSAGE, content, ENDED_WELL)]
 
 
 @pytest.mark.soak
@@ -128,7 +129,7 @@ def test_a_snapshot_in_the_middle_replaces_what_was_shown_by_what_is_stored():
         one = encoder()
         one.history = History(before=(HELLO,))
         heard = told(one, started_event(RUN), *pieces(content), Snapshot(back.tip, back), RunInterrupted(99))
-        stored = answer_messages(MESSAGE, back, over=True)
+        stored = answer_messages(MESSAGE, back, Standing())
         client = Client([HELLO]).take(heard)
         kept = [m for m in client.messages if m in stored or m["role"] != "reasoning"]
         # The client keeps thoughts that a snapshot without any leaves out; a result may come to stand before one.
