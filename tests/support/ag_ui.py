@@ -96,7 +96,7 @@ class Client:
     def _end(self, event: Json, outcome: Json) -> None:
         self.ended = event
         self.interrupts = outcome.get("interrupts", [])
-        self.pending = outcome.get("pendingToolCallIds") or self.pending
+        self.pending = [] if self.interrupts else outcome.get("pendingToolCallIds") or self.pending
 
     def _made(self, message_id: str, role: str, **members: Any) -> Json:
         for message in self.messages:
