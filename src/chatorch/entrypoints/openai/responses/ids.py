@@ -1,21 +1,26 @@
 """Ids as OpenAI's clients know them, made of ours and back: no table says which is which.
 
 ``resp_…`` is the run ``run_…``, ``conv_…`` the thread ``thr_…``. What a run says is items: ``rs_…_1`` is what begins
-with its part 1. Any other message is an item by its own id, ``msg_…``.
+with its part 1. Any other message is an item by its own id, ``msg_…``, and so are its calls and results, with the index
+of their part: ``fco_…_1``.
 """
 
 import re
 from dataclasses import dataclass
 
-from chatorch.domain.model.conversation import RunId, ThreadId
+from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import NotFound
 from chatorch.domain.model.parts import PartKind
 
 ITEM_PREFIXES = {PartKind.TEXT: "msg", PartKind.REASONING: "rs"}
-"""Of what there are items; a source is told in the message that it stands in."""
+"""Of what is text; a source is told in the message that it stands in."""
+
+FUNCTION_CALL, FUNCTION_CALL_OUTPUT = "fc", "fco"
+MCP_CALL, APPROVAL_REQUEST, APPROVAL_RESPONSE = "mcp", "mcpr", "mcpa"
+_OF_CALLS = (FUNCTION_CALL, FUNCTION_CALL_OUTPUT, MCP_CALL, APPROVAL_REQUEST, APPROVAL_RESPONSE)
 
 _REST = "[0-9a-z]{1,64}"
-_PART_ID = re.compile(rf"(?:{'|'.join(ITEM_PREFIXES.values())})_({_REST})_([0-9]{{1,9}})")
+_PART_ID = re.compile(rf"({'|'.join((*ITEM_PREFIXES.values(), *_OF_CALLS))})_({_REST})_([0-9]{{1,9}})")
 
 
 def response_id(run_id: RunId) -> str:
@@ -37,21 +42,30 @@ def thread_id_of(given: str) -> ThreadId:
 
 
 def part_item_id(run_id: RunId, kind: PartKind, index: int) -> str:
-    return f"{ITEM_PREFIXES[kind]}_{_rest(run_id)}_{index}"
+    return item_id(ITEM_PREFIXES[kind], run_id, index)
+
+
+def item_id(prefix: str, owner: RunId | MessageId, index: int) -> str:
+    """`owner` is the run that says it, or the message where it is of none."""
+    return f"{prefix}_{_rest(owner)}_{index}"
 
 
 @dataclass(frozen=True, slots=True)
 class PartOf:
-    """What an item's id says that is part of what a run says."""
+    """What an item's id says that is part of what a run says, or of a message that no run wrote."""
 
+    prefix: str
     run_id: RunId
+    message_id: MessageId
     index: int
 
 
 def part_of(given: str) -> PartOf | None:
     """None for what must be a message's own id, if it is one at all."""
     found = _PART_ID.fullmatch(given)
-    return PartOf(RunId("run_" + found[1]), int(found[2])) if found else None
+    if found is None:
+        return None
+    return PartOf(found[1], RunId("run_" + found[2]), MessageId("msg_" + found[2]), int(found[3]))
 
 
 def _rest(id_: str) -> str:

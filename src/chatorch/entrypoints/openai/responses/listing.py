@@ -10,7 +10,8 @@ from chatorch.domain.model.identity import Principal
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.openai.responses.ids import part_of
-from chatorch.entrypoints.openai.responses.items import COMPLETED, IN_PROGRESS, INCOMPLETE, Json, output_of
+from chatorch.entrypoints.openai.responses.items import COMPLETED, IN_PROGRESS, INCOMPLETE, Json
+from chatorch.entrypoints.openai.responses.output import output_of
 
 _STATUSES = {
     MessageStatus.STREAMING: IN_PROGRESS,
@@ -32,7 +33,7 @@ class Wanted:
 def item_views(message: Message) -> list[Json]:
     status = _STATUSES[message.status]
     if message.role is Role.ASSISTANT and message.run_id is not None:
-        return list(output_of(message.run_id, message.whole, status))
+        return output_of(message.run_id, message.whole, status)
     view = {"id": message.id, "type": "message", "status": status, "role": message.role.value}
     if message.role is Role.ASSISTANT:
         return [{**view, "content": [_output_text(message.content)]}]

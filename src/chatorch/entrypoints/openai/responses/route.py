@@ -31,8 +31,8 @@ from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
 from chatorch.entrypoints.openai.responses.given import AnnotationsDep, ConversationsDep
 from chatorch.entrypoints.openai.responses.going_on import NOTE, GoingOn, going_on
 from chatorch.entrypoints.openai.responses.inputs import inputs
-from chatorch.entrypoints.openai.responses.items import output_of
 from chatorch.entrypoints.openai.responses.missing import ConversationNotFound
+from chatorch.entrypoints.openai.responses.output import output_of
 from chatorch.entrypoints.openai.responses.schema import CreateResponse
 from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
 from chatorch.entrypoints.openai.strict import OpenAIRoute
@@ -58,7 +58,7 @@ class ResponseForm(RunForm):
 
     def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:
         status, _ = ended_as(end)
-        output = list(output_of(run.id, content, item_status(status)))
+        output = output_of(run.id, content, item_status(status), self._view.asked)
         body = self._view.ended(end, output) | {"completed_at": int(finished_at.timestamp())}
         return json_response(body, headers={RUN_HEADER: run.id})
 

@@ -18,8 +18,10 @@ from chatorch.domain.model.run import (
     terminal_event,
 )
 from chatorch.domain.model.upstream_errors import UpstreamRateLimited, UpstreamRejected
+from chatorch.entrypoints.openai.responses.call_items import AskedCalls
 from chatorch.entrypoints.openai.responses.ids import conversation_id, response_id
-from chatorch.entrypoints.openai.responses.items import COMPLETED, IN_PROGRESS, INCOMPLETE, Json, output_of
+from chatorch.entrypoints.openai.responses.items import COMPLETED, IN_PROGRESS, INCOMPLETE, Json
+from chatorch.entrypoints.openai.responses.output import NOTHING_ASKED, output_of
 
 INTERRUPTED = "run_interrupted"
 INTERRUPTED_DETAIL = "The process that carried out the run is gone."
@@ -29,12 +31,9 @@ _ERROR_CODES = {UpstreamRateLimited.code: "rate_limit_exceeded", UpstreamRejecte
 _ALWAYS: Json = {
     "object": "response",
     "max_tool_calls": None,
-    "parallel_tool_calls": True,
     "prompt_cache_key": None,
     "safety_identifier": None,
     "service_tier": "default",
-    "tool_choice": "auto",
-    "tools": [],
     "top_logprobs": 0,
     "top_p": None,
     "truncation": "auto",
@@ -79,11 +78,15 @@ def usage_view(usage: Usage) -> Json:
 class ResponseView:
     """What is the same about a response from its beginning to its end, and how it looks on the way.
 
-    `note` is what was kept of its request (`route._note`), `metadata` the client's own.
+    `note` is what was kept of its request (`route._note`), `metadata` the client's own. `asked` are calls that earlier
+    responses of its turn asked for.
     """
 
-    def __init__(self, run: Run, note: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    def __init__(
+        self, run: Run, note: Mapping[str, Any], metadata: Mapping[str, Any], asked: AskedCalls = NOTHING_ASKED
+    ) -> None:
         self.run_id = run.id
+        self.asked = asked
         self.id = response_id(run.id)
         stored = note.get("store", True)
         self._known: Json = {
@@ -107,11 +110,11 @@ class ResponseView:
         """As it stands in the store."""
         if (terminal := terminal_event(run)) is not None:
             status, _ = ended_as(terminal)
-            output = list(output_of(run.id, run.content, item_status(status)))
+            output = output_of(run.id, run.content, item_status(status), self.asked)
             finished_at = int(run.finished_at.timestamp()) if run.finished_at else None
             return self.ended(terminal, output) | {"completed_at": finished_at}
         status = "queued" if run.status is RunStatus.QUEUED else IN_PROGRESS
-        return self.at(status, list(output_of(run.id, run.content, IN_PROGRESS)))
+        return self.at(status, output_of(run.id, run.content, IN_PROGRESS, self.asked))
 
     def begun(self) -> Json:
         return self.at(IN_PROGRESS)
@@ -129,7 +132,21 @@ def _asked(generation: Generation) -> Json:
         "reasoning": {"effort": generation.reasoning_effort, "summary": None},
         "temperature": generation.temperature,
         "text": {"format": text_format(generation)},
+        "tools": [_tool_view(tool) for tool in generation.tools or ()],
+        "tool_choice": _choice_view(generation.tool_choice),
+        "parallel_tool_calls": generation.parallel_tool_calls is not False,
     }
+
+
+def _tool_view(tool: Mapping[str, Any]) -> Json:
+    """Flat, where it is elsewhere inside of ``function``."""
+    return {"type": "function", "description": None, "parameters": None, "strict": None, **tool}
+
+
+def _choice_view(choice: str | Mapping[str, Any] | None) -> str | Json:
+    if isinstance(choice, Mapping):
+        return {"type": choice["type"], **choice["function"]}
+    return choice or "auto"
 
 
 def text_format(generation: Generation) -> Json:

@@ -39,7 +39,7 @@ from chatorch.domain.model.run import (
 from chatorch.domain.model.transcript import Transcript, replay
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
-from chatorch.entrypoints.openai.responses.items import output_of
+from chatorch.entrypoints.openai.responses.output import output_of
 from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
 from tests.support.parts import ANSWER, any_content
 from tests.support.sizes import size
