@@ -115,19 +115,25 @@ class AnswerAgain:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCalls:
-    """What is said to all calls that a thread's turn waits for, to each once. `client_id` and `allotted` as of
-    `StartChat`."""
+    """What is said to all calls that a thread's turn waits for, to each once. `client_id`, `allotted` and `background`
+    as of `StartChat`; without `model` and `generation` it goes on by that of the run that asked, and as that was."""
 
     thread_id: ThreadId
     answers: tuple[Answer, ...]
     client_id: ClientId | None = None
     idempotency_key: str | None = None
     allotted: Allotted | None = None
+    model: str | None = None
+    generation: Generation | None = None
+    background: bool = False
 
     @property
     def idempotency(self) -> IdempotencyKey | None:
         said = [[type(answer).__name__, *astuple(answer)] for answer in self.answers]
-        return _idempotency(self.idempotency_key, ["calls", self.thread_id, said])
+        request: list[Any] = ["calls", self.thread_id, said]
+        if (self.model, self.generation) != (None, None):
+            request += [self.model, None if self.generation is None else self.generation.asked()]
+        return _idempotency(self.idempotency_key, request)
 
 
 def _idempotency(key: str | None, request: list[Any]) -> IdempotencyKey | None:

@@ -67,8 +67,12 @@ class _Adding:
     def read(self, items: object) -> Inputs:
         """Raises `InvalidField`."""
         said = inputs(items, "items")
+        if said.answers:
+            raise InvalidField(f"{said.answers[0].field}.type", "can only be message here")
         for number, message in enumerate(said.messages):
             field = said.named(f"messages.{number}")
+            if message.parts:
+                raise InvalidField(f"{field}.type", "can only be message here")
             if blank(message.content) or len(message.content) > MAX_CONTENT_CHARS:
                 raise InvalidField(f"{field}.content", f"must be 1 to {MAX_CONTENT_CHARS} characters, and not blank")
             if message.role is Role.SYSTEM and not self.policy.client_system:

@@ -1,27 +1,32 @@
-"""Items that a client sends, as messages. What an answer of ours was may come back as it is."""
+"""Items that a client sends, as messages and as answers to calls. What an answer of ours was may come back as it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from chatorch.domain.model.conversation import NewMessage, Role
+from chatorch.domain.model.conversation import JsonObject, NewMessage, Role
 from chatorch.domain.model.errors import InvalidField, RoleNotAllowed
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.entrypoints.common.fields import MAX_MESSAGES
+from chatorch.entrypoints.openai.responses import call_inputs as calls
+from chatorch.entrypoints.openai.responses.call_inputs import AnswerIn, OutputIn
 from chatorch.entrypoints.openai.strict import require_known
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM, "developer": Role.SYSTEM}
-_MESSAGE = frozenset({"type", "role", "content", "id", "status", "phase"})
+_KNOWN = {"message": frozenset({"type", "role", "content", "id", "status", "phase"}), **calls.KNOWN}
 _TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 _PART = frozenset({"type", "text", "refusal", "annotations", "logprobs", "prompt_cache_breakpoint"})
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """`places` are where the messages stood; an item that says nothing has none."""
+    """`places` are where the messages stood; an item that says nothing has none. `answers` are for calls that wait in
+    what was said before."""
 
     field: str
     messages: tuple[NewMessage, ...]
     places: tuple[int, ...] | None = None
+    answers: tuple[AnswerIn, ...] = ()
 
     def named(self, field: str) -> str:
         """What a message's field is called in the request: ``messages.0.content`` is ``input.0.content``."""
@@ -33,6 +38,18 @@ class Inputs:
             return self.field
         return ".".join(filter(None, (self.field, str(self.places[int(number)]), last)))
 
+    def noted(self, note: JsonObject | None) -> "Inputs":
+        """With this kept."""
+        return self.with_the_users(note=note) if note else self
+
+    def with_the_users(self, **more: Any) -> "Inputs":
+        """The last message of the user's, which is the one that is answered, with this as well."""
+        at = next((at for at in reversed(range(len(self.messages))) if self.messages[at].role is Role.USER), None)
+        if at is None:
+            return self
+        before, asked, after = self.messages[:at], self.messages[at], self.messages[at + 1 :]
+        return replace(self, messages=(*before, replace(asked, **more), *after))
+
     def refused(self, error: InvalidField | RoleNotAllowed) -> InvalidField:
         """The same, in words of the request."""
         if isinstance(error, InvalidField):
@@ -41,8 +58,15 @@ class Inputs:
         return InvalidField(self.named(field), problem or error.detail)
 
 
-def inputs(given: object, field: str = "input", *, metadata: Mapping[str, Any] | None = None) -> Inputs:
-    """`metadata` is the last message's. Raises `InvalidField`, which names the item."""
+def inputs(
+    given: object,
+    field: str = "input",
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    continues: bool = False,
+) -> Inputs:
+    """`metadata` is of the last message of the user's. Where it `continues`, a call that comes back is known already,
+    and what is said to it is an answer. Raises `InvalidField`, which names the item."""
     last = dict(metadata or {})
     if isinstance(given, str):
         return Inputs(field, (NewMessage(Role.USER, given, metadata=last),))
@@ -50,24 +74,78 @@ def inputs(given: object, field: str = "input", *, metadata: Mapping[str, Any] |
         raise InvalidField(field, "must be text, or a list of items")
     if len(given) > MAX_MESSAGES:
         raise InvalidField(field, f"must be at most {MAX_MESSAGES} items")
-    found = [(place, message) for place, item in enumerate(given) if (message := _message(item, f"{field}.{place}"))]
-    if not found:
+    read = _Reading(continues=continues)
+    for place, item in enumerate(given):
+        read.add(place, item, f"{field}.{place}")
+    messages = read.messages
+    if not messages and not read.answers:
         raise InvalidField(field, "must have a message")
-    messages = [message for _, message in found]
-    messages[-1] = NewMessage(messages[-1].role, messages[-1].content, metadata=last)
-    return Inputs(field, tuple(messages), tuple(place for place, _ in found))
+    said = Inputs(field, tuple(messages), tuple(read.places), tuple(read.answers))
+    return said.with_the_users(metadata=last) if last else said
 
 
-def _message(item: object, field: str) -> NewMessage | None:
-    """None for what the model is not told again: what it thought, and an answer without words."""
-    if not isinstance(item, dict):
-        raise InvalidField(field, "must be an object")
+class _Reading:
+    """Items, one after the other. Calls belong to the assistant's message before them, if they follow it."""
+
+    def __init__(self, *, continues: bool) -> None:
+        self.messages: list[NewMessage] = []
+        self.places: list[int] = []
+        self.answers: list[AnswerIn] = []
+        self._continues = continues
+        self._calls: set[str] = set()
+
+    def add(self, place: int, item: object, field: str) -> None:
+        if not isinstance(item, dict):
+            raise InvalidField(field, "must be an object")
+        match _kind(item, field):
+            case calls.CALL:
+                self._call(place, calls.call_in(item, field))
+            case calls.OUTPUT:
+                self._output(place, calls.output_in(item, field))
+            case calls.OUR_CALL:
+                if not self._continues and (told := calls.our_call_in(item, field)):
+                    self._call(place, told[0])
+                    self._put(place, calls.result(told[1]))
+            case calls.RESPONSE:
+                self.answers.append(calls.approval_in(item, field))
+            case "message":
+                if message := _message(item, field):
+                    self._put(place, message)
+
+    def _call(self, place: int, call: Part) -> None:
+        if self._continues:
+            return
+        self._calls.add(str(call.head["id"]))
+        if self.messages and self.messages[-1].role is Role.ASSISTANT:
+            before = self.messages[-1]
+            parts = before.parts or (Part(PartKind.TEXT, body=before.content),)
+            self.messages[-1] = replace(before, parts=(*parts, call))
+            return
+        self._put(place, calls.calling("", call))
+
+    def _output(self, place: int, output: OutputIn) -> None:
+        if output.call_id in self._calls:
+            self._put(place, calls.result(calls.output_result(output)))
+        else:
+            self.answers.append(output)
+
+    def _put(self, place: int, message: NewMessage) -> None:
+        self.messages.append(message)
+        self.places.append(place)
+
+
+def _kind(item: Mapping[str, Any], field: str) -> str:
     kind = item.get("type", "message")
     if kind == "reasoning":
-        return None
-    if kind != "message":
-        raise InvalidField(f"{field}.type", "can only be message here: there are no tools, and no references")
-    require_known(item, _MESSAGE, field)
+        return "reasoning"
+    if not isinstance(kind, str) or kind not in _KNOWN:
+        raise InvalidField(f"{field}.type", f"can only be one of {', '.join(_KNOWN)}, reasoning here")
+    require_known(item, _KNOWN[kind], field)
+    return kind
+
+
+def _message(item: Mapping[str, Any], field: str) -> NewMessage | None:
+    """None for an answer without words, which the model is not told again."""
     role = item.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise InvalidField(f"{field}.role", f"must be one of {', '.join(_ROLES)}")

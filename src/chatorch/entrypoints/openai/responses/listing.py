@@ -9,9 +9,12 @@ from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.openai.responses.ids import part_of
+from chatorch.entrypoints.openai.responses.brought import brought_views, output_text
+from chatorch.entrypoints.openai.responses.call_items import AskedCalls
+from chatorch.entrypoints.openai.responses.ids import ITEM_PREFIXES, part_of
 from chatorch.entrypoints.openai.responses.items import COMPLETED, IN_PROGRESS, INCOMPLETE, Json
-from chatorch.entrypoints.openai.responses.output import output_of
+from chatorch.entrypoints.openai.responses.output import NOTHING_ASKED, output_of
+from chatorch.entrypoints.openai.responses.turns import answers_others, turn_before
 
 _STATUSES = {
     MessageStatus.STREAMING: IN_PROGRESS,
@@ -30,13 +33,16 @@ class Wanted:
     end: MessageId | None = None
 
 
-def item_views(message: Message) -> list[Json]:
+def item_views(message: Message, asked: AskedCalls = NOTHING_ASKED) -> list[Json]:
+    """`asked` are calls that earlier messages of its turn asked for."""
     status = _STATUSES[message.status]
     if message.role is Role.ASSISTANT and message.run_id is not None:
-        return output_of(message.run_id, message.whole, status)
+        return output_of(message.run_id, message.whole, status, asked)
+    if message.parts:
+        return brought_views(message, status, asked)
     view = {"id": message.id, "type": "message", "status": status, "role": message.role.value}
     if message.role is Role.ASSISTANT:
-        return [{**view, "content": [_output_text(message.content)]}]
+        return [{**view, "content": [output_text(message.content)]}]
     return [{**view, "content": [{"type": "input_text", "text": message.content}]}]
 
 
@@ -68,11 +74,9 @@ class Items:
         message_id = MessageId(item_id)
         if (part := part_of(item_id)) is not None:
             try:
-                run = await self._runs.read(self._principal, part.run_id)
+                message_id = (await self._runs.read(self._principal, part.run_id)).message_id
             except NotFound:
-                pass
-            else:
-                message_id = run.message_id
+                message_id = message_id if part.prefix in ITEM_PREFIXES.values() else part.message_id
         item = await self._annotations.read(self._principal, self._thread_id, message_id)
         if not isinstance(item, NotedMessage):
             raise NotFound
@@ -80,11 +84,17 @@ class Items:
 
     async def read(self, item_id: str) -> Json:
         """Raises `NotFound`."""
-        views = item_views(await self.message_of(item_id))
+        views = await self._views(await self.message_of(item_id))
         found = next((view for view in views if view["id"] == item_id), None)
         if found is None:
             raise NotFound
         return found
+
+    async def _views(self, message: Message) -> list[Json]:
+        if not answers_others(message):
+            return item_views(message)
+        turn = await turn_before(self._principal, self._thread_id, self._annotations, message)
+        return item_views(message, turn.calls)
 
     async def _from(self, wanted: Wanted) -> AsyncIterator[Json]:
         descending = wanted.descending
@@ -109,7 +119,7 @@ class Items:
                 if each.message.id == wanted.end:
                     return
                 cursor = each.message.id
-                views = item_views(each.message)
+                views = await self._views(each.message)
                 for view in reversed(views) if descending else views:
                     yield view
 
@@ -119,11 +129,7 @@ class Items:
             message = await self.message_of(after)
         except NotFound:
             raise InvalidField("after", "must be an item of this list") from None
-        views = item_views(message)
+        views = await self._views(message)
         views = views[::-1] if descending else views
         place = next((place for place, view in enumerate(views) if view["id"] == after), len(views))
         return message, views[place + 1 :]
-
-
-def _output_text(text: str) -> Json:
-    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatorch.domain.model.annotations import NotedMessage
-from chatorch.domain.model.conversation import MessageStatus
-from chatorch.domain.model.errors import InvalidField, NotFound, RunUnsettled
+from chatorch.domain.model.conversation import MessageId, MessageStatus, Role
+from chatorch.domain.model.errors import InvalidField, RunUnsettled
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run
 from chatorch.domain.services.annotations import Annotations
@@ -30,6 +30,7 @@ from chatorch.entrypoints.openai.responses.going_on import noted
 from chatorch.entrypoints.openai.responses.ids import run_id_of
 from chatorch.entrypoints.openai.responses.listing import Items, Wanted
 from chatorch.entrypoints.openai.responses.route import ResponseForm
+from chatorch.entrypoints.openai.responses.turns import turn_behind, view_of
 from chatorch.entrypoints.openai.responses.view import ResponseView
 from chatorch.entrypoints.openai.strict import OpenAIRoute
 
@@ -102,15 +103,15 @@ async def delete_response(
     annotations: AnnotationsDep,
     conversations: ConversationsDep,
 ) -> Response:
-    """Takes it and what it answered out of its conversation; that goes with it where nothing else was answered in it,
-    and no client made it by itself."""
+    """Takes it out of its conversation, and what it answered where no other response answers that; the conversation goes
+    with it where nothing else was answered in it, and no client made it by itself."""
     run, view = await _read(principal, response_id, runs, annotations)
     await _stop(principal, run, runs)
     if await _alone(principal, run, annotations):
         await conversations.delete(principal, run.thread_id)
     else:
-        await annotations.remove(principal, run.thread_id, run.message_id)
-        await annotations.remove(principal, run.thread_id, run.user_message_id)
+        for message_id in await _goes(principal, run, annotations):
+            await annotations.remove(principal, run.thread_id, message_id)
     return json_response({"id": view.id, "object": "response", "deleted": True})
 
 
@@ -119,11 +120,7 @@ async def _read(
 ) -> tuple[Run, ResponseView]:
     """Raises `NotFound`, also for what has left its conversation."""
     run = await runs.read(principal, run_id_of(response_id))
-    await annotations.read(principal, run.thread_id, run.message_id)
-    asked = await annotations.read(principal, run.thread_id, run.user_message_id)
-    if not isinstance(asked, NotedMessage):
-        raise NotFound
-    return run, ResponseView(run, noted(asked.note), asked.message.metadata)
+    return run, await view_of(principal, run, annotations)
 
 
 async def _stop(principal: Principal, run: Run, runs: Runs) -> None:
@@ -136,6 +133,15 @@ async def _stop(principal: Principal, run: Run, runs: Runs) -> None:
             await runs.answer(run)
     except (TimeoutError, RunUnsettled):
         return
+
+
+async def _goes(principal: Principal, run: Run, annotations: Annotations) -> list[MessageId]:
+    """Its message; and all of its turn, where no other response is of that."""
+    turn = [message async for message in turn_behind(principal, run, annotations)]
+    if any(message.run_id not in (None, run.id) for message in turn):
+        return [run.message_id]
+    results = [message.id for message in turn if message.role is Role.TOOL]
+    return [run.message_id, *results, run.user_message_id]
 
 
 async def _alone(principal: Principal, run: Run, annotations: Annotations) -> bool:

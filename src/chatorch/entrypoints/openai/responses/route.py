@@ -1,7 +1,6 @@
 """Asking for a response."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.annotations import Annotations
-from chatorch.domain.services.commands import StartChat
+from chatorch.domain.services.commands import AnswerCalls, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.error_form import Refusal
@@ -27,13 +26,21 @@ from chatorch.entrypoints.common.principal import SignedInOrGuest
 from chatorch.entrypoints.common.run_responses import EVENT_STREAM, JSON, Responses, RunForm, RunResponses
 from chatorch.entrypoints.common.views import json_response
 from chatorch.entrypoints.openai.errors import RUN_HEADER
+from chatorch.entrypoints.openai.responses.answering import (
+    answer,
+    no_turn,
+    require_answers_alone,
+    waiting_in,
+    waiting_response,
+)
 from chatorch.entrypoints.openai.responses.encoder import ResponsesEncoder
 from chatorch.entrypoints.openai.responses.given import AnnotationsDep, ConversationsDep
 from chatorch.entrypoints.openai.responses.going_on import NOTE, GoingOn, going_on
-from chatorch.entrypoints.openai.responses.inputs import inputs
+from chatorch.entrypoints.openai.responses.inputs import Inputs, inputs
 from chatorch.entrypoints.openai.responses.missing import ConversationNotFound
 from chatorch.entrypoints.openai.responses.output import output_of
 from chatorch.entrypoints.openai.responses.schema import CreateResponse
+from chatorch.entrypoints.openai.responses.turns import view_of
 from chatorch.entrypoints.openai.responses.view import ResponseView, ended_as, item_status
 from chatorch.entrypoints.openai.strict import OpenAIRoute
 from chatorch.ports.threads import ThreadChange
@@ -82,11 +89,14 @@ async def create_response(
     """Answers the last message, in a new conversation, or in one that goes on. A parameter that can do nothing here is
     refused by its name."""
     body.require_sense(guest=principal.guest)
+    given = inputs(body.input, metadata=body.metadata, continues=body.continues)
+    if given.answers:
+        return await _go_on(request, principal, body, given, answers, annotations, conversations, key)
     place = await _place(principal, body, answers, annotations, key)
     thread = await _stored_thread(principal, place, conversations)
-    said = inputs(body.input, metadata=body.metadata)
     note = _note(body, place, key)
-    chat = _chat(body, said.messages, place, note, key)
+    said = given.noted({NOTE: note} if note else None)
+    chat = _chat(body, said.messages, place, key, guest=principal.guest)
     stream = answers.streams(request, principal, bool(body.stream))
     try:
         run = await answers.runs.start(principal, chat)
@@ -95,6 +105,60 @@ async def create_response(
     if thread is not None and thread.title == UNTITLED and run.status.live:
         await conversations.change(principal, thread.id, ThreadChange(title=title_from(chat.messages[-1].content)))
     view = ResponseView(run, note, body.metadata or {})
+    return await _respond(request, principal, body, run, view, answers, stream=stream)
+
+
+async def _go_on(
+    request: Request,
+    principal: Principal,
+    body: CreateResponse,
+    given: Inputs,
+    answers: RunResponses,
+    annotations: Annotations,
+    conversations: Conversations,
+    key: str | None,
+) -> Response:
+    """With a turn that waits, by what is said to its calls."""
+    runs = answers.runs
+    if not body.continues:
+        raise no_turn(given.answers[0])
+    if principal.guest:
+        raise GuestThread
+    if body.previous_response_id is not None:
+        earlier = body.previous_response_id
+        turn = await waiting_response(principal, earlier, runs=runs, annotations=annotations)
+        await _stored_thread(principal, GoingOn(turn.thread_id), conversations)
+    else:
+        place = await _place(principal, body, answers, annotations, key)
+        thread = await _stored_thread(principal, place, conversations)
+        if thread is None:
+            raise ConversationNotFound
+        turn = await waiting_in(principal, thread.id, annotations)
+    require_answers_alone(given, body.metadata, turn.metadata)
+    said = AnswerCalls(
+        turn.thread_id,
+        (),
+        idempotency_key=key,
+        model=body.model,
+        generation=body.generation(),
+        background=bool(body.background),
+    )
+    stream = answers.streams(request, principal, bool(body.stream))
+    run = await answer(principal, said, given, turn.calls, runs)
+    view = await view_of(principal, run, annotations)
+    return await _respond(request, principal, body, run, view, answers, stream=stream)
+
+
+async def _respond(
+    request: Request,
+    principal: Principal,
+    body: CreateResponse,
+    run: Run,
+    view: ResponseView,
+    answers: RunResponses,
+    *,
+    stream: bool,
+) -> Response:
     if body.background and not stream:
         return json_response(view.now(run), headers={RUN_HEADER: run.id})
     response = await answers.to(request, principal, run, stream=stream, form=ResponseForm(view))
@@ -139,18 +203,18 @@ def _chat(
     body: CreateResponse,
     messages: tuple[NewMessage, ...],
     place: GoingOn | None,
-    note: Mapping[str, Any],
     key: str | None,
+    *,
+    guest: bool,
 ) -> StartChat:
-    *earlier, last = messages
     return StartChat(
-        messages=(*earlier, replace(last, note={NOTE: note} if note else None)),
+        messages=messages,
         thread_id=place.thread_id if place else None,
         instead_of=place.instead_of if place else None,
         model=body.model,
         idempotency_key=key,
         stored=body.store is not False,
-        generation=body.generation(),
+        generation=body.generation(guest=guest),
         any_length=True,
         background=bool(body.background),
     )

@@ -11,6 +11,7 @@ from chatorch.entrypoints.common.fields import MAX_ID_CHARS, ModelName, Reasonin
 from chatorch.entrypoints.openai.defaults import only
 from chatorch.entrypoints.openai.metadata import Pairs
 from chatorch.entrypoints.openai.responses.ids import thread_id_of
+from chatorch.entrypoints.openai.responses.tools import choice_of, tools_of
 from chatorch.entrypoints.openai.strict import Request, require_known
 
 _FORMATS = {
@@ -60,7 +61,7 @@ class CreateResponse(Request):
     """`metadata` is kept with the message that is answered. The oldest messages are left out where there is too much
     (`truncation`); a conversation that is not stored cannot be gone on with."""
 
-    input: Annotated[Any, Field(description="Text, or items of type message; the last one is the user's")]
+    input: Annotated[Any, Field(description="Text, or items; the last message is the user's, or what came of calls")]
     model: ModelName | None = None
     instructions: Annotated[StrictStr, Field(max_length=1_000_000)] | None = None
     previous_response_id: OpenAIId | None = None
@@ -74,18 +75,18 @@ class CreateResponse(Request):
     max_output_tokens: TokenLimit | None = None
     reasoning: ReasoningIn | None = None
     text: TextIn | None = None
+    tools: Annotated[list[Any] | None, Field(description="Tools of type function")] = None
+    tool_choice: StrictStr | dict[str, Any] | None = None
+    parallel_tool_calls: StrictBool | None = None
 
     # What these say makes no difference to an answer
     user: StrictStr | None = None
     safety_identifier: StrictStr | None = None
     prompt_cache_key: StrictStr | None = None
-    parallel_tool_calls: StrictBool | None = None
 
     # Nothing of this can be done: as it is by default, or not at all
     include: Annotated[Any, only([])] = None
     truncation: Annotated[Any, only("auto")] = None
-    tools: Annotated[Any, only([])] = None
-    tool_choice: Annotated[Any, only("none", "auto")] = None
     max_tool_calls: Annotated[Any, only()] = None
     top_p: Annotated[Any, only(1)] = None
     top_logprobs: Annotated[Any, only(0)] = None
@@ -99,8 +100,9 @@ class CreateResponse(Request):
     prompt_cache_options: Annotated[Any, only()] = None
     prompt_cache_retention: Annotated[Any, only("in_memory")] = None
 
-    def generation(self) -> Generation:
-        """Raises `InvalidField`."""
+    def generation(self, *, guest: bool = False) -> Generation:
+        """Where nothing is kept, or nobody can come back, there is no later request to approve of a call by. Raises
+        `InvalidField`."""
         form = self.text.format if self.text is not None else None
         if form is not None:
             require_known(form, _FORMATS[form["type"]], "text.format")
@@ -110,7 +112,15 @@ class CreateResponse(Request):
             reasoning_effort=self.reasoning.effort if self.reasoning is not None else None,
             response_format=_as_completions_have_it(form) if form is not None else None,
             instructions=self.instructions or None,
+            tools=tools_of(self.tools),
+            tool_choice=choice_of(self.tool_choice),
+            parallel_tool_calls=False if self.parallel_tool_calls is False else None,
+            unattended=True if guest or self.store is False else None,
         )
+
+    @property
+    def continues(self) -> bool:
+        return self.previous_response_id is not None or self.conversation is not None
 
     def thread_id(self) -> ThreadId | None:
         """Of the conversation that is named. Raises `NotFound` for what cannot be one's name."""
@@ -118,12 +128,11 @@ class CreateResponse(Request):
 
     def require_sense(self, *, guest: bool) -> None:
         """Raises `InvalidField` for what does not go together."""
-        continues = self.previous_response_id is not None or self.conversation is not None
         if self.previous_response_id is not None and self.conversation is not None:
             raise InvalidField("previous_response_id", "must not be given beside conversation")
         if self.store is False and self.background:
             raise InvalidField("background", "needs a response that is stored: leave store out")
-        if self.store is False and continues:
+        if self.store is False and self.continues:
             raise InvalidField("store", "must not be false where a stored conversation goes on")
         if guest and self.background:
             raise InvalidField("background", "is not for guests, who cannot come back: sign in")

@@ -67,35 +67,39 @@ def items(content: Content, status: str = "completed") -> list[dict[str, Any]]:
     return output_of(RUN.id, content, status, ASKED)
 
 
-def any_turn(chance: random.Random) -> Content:
-    """Steps of texts, calls of all kinds and results in any order; cut anywhere."""
+def said_by(chance: random.Random) -> str:
+    return "".join(chance.choices(LETTERS, k=chance.choice([0, 1, 7, 40, 90])))
 
-    def said() -> str:
-        return "".join(chance.choices(LETTERS, k=chance.choice([0, 1, 7, 40, 90])))
 
-    parts = [Part(TEXT, body=said())]
-    if chance.random() < 0.3:
-        parts.append(result_part("before", chance.choice(STATUSES), said()))
-    for step in range(chance.choice([1, 2, 3])):
-        waiting = []
-        if chance.random() < 0.5:
-            parts.append(Part(PartKind.REASONING, body=said(), closed=True))
-        for number in range(chance.choice([0, 1, 3])):
-            if chance.random() < 0.3:
-                parts.append(text(said()))
-            ident = f"c{step}_{number}"
-            kind = chance.choice([{"by": "server"}, {"by": "client"}, {"by": "server", "needs_approval": True}, {}])
-            parts.append(Part(CALL, {"id": ident, "name": chance.choice(["find", "files__drop"]), **kind}, said(),
-                              closed=True))  # fmt: skip
-            if kind == {"by": "server"} or chance.random() < 0.1:
-                waiting.append(ident)
-        for ident in chance.sample(waiting, len(waiting)):
-            if chance.random() < 0.4:
-                parts.append(Part(PartKind.DATA, {"name": "find", "call_id": ident}, "{}", closed=True))
-            parts.append(result_part(ident, chance.choice(STATUSES), said()))
+def any_step(chance: random.Random, step: int) -> Iterator[Part]:
+    """Texts, calls of all kinds, and results in any order."""
+    waiting = []
+    if chance.random() < 0.5:
+        yield Part(PartKind.REASONING, body=said_by(chance), closed=True)
+    for number in range(chance.choice([0, 1, 3])):
+        if chance.random() < 0.3:
+            yield text(said_by(chance))
+        kind = chance.choice([{"by": "server"}, {"by": "client"}, {"by": "server", "needs_approval": True}, {}])
+        head = {"id": f"c{step}_{number}", "name": chance.choice(["find", "files__drop"]), **kind}
+        yield Part(CALL, head, said_by(chance), closed=True)
+        if kind == {"by": "server"} or chance.random() < 0.1:
+            waiting.append(head["id"])
+    for ident in chance.sample(waiting, len(waiting)):
         if chance.random() < 0.4:
-            parts.append(Part(PartKind.SOURCE, {"url": "https://x.example"}, closed=True))
-        parts.append(text(said()))
+            yield Part(PartKind.DATA, {"name": "find", "call_id": ident}, "{}", closed=True)
+        yield result_part(ident, chance.choice(STATUSES), said_by(chance))
+    if chance.random() < 0.4:
+        yield Part(PartKind.SOURCE, {"url": "https://x.example"}, closed=True)
+    yield text(said_by(chance))
+
+
+def any_turn(chance: random.Random) -> Content:
+    """Steps; cut anywhere."""
+    parts = [Part(TEXT, body=said_by(chance))]
+    if chance.random() < 0.3:
+        parts.append(result_part("before", chance.choice(STATUSES), said_by(chance)))
+    for step in range(chance.choice([1, 2, 3])):
+        parts += any_step(chance, step)
     content = Content(tuple(parts))
     return content.upto(chance.randint(START, content.tip)) if chance.random() < 0.5 else content
 
