@@ -103,8 +103,8 @@ async def delete_response(
     annotations: AnnotationsDep,
     conversations: ConversationsDep,
 ) -> Response:
-    """Takes it out of its conversation, and what it answered where no other response answers that; the conversation goes
-    with it where nothing else was answered in it, and no client made it by itself."""
+    """Takes it out of its conversation, and what it answered where no other response answers that; the conversation
+    goes with it where nothing else was answered in it, and no client made it by itself."""
     run, view = await _read(principal, response_id, runs, annotations)
     await _stop(principal, run, runs)
     if await _alone(principal, run, annotations):
