@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openai import AsyncOpenAI
 
 from tests.support.api import MODEL, Api, Apis
 from tests.support.turns import ASKS, Handled, calling, handled
@@ -161,6 +162,28 @@ async def test_a_call_waits_for_approval_by_an_id_that_leads_to_it(api: Api, ali
     ]  # fmt: skip
 
 
+async def test_the_package_asks_for_approval_and_goes_on(api: Api, alice: httpx.AsyncClient):
+    """openai-python, unmodified: what is shown of a call of ours it neither carries out nor stumbles over."""
+    api.model.then(*calling("weather", city="Rome"), ASKS)
+    api.model.then("Sunny. ", *calling("files__drop"), ASKS)
+    api.model.then("Gone.")
+    package = AsyncOpenAI(base_url=f"{alice.base_url}/v1", api_key="-", http_client=alice, max_retries=0)
+    headers = {"Authorization": alice.headers["Authorization"]}
+    asked: Any = {"model": MODEL, "extra_headers": headers}
+    async with package.responses.stream(**asked, input="Drop it.") as stream:
+        told = [event.type async for event in stream]
+        first = await stream.get_final_response()
+    assert {"response.mcp_call.in_progress", "response.mcp_call.completed"} <= {*told}
+    assert first.output_text == "Sunny. "
+    [request] = [item for item in first.output if item.type == "mcp_approval_request"]
+    yes: Any = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": True}
+    second = await package.responses.create(**asked, input=[yes], previous_response_id=first.id)
+    [call] = [item for item in second.output if item.type == "mcp_call"]
+    assert (call.output, call.approval_request_id, second.output_text) == ("gone", request.id, "Gone.")
+    listed = [item async for item in package.responses.input_items.list(second.id, order="asc", extra_headers=headers)]
+    assert [item.type for item in listed] == ["message", "mcp_call", "message", "mcp_approval_request"]
+
+
 async def test_what_is_denied_is_not_done(api: Api, alice: httpx.AsyncClient):
     api.model.then(*calling("files__drop"), ASKS)
     api.model.then("Well then.")
@@ -214,31 +237,30 @@ async def test_a_client_that_keeps_its_history_brings_calls_and_outputs(api: Api
     assert len({item["id"] for item in items}) == 6
 
 
-@pytest.mark.parametrize(
-    ("more", "param"),
-    [
-        *(({"tools": [FIND, {"type": kind}]}, "tools[1].type") for kind in ("web_search", "mcp", "custom", None, 1)),
-        ({"tools": [{**FIND, "name": "a b"}]}, "tools[0].name"),
-        ({"tools": [{**FIND, "defer_loading": True}]}, "tools[0].defer_loading"),
-        ({"tools": [FIND, FIND]}, "tools"),
-        ({"tools": ["find"]}, "tools[0]"),
-        ({"tools": [FIND], "tool_choice": "always"}, "tool_choice"),
-        ({"tools": [FIND], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice.type"),
-        ({"tools": [FIND], "tool_choice": {"type": "function"}}, "tool_choice"),
-        ({"max_tool_calls": 3}, "max_tool_calls"),
-        ({"input": [output()]}, "input[0].call_id"),
-        ({"input": [{"type": "mcp_approval_response", "approval_request_id": "x", "approve": True}]}, "input[0].type"),
-        ({"input": [{"type": "function_call_output", "call_id": "c", "output": 1}]}, "input[0].output"),
-        ({"input": [{**output(), "output": [{"type": "input_image"}]}]}, "input[0].output[0].type"),
-        ({"input": [{"type": "function_call", "call_id": "", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
-        ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": {}}]}, "input[0].arguments"),
-        ({"input": [{"type": "web_search_call", "id": "c"}]}, "input[0].type"),
-    ],
-)
-async def test_what_cannot_be_honoured_is_named(alice: httpx.AsyncClient, more: dict[str, Any], param: str):
-    asked = {"given": "Hi", **({"given": more["input"]} if "input" in more else {})}
-    status, _, named = await refused(alice, asked["given"], **{k: v for k, v in more.items() if k != "input"})
-    assert (status, named) == (400, param)
+NOT_HONOURED: list[tuple[dict[str, Any], str]] = [
+    *(({"tools": [FIND, {"type": kind}]}, "tools[1].type") for kind in ("web_search", "mcp", "custom", None, 1)),
+    ({"tools": [{**FIND, "name": "a b"}]}, "tools[0].name"),
+    ({"tools": [{**FIND, "defer_loading": True}]}, "tools[0].defer_loading"),
+    ({"tools": [FIND, FIND]}, "tools"),
+    ({"tools": ["find"]}, "tools[0]"),
+    ({"tools": [FIND], "tool_choice": "always"}, "tool_choice"),
+    ({"tools": [FIND], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice.type"),
+    ({"tools": [FIND], "tool_choice": {"type": "function"}}, "tool_choice"),
+    ({"max_tool_calls": 3}, "max_tool_calls"),
+    ({"given": [output()]}, "input[0].call_id"),
+    ({"given": [{"type": "mcp_approval_response", "approval_request_id": "x", "approve": True}]}, "input[0].type"),
+    ({"given": [{"type": "function_call_output", "call_id": "c", "output": 1}]}, "input[0].output"),
+    ({"given": [{**output(), "output": [{"type": "input_image"}]}]}, "input[0].output[0].type"),
+    ({"given": [{"type": "function_call", "call_id": "", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
+    ({"given": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": {}}]}, "input[0].arguments"),
+    ({"given": [{"type": "web_search_call", "id": "c"}]}, "input[0].type"),
+]
+
+
+async def test_what_cannot_be_honoured_is_named(alice: httpx.AsyncClient):
+    for more, param in NOT_HONOURED:
+        status, _, named = await refused(alice, **more)
+        assert (status, named) == (400, param), more
 
 
 async def test_answers_to_what_does_not_wait_are_named(api: Api, alice: httpx.AsyncClient):

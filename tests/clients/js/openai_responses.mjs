@@ -77,6 +77,52 @@ async function accumulate({ model, input = "Hi", id, after, ...given }, { tell }
   return { ...shown(response), text: response.output_text };
 }
 
+const WEATHER = {
+  type: "function",
+  name: "weather",
+  description: "Tells the weather.",
+  parameters: {
+    type: "object",
+    properties: { city: { type: "string" } },
+    required: ["city"],
+    additionalProperties: false,
+  },
+  strict: true,
+};
+
+// As the guide to function calling has it
+async function functions({ model, kept, streams, ...given }, { tell }) {
+  const api = client(given).responses;
+  const history = [{ role: "user", content: "How is it?" }];
+  let more = kept ? { input: history } : { input: history, store: false };
+  for (;;) {
+    const body = { model, tools: [WEATHER], ...more };
+    let response;
+    if (streams) {
+      const stream = api.stream(body).on("event", (event) => tell("event", { event: event.type }));
+      response = await stream.finalResponse();
+    } else {
+      response = await api.parse(body);
+    }
+    const outputs = response.output
+      .filter((item) => item.type === "function_call")
+      .map((item) => ({
+        type: "function_call_output",
+        call_id: item.call_id,
+        output: `sunny in ${JSON.parse(item.arguments).city}`,
+      }));
+    if (!outputs.length) return { ...shown(response), text: response.output_text };
+    history.push(...response.output, ...outputs);
+    if (kept) more = { input: outputs, previous_response_id: response.id };
+  }
+}
+
+async function kinds({ id, ...given }) {
+  const found = [];
+  for await (const item of client(given).responses.inputItems.list(id, { order: "asc" })) found.push(item.type);
+  return found;
+}
+
 const retrieve = async ({ id, ...given }) => shown(await client(given).responses.retrieve(id));
 const cancel = async ({ id, ...given }) => shown(await client(given).responses.cancel(id));
 const remove = async ({ id, ...given }) => void (await client(given).responses.delete(id));
@@ -105,6 +151,8 @@ serve({
   unkept,
   events,
   accumulate,
+  functions,
+  kinds,
   retrieve,
   cancel,
   remove,

@@ -4,7 +4,8 @@ from functools import lru_cache
 from typing import Any
 
 from harness import Task, serve
-from openai import APIConnectionError, AsyncOpenAI
+from openai import APIConnectionError, AsyncOpenAI, pydantic_function_tool
+from pydantic import BaseModel
 
 
 def client(given: dict[str, Any]) -> AsyncOpenAI:
@@ -93,6 +94,42 @@ async def accumulate(given: dict[str, Any], task: Task) -> object:
         return shown(await stream.get_final_response())
 
 
+class Weather(BaseModel):
+    """Tells the weather."""
+
+    city: str
+
+
+async def functions(given: dict[str, Any], task: Task) -> object:
+    """As the guide to function calling has it, but that the package knows what was called for."""
+    api, tools = client(given).responses, [pydantic_function_tool(Weather, name="weather")]
+    asked: dict[str, Any] = {"model": given["model"], "tools": tools}
+    history: list[Any] = [{"role": "user", "content": "How is it?"}]
+    more: dict[str, Any] = {"input": history, **({} if given["kept"] else {"store": False})}
+    while True:
+        if given["streams"]:
+            async with api.stream(**asked, **more) as stream:
+                async for event in stream:
+                    task.tell("event", event=event.type)
+                response = await stream.get_final_response()
+        else:
+            response = await api.parse(**asked, **more)
+        outputs: list[Any] = []
+        for item in response.output:
+            if item.type == "function_call":
+                assert isinstance(item.parsed_arguments, Weather)
+                said = f"sunny in {item.parsed_arguments.city}"
+                outputs.append({"type": "function_call_output", "call_id": item.call_id, "output": said})
+        if not outputs:
+            return shown(response)
+        history += [*response.output, *outputs]
+        more = {"input": outputs, "previous_response_id": response.id} if given["kept"] else more
+
+
+async def kinds(given: dict[str, Any], task: Task) -> object:
+    return [item.type async for item in client(given).responses.input_items.list(given["id"], order="asc")]
+
+
 async def retrieve(given: dict[str, Any], task: Task) -> object:
     return shown(await client(given).responses.retrieve(given["id"]))
 
@@ -133,6 +170,8 @@ serve(
         "unkept": unkept,
         "events": events,
         "accumulate": accumulate,
+        "functions": functions,
+        "kinds": kinds,
         "retrieve": retrieve,
         "cancel": cancel,
         "remove": remove,

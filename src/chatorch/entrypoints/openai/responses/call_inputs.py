@@ -19,8 +19,9 @@ from chatorch.entrypoints.openai.strict import require_known
 
 CALL, OUTPUT = "function_call", "function_call_output"
 OUR_CALL, REQUEST, RESPONSE = "mcp_call", "mcp_approval_request", "mcp_approval_response"
+# What is parsed is what openai-node makes of a call.
 KNOWN: Mapping[str, frozenset[str]] = {
-    CALL: frozenset({"type", "id", "call_id", "name", "arguments", "status"}),
+    CALL: frozenset({"type", "id", "call_id", "name", "arguments", "status", "parsed_arguments"}),
     OUTPUT: frozenset({"type", "id", "call_id", "name", "output", "status"}),
     OUR_CALL: frozenset(
         {"type", "id", "name", "arguments", "server_label", "output", "error", "status", "approval_request_id"}

@@ -15,7 +15,7 @@ from chatorch.entrypoints.openai.strict import require_known
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM, "developer": Role.SYSTEM}
 _KNOWN = {"message": frozenset({"type", "role", "content", "id", "status", "phase"}), **calls.KNOWN}
 _TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
-_PART = frozenset({"type", "text", "refusal", "annotations", "logprobs", "prompt_cache_breakpoint"})
+_PART = frozenset({"type", "text", "refusal", "annotations", "logprobs", "parsed", "prompt_cache_breakpoint"})
 
 
 @dataclass(frozen=True, slots=True)
