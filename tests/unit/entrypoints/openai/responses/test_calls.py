@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter
 from chatorch.domain.model.calls import result_part
 from chatorch.domain.model.content import START, Content, Snapshot
 from chatorch.domain.model.parts import Part, PartKind
-from chatorch.domain.model.run import Outcome, RunEvent, RunStatus, event_of, started_event
+from chatorch.domain.model.run import Outcome, RunEvent, RunStatus, base_of, event_of, started_event
 from chatorch.domain.model.tools import CallStatus
 from chatorch.domain.model.transcript import replay
 from chatorch.entrypoints.common.event_encoder import EventFrames
@@ -197,6 +198,20 @@ def test_any_cut_of_any_turn_is_told_the_same_under_the_same_numbers():
         cut = chance.randrange(1, len(live))
         rest = [*content.since(kept.tip), live[-1]]
         assert told([*live[:cut], Snapshot(kept.tip, kept), *rest]) == all_of_it
+
+
+@pytest.mark.soak
+def test_a_turn_that_another_worker_carries_on_is_told_anew_with_the_results_that_were_kept():
+    for chance, content, outcome in turns(4):
+        epoch = 3 if outcome.status is RunStatus.INTERRUPTED else 2  # who ends it counts one on
+        run = replace(ended(content, outcome), epoch=epoch, seq=base_of(epoch) + content.tip + 1)
+        live = [started_event(RUN), *in_any_pieces(chance, content)][: chance.randint(1, 40)]
+        kept = content.upto(chance.randint(START, content.tip))
+        rest = [replace(event, seq=base_of(2) + event.seq) for event in content.since(kept.tip)]
+        again = [Snapshot(base_of(2) + kept.tip, kept), *rest, event_of(outcome, run.seq, RUN.message_id)]
+        before = told(live)
+        after = told([*live, *again])[len(before) :]
+        assert after == told(replay(run, 0)) == told(replay(run, 0), before[-1]["sequence_number"])
 
 
 @pytest.mark.soak
