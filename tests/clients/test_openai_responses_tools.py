@@ -5,8 +5,9 @@ import pytest
 from tests.clients.conftest import NewClient, by_name
 from tests.clients.openai_chat import Clients
 from tests.clients.openai_responses import FILES, at, dense, each, events
+from tests.e2e.conftest import TwoWorkers
 from tests.support.server import Server
-from tests.support.upstream import ANSWER, Upstream, finish, pause, text, usage
+from tests.support.upstream import ANSWER, Upstream, done, finish, hang, pause, text, usage
 from tests.support.upstream_parts import calls
 
 ASKS = [
@@ -62,3 +63,34 @@ async def test_who_comes_back_in_the_middle_of_a_call_gets_the_rest_of_it(
     assert events(replayed) == events(live)[middle + 1 :]
     again = clients(name).begin("accumulate", **given, id=answer["id"], after=middle)
     assert (await again.value())["status"] == "completed"
+
+
+async def test_a_turn_that_was_answered_goes_on_on_another_worker(
+    new_client: NewClient, two_workers: TwoWorkers, upstream: Upstream
+):
+    """The worker dies behind a function's output, which is not asked for again."""
+    package = new_client("openai_responses.py")
+    tool = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
+    async with two_workers(lease_s=1, checkpoint_s=0.2, continue_within_s=300) as (one, two):
+        model = upstream.model(ASKS, [text("one ", "two "), hang()], [text("uno ", "dos"), finish(), usage(), done()])
+        given = {"token": one.token, "model": model}
+        first = package.begin("watch", **given, url=one.server.url, members={"tools": [tool]})
+        await first.value()
+        asked = events(first)[-1]["response"]
+        output = {"type": "function_call_output", "call_id": asked["output"][1]["call_id"], "output": "sunny"}
+        members = {"tools": [tool], "previous_response_id": asked["id"]}
+        call = package.begin("watch", **given, url=one.server.url, input=[output], members=members, waits="come back")
+        await call.until("text")
+        await one.server.kill()
+        await call.until("broken")
+        response = call.told("response")[0]["id"]
+        last = events(call)[-1]["sequence_number"]
+        there = package.begin("events", token=one.token, url=two.server.url, id=response, after=last)
+        await there.value()
+        end = events(there)[-1]
+        assert end["type"] == "response.completed"
+        assert end["response"]["output"][0]["content"][0]["text"] == "uno dos"
+        assert end["response"]["previous_response_id"] == asked["id"]
+        answered = [message for message in upstream.seen(model)[-1].body["messages"] if message["role"] == "tool"]
+        assert [message["content"] for message in answered] == ["sunny"]
+        assert len(upstream.seen(model)) == 3
