@@ -256,7 +256,7 @@ ASSISTANT = {"id": "a1", "role": "assistant", "parts": [{"type": "text", "text":
         ([{"role": "user", "parts": [{"type": "text"}]}], {}, "messages.0.parts.0.text"),
         ([{"role": "user", "parts": [{"type": "file", "url": "data:,x"}]}], {}, "messages.0.parts.0"),
         ([user("Hi", metadata={"x": "y" * 20_000})], {}, "messages.0.metadata"),
-        ([user("Hi")], {"tools": {"find": {"parameters": {}}}}, "tools"),
+        ([user("Hi")], {"tools": {"find it": {"parameters": {}}}}, "tools.0.function.name"),
         ([user("Hi")], {"system": "Be brief."}, "system"),
         ([user("Hi")], {"trigger": "resume-stream"}, "trigger"),
         ([user("Hi")], {"colour": "red"}, "colour: is no field"),

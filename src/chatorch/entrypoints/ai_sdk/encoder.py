@@ -27,11 +27,11 @@ class UiStreamEncoder(UiChunks, EventEncoder):
 
     @property
     def dialect(self) -> Hashable:
-        return type(self), self.version
+        return type(self), self.version, self.before.whole
 
     def encode(self, event: RunEvent) -> bytes:
         if type(event) is PartDelta and (kind := self.grows(event)) is not None:  # as nearly always
-            return _DELTAS[kind] % (event.index, _encode(event.text))
+            return _DELTAS[kind] % (event.index + self.offset, _encode(event.text))
         return b"".join([b"data: %b\n\n" % _encode(chunk) for chunk in self.chunks(event)])
 
     def keep_alive(self) -> bytes:

@@ -12,9 +12,9 @@ from chatorch.domain.model.content import Content
 from chatorch.domain.model.paging import MAX_LIMIT, MessageCursor, PageRequest
 from chatorch.domain.model.run import Run, RunCompleted
 from chatorch.entrypoints.ai_sdk.encoder import UiStreamEncoder
-from chatorch.entrypoints.ai_sdk.messages import ui_message
 from chatorch.entrypoints.ai_sdk.needs import given
 from chatorch.entrypoints.ai_sdk.schemas import ChatBody, UiMessageOut
+from chatorch.entrypoints.ai_sdk.turn_before import Before
 from chatorch.entrypoints.ai_sdk.turns import Turns
 from chatorch.entrypoints.common.dependencies import IdempotencyKey
 from chatorch.entrypoints.common.event_encoder import EventEncoder
@@ -37,14 +37,15 @@ STREAM: dict[int | str, dict[str, Any]] = {
 class UiStreamForm(RunForm):
     """For one major version of the client."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, before: Before) -> None:
         self._version = version
+        self._before = before
 
     def whole(self, run: Run, content: Content, end: RunCompleted, finished_at: datetime) -> Response:  # noqa: ARG002
         raise ValueError("this door always streams")
 
     def encoder(self, run: Run) -> EventEncoder:
-        return UiStreamEncoder(run.id, self._version)
+        return UiStreamEncoder(run.id, self._version, self._before)
 
     def headers(self, scope: Scope, run: Run) -> dict[str, str]:
         return {STREAM_HEADER: "v1", "Content-Location": events_path(scope, run.id)}
@@ -70,11 +71,12 @@ async def chat(
     key: IdempotencyKey = None,
     v: Version = "7",
 ) -> Response:
-    """What `DefaultChatTransport` sends: a message, one in the place of another, or an answer once more."""
+    """What `DefaultChatTransport` sends: a message, one in the place of another, an answer once more, or what came of
+    calls of tools, and decisions about them."""
     asked = body.asked()
     answers.streams(request, principal, stream=True)
-    run = await turns.open(principal, asked, key)
-    return await answers.to(request, principal, run, stream=True, form=UiStreamForm(int(v)))
+    run, before = await turns.open(principal, asked, key)
+    return await answers.to(request, principal, run, stream=True, form=UiStreamForm(int(v), before))
 
 
 @router.get(
@@ -88,7 +90,8 @@ async def resume(
     if live is None:
         return Response(status_code=204)
     run = await answers.runs.read(principal, live.id)
-    return await answers.to(request, principal, run, stream=True, form=UiStreamForm(int(v)))
+    before = await turns.before(principal, run, whole=True)
+    return await answers.to(request, principal, run, stream=True, form=UiStreamForm(int(v), before))
 
 
 @router.post("/{thread_id:path}/stop", status_code=202, response_class=Response, responses=problems(401, 403, 404, 503))
@@ -109,4 +112,4 @@ async def messages(
     """
     cursor = MessageCursor.decode(after) if after is not None else None
     page = PageRequest(limit, cursor, descending=True)
-    return json_response(page_view(await turns.history(principal, chat_id, page), ui_message))
+    return json_response(page_view(await turns.history(principal, chat_id, page), dict))

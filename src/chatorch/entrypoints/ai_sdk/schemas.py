@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from chatorch.domain.model.conversation import NewMessage, Role
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.generation import Generation
 from chatorch.entrypoints.ai_sdk.messages import CLIENT_ID, MAX_CLIENT_ID_CHARS
+from chatorch.entrypoints.ai_sdk.said_to_calls import NO_QUESTION, Answered, answered_by
 from chatorch.entrypoints.common.fields import MAX_METADATA_BYTES, ClientRef, Described, Generated, ModelName
+from chatorch.entrypoints.common.tool_fields import ToolsIn
 
 REGENERATE = "regenerate-message"
 
@@ -24,14 +26,23 @@ def _nothing(value: Any) -> Any:
     return value
 
 
+def _listed(tools: Any) -> Any:
+    """assistant-ui has them by name."""
+    if not isinstance(tools, dict):
+        return tools
+    functions = ({**about, "name": name} if isinstance(about, dict) else about for name, about in tools.items())
+    return [{"type": "function", "function": function} for function in functions] or None
+
+
+ClientTools = Annotated[ToolsIn | None, BeforeValidator(_listed)]
 Nothing = Annotated[Any, AfterValidator(_nothing)]
 """What some transports send always, mostly empty."""
 OwnId = Annotated[str, Field(min_length=1, max_length=MAX_CLIENT_ID_CHARS)]
 
 
 class ChatBody(Generated):
-    """`DefaultChatTransport`'s own body, and what its users add. Of the messages the last one of the user's counts, so
-    that `message`, alone, is as good."""
+    """`DefaultChatTransport`'s own body, and what its users add. Of the messages the last one counts, so that
+    `message`, alone, is as good."""
 
     id: ClientRef
     messages: list[UiMessage] = Field(default_factory=list)
@@ -39,30 +50,32 @@ class ChatBody(Generated):
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     message_id: OwnId | None = Field(default=None, alias="messageId")
     model: ModelName | None = None
-    tools: Nothing = None
+    tools: ClientTools = None
     system: Nothing = None
     config: Nothing = None
     call_settings: Nothing = Field(default=None, alias="callSettings")
     metadata: Nothing = None
 
-    def asked(self) -> "Asked":
+    def asked(self) -> "Asked | Answered":
         """Raises `InvalidField`, with the path to what cannot be taken."""
         regenerate = self.trigger == REGENERATE
-        path, message = self._question(regenerate=regenerate)
+        path, message = self._last(regenerate=regenerate)
+        if message.get("role") == Role.ASSISTANT.value:
+            return answered_by(self.id, path, message)
         new = _new_message(path, message)
         own_id = new.metadata.get(CLIENT_ID)
         about = own_id if regenerate else self.message_id
         return Asked(self.id, new, about, regenerate, self.model, self.generation)
 
-    def _question(self, *, regenerate: bool) -> tuple[str, UiMessage]:
+    def _last(self, *, regenerate: bool) -> tuple[str, UiMessage]:
         if self.message is not None:
             found = [("message", self.message)]
         else:
             found = [(f"messages.{index}", message) for index, message in enumerate(self.messages)]
         while regenerate and found and found[-1][1].get("role") != Role.USER.value:
             found.pop()
-        if not found or found[-1][1].get("role") != Role.USER.value:
-            raise InvalidField("messages", "must end with one of the user's: results of tools cannot be taken yet")
+        if not found or found[-1][1].get("role") not in (Role.USER.value, Role.ASSISTANT.value):
+            raise InvalidField("messages", NO_QUESTION)
         return found[-1]
 
 

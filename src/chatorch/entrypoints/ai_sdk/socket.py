@@ -26,6 +26,7 @@ from chatorch.entrypoints.ai_sdk.frames import (
     token_of,
 )
 from chatorch.entrypoints.ai_sdk.numbered import NumberedChunks, spread
+from chatorch.entrypoints.ai_sdk.turn_before import Before
 from chatorch.entrypoints.ai_sdk.turns import Turns
 from chatorch.entrypoints.common.websocket.closing import BAD_FRAME, FLOODING, TOO_MANY_DEVICES
 from chatorch.entrypoints.common.websocket.frame_limiter import FrameLimiter
@@ -166,24 +167,27 @@ class UiSocket(FrameSocket[Request]):
             await self._identify(request)
             if not self.wire.is_open:
                 return
-            run = await (self._send(request, frame) if isinstance(frame, Send) else self._resume(request, frame))
-            if run is not None:
-                await self._follow(request, run)
+            opened = await (self._send(request, frame) if isinstance(frame, Send) else self._resume(request, frame))
+            if opened is not None:
+                await self._follow(request, *opened)
             elif not request.given_up:
                 self.wire.put(nothing_live(frame.request_id))
         finally:
             self._forget(request)
 
-    async def _send(self, request: Request, frame: Send) -> Run:
+    async def _send(self, request: Request, frame: Send) -> tuple[Run, Before]:
         return await self._services.turns.open(request.principal, frame.chat().asked(), frame.key())
 
-    async def _resume(self, request: Request, frame: Resume) -> Run | None:
+    async def _resume(self, request: Request, frame: Resume) -> tuple[Run, Before] | None:
         """None where nothing is live, as for every guest, who has nothing to come back to."""
         principal, services = request.principal, self._services
         live = None if principal.guest else await services.turns.to_resume(principal, frame.id)
-        return None if live is None else await services.runs.read(principal, live.id)
+        if live is None:
+            return None
+        run = await services.runs.read(principal, live.id)
+        return run, await services.turns.before(principal, run, whole=True)
 
-    async def _follow(self, request: Request, run: Run) -> None:
+    async def _follow(self, request: Request, run: Run, before: Before) -> None:
         structlog.contextvars.bind_contextvars(run_id=run.id)
         if request.given_up or not self.wire.is_open:
             return
@@ -193,7 +197,7 @@ class UiSocket(FrameSocket[Request]):
         if isinstance(frame, Resume):
             put(started(frame.request_id))
             after = -1 if frame.last_sequence is None else frame.last_sequence
-        chunks = NumberedChunks(frame.request_id, run.id, after)
+        chunks = NumberedChunks(frame.request_id, run.id, after, before)
         events = spread(self._services.runs.events(run))
         del run  # its text may be long, and all who follow it share one
 

@@ -1,20 +1,26 @@
-"""What a client asks for as a run: a new message, one in the place of another, or the same answered once more."""
+"""What a client asks for as a run: a new message, one in the place of another, the same answered once more, or the
+next run of a turn that waited for what it says to calls of tools."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
-from chatorch.domain.model.conversation import OUR_THREADS, Message, MessageStatus, Role, RunId, Thread, ThreadId
+from chatorch.domain.model.conversation import OUR_THREADS, Message, Role, RunId, Thread, ThreadId
 from chatorch.domain.model.errors import NotFound, ThreadBusy
 from chatorch.domain.model.generation import AS_USUAL
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT, MessageCursor, Page, PageRequest
 from chatorch.domain.model.run import Run
-from chatorch.domain.services.commands import AnswerAgain, StartChat
+from chatorch.domain.services.commands import AnswerAgain, AnswerCalls, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.runs import Runs
-from chatorch.entrypoints.ai_sdk.messages import known_by
+from chatorch.entrypoints.ai_sdk.messages import before, calls_known, goes_on, grouped, known_by, ui_messages
+from chatorch.entrypoints.ai_sdk.said_to_calls import Answered
 from chatorch.entrypoints.ai_sdk.schemas import Asked
+from chatorch.entrypoints.ai_sdk.turn_before import NOTHING_BEFORE, Before
 
+NEWEST = 20
+"""Messages in which a turn is looked for that goes on; it is read back to its beginning."""
 FAR_BACK = 10
 """Pages in which an earlier message is looked for."""
 
@@ -46,9 +52,16 @@ class Turns:
                 raise
             return None
 
-    async def open(self, principal: Principal, asked: Asked, key: str | None) -> Run:
-        """Raises as `Runs.start`. A message that is not known here is a new one, whatever its client asks about it: it
-        never came to be stored."""
+    async def open(self, principal: Principal, asked: Asked | Answered, key: str | None) -> tuple[Run, Before]:
+        """The run, and what its turn has said before. Raises as `Runs.start` and `Runs.answer_calls`."""
+        if isinstance(asked, Answered):
+            run = await self._answer(principal, asked, key)
+            return run, await self.before(principal, run, whole=False)
+        return await self._ask(principal, asked, key), NOTHING_BEFORE
+
+    async def _ask(self, principal: Principal, asked: Asked, key: str | None) -> Run:
+        """A message that is not known here is a new one, whatever its client asks about it: it never came to be
+        stored."""
         key = key or asked.key
         ours = asked.ref.startswith(OUR_THREADS)
         chat = StartChat(
@@ -72,6 +85,39 @@ class Turns:
             edit = replace(chat, thread_id=question.thread_id, client_ref=None, instead_of=question.id)
             return await self._making_way(principal, lambda: self._runs.start(principal, edit))
         return await self._making_way(principal, lambda: self._again(principal, chat, question, answer))
+
+    async def _answer(self, principal: Principal, said: Answered, key: str | None) -> Run:
+        thread = await self.thread(principal, said.ref)
+        newest = await self._turns(principal, thread.id, PageRequest(NEWEST, None, descending=True))
+        groups = grouped(list(reversed(newest.items)))
+        turn = next((group for group in groups if group[0].id == said.message_id), groups[-1] if groups else [])
+        answers = said.answers(calls_known(turn))
+        return await self._runs.answer_calls(principal, AnswerCalls(thread.id, answers, idempotency_key=key))
+
+    async def before(self, principal: Principal, run: Run, *, whole: bool) -> Before:
+        """What the turn of a run has said before it. `whole`: to a client that begins the message anew."""
+        newest = await self._turns(principal, run.thread_id, PageRequest(NEWEST, None, descending=True))
+        for group in grouped(list(reversed(newest.items))):
+            place = next((at for at, message in enumerate(group) if message.id == run.message_id), 0)
+            if place:
+                return before(group[:place], whole=whole)
+        return NOTHING_BEFORE
+
+    async def _turns(
+        self, principal: Principal, thread_id: ThreadId, page: PageRequest[MessageCursor]
+    ) -> Page[Message]:
+        """Messages from the newest on, with all of the turn that the page would end in."""
+        found = await self._conversations.messages(principal, thread_id, page)
+        messages, after = list(found.items), found.after
+        while after is not None and messages and messages[-1].role in (Role.ASSISTANT, Role.TOOL):
+            request = PageRequest(NEWEST, MessageCursor.decode(after), descending=True)
+            more = await self._conversations.messages(principal, thread_id, request)
+            for message in more.items:
+                if not goes_on(message, messages[-1]):
+                    return Page(tuple(messages), MessageCursor(messages[-1].position).encode())
+                messages.append(message)
+            after = more.after
+        return Page(tuple(messages), after)
 
     async def _again(self, principal: Principal, chat: StartChat, question: Message, answer: Message | None) -> Run:
         """As it was answered before, where nothing else is asked."""
@@ -120,9 +166,10 @@ class Turns:
             after = MessageCursor.decode(page.after)
         return None
 
-    async def history(self, principal: Principal, ref: str, page: PageRequest[MessageCursor]) -> Page[Message]:
-        """The newest messages, or those before a cursor, oldest first. What a live run writes comes with its stream."""
+    async def history(self, principal: Principal, ref: str, page: PageRequest[MessageCursor]) -> Page[dict[str, Any]]:
+        """The newest messages, or those before a cursor, oldest first, as their client has them. What a live run writes
+        comes with its stream."""
         thread = await self.thread(principal, ref)
-        found = await self._conversations.messages(principal, thread.id, page)
-        whole = [message for message in found.items if message.status is not MessageStatus.STREAMING]
-        return Page(tuple(reversed(whole)), found.after)
+        found = await self._turns(principal, thread.id, page)
+        overtaken = page.after is not None
+        return Page(tuple(ui_messages(list(reversed(found.items)), overtaken=overtaken)), found.after)
