@@ -9,7 +9,9 @@ KNOWN_TO_6 = {
     *("text-start", "text-delta", "text-end", "reasoning-start", "reasoning-delta", "reasoning-end"),
     *("tool-input-start", "tool-input-delta", "tool-input-available", "tool-input-error"),
     *("tool-output-available", "tool-output-error", "source-url", "source-document", "file"),
+    *("tool-output-denied", "tool-approval-request"),
 }
+KNOWN_TO_7 = KNOWN_TO_6 | {"reset-step", "tool-approval-response"}
 FINISHES = {"stop", "length", "content-filter", "tool-calls", "error", "other"}
 TEXTS = {
     "text-delta": ("id", "delta"),
@@ -20,6 +22,8 @@ TEXTS = {
     "tool-input-error": ("toolCallId", "toolName", "errorText"),
     "tool-output-available": ("toolCallId",),
     "tool-output-error": ("toolCallId", "errorText"),
+    "tool-output-denied": ("toolCallId",),
+    "tool-approval-request": ("toolCallId", "approvalId"),
     "source-url": ("sourceId", "url"),
     "source-document": ("sourceId", "mediaType", "title"),
     "file": ("url", "mediaType"),
@@ -36,7 +40,8 @@ def chunks(stream: bytes) -> list[dict[str, Any]]:
 
 @dataclass
 class UiMessage:
-    """The message as it grows. `error` is what the client threw, behind which it hears nothing more."""
+    """The message as it grows. `error` is what the client threw, behind which it hears nothing more; `to_do` are the
+    calls that it was told to carry out, if they are its own."""
 
     version: int = 7
     id: str | None = None
@@ -44,6 +49,7 @@ class UiMessage:
     parts: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     end: dict[str, Any] | None = None
+    to_do: list[str] = field(default_factory=list)
     _open: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def take(self, stream: bytes) -> "UiMessage":
@@ -54,8 +60,7 @@ class UiMessage:
 
     def _take(self, chunk: dict[str, Any]) -> None:
         kind = chunk["type"]
-        known = KNOWN_TO_6 | ({"reset-step"} if self.version >= 7 else set())
-        assert kind in known or kind.startswith("data-"), kind
+        assert kind in (KNOWN_TO_7 if self.version >= 7 else KNOWN_TO_6) or kind.startswith("data-"), kind
         assert all(isinstance(chunk[name], str) for name in TEXTS.get(kind, ())), chunk
         self.metadata |= chunk.get("messageMetadata", {})
         if kind.startswith("tool-"):
@@ -72,7 +77,9 @@ class UiMessage:
             case "start-step":
                 self.parts.append({"type": "step-start"})
             case "reset-step":
-                self.parts, self._open = [{"type": "step-start"}], {}
+                begins = max(at + 1 for at, part in enumerate(self.parts) if part["type"] == "step-start")
+                del self.parts[begins:]
+                self._open = {}
             case "error":
                 self.error = chunk["errorText"]
             case "finish" | "abort":
@@ -81,7 +88,12 @@ class UiMessage:
             case "finish-step":
                 pass
             case _:
-                self.parts.append(chunk)
+                same = [part for part in self.parts if kind.startswith("data-") and part["type"] == kind]
+                for part in same:
+                    if part["id"] == chunk["id"]:
+                        part["data"] = chunk["data"]
+                        return
+                self.parts.append(dict(chunk))
 
     def _block(self, kind: str, chunk: dict[str, Any]) -> None:
         block, _, step = kind.rpartition("-")
@@ -97,27 +109,45 @@ class UiMessage:
                 self._open.pop((block, chunk["id"]))["state"] = "done"
 
     def _tool(self, kind: str, chunk: dict[str, Any]) -> None:
-        found = [part for part in self.parts if part.get("toolCallId") == chunk["toolCallId"]]
+        found = [part for part in self.parts if part.get("toolCallId") == chunk.get("toolCallId")]
         if kind == "tool-input-start":
             assert not found, "two calls of one id become one"
-            found = [{"type": "dynamic-tool", "toolCallId": chunk["toolCallId"], "raw": ""}]
+            found = [{"type": f"tool-{chunk['toolName']}", "toolCallId": chunk["toolCallId"], "raw": ""}]
+            if chunk.get("dynamic"):
+                found[0] |= {"type": "dynamic-tool", "toolName": chunk["toolName"]}
             self.parts += found
-            assert chunk["dynamic"]
+        if kind.startswith("tool-approval-"):
+            self._approval(kind, chunk)
+            return
         part = found[0]
-        part |= {name: chunk[name] for name in ("toolName", "providerExecuted") if name in chunk}
+        part |= {name: chunk[name] for name in ("providerExecuted",) if name in chunk}
+        if kind.startswith("tool-input-"):
+            self._input(kind, chunk, part)
+        else:
+            assert "raw" not in part
+            told = {name: chunk[name] for name in ("output", "errorText") if name in chunk}
+            part |= {"state": kind.removeprefix("tool-"), **told}
+
+    def _input(self, kind: str, chunk: dict[str, Any], part: dict[str, Any]) -> None:
         match kind:
             case "tool-input-start" | "tool-input-delta":
                 part["state"] = "input-streaming"
                 part["raw"] += chunk.get("inputTextDelta", "")
             case "tool-input-available":
-                del part["raw"]
+                part.pop("raw", None)
                 part |= {"state": "input-available", "input": chunk["input"]}
+                self.to_do += [] if chunk["providerExecuted"] else [chunk["toolCallId"]]
             case "tool-input-error":
-                assert chunk["input"] == part.pop("raw")
+                assert chunk["input"] == (part.pop("raw") or chunk["input"])
                 part |= {"state": "output-error", "input": chunk["input"], "errorText": chunk["errorText"]}
-            case "tool-output-error":
-                assert part["state"] == "input-available"
-                part |= {"state": "output-error", "errorText": chunk["errorText"]}
-            case "tool-output-available":
-                assert part["state"] == "input-available"
-                part |= {"state": "output-available", "output": chunk["output"]}
+
+    def _approval(self, kind: str, chunk: dict[str, Any]) -> None:
+        if kind == "tool-approval-request":
+            [part] = [part for part in self.parts if part.get("toolCallId") == chunk["toolCallId"]]
+            assert part["state"] == "input-available"
+            part |= {"state": "approval-requested", "approval": {"id": chunk["approvalId"]}}
+            return
+        [part] = [part for part in self.parts if part.get("approval", {}).get("id") == chunk["approvalId"]]
+        said = {name: chunk[name] for name in ("approved", "reason") if name in chunk}
+        part |= {"state": "approval-responded", "approval": {**part["approval"], **said}}
+        part["providerExecuted"] = chunk["providerExecuted"]

@@ -279,5 +279,5 @@ def _unasked(call: Call) -> Iterator[Chunk]:
 
 def _again(call: Call) -> Chunk:
     """Which call it is, and whose."""
-    whose = {"providerExecuted": False} if call.is_clients else {}
+    whose = {"providerExecuted": False} if call.is_clients or call.asks else {}
     return {"toolCallId": call.told_as, **whose}

@@ -129,7 +129,7 @@ class _Turn:
                 turn._end(complete=message.status is MessageStatus.COMPLETE)
         if goes_on:
             turn._allow()
-        else:
+        elif messages[-1].status is not MessageStatus.STREAMING:
             turn._wait(overtaken=overtaken)
         return turn
 
