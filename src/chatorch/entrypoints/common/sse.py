@@ -87,10 +87,9 @@ class EventStream(PumpedStream):
                     if not beside % AT_ONCE:
                         await asyncio.sleep(0)
                     body, more = encode(event), True
-                if not body and more:
-                    # Of a run that goes on, though this dialect has no words for what it does
-                    if now() - sent_at < self._ping_after_s or not (body := encoder.keep_alive()):
-                        continue
+                quiet = not body and more  # of a run that goes on, though this dialect has no words for what it does
+                if quiet and (now() - sent_at < self._ping_after_s or not (body := encoder.keep_alive())):
+                    continue
                 # As `self.send`, without another frame for each token.
                 self._sending_since = sent_at = now()
                 await send({"type": "http.response.body", "body": body, "more_body": more})
