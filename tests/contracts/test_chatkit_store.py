@@ -45,7 +45,7 @@ def store_on(stores: Stores) -> ThreadItems:
         clock=clock,
     )
     items = Annotations(items=stores.thread_items, notes=stores.thread_notes, log=chat.log, clock=clock)
-    return ThreadItems(conversations, items, TimeOrderedIds())
+    return ThreadItems(conversations, items, TimeOrderedIds(), chat.runs.waited_for)
 
 
 def placed(number: int) -> dict[str, Any]:

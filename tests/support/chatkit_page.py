@@ -43,6 +43,10 @@ def _update(item: Any, update: Any) -> None:
     match update:
         case kit.WorkflowTaskUpdated(task_index=index, task=task):
             item.workflow.tasks[index] = task
+        case kit.WidgetComponentUpdated(component_id=component_id, component=component):
+            children = item.widget.children
+            [at] = [number for number, child in enumerate(children) if child.id == component_id]
+            children[at] = component
         case kit.AssistantMessageContentPartAdded(content_index=index, content=content):
             assert index == len(item.content)
             item.content.append(content.model_copy(deep=True))

@@ -13,6 +13,8 @@ from tests.support.stores import Stores, new_run, turn
 LETTERS = "aé🙂\n\"\\'日\u0301%:{}\x01\x7f\u2028"
 FACTS = [{}, {"id": "call_1", "name": "find"}, {"url": "https://x.example/é?a=1", "n": [1, 2.5, None, {"deep": "🙂"}]}]
 
+ASKED_OUTSIDE = ({"by": "client"}, {"by": "server", "needs_approval": True}, {"by": "server"})
+
 THOUGHT = Part(PartKind.REASONING, {}, "Let me see… 🙂", {"details": [{"type": "text", "n": 1}]}, closed=True)
 CALL = Part(PartKind.TOOL_CALL, {"id": "call_1", "name": "find"}, '{"a": "é"}', {}, closed=True)
 SOURCE = Part(PartKind.SOURCE, {"url": "https://x.example", "title": "日本"}, "", {}, closed=True)
@@ -41,6 +43,37 @@ def any_content(chance: random.Random) -> Content:
         result = chance.choice(FACTS) if closed else {}
         parts.append(Part(chance.choice(list(PartKind)), chance.choice(FACTS), said(), result, closed))
     return Content(tuple(parts))
+
+
+def any_turn(chance: random.Random) -> Content:
+    """A turn of steps, as the loop tells it: cut off anywhere, or to its end, which may wait for somebody."""
+    parts = [Part(PartKind.TEXT, {}, chance.choice(["", "Well, "]))]
+    calls = 0
+    for step in range(chance.randint(1, 3)):
+        if step or chance.random() < 0.3:
+            parts += [THOUGHT] * chance.randint(0, 1)
+            parts.append(Part(PartKind.TEXT, {}, chance.choice(["", f"step {step}"]), closed=True))
+        waits = chance.random() < 0.4
+        ids = [f"call_{calls + number}" for number in range(chance.randint(1, 3))]
+        calls += len(ids)
+        whose = {each: chance.choice(ASKED_OUTSIDE if waits else ({"by": "server"},)) for each in ids}
+        parts += [
+            Part(PartKind.TOOL_CALL, {"id": each, "name": "find", **whose[each]}, '{"a": [1]}', {}, closed=True)
+            for each in ids
+        ]
+        ours = [each for each in ids if whose[each] == {"by": "server"}]
+        chance.shuffle(ours)
+        for each in ours:
+            for n in range(chance.choice([0, 0, 2])):
+                parts.append(Part(PartKind.DATA, {"name": "find", "call_id": each}, f'"at {n}"', {}, closed=True))
+            status = chance.choice(["completed", "failed", "not_executed", "unknown"])
+            said = chance.choice(["", "sunny", "long " * 100])
+            parts.append(Part(PartKind.TOOL_RESULT, {"call_id": each, "status": status}, said, {}, closed=True))
+        if waits and len(ours) < len(ids):
+            return Content(tuple(parts))
+    parts.append(Part(PartKind.TEXT, {}, "So it is.", closed=True))
+    whole = Content(tuple(parts))
+    return whole.upto(chance.randint(START, whole.tip)) if chance.random() < 0.5 else whole
 
 
 @dataclass

@@ -5,12 +5,14 @@ from contextlib import aclosing
 
 from chatkit.errors import CustomStreamError
 
-from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot
+from chatorch.domain.model.calls import Standing
+from chatorch.domain.model.content import Draft, PartDelta, PartEnded, PartStarted, Snapshot
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     CancelReason,
     Run,
     RunCancelled,
+    RunCompleted,
     RunEvent,
     RunFailed,
     RunInterrupted,
@@ -18,15 +20,14 @@ from chatorch.domain.model.run import (
     Silence,
     TerminalEvent,
 )
+from chatorch.entrypoints.chatkit.answer_texts import AnswerTexts, begins_step
+from chatorch.entrypoints.chatkit.call_items import call_item, call_task, is_workflow
+from chatorch.entrypoints.chatkit.call_states import CallStates
+from chatorch.entrypoints.chatkit.earlier_calls import EarlierCalls
 from chatorch.entrypoints.chatkit.frames import SILENT, AnswerFrames, Encoded
 from chatorch.entrypoints.chatkit.part_items import (
     Json,
-    call_item,
-    output_of,
-    outputs,
     part_id,
-    sources_of,
-    text_contents,
     thought_task,
     workflow_item,
 )
@@ -36,9 +37,14 @@ GROWN = 1.25
 AT_LEAST_CHARS = 200
 
 
-async def answer_events(run: Run, events: AsyncGenerator[RunEvent | Silence]) -> AsyncGenerator[Encoded]:
-    """Raises `CustomStreamError` at the end of a run that ended without an answer, and not because its user said so."""
-    answer = _Answer(run)
+async def answer_events(
+    run: Run, events: AsyncGenerator[RunEvent | Silence], earlier: EarlierCalls | None = None
+) -> AsyncGenerator[Encoded]:
+    """`earlier`: the calls that this run was opened for.
+
+    Raises `CustomStreamError` at the end of a run that ended without an answer, and not because its user said so.
+    """
+    answer = _Answer(run, earlier)
     async with aclosing(events):
         async for event in events:
             if type(event) is PartDelta and event.kind is PartKind.TEXT:  # first, because it is nearly always one
@@ -53,35 +59,32 @@ async def answer_events(run: Run, events: AsyncGenerator[RunEvent | Silence]) ->
 
 
 class _Answer:
-    """What is shown of one message: an assistant's message for its texts, and items of their own for other parts.
+    """What is shown of one message: its texts, and items of their own for other parts.
 
-    The message is shown as soon as the run begins. Where something else comes before any text, it is taken back, and
-    comes again with the first text.
+    A call is done when nothing more is to be told of it.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, earlier: EarlierCalls | None = None) -> None:
         self._placed = {"thread_id": run.thread_id, "created_at": run.created_at}
         self._message_id = run.message_id
         self._frames = AnswerFrames(run.message_id, run.thread_id, run.created_at)
         self._draft = Draft()
-        self._shown = False
-        self._texts = 0
-        self._sources = 0
+        self._texts = AnswerTexts(run)
         self._told_chars = 0
         self._items: dict[int, None] = {}
         self._calls: dict[object, list[int]] = {}
-        self._outputs: dict[object, Json] = {}
-        self._said = False
+        self._open_calls: dict[int, None] = {}
+        self._states = CallStates()
+        self._earlier = earlier
 
     def text(self, delta: PartDelta) -> Encoded:
         self._draft.append(delta.text)
-        self._said = True
-        return self._frames.delta(delta.text, max(self._texts - 1, 0))
+        return self._texts.delta(delta.text)
 
     def frames_for(self, event: RunEvent) -> Iterator[Encoded]:
         match event:
             case RunStarted():
-                yield from self._begin()
+                yield from self._texts.begin()
             case PartStarted():
                 self._draft.apply(event)
                 yield from self._part_began(event)
@@ -94,23 +97,15 @@ class _Answer:
             case Snapshot():
                 yield from self._replaced(event)
             case _:
-                yield from self._ended()
-
-    def _begin(self) -> Iterator[Encoded]:
-        self._shown, self._texts = True, 1
-        yield from self._frames.begin()
+                yield from self._ended(event)
 
     def _part_began(self, event: PartStarted) -> Iterator[Encoded]:
+        if begins_step(self._draft.part(event.index - 1), event.part):
+            yield from self._texts.step_began(event.index, self._draft.content().parts)
         if event.part.kind is PartKind.TEXT:
-            if not self._shown:
-                yield from self._begin()
-            elif self._said:
-                self._texts += 1
-                yield self._frames.part_added(self._texts - 1)
+            yield from self._texts.text_began(event.index)
             return
-        if self._shown and not self._said:
-            self._shown = False
-            yield self._frames.removed(self._message_id)
+        yield from self._texts.other_began()
         if event.part.kind is PartKind.REASONING:
             self._told_chars = 0
             self._items[event.index] = None
@@ -132,31 +127,49 @@ class _Answer:
                 yield self._frames.item("done", self._thought(event.index, part))
             case PartKind.TOOL_CALL:
                 yield from self._called(event.index, part)
-            case PartKind.TOOL_RESULT:
-                call_id = part.head.get("call_id")
-                self._outputs[call_id] = output_of(part)
-                for index in self._calls.get(call_id, ()) if call_id else ():
-                    yield self._frames.item("replaced", self._call(index, self._draft.part(index)))
-            case PartKind.SOURCE if self._shown and part.head:
-                yield self._frames.annotation(max(self._texts - 1, 0), self._sources, part.head)
-                self._sources += 1
+            case PartKind.TOOL_RESULT | PartKind.DATA:
+                yield from self._heard(part)
+            case PartKind.SOURCE if part.head:
+                yield from self._texts.source(part.head)
 
     def _called(self, index: int, call: Part) -> Iterator[Encoded]:
         """A call is shown once it is whole."""
         self._add_call(index, call)
-        for kind in ("added", "done"):
-            yield self._frames.item(kind, self._call(index, call))
+        item = self._call(index, call)
+        yield self._frames.item("added", item)
+        if self._states.of(call).settled:
+            yield self._frames.item("done", item)
+        else:
+            self._open_calls[index] = None
 
     def _add_call(self, index: int, call: Part) -> None:
+        self._states.hear(call)
         self._items[index] = None
-        self._calls.setdefault(call.head.get("id"), []).append(index)
+        self._calls.setdefault(str(call.head.get("id", "")), []).append(index)
+
+    def _heard(self, part: Part) -> Iterator[Encoded]:
+        """How a call gets on, or what came of it."""
+        call_id = self._states.hear(part)
+        for index in self._calls.get(call_id, ()):
+            call = self._draft.part(index)
+            if part.kind is PartKind.TOOL_RESULT:
+                done = index in self._open_calls
+                self._open_calls.pop(index, None)
+                yield self._frames.item("done" if done else "replaced", self._call(index, call))
+            elif index in self._open_calls and is_workflow(call):
+                yield self._frames.task(part_id(self._message_id, index), call_task(call, self._states.of(call)))
+        if self._earlier is not None and (call_id := self._earlier.hear(part)):
+            if part.kind is PartKind.TOOL_RESULT:
+                yield self._frames.item("replaced", self._earlier.item(call_id))
+            elif progress := self._earlier.progress(call_id):
+                yield self._frames.component(*progress)
 
     def _replaced(self, event: Snapshot) -> Iterator[Encoded]:
         """Items that were told before are replaced, others are added, and what is no more is taken back."""
         self._draft.apply(event)
         content, told = event.content, self._items
-        self._items, self._calls, self._outputs = {}, {}, outputs(content)
-        self._said = bool(content.text)
+        self._items, self._calls, self._open_calls = {}, {}, {}
+        self._states = CallStates(content.parts)
         for index, part in content.shown():
             if part.kind is PartKind.REASONING:
                 self._told_chars = len(part.body)
@@ -168,47 +181,37 @@ class _Answer:
                 continue
             self._items[index] = None
             yield self._frames.item("replaced" if index in told else "added", item)
-            if index not in told and part.closed:
+            if part.kind is PartKind.TOOL_CALL and not self._states.of(part).settled:
+                self._open_calls[index] = None
+            elif index not in told and part.closed:
                 yield self._frames.item("done", item)
         for index in told.keys() - self._items.keys():
             yield self._frames.removed(part_id(self._message_id, index))
-        yield from self._message_replaced(content)
+        if self._earlier is not None:
+            self._earlier.hear_all(content.parts)
+            yield from (self._frames.item("replaced", item) for item in self._earlier.items())
+        yield from self._texts.replaced(content)
 
-    def _message_replaced(self, content: Content) -> Iterator[Encoded]:
-        contents = text_contents(content)
-        self._texts = max(len(contents), 1)
-        self._sources = len(sources_of(content)) if contents else 0
-        if not self._shown and (contents or content.text_only):
-            yield from self._begin()
-            self._texts = max(len(contents), 1)
-        if self._shown:
-            yield self._frames.replaced(contents)
-        last = content.parts[-1]
-        if contents and last.kind is PartKind.TEXT and not last.body and not last.closed:
-            self._texts += 1
-            yield self._frames.part_added(self._texts - 1)
-
-    def _ended(self) -> Iterator[Encoded]:
-        """What was open stays as it is, and nothing more comes of it."""
+    def _ended(self, event: RunEvent) -> Iterator[Encoded]:
+        """What was open stays as it is, and nothing more comes of it but what the user says."""
+        self._states.now(Standing(complete=isinstance(event, RunCompleted)))
         content = self._draft.content()
         index, last = len(content.parts) - 1, content.parts[-1]
         if not last.closed and last.kind is PartKind.REASONING:
             yield self._frames.item("done", self._thought(index, last, over=True))
         elif not last.closed and last.kind is PartKind.TOOL_CALL:
             yield from self._called(index, last)
-        contents = text_contents(content)
-        if self._shown and (contents or content.text_only):
-            yield from self._frames.end(contents)
-        elif self._shown:
-            yield self._frames.removed(self._message_id)
+        for index in self._open_calls:
+            yield self._frames.item("done", self._call(index, content.parts[index]))
+        if self._earlier is not None:
+            yield from (self._frames.item("replaced", item) for item in self._earlier.over())
+        yield from self._texts.ended(content)
 
     def _thought(self, index: int, part: Part, *, over: bool = False) -> Json:
         return {**self._placed, **workflow_item(self._message_id, index, part, over=over)}
 
     def _call(self, index: int, call: Part) -> Json:
-        call_id = call.head.get("id")
-        output = self._outputs.get(call_id) if call_id else None
-        return {**self._placed, **call_item(self._message_id, index, call, output)}
+        return {**self._placed, **call_item(self._message_id, index, call, self._states.of(call))}
 
 
 def _raise_for(event: RunEvent | TerminalEvent) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from chatorch.domain.model.conversation import MessageId, ThreadId
+from chatorch.domain.model.conversation import ThreadId
 from chatorch.domain.model.parts import Facts
 from chatorch.entrypoints.chatkit.part_items import Json, annotation
 
@@ -27,7 +27,7 @@ SILENT = Encoded(b"")
 class AnswerFrames:
     """The events of one assistant message, from its begin to its end, and of the items that stand beside it."""
 
-    def __init__(self, message_id: MessageId, thread_id: ThreadId, created_at: datetime) -> None:
+    def __init__(self, message_id: str, thread_id: ThreadId, created_at: datetime) -> None:
         self._message_id = message_id
         self._placed = {"id": message_id, "thread_id": thread_id, "created_at": created_at}
         self._delta_form, self._delta_of = self._form(0), 0
@@ -63,8 +63,13 @@ class AnswerFrames:
         update = {"type": "workflow.task.updated", "task_index": 0, "task": task}
         return Encoded(_encode({"type": "thread.item.updated", "item_id": item_id, "update": update}))
 
+    def component(self, item_id: str, component: Json) -> Encoded:
+        """A part of a widget that has an id."""
+        update = {"type": "widget.component.updated", "component_id": component["id"], "component": component}
+        return Encoded(_encode({"type": "thread.item.updated", "item_id": item_id, "update": update}))
+
     def item(self, event: str, item: Json) -> Encoded:
-        return Encoded(_encode({"type": f"thread.item.{event}", "item": item}))
+        return _item(event, item)
 
     def _message(self, contents: list[Json]) -> Json:
         return {**self._placed, "type": "assistant_message", "content": contents}
@@ -76,6 +81,14 @@ class AnswerFrames:
     def _updated(self, kind: str, index: int, **members: object) -> Encoded:
         update = {"type": f"assistant_message.content_part.{kind}", "content_index": index, **members}
         return Encoded(_encode({"type": "thread.item.updated", "item_id": self._message_id, "update": update}))
+
+
+def replaced(item: Json) -> Encoded:
+    return _item("replaced", item)
+
+
+def _item(event: str, item: Json) -> Encoded:
+    return Encoded(_encode({"type": f"thread.item.{event}", "item": item}))
 
 
 def _empty() -> Json:

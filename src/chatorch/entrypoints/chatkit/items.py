@@ -20,7 +20,7 @@ from chatkit.widgets import BasicRoot, Card, DynamicWidgetRoot, ListView
 from pydantic import BaseModel, TypeAdapter
 
 from chatorch.domain.model.annotations import NotedMessage, SideItem, ThreadItem
-from chatorch.domain.model.content import Content
+from chatorch.domain.model.calls import Standing
 from chatorch.domain.model.conversation import (
     JsonObject,
     Message,
@@ -32,18 +32,31 @@ from chatorch.domain.model.conversation import (
     ThreadId,
 )
 from chatorch.domain.model.parts import PartKind
-from chatorch.entrypoints.chatkit.part_items import call_item, outputs, text_contents, workflow_item
+from chatorch.entrypoints.chatkit.answer_texts import said_steps
+from chatorch.entrypoints.chatkit.call_items import call_item
+from chatorch.entrypoints.chatkit.call_states import CallStates
+from chatorch.entrypoints.chatkit.kept_answers import is_kept_answer
+from chatorch.entrypoints.chatkit.part_items import workflow_item
 
 _PLACED = ("id", "thread_id", "created_at")
 _ROOTS = {kind.__name__: kind for kind in (Card, ListView, BasicRoot, DynamicWidgetRoot)}
 
+_ITEMS_OF_CALLS: dict[str, type[ClientToolCallItem | WorkflowItem | WidgetItem]] = {
+    "client_tool_call": ClientToolCallItem,
+    "workflow": WorkflowItem,
+    "widget": WidgetItem,
+}
+
 _items: TypeAdapter[ChatKitItem] = TypeAdapter(ChatKitItem)
 
 
-def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
-    """A message's parts other than text are items of their own."""
+def to_chatkit(item: ThreadItem, calls: CallStates | None = None) -> list[ChatKitItem]:
+    """A message's parts other than text are items of their own.
+
+    `calls`: how its calls stand, where more is known of that than the message says.
+    """
     if isinstance(item, SideItem):
-        return [_from_side(item)]
+        return [] if is_kept_answer(item) else [_from_side(item)]
     message = item.message
     placed: dict[str, Any] = {"id": message.id, "thread_id": message.thread_id, "created_at": message.created_at}
     match message.role:
@@ -54,8 +67,8 @@ def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
                 UserMessageItem.model_validate({"attachments": [], "inference_options": {}, **(note or {}), **placed})
             ]
         case Role.ASSISTANT if message.parts and not item.note:
-            over = message.status is not MessageStatus.STREAMING
-            return list(_from_parts(message.id, message.whole, placed, over=over))
+            states = calls or CallStates(message.parts, Standing.behind(message, ()))
+            return list(_from_parts(message, placed, states))
         case Role.ASSISTANT:
             note = item.note or {"content": _parts(message.content)}
             return [AssistantMessageItem.model_validate({**note, **placed})]
@@ -65,20 +78,20 @@ def to_chatkit(item: ThreadItem) -> list[ChatKitItem]:
             return []  # its results are told with their calls
 
 
-def _from_parts(message_id: str, content: Content, placed: dict[str, Any], *, over: bool) -> Iterator[ChatKitItem]:
-    """As they are told live: the message with all its texts stands where the first text is, a call when it is whole."""
-    contents, answered = text_contents(content), outputs(content)
-    told = False
+def _from_parts(message: Message, placed: dict[str, Any], calls: CallStates) -> Iterator[ChatKitItem]:
+    """As they are told live: all texts of a step stand where its first one is, a call when it is whole."""
+    content, over = message.whole, message.status is not MessageStatus.STREAMING
+    said = {step.place: step for step in said_steps(message.id, content.parts)}
     for index, part in content.shown():
         match part.kind:
-            case PartKind.TEXT if contents and not told and part.body:
-                told = True
-                yield AssistantMessageItem.model_validate({**placed, "content": contents})
+            case PartKind.TEXT if step := said.get(index):
+                item = {**placed, "id": step.item_id, "content": step.contents}
+                yield AssistantMessageItem.model_validate(item)
             case PartKind.REASONING:
-                yield WorkflowItem.model_validate({**placed, **workflow_item(message_id, index, part, over=over)})
+                yield WorkflowItem.model_validate({**placed, **workflow_item(message.id, index, part, over=over)})
             case PartKind.TOOL_CALL if part.closed or over:
-                output = answered.get(part.head.get("id"))
-                yield ClientToolCallItem.model_validate({**placed, **call_item(message_id, index, part, output)})
+                call = {**placed, **call_item(message.id, index, part, calls.of(part))}
+                yield _ITEMS_OF_CALLS[call["type"]].model_validate(call)
 
 
 def from_chatkit(item: ChatKitItem) -> ThreadItem:

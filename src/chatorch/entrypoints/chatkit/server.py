@@ -22,6 +22,7 @@ from chatkit.types import (
     ThreadsAddStructuredInputReq,
     ThreadsAddUserMessageReq,
     ThreadsCreateReq,
+    ThreadsCustomActionReq,
     ThreadsRetryAfterItemReq,
     ThreadsSyncCustomActionReq,
     UserMessageInput,
@@ -40,8 +41,10 @@ from chatorch.domain.services.commands import AnswerAgain, StartChat
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.chatkit.answer import answer_events
+from chatorch.entrypoints.chatkit.answering import CallAnswers, Heard, Said
+from chatorch.entrypoints.chatkit.asked_calls import AskedCalls
 from chatorch.entrypoints.chatkit.asking import INPUT, chat_of, model_of, title_of
-from chatorch.entrypoints.chatkit.frames import Encoded
+from chatorch.entrypoints.chatkit.frames import Encoded, replaced
 from chatorch.entrypoints.chatkit.part_items import message_id_of
 from chatorch.entrypoints.chatkit.staged_store import StagedStore
 from chatorch.ports.system import IdFactory
@@ -71,6 +74,7 @@ class ThreadServer(ChatKitServer[Principal]):
             services.conversations,
             services.items,
             services.ids,
+            services.runs.waited_for,
             allotted=self._allotted,
             retries=isinstance(request, ThreadsRetryAfterItemReq),
         )
@@ -78,7 +82,9 @@ class ThreadServer(ChatKitServer[Principal]):
         self.head: list[bytes] = []
         self.rest: AsyncGenerator[bytes]
         self.run: Run | None = None
-        self._asked: StartChat | AnswerAgain | None = None
+        self._asked: StartChat | AnswerAgain | Said | None = None
+        self._answers = CallAnswers(services.runs, services.items, self._staged.calls)
+        self._heard: Heard | None = None
         self._answering: AsyncGenerator[Encoded] | None = None
 
     # -- the two kinds of requests ---------------------------------------------------------------------------------
@@ -100,7 +106,7 @@ class ThreadServer(ChatKitServer[Principal]):
         try:
             self.head = await self._loaded(request)
             self._asked = await self._what_is_asked(request)
-            if self._asked is not None and self._asked.thread_id is not None:
+            if isinstance(self._asked, StartChat | AnswerAgain) and self._asked.thread_id is not None:
                 await self._services.conversations.make_way(self._principal, self._asked.thread_id)
         except BaseException:
             await self.rest.aclose()
@@ -114,12 +120,20 @@ class ThreadServer(ChatKitServer[Principal]):
                     self.run = await self._services.runs.start(self._principal, self._asked)
                 case AnswerAgain():
                     self.run = await self._services.runs.answer_again(self._principal, self._asked)
+                case Said():
+                    await self._hear(self._asked)
+                    return
                 case None:
                     return
         except BaseException:
             await self.rest.aclose()
             raise
         self._staged.opened(self._title())
+
+    async def _hear(self, said: Said) -> AskedCalls:
+        self._heard = await self._answers.hear(self._principal, said, self._allotted.now)
+        self.run = self._heard.run
+        return self._heard.asked
 
     async def leave(self) -> None:
         """At once, so that the run knows that one follower less is there; the package would leave it to chance."""
@@ -130,17 +144,34 @@ class ThreadServer(ChatKitServer[Principal]):
 
     async def _loaded(self, request: StreamingReq) -> list[bytes]:
         """The frames until the package tells of its options: so long it only loads."""
+        if isinstance(request, ThreadsAddClientToolOutputReq):
+            return await self._loaded_for_output(request)
         try:
             return await _head(self.rest)
         except ValueError:  # the package's own, for an answer to what was not asked
             match request:
                 case ThreadsRetryAfterItemReq():
                     raise InvalidField("params.item_id", "must be a message of the user's") from None
-                case ThreadsAddClientToolOutputReq() | ThreadsAddStructuredInputReq():
+                case ThreadsAddStructuredInputReq():
                     return [self._refusal()]
             raise
 
-    async def _what_is_asked(self, request: StreamingReq) -> StartChat | AnswerAgain | None:
+    async def _loaded_for_output(self, request: ThreadsAddClientToolOutputReq) -> list[bytes]:
+        """Past the package, which looks for the call in what a thread ends with, and deletes others that are open."""
+        thread = await self._staged.load_thread(request.params.thread_id, self._principal)
+        said = await self._answers.output(self._principal, ThreadId(thread.id), request.params.result)
+        await self.rest.aclose()
+        if said is None:
+            return [self._refusal()]
+        self._asked = said
+        self.rest = self._frames(self._process_events(thread, self._principal, self._follow))
+        return await _head(self.rest)
+
+    async def _frames(self, events: AsyncIterator[Any]) -> AsyncGenerator[bytes]:
+        async for event in events:
+            yield b"data: %b\n\n" % self._serialize(event)
+
+    async def _what_is_asked(self, request: StreamingReq) -> StartChat | AnswerAgain | Said | None:
         thread = self._staged.thread
         if thread is not None and thread.status.type != "active":
             raise Conflict(f"The thread is {thread.status.type}.")
@@ -154,7 +185,9 @@ class ThreadServer(ChatKitServer[Principal]):
                 except InvalidField as error:
                     raise InvalidField(f"{INPUT}.content", error.problem) from None
                 return chat
-        return None
+            case ThreadsCustomActionReq(params=pressed):
+                return await self._answers.decision(self._principal, ThreadId(pressed.thread_id), pressed.action)
+        return self._asked
 
     async def _again(self, thread_id: ThreadId, message_id: MessageId) -> AnswerAgain:
         """By the model that answered it before, if it may; else by the one that it asked for."""
@@ -175,15 +208,24 @@ class ThreadServer(ChatKitServer[Principal]):
         self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Principal
     ) -> AsyncIterator[Any]:
         """Follows the run that is open by now."""
-        if self.run is None:
+        async for event in self._follow():
+            yield event
+            if thread.title is None:  # its first message gave it one
+                thread.title = self._title()
+
+    async def _follow(self) -> AsyncIterator[Any]:
+        if self.run is None and self._heard is None:
             raise _unhandled()
-        self._answering = answer_events(self.run, self._services.runs.events(self.run))
+        earlier = self._heard.asked.earlier if self._heard else None
+        for item in earlier.items() if earlier else ():
+            yield replaced(item)
+        if self.run is None:
+            return
+        self._answering = answer_events(self.run, self._services.runs.events(self.run), earlier)
         try:
             async with aclosing(self._answering) as events:
                 async for event in events:
                     yield event
-                    if thread.title is None:  # its first message gave it one
-                        thread.title = self._title()
         except CustomStreamError:
             raise
         except Exception as error:
@@ -206,13 +248,18 @@ class ThreadServer(ChatKitServer[Principal]):
     async def action(
         self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Principal
     ) -> AsyncIterator[Any]:
-        raise _unhandled()
-        yield  # makes it a generator, in which the package turns what is raised into an event
+        async for event in self._follow():
+            yield event
 
     async def sync_action(
         self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Principal
     ) -> SyncCustomActionResponse:
-        raise InvalidField("params.action.type", "is an action that nothing here handles")
+        """The item as it stands now; nobody follows the run."""
+        said = await self._answers.decision(context, ThreadId(thread.id), action)
+        if said is None:
+            raise InvalidField("params.action.type", "is an action that nothing here handles")
+        earlier = (await self._hear(said)).earlier
+        return SyncCustomActionResponse.model_validate({"updated_item": earlier.item(said.answer.call_id)})
 
     async def _build_user_message_item(
         self, input: UserMessageInput, thread: ThreadMetadata, context: Principal

@@ -8,6 +8,7 @@ from chatorch.domain.model.identity import Principal
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.commands import Allotted
 from chatorch.domain.services.conversations import Conversations
+from chatorch.entrypoints.chatkit.asked_calls import SaidSince
 from chatorch.entrypoints.chatkit.store import ThreadItems
 from chatorch.ports.system import IdFactory
 
@@ -23,11 +24,12 @@ class StagedStore(ThreadItems):
         conversations: Conversations,
         items: Annotations,
         ids: IdFactory,
+        said_since: SaidSince,
         *,
         allotted: Allotted,
         retries: bool,
     ) -> None:
-        super().__init__(conversations, items, ids)
+        super().__init__(conversations, items, ids, said_since)
         self.message: UserMessageItem | None = None
         self.thread: ThreadMetadata | None = None
         self._allotted = allotted

@@ -4,14 +4,15 @@ from chatkit.store import Store, StoreItemType
 from chatkit.types import Attachment, Page, ThreadMetadata
 from chatkit.types import ThreadItem as ChatKitItem
 
-from chatorch.domain.model.annotations import ItemPage, SideItem, ThreadItem, item_id
-from chatorch.domain.model.conversation import JsonObject, Thread, ThreadId
+from chatorch.domain.model.annotations import NotedMessage, SideItem, ThreadItem, item_id
+from chatorch.domain.model.conversation import JsonObject, Role, Thread, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT, PageRequest, ThreadCursor
 from chatorch.domain.model.titles import title_from
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.conversations import Conversations
+from chatorch.entrypoints.chatkit.asked_calls import CallReader, SaidSince
 from chatorch.entrypoints.chatkit.items import from_chatkit, to_chatkit
 from chatorch.entrypoints.chatkit.part_items import message_id_of
 from chatorch.entrypoints.common.fields import MAX_TITLE_CHARS
@@ -19,6 +20,7 @@ from chatorch.ports.system import IdFactory
 from chatorch.ports.threads import ThreadChange
 
 _PREFIXES = {"message": "msg", "tool_call": "tc", "task": "tsk", "workflow": "wf", "attachment": "atc"}
+AT_LEAST = 20
 _NOTED = {"status", "allowed_image_domains", "metadata"}
 
 
@@ -28,10 +30,11 @@ class ThreadItems(Store[Principal]):
     A new thread is held until it gets its first item: there are no empty threads.
     """
 
-    def __init__(self, conversations: Conversations, items: Annotations, ids: IdFactory) -> None:
+    def __init__(self, conversations: Conversations, items: Annotations, ids: IdFactory, said_since: SaidSince) -> None:
         self._conversations = conversations
         self._items = items
         self._ids = ids
+        self.calls = CallReader(said_since, items)
         self._new: dict[str, ThreadMetadata] = {}
 
     def generate_thread_id(self, context: Principal) -> str:
@@ -89,13 +92,27 @@ class ThreadItems(Store[Principal]):
         limit, down = _within(limit), order == "desc"
         data = await self._rest(ThreadId(thread_id), after, context, descending=down) if after else []
         behind = message_id_of(after) if after else None
-        left = max(limit - len(data), 1)
-        page = await self._items.page(context, ThreadId(thread_id), limit=left, after=behind, descending=down)
-        for item in page.items:
-            data += _shown(item, descending=down)
-        if len(data) > limit:
-            return Page(data=data[:limit], has_more=True, after=data[limit - 1].id)
-        return Page(data=data, has_more=page.has_more, after=_cursor(page, down) if page.has_more else None)
+        read = max(limit - len(data), 1)
+        while True:
+            page = await self._items.page(context, ThreadId(thread_id), limit=read, after=behind, descending=down)
+            shown: list[ChatKitItem] = []
+            for item in page.items:
+                data += (shown := await self._shown(item, context, descending=down))
+            if len(data) > limit:
+                return Page(data=data[:limit], has_more=True, after=data[limit - 1].id)
+            if not page.has_more:
+                return Page(data=data)
+            behind = item_id(page.items[-1])
+            if len(data) == limit:
+                return Page(data=data, has_more=True, after=shown[-1].id if shown else behind)
+            read = max(limit - len(data), AT_LEAST)  # much of it shows nothing: answers of tools
+
+    async def _shown(self, item: ThreadItem, context: Principal, *, descending: bool = False) -> list[ChatKitItem]:
+        calls = None
+        if isinstance(item, NotedMessage) and item.message.parts and item.message.role is Role.ASSISTANT:
+            calls = (await self.calls.of(context, item.message)).states
+        shown = to_chatkit(item, calls)
+        return shown[::-1] if descending else shown
 
     async def _rest(
         self, thread_id: ThreadId, after: str, context: Principal, *, descending: bool
@@ -105,14 +122,14 @@ class ThreadItems(Store[Principal]):
             item = await self._items.read(context, thread_id, message_id_of(after))
         except NotFound:  # of a message that was taken back its place is still known
             return []
-        shown = _shown(item, descending=descending)
+        shown = await self._shown(item, context, descending=descending)
         places = [place for place, each in enumerate(shown) if each.id == after]
         return shown[places[0] + 1 :] if places else []
 
     async def load_item(self, thread_id: str, item_id: str, context: Principal) -> ChatKitItem:
         if thread_id in self._new:
             raise NotFound
-        found = to_chatkit(await self._items.read(context, ThreadId(thread_id), message_id_of(item_id)))
+        found = await self._shown(await self._items.read(context, ThreadId(thread_id), message_id_of(item_id)), context)
         for item in found:
             if item.id == item_id:
                 return item
@@ -152,17 +169,6 @@ class ThreadItems(Store[Principal]):
 
     async def delete_attachment(self, attachment_id: str, context: Principal) -> None:
         raise no_attachments()
-
-
-def _shown(item: ThreadItem, *, descending: bool) -> list[ChatKitItem]:
-    shown = to_chatkit(item)
-    return shown[::-1] if descending else shown
-
-
-def _cursor(page: ItemPage, descending: bool) -> str:
-    """The last thing that a page shows; where its last message shows nothing, that message."""
-    shown = _shown(page.items[-1], descending=descending)
-    return shown[-1].id if shown else item_id(page.items[-1])
 
 
 def no_attachments() -> InvalidField:

@@ -36,7 +36,7 @@ from chatorch.domain.model.run import (
 from chatorch.entrypoints.chatkit.answer import answer_events
 from chatorch.entrypoints.chatkit.items import to_chatkit
 from tests.support.chatkit_page import Page, Shown, shown
-from tests.support.parts import ANSWER, CALL, SOURCE, THOUGHT, any_content
+from tests.support.parts import ANSWER, CALL, SOURCE, THOUGHT, any_content, any_turn
 from tests.support.sizes import size
 from tests.support.widget import EVENTS
 
@@ -113,7 +113,7 @@ def types(items: Shown) -> list[str]:
 async def test_whatever_was_said_live_and_read_are_the_same_wherever_it_ended():
     chance = random.Random(12)
     for _ in range(size(60, 3000)):
-        content = any_content(chance)
+        content = chance.choice([any_content, any_turn])(chance)
         end = DONE if content.parts[-1].closed or content.text_only else RunInterrupted(9)
         page, _, error = await live(told(content, piece=chance.choice([1, 3, 50]), end=end))
         assert page.items == stored(content, MessageStatus.INCOMPLETE if error else MessageStatus.COMPLETE), content
@@ -127,7 +127,7 @@ def other_end(chance: random.Random, content: Content) -> Content:
         if not content.text_only and chance.random() < 0.5:
             draft.end({"details": []})
     if content.text_only or draft.content().parts[-1].closed:
-        for part in any_content(chance).parts[1:]:
+        for part in chance.choice([any_content, any_turn])(chance).parts[1:]:
             draft.start(part.kind, part.head)
             if part.body:
                 draft.append(part.body)
@@ -140,7 +140,7 @@ def other_end(chance: random.Random, content: Content) -> Content:
 async def test_a_snapshot_that_takes_back_what_was_lost_leads_to_the_same():
     chance = random.Random(13)
     for _ in range(size(60, 3000)):
-        content = any_content(chance)
+        content = chance.choice([any_content, any_turn])(chance)
         kept = content.upto(chance.randint(START, content.tip))
         before = other_end(chance, kept)
         events = [*told(before)[:-1], Snapshot(kept.tip, kept), *more(content, kept.tip, 3), DONE]
