@@ -13,8 +13,8 @@ Shown = list[dict[str, Any]]
 class Page:
     """`items` are those of a thread, in the order in which they were added. What cannot be shown fails here."""
 
-    def __init__(self) -> None:
-        self._items: dict[str, Any] = {}
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        self._items: dict[str, Any] = {item.id: item for item in items}
         self.removed = 0
 
     @property

@@ -12,7 +12,6 @@ from chatorch.domain.model.conversation import Message, MessageId, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound, ToolCallsAnswered
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import Run
-from chatorch.domain.model.text import storable_text
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.chatkit.asked_calls import AskedCalls, CallReader
@@ -63,7 +62,7 @@ class CallAnswers:
             return None
         ours = (call_id for call_id, index in asked.waiting.items() if is_ours(asked.message.parts[index]))
         pending = [call_id for call_id in asked.waiting.keys() - set(ours) if asked.asks(call_id)]
-        return Said(asked, CallOutput(pending[0], storable_text(output_text(result)))) if pending else None
+        return Said(asked, CallOutput(pending[0], output_text(result))) if pending else None
 
     async def hear(self, principal: Principal, said: Said, now: datetime) -> Heard:
         """A second time is nothing, and neither is what was answered elsewhere meanwhile: it is shown as it stands."""
