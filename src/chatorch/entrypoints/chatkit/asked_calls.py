@@ -75,9 +75,7 @@ class AskedCalls:
     def answered_by(self, answers: Sequence[Answer]) -> "AskedCalls":
         """As it stands when the next run has been opened."""
         results = {each.call_id: result for each in answers if (result := each.result()) is not None}
-        standing = replace(
-            self.standing, answered={**self.standing.answered, **results}, taken_up=MessageStatus.STREAMING
-        )
+        standing = replace(self.standing, answered={**self.standing.answered, **results}, gone_on=True)
         return AskedCalls(self.message, standing)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from chatorch.domain.model.call_answers import Answer
 from chatorch.domain.model.calls import AFTERWARDS, Standing, offered, results_in, waits_for_client
-from chatorch.domain.model.conversation import Message, MessageStatus
+from chatorch.domain.model.conversation import Message
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.tools import CallStatus
 from chatorch.entrypoints.chatkit.call_items import call_item, is_ours, progress_text
@@ -61,5 +61,5 @@ class EarlierCalls:
         open_still = [
             each for each, at in self._indexes.items() if not self._states.of(self._message.parts[at]).settled
         ]
-        self._states.now(Standing(complete=True, taken_up=MessageStatus.COMPLETE))
+        self._states.now(Standing(complete=True, gone_on=False))
         return [self.item(call_id) for call_id in open_still]
