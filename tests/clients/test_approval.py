@@ -1,0 +1,94 @@
+"""A tool of an MCP server that needs approval: asked for in useChat, allowed over HTTP, seen in ChatKit."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.clients.ai_sdk_page import HTTP_7, SETTLED, Browser, send
+from tests.e2e.conftest import NewServer
+from tests.support.client_process import ClientProcess
+from tests.support.eventually import eventually
+from tests.support.mcp_tools import HttpServer
+from tests.support.server import Server, serving
+from tests.support.upstream import Upstream, finish, text, usage
+from tests.support.upstream_parts import calls
+from tests.support.widget import asked
+
+ASKS = [text("Shall I? "), *calls("proof__wipe", "{}"), finish("tool_calls"), usage()]
+GOES_ON = [text("All is gone."), finish(), usage()]
+
+
+@pytest.fixture
+def mcp() -> Iterator[HttpServer]:
+    """The official package's own, in another process: its `wipe` says that it is destructive."""
+    server = HttpServer()
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def alices(new_server: NewServer, mcp: HttpServer) -> Server:
+    server = await new_server()
+    server.settings |= {
+        "CHATORCH_CHATKIT_SERVER": "true",
+        "CHATORCH_MCP_SERVERS": "proof",
+        "CHATORCH_MCP_PROOF_URL": mcp.url(),
+    }
+    return server
+
+
+async def has_tool(alice: httpx.AsyncClient) -> bool:
+    tools = (await alice.get("/api/tools")).json()["data"]
+    return any(tool["name"] == "proof__wipe" and tool["needs_approval"] for tool in tools)
+
+
+async def calls_of(alice: httpx.AsyncClient, thread_id: str) -> list[tuple[str, str]]:
+    messages = (await alice.get(f"/api/threads/{thread_id}/messages")).json()["data"]
+    parts = [part for message in messages for part in message["parts"] if part["type"] == "tool_call"]
+    return [(part["id"], part["status"]) for part in parts]
+
+
+async def widget(alice: httpx.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
+    thread = await asked(alice, "threads.get_by_id", thread_id=thread_id)
+    items: list[dict[str, Any]] = thread["items"]["data"]
+    return items
+
+
+async def test_asked_in_use_chat_allowed_over_http_after_a_restart_seen_in_chatkit(
+    alices: Server, pages: ClientProcess, upstream: Upstream
+) -> None:
+    async with serving(alices) as server, await server.client() as alice:
+        await eventually(lambda: has_tool(alice))
+        browser = Browser(pages, HTTP_7, server.url, server.tokens["alice"], upstream)
+        browser._given["model"] = upstream.model(ASKS, GOES_ON)
+        await browser.see(send("Wipe it"), SETTLED)
+        [thread] = (await alice.get("/api/threads")).json()["data"]
+        assert await calls_of(alice, thread["id"]) == [("call_1", "pending")]
+        asking = await widget(alice, thread["id"])
+        assert [item["type"] for item in asking] == ["user_message", "assistant_message", "widget"]
+        assert "chatorch.tool.approve" in str(asking[2])
+
+        await server.kill()
+        await server.start()
+        assert await widget(alice, thread["id"]) == asking
+        await eventually(lambda: has_tool(alice))
+
+        yes = {"decisions": [{"call_id": "call_1", "approve": True}]}
+        bob = httpx.AsyncClient(base_url=server.url)
+        async with bob:
+            assert (await bob.post(f"/api/threads/{thread['id']}/tool-outputs", json=yes)).status_code == 401
+        answer = await alice.post(f"/api/threads/{thread['id']}/tool-outputs", json=yes)
+        assert (answer.status_code, answer.json()["response"]) == (200, "All is gone.")
+        again = await alice.post(f"/api/threads/{thread['id']}/tool-outputs", json=yes)
+        assert again.json()["run_id"] == answer.json()["run_id"]
+
+        [_, said, call, well] = await widget(alice, thread["id"])
+        assert (said["content"][0]["text"], well["content"][0]["text"]) == ("Shall I? ", "All is gone.")
+        assert call["widget"]["status"]["text"] == "Approved, done"
+        assert "gone" in str(call["widget"]["children"])
+        assert "chatorch.tool" not in str(call), "there is nothing to press any more"
+        last = upstream.seen(browser._given["model"])[-1].body
+        assert [message["role"] for message in last["messages"]] == ["user", "assistant", "tool"]
