@@ -12,9 +12,10 @@ from tests.support.client_process import ClientProcess
 from tests.support.eventually import eventually
 from tests.support.mcp_tools import HttpServer
 from tests.support.server import Server, serving
-from tests.support.upstream import Upstream, finish, text, usage
+from tests.support.upstream import Upstream, finish, hang, text, usage
 from tests.support.upstream_parts import calls
-from tests.support.widget import asked
+from tests.support.widget import Answered, asked, create, watching
+from tests.support.widget import send as send_to_widget
 
 ASKS = [text("Shall I? "), *calls("proof__wipe", "{}"), finish("tool_calls"), usage()]
 GOES_ON = [text("All is gone."), finish(), usage()]
@@ -31,7 +32,10 @@ def mcp() -> Iterator[HttpServer]:
 
 @pytest.fixture
 async def alices(new_server: NewServer, mcp: HttpServer) -> Server:
-    server = await new_server()
+    return with_mcp(await new_server(), mcp)
+
+
+def with_mcp(server: Server, mcp: HttpServer) -> Server:
     server.settings |= {
         "CHATORCH_CHATKIT_SERVER": "true",
         "CHATORCH_MCP_SERVERS": "proof",
@@ -49,6 +53,13 @@ async def calls_of(alice: httpx.AsyncClient, thread_id: str) -> list[tuple[str, 
     messages = (await alice.get(f"/api/threads/{thread_id}/messages")).json()["data"]
     parts = [part for message in messages for part in message["parts"] if part["type"] == "tool_call"]
     return [(part["id"], part["status"]) for part in parts]
+
+
+def button_of(card: Any, label: str) -> dict[str, Any]:
+    """What is sent where it is pressed."""
+    [row] = [child for child in card.widget.children if child.type == "Row"]
+    [pressed] = [button.onClickAction for button in row.children if button.label == label]
+    return {"item_id": card.id, "action": {"type": pressed.type, "payload": pressed.payload}}
 
 
 async def widget(alice: httpx.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
@@ -92,3 +103,31 @@ async def test_asked_in_use_chat_allowed_over_http_after_a_restart_seen_in_chatk
         assert "chatorch.tool" not in str(call), "there is nothing to press any more"
         last = upstream.seen(browser._given["model"])[-1].body
         assert [message["role"] for message in last["messages"]] == ["user", "assistant", "tool"]
+
+
+async def test_a_run_that_a_button_opened_is_carried_on_after_a_kill_and_shown_whole(
+    new_server: NewServer, mcp: HttpServer, upstream: Upstream
+) -> None:
+    alices = with_mcp(await new_server(continue_within_s=300, lease_s=1, checkpoint_s=0.2), mcp)
+    model = upstream.model(ASKS, [text("All ", "is "), hang()], GOES_ON)
+    async with serving(alices) as server, await server.client() as alice:
+        await eventually(lambda: has_tool(alice))
+        answer = await create(alice, "Wipe it", inference_options={"model": model})
+        [card] = [item for item in answer.items if item.type == "widget"]
+        approve = button_of(card, "Approve")
+        async with watching(alice, "threads.custom_action", thread_id=answer.thread_id, **approve) as tab:
+            await tab.until("is ")
+            await server.kill()
+        await server.start()
+
+        async def whole() -> list[dict[str, Any]] | None:
+            items = await widget(alice, answer.thread_id)
+            return items if "All is gone." in str(items[-1]) else None
+
+        [_, said, call, well] = await eventually(whole, within=10)
+        assert (said["content"][0]["text"], well["content"][0]["text"]) == ("Shall I? ", "All is gone.")
+        assert call["widget"]["status"]["text"] == "Approved, done"
+        results = [m["content"] for seen in upstream.seen(model) for m in seen.body["messages"] if m["role"] == "tool"]
+        assert results == ["gone", "gone"], "what came of it was kept, so it was called once"
+        pressed = Answered(await send_to_widget(alice, "threads.custom_action", thread_id=answer.thread_id, **approve))
+        assert (pressed.location, pressed.errors) == (None, [])
