@@ -12,7 +12,8 @@ from starlette.responses import Response
 from chatorch.domain.services.identity.revocation import Revocation
 from chatorch.entrypoints.chatkit.needs import Needs, given
 from chatorch.entrypoints.chatkit.requests import parsed
-from chatorch.entrypoints.chatkit.server import Services, ThreadServer
+from chatorch.entrypoints.chatkit.server import ThreadServer
+from chatorch.entrypoints.chatkit.services import Services
 from chatorch.entrypoints.chatkit.stream import ChatKitStream
 from chatorch.entrypoints.common.disconnect import unless_client_leaves
 from chatorch.entrypoints.common.openapi import problems

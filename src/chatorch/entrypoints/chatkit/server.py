@@ -1,8 +1,7 @@
 """The package's server for one request: it reads and writes threads, and what it answers with is a run of ours."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, cast
 
 import structlog
@@ -36,31 +35,17 @@ from chatorch.domain.model.errors import Conflict, InvalidField, NotFound
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT
 from chatorch.domain.model.run import Run
-from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.commands import AnswerAgain, StartChat
-from chatorch.domain.services.conversations import Conversations
-from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.chatkit.answer import answer_events
 from chatorch.entrypoints.chatkit.answering import CallAnswers, Heard, Said
 from chatorch.entrypoints.chatkit.asked_calls import AskedCalls
 from chatorch.entrypoints.chatkit.asking import INPUT, chat_of, model_of, title_of
 from chatorch.entrypoints.chatkit.frames import Encoded, replaced
 from chatorch.entrypoints.chatkit.part_items import message_id_of
+from chatorch.entrypoints.chatkit.services import Services
 from chatorch.entrypoints.chatkit.staged_store import StagedStore
-from chatorch.ports.system import IdFactory
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What stands behind this door."""
-
-    runs: Runs
-    conversations: Conversations
-    items: Annotations
-    ids: IdFactory
-    counted: Callable[[], AbstractContextManager[object]]
 
 
 class ThreadServer(ChatKitServer[Principal]):
@@ -185,7 +170,7 @@ class ThreadServer(ChatKitServer[Principal]):
                 except InvalidField as error:
                     raise InvalidField(f"{INPUT}.content", error.problem) from None
                 return chat
-            case ThreadsCustomActionReq(params=pressed):
+            case ThreadsCustomActionReq(params=pressed) if _goes_on(self.head):
                 return await self._answers.decision(self._principal, ThreadId(pressed.thread_id), pressed.action)
         return self._asked
 
@@ -285,11 +270,15 @@ async def _head(frames: AsyncGenerator[bytes]) -> list[bytes]:
     head = []
     async for frame in frames:
         head.append(frame)
-        if frame.startswith(b'data: {"type":"stream_options"'):
+        if _goes_on(head):
             return head
     if not head:
         raise NotFound
     return head
+
+
+def _goes_on(head: list[bytes]) -> bool:
+    return head[-1].startswith(b'data: {"type":"stream_options"')
 
 
 def _thread_of(request: ThreadsCreateReq | ThreadsAddUserMessageReq) -> ThreadId | None:

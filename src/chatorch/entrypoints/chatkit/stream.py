@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 import structlog
 from starlette.types import Scope, Send
 
-from chatorch.entrypoints.chatkit.server import Services, ThreadServer
+from chatorch.entrypoints.chatkit.server import ThreadServer
+from chatorch.entrypoints.chatkit.services import Services
 from chatorch.entrypoints.common.pumped import PING, PING_AFTER_S, PumpedStream
 from chatorch.entrypoints.common.run_responses import events_path
 
