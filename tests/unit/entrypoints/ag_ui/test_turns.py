@@ -85,7 +85,8 @@ class Turn:
             else:
                 approved.append(result_part(call.head["id"], CallStatus.COMPLETED, "done"))
         self.content = spoken(chance, ids, approved)
-        self.before = around([*self.stored, message(MESSAGE, Role.ASSISTANT, Content())], MESSAGE)
+        live = message(MESSAGE, Role.ASSISTANT, Content(), status=MessageStatus.STREAMING)
+        self.before = around([*self.stored, live], MESSAGE)
         self.chance = chance
 
     def _result(self, name: str, result: Part, **about: object) -> Message:
