@@ -87,9 +87,11 @@ class EventStream(PumpedStream):
                     if not beside % AT_ONCE:
                         await asyncio.sleep(0)
                     body, more = encode(event), True
-                quiet = not body and more  # of a run that goes on, though this dialect has no words for what it does
-                if quiet and (now() - sent_at < self._ping_after_s or not (body := encoder.keep_alive())):
-                    continue
+                if not body and more:
+                    # The run goes on, though this dialect has no words for what it does
+                    body = encoder.keep_alive() if now() - sent_at >= self._ping_after_s else b""
+                    if not body:
+                        continue
                 # As `self.send`, without another frame for each token.
                 self._sending_since = sent_at = now()
                 await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -63,7 +63,7 @@ def _different(tools: list[ToolIn]) -> list[ToolIn]:
     return tools
 
 
-ToolsIn = Annotated[list[ToolIn], Field(max_length=MAX_TOOLS), AfterValidator(_different)]
+ToolsIn = Annotated[list[ToolIn], Field(max_length=MAX_TOOLS, fail_fast=True), AfterValidator(_different)]
 
 
 def _kind_of_choice(given: Any) -> str:

@@ -33,6 +33,7 @@ _OF_ROLES = {
 }
 """What only messages of one role have."""
 _OWNERS = {Role.ASSISTANT: "is for messages of the assistant's", Role.TOOL: "is for results of tools"}
+_USUAL = frozenset({"role", "content"})
 _ABSENT: tuple[object, ...] = (None, "", [])
 HINTS = frozenset({"type", "prompt_cache_breakpoint"})
 """What a part may have beside its text."""
@@ -53,14 +54,21 @@ def new_messages(messages: Sequence[MessageIn], metadata: JsonObject | None = No
     """
     ids = CallIds()
     taken = [_taken(f"messages.{index}", given, ids) for index, given in enumerate(messages)]
-    try:
-        require_calls_answered(taken)
-    except ToolCallsOpen as error:
-        raise CallsOpen(_place_of(error.call_ids, taken), error.call_ids) from None
+    _require_calls_answered(taken)
     asked = next((at for at in reversed(range(len(taken))) if taken[at].role is Role.USER), None)
     if metadata and asked is not None:
         taken[asked] = replace(taken[asked], metadata=metadata)
-    return tuple(message for message in taken if message.parts or not blank(message.content))
+    return tuple(each for each in taken if each.role is Role.USER or each.parts or not blank(each.content))
+
+
+def _require_calls_answered(messages: Sequence[NewMessage]) -> None:
+    """By the places that they have before anything is left out."""
+    if not any(message.parts for message in messages):
+        return
+    try:
+        require_calls_answered(messages)
+    except ToolCallsOpen as error:
+        raise CallsOpen(_place_of(error.call_ids, messages), error.call_ids) from None
 
 
 def _place_of(call_ids: Sequence[str], messages: Sequence[NewMessage]) -> str:
@@ -75,11 +83,8 @@ def _taken(place: str, given: MessageIn, ids: CallIds) -> NewMessage:
     role = ROLES.get(given.role)
     if role is None:
         raise InvalidField(f"{place}.role", f"must be one of {', '.join(ROLES)}")
-    for name, owner in _OF_ROLES.items():
-        if role is not owner and getattr(given, name) not in _ABSENT:
-            raise InvalidField(f"{place}.{name}", _OWNERS[owner])
-    if given.name is not None and role is not Role.TOOL:  # that of a tool says nothing: its call has it
-        raise InvalidField(f"{place}.name", "is not supported here")
+    if not given.model_fields_set <= _USUAL:
+        _require_members_of(role, place, given)
     text = "".join(_texts(f"{place}.content", given.content, role))
     match role:
         case Role.USER:
@@ -92,6 +97,14 @@ def _taken(place: str, given: MessageIn, ids: CallIds) -> NewMessage:
         case Role.TOOL:
             return NewMessage(role, "", parts=_result(place, text, given, ids))
     return NewMessage(role, text)
+
+
+def _require_members_of(role: Role, place: str, given: MessageIn) -> None:
+    for name, owner in _OF_ROLES.items():
+        if role is not owner and getattr(given, name) not in _ABSENT:
+            raise InvalidField(f"{place}.{name}", _OWNERS[owner])
+    if given.name is not None and role is not Role.TOOL:  # that of a tool says nothing: its call has it
+        raise InvalidField(f"{place}.name", "is not supported here")
 
 
 def _with_calls(text: str, given: MessageIn, ids: CallIds) -> tuple[Part, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, FailFast, Field, StrictBool, StrictStr
+from pydantic import FailFast, Field, StrictBool, StrictStr
 
 from chatorch.domain.model.errors import InvalidField
 from chatorch.domain.model.generation import Generation
@@ -54,13 +54,6 @@ class CallIn(Request):
     index: Annotated[int | None, Field(strict=True)] = None  # of who has put the call together from chunks
 
 
-def _none_as_empty(given: object) -> object:
-    return [] if given is None else given
-
-
-CallsIn = Annotated[list[CallIn], Field(max_length=MAX_CALLS), FailFast(), BeforeValidator(_none_as_empty)]
-
-
 class MessageIn(Request):
     """`content` is text, or a list of parts: `messages` reads it."""
 
@@ -71,7 +64,7 @@ class MessageIn(Request):
     name: Any = None
     audio: Annotated[Any, only()] = None
     function_call: Annotated[Any, only()] = None
-    tool_calls: CallsIn = Field(default_factory=list)
+    tool_calls: Annotated[list[CallIn], Field(max_length=MAX_CALLS, fail_fast=True)] | None = None
 
     # An answer of ours has them, and may come back as it is
     annotations: list[Any] | None = None
