@@ -116,6 +116,24 @@ async def test_what_counts_for_a_run_is_nothing_to_who_only_looks(alice: httpx.A
     assert (await alice.post(f"{DOOR}/connect", json=asked(**more))).status_code == 200
 
 
+async def test_a_thought_that_is_none_any_more_is_taken_back(api: Api, alice: httpx.AsyncClient):
+    """A page may hold one of an answer that was begun anew since."""
+    first = await run_agent(alice, "Hi")
+    held = [{"id": "u-Hi", "role": "user", "content": "Hi"}, *first.messages]
+    stale = [*held, {"id": f"{first.messages[0]['id']}.1", "role": "reasoning", "content": "hm"}]
+    answer = await alice.post(f"{DOOR}/connect", json=asked(messages=stale))
+    assert Client(stale).take(answer.content).messages == held
+    async with live(api, alice, "so ", run="run-2", messages=[{"id": "u-2", "role": "user", "content": "Two"}]) as (
+        pause,
+        response,
+    ):
+        page = asyncio.ensure_future(alice.post(f"{DOOR}/connect", json=asked(messages=stale)))
+        await until_following(api, 2)
+        pause.go_on()
+        await done(response)
+        assert [m["role"] for m in Client(stale).take((await done(page)).content).messages] == ["user", "assistant"] * 2
+
+
 async def test_a_failed_answer_stays_as_far_as_it_came(api: Api, alice: httpx.AsyncClient):
     api.model.then("half", UpstreamTimeout())
     failed = await run_agent(alice, "Hi")

@@ -61,7 +61,8 @@ async def test_thoughts_calls_and_sources_are_shown_and_a_page_that_comes_later_
 
 
 async def test_a_page_on_a_thread_that_nobody_has_begun_shows_nothing(agents: ClientProcess, server: Server, tab: str):
-    assert await agents.value("connect", **at(server, server.tokens["alice"], tab)) == {"messages": []}
+    page = await agents.value("connect", **at(server, server.tokens["alice"], tab))
+    assert page == {"messages": [], "interrupts": []}
 
 
 # -- coming back ---------------------------------------------------------------------------------------------------

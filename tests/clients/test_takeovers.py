@@ -9,6 +9,7 @@ from tests.clients.conftest import NewClient
 from tests.e2e.conftest import TwoWorkers
 from tests.support.client_process import ClientProcess
 from tests.support.upstream import Upstream, done, finish, hang, text, usage
+from tests.support.upstream_parts import calls, thinks
 
 GOES_ON = {"lease_s": 1, "checkpoint_s": 0.2, "continue_within_s": 300}
 ANEW = ([text("one ", "two "), hang()], [text("uno ", "dos ", "tres"), finish(), usage(), done()])
@@ -54,6 +55,32 @@ async def test_an_agent_that_is_connected_to_another_worker_shows_the_new_answer
         assert [message["content"] for message in page["messages"]] == ["Hi", "uno dos tres"]
         assert watching.told("finished")
         assert (await call.error())["message"] == "terminated"
+
+
+async def test_an_agent_in_a_turn_with_tools_keeps_what_was_done_and_shows_no_thought_of_the_answer_before(
+    new_client: NewClient, two_workers: TwoWorkers, upstream: Upstream
+):
+    agents = new_client("ag_ui.mjs")
+    tools = [{"name": "look", "description": "Looks.", "parameters": {}}]
+    asks = [text("Look: "), *calls("look", "{}"), finish("tool_calls"), usage(), done()]
+    before, anew = [*thinks("old"), text("one "), hang()], [text("uno "), finish(), usage(), done()]
+    async with two_workers(**GOES_ON) as (one, two):
+        model = upstream.model(asks, before, anew)
+        given = {"tab": "tools", "thread": "tools", "token": one.token, "model": model, "url": one.server.url}
+        call = agents.begin("ask", **given, text="Hi", parameters={"tools": tools})
+        await call.value()
+        [pending] = call.told("finished")[0]["pending"]
+        call = agents.begin("ask", **given, results=[{"toolCallId": pending, "content": "blue"}])
+        await call.until("text")
+        watching = agents.begin("connect", **{**given, "tab": "tools-other", "url": two.server.url})
+        await watching.until("snapshot")
+        await one.server.kill()
+        page = await watching.value()
+        said = [("user", "Hi"), ("assistant", "Look: "), ("tool", "blue"), ("assistant", "uno ")]
+        assert [(message["role"], message["content"]) for message in page["messages"]] == said
+        assert (await call.error())["message"] == "terminated"
+        back = await agents.value("connect", **{**given, "url": two.server.url})
+        assert [(message["role"], message["content"]) for message in back["messages"]] == said
 
 
 async def test_the_same_key_leads_to_the_new_answer_over_chat_completions(

@@ -39,6 +39,8 @@ function shown(tell) {
     onTextMessageContentEvent: ({ event }) => tell("text", { text: event.delta }),
     onReasoningMessageContentEvent: ({ event }) => tell("thought", { text: event.delta }),
     onMessagesSnapshotEvent: ({ event }) => tell("snapshot", { messages: event.messages }),
+    onToolCallStartEvent: ({ event }) => tell("call", { id: event.toolCallId, name: event.toolCallName }),
+    onToolCallResultEvent: ({ event }) => tell("result", { id: event.toolCallId, content: event.content }),
     onCustomEvent: ({ event }) => tell("beside", { name: event.name, value: event.value }),
     onRunFinishedEvent: ({ outcome, pendingToolCallIds, event }) =>
       tell("finished", { outcome, pending: pendingToolCallIds ?? [], usage: event.usage }),
@@ -46,13 +48,33 @@ function shown(tell) {
   };
 }
 
-const left = (agent) => ({ messages: agent.messages });
+const left = (agent) => ({ messages: agent.messages, interrupts: agent.pendingInterrupts });
 
 async function ask(given, { tell, heard }) {
   const agent = agentOf(given);
   if (given.text) agent.addMessage({ id: given.id ?? crypto.randomUUID(), role: "user", content: given.text });
+  for (const message of given.results ?? []) agent.addMessage({ id: crypto.randomUUID(), role: "tool", ...message });
   heard("leave").then(() => agent.abortRun());
   await agent.runAgent({ runId: given.run, forwardedProps: { model: given.model }, ...given.parameters }, shown(tell));
+  return left(agent);
+}
+
+// As an application does that has tools: runs again as long as it is asked for something, and says `says` to each
+async function work(given, { tell }) {
+  const agent = agentOf(given);
+  const tools = Object.keys(given.says).map((name) => ({ name, description: `Does ${name}.`, parameters: { type: "object" } }));
+  agent.addMessage({ id: crypto.randomUUID(), role: "user", content: given.text });
+  for (let pending = null; pending === null || pending.length > 0; ) {
+    const mine = { onRunFinishedEvent: (params) => void (pending = params.pendingToolCallIds ?? []) };
+    pending = [];
+    const { unsubscribe } = agent.subscribe(mine);
+    await agent.runAgent({ tools, forwardedProps: { model: given.model } }, shown(tell));
+    unsubscribe();
+    const calls = agent.messages.flatMap((message) => message.toolCalls ?? []);
+    for (const { id, function: called } of calls.filter((call) => pending.includes(call.id))) {
+      agent.addMessage({ id: crypto.randomUUID(), role: "tool", toolCallId: id, content: given.says[called.name] });
+    }
+  }
   return left(agent);
 }
 
@@ -73,4 +95,4 @@ async function example({ url, token, thread }, { tell }) {
   await documented("", url);
 }
 
-serve({ ask, connect, stop, example });
+serve({ ask, work, connect, stop, example });

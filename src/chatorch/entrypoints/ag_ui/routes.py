@@ -66,7 +66,9 @@ async def connect(request: Request, asked: ConnectInput, principal: SignedIn, ne
     messages = await newest(conversations, principal, thread.id)
     live = live_in(messages)
     if live is None or live.run_id is None:
-        at_rest = thread_at_rest(_names(asked), around(messages, None), waited_for(messages))
+        at_rest = thread_at_rest(
+            _names(asked), around(messages, None), waited_for(messages), holds_thoughts=asked.holds_thoughts
+        )
         return WholeAnswer(at_rest, headers=NOT_KEPT)
     run = await runs.read(principal, live.run_id)
     return _connected(request, principal, needs, run, asked, messages)
@@ -78,7 +80,7 @@ def _connected(
     """As a snapshot, and what follows."""
     history = around(messages, run.message_id)
     encoder = RunEncoder(run, _names(asked), needs.run_responses().frames, history.calls)
-    encoder.history = history
+    encoder.history, encoder.holds_thoughts = history, asked.holds_thoughts
     return _told(request, principal, needs, run, encoder, connects=True)
 
 

@@ -63,8 +63,8 @@ class History:
 
 class RunEncoder(EventEncoder):
     """`frames` are shared by all who follow the run in this dialect. A snapshot replaces all that the client has, so
-    whoever hands one in sets `history` before. `calls` are those before the run in its turn, and `told_first` is what
-    its client is to hear of them."""
+    whoever hands one in sets `history` before, and whether the client `holds_thoughts` already. `calls` are those
+    before the run in its turn, and `told_first` is what its client is to hear of them."""
 
     def __init__(
         self, run: Run, names: Names, frames: EventFrames, calls: CallNames = NONE_BEFORE, told_first: bytes = b""
@@ -76,7 +76,7 @@ class RunEncoder(EventEncoder):
         self._content = ContentEncoder(run.message_id, calls)
         self._encode = frames.shared(run.id, self._content).encode
         self._over = False
-        self._told_parts = False
+        self.holds_thoughts = False
         self.history = History()
 
     def encode(self, event: RunEvent) -> bytes:
@@ -92,7 +92,7 @@ class RunEncoder(EventEncoder):
                 standing = replace(self.history.standing, complete=isinstance(event, RunCompleted))
                 told, waiting = self._content.over(standing)
                 return told + self._end(event, waiting)
-        self._told_parts = True
+        self.holds_thoughts = True
         return self._encode(event)
 
     def keep_alive(self) -> bytes:
@@ -118,23 +118,22 @@ class RunEncoder(EventEncoder):
     def _snapshot(self, event: Snapshot) -> bytes:
         message_id, content, history = self._run.message_id, event.content, self.history
         told = told_messages(message_id, content, LIVE, self._calls)
-        perhaps_taken_back = self._told_parts or self._run.epoch > 1
-        self._told_parts = True
         closing = self._content.close()
         messages = settled([*history.before, *told, *history.after])
         told_beside = history.beside + b"".join(beside(message_id, content, self._calls))
-        snapshot = messages_snapshot(messages, without_thoughts=perhaps_taken_back)
+        snapshot = messages_snapshot(messages, in_place_of_thoughts=self.holds_thoughts)
+        self.holds_thoughts = True
         return closing + snapshot + told_beside + self._content.take_up(content)
 
 
-def messages_snapshot(messages: list[Json], *, without_thoughts: bool = False) -> bytes:
-    """`without_thoughts`: those that its client has are to go, where none are in it.
+def messages_snapshot(messages: list[Json], *, in_place_of_thoughts: bool) -> bytes:
+    """`in_place_of_thoughts`: its client may hold some that are none any more, as after a worker's death.
 
-    It would keep them, and add what is thought or said anew to those of the same ids. It drops them for a snapshot that
-    has one: so the first message is told as one, and then as it is.
+    It would keep them where none are in a snapshot, and add what is thought or said anew to those of the same ids. It
+    drops them for a snapshot that has one: so the first message is told as one, and then as it is.
     """
     snapshot = frame("MESSAGES_SNAPSHOT", messages=messages)
-    if without_thoughts and messages and not any(message["role"] == "reasoning" for message in messages):
+    if in_place_of_thoughts and messages and not any(message["role"] == "reasoning" for message in messages):
         first, *others = messages
         thought = {"id": first["id"], "role": "reasoning", "content": ""}
         return frame("MESSAGES_SNAPSHOT", messages=[thought, *others]) + snapshot
@@ -148,9 +147,11 @@ def run_started(names: Json, run: Run | None) -> bytes:
     return frame("RUN_STARTED", **names, protocolVersion=PROTOCOL_VERSION, **ours(**known, model=model))
 
 
-def thread_at_rest(names: Names, history: History, waiting: Sequence[Waiting]) -> bytes:
+def thread_at_rest(
+    names: Names, history: History, waiting: Sequence[Waiting], *, holds_thoughts: bool = False
+) -> bytes:
     """A whole stream, of a thread in which nothing is live: what it waits for is told again."""
-    snapshot = messages_snapshot(settled([*history.before, *history.after]))
+    snapshot = messages_snapshot(settled([*history.before, *history.after]), in_place_of_thoughts=holds_thoughts)
     end = frame("RUN_FINISHED", **names.view(), **outcome_of(waiting))
     return run_started(names.view(), None) + snapshot + history.beside + end
 

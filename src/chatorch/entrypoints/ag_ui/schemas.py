@@ -77,6 +77,11 @@ class Input(BaseModel):
     protocol_version: Annotated[str | None, Field(alias="protocolVersion", max_length=16)] = None
     messages: list[dict[str, Any]]
 
+    @property
+    def holds_thoughts(self) -> bool:
+        """Whether its page shows some."""
+        return any(message.get("role") == "reasoning" for message in self.messages)
+
 
 class ConnectInput(Input):
     """Nothing runs for it, so nothing else in it counts."""
