@@ -399,6 +399,25 @@ async def test_who_connects_while_what_was_approved_is_made_holds_the_same_in_th
     assert (await late).messages == page.held.messages
 
 
+async def test_what_was_approved_and_is_stopped_while_it_is_made_is_said_to_be_unknown(served: Served) -> None:
+    page, model = served.page, served.api.model
+    served.send.waits = Pause()
+    model.then("May I? ", *calling("send"), ASKS)
+    await page.run()
+    resume = resolved(page.held.interrupts[0]["id"], approved=True)
+    running = asyncio.ensure_future(page.http.post(DOOR, json=page.request(resume=resume)))
+    await served.send.waits.reached()
+    late = asyncio.ensure_future(page.reloaded())
+    await until_following(served.api, 2)
+    [thread] = (await page.http.get("/api/threads")).json()["data"]
+    messages = (await page.http.get(f"/api/threads/{thread['id']}/messages")).json()["data"]
+    await page.http.post(f"/api/runs/{messages[-1]['run_id']}/cancel")
+    page.held.take((await done(running)).content)
+    assert texts(page.held)[1:] == [("assistant", "May I? "), ("tool", '{"status":"unknown"}')]
+    assert (await late).messages == page.held.messages
+    assert (await page.same_when_reloaded()).interrupts == []
+
+
 async def test_what_was_decided_over_http_is_shown(served: Served) -> None:
     page, model = served.page, served.api.model
     model.then(*calling("send", "c1"), *calling("look", "c2"), ASKS)

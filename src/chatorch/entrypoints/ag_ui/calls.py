@@ -6,6 +6,7 @@ says has the id that its client gave it, else one that is made of its call's. So
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
 from chatorch.domain.model.parts import Part
@@ -36,6 +37,16 @@ class Waiting(NamedTuple):
     def is_clients(self) -> bool:
         """Whether its client carries it out; else it is to be approved of."""
         return self.call.head.get("by") == CarriedOutBy.CLIENT
+
+
+class Earlier(NamedTuple):
+    """Calls of a turn before the run that goes on with it: what they are called, and those that this run makes."""
+
+    names: CallNames = MappingProxyType({})
+    approved: tuple[Waiting, ...] = ()
+
+
+NOTHING_EARLIER = Earlier()
 
 
 def result_id(call_id: str) -> str:

@@ -10,9 +10,10 @@ from chatorch.domain.model.content import START, Content, PartDelta, PartEnded, 
 from chatorch.domain.model.conversation import MessageId
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunEvent
-from chatorch.entrypoints.ag_ui.calls import CallNames, Waiting, result_members, stand_in, told_result
+from chatorch.domain.model.tools import CallStatus
+from chatorch.entrypoints.ag_ui.calls import NOTHING_EARLIER, Earlier, Waiting, result_members, stand_in, told_result
 from chatorch.entrypoints.ag_ui.events import delta_form, frame, ours, quoted
-from chatorch.entrypoints.ag_ui.messages import BESIDE, NONE_BEFORE, OPEN, custom, text_of_head
+from chatorch.entrypoints.ag_ui.messages import BESIDE, custom, text_of_head
 from chatorch.entrypoints.ag_ui.placement import Place, for_call, for_text, part_id
 from chatorch.entrypoints.common.event_encoder import EventEncoder
 from chatorch.entrypoints.common.gathered import Gathered, gathered
@@ -32,7 +33,7 @@ class _Said(NamedTuple):
 
     `part` is the one whose deltas fill `form`, -1 where none's do. `opening` is what opens all that is open, and
     `closing` what ends it. `body` is what has come of a part that is told as a whole. `calls` are those of the turn, as
-    the model names them and as they are named here; `unanswered` are those of this message without a result, and
+    the model names them and as they are named here; `unanswered` are those without a result, and
     `result` is what is being said of one.
     """
 
@@ -53,10 +54,10 @@ class ContentEncoder(EventEncoder):
 
     state: _Said
 
-    def __init__(self, message_id: MessageId, calls: CallNames = NONE_BEFORE) -> None:
-        """`calls` are those before it in its turn."""
+    def __init__(self, message_id: MessageId, earlier: Earlier = NOTHING_EARLIER) -> None:
         self._message_id = message_id
-        self._nothing_said = self.state = _Said(calls=tuple(calls.items()))
+        self._approved = earlier.approved
+        self._nothing_said = self.state = _Said(calls=tuple(earlier.names.items()), unanswered=earlier.approved)
 
     def encode(self, event: RunEvent) -> bytes:
         if type(event) is PartDelta:  # first, because it is nearly always one
@@ -95,10 +96,10 @@ class ContentEncoder(EventEncoder):
         """Ends all, with a word about each call that nobody carries out; and the others, which are waited for."""
         frames, waiting = [self.close(), self._result()], []
         for each in self.state.unanswered:
-            status = standing.status_of(each.call)
-            if status in OPEN:
+            status = CallStatus.UNKNOWN if each in self._approved else standing.status_of(each.call)
+            if status is CallStatus.PENDING:
                 waiting.append(each)
-            elif each.call.head.get("id") not in standing.answered:
+            elif status is not CallStatus.RUNNING and each.call.head.get("id") not in standing.answered:
                 frames.append(told_result(stand_in(each.call_id, status)))
         self.state = self._nothing_said
         return b"".join(frames), waiting

@@ -1,6 +1,7 @@
 """A thread's messages as AG-UI's snapshot has them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from chatorch.domain.model.call_answers import waiting_calls
 from chatorch.domain.model.calls import Standing, results_in, turn_of
@@ -9,10 +10,19 @@ from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.paging import MAX_LIMIT, MessageCursor, PageRequest
 from chatorch.domain.model.tools import CallStatus
 from chatorch.domain.services.conversations import Conversations
-from chatorch.entrypoints.ag_ui.calls import CallNames, Waiting, as_message, result_id, result_members
+from chatorch.entrypoints.ag_ui.calls import (
+    NOTHING_EARLIER,
+    CallNames,
+    Earlier,
+    Waiting,
+    as_message,
+    result_id,
+    result_members,
+)
 from chatorch.entrypoints.ag_ui.client_ids import client_id_in, is_ours
 from chatorch.entrypoints.ag_ui.events import Json, encode
-from chatorch.entrypoints.ag_ui.messages import beside, names_of_calls, told_messages
+from chatorch.entrypoints.ag_ui.messages import beside, calls_of, names_of_calls, told_messages
+from chatorch.entrypoints.ag_ui.placement import part_id
 from chatorch.entrypoints.ag_ui.run_encoder import History
 
 MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024
@@ -42,30 +52,33 @@ def live_in(messages: list[Message]) -> Message | None:
 
 
 def around(messages: list[Message], message_id: MessageId | None) -> History:
-    """All but the one of this id, which whoever follows its run tells."""
+    """All but the one of this id, which whoever follows its run tells, and with it what comes of calls before it."""
+    since = [_untold(each) if each.id == message_id else each for each in messages]
     before: list[Json] = []
     after: list[Json] = []
     told = b""
     row, names = before, _names(messages)
     calls: dict[str, str] = {}  # of the turn
-    of_run: CallNames = {}
-    standing = Standing()
+    approved: list[Waiting] = []
+    earlier, standing = NOTHING_EARLIER, Standing()
     for at, message in enumerate(messages):
         if message.role is Role.USER:
-            calls = {}
+            calls, approved = {}, []
         if message.id == message_id:
-            row, of_run, standing = after, dict(calls), Standing().then(_since(messages, at))
+            row, standing = after, Standing().then(_since(since, at))
+            earlier = Earlier(dict(calls), tuple(approved))
             calls |= names_of_calls(message.id, message.whole)
             continue
-        stands = Standing.behind(message, _since(messages, at)) if message.parts else Standing()
+        stands = Standing.behind(message, _since(since, at)) if message.parts else Standing()
         shown = told_of(message, stands, calls)
         if shown and message.id in names:
             shown[0]["id"] = names[message.id]
         if message.role is Role.ASSISTANT and message.parts:
             told += b"".join(beside(message.id, message.whole, calls))
             calls |= names_of_calls(message.id, message.whole)
+            approved += _made_by_the_next(message, stands)
         row += shown
-    return History(tuple(before), tuple(after), told, of_run, standing)
+    return History(tuple(before), tuple(after), told, earlier, standing)
 
 
 def told_of(message: Message, standing: Standing, calls: CallNames) -> list[Json]:
@@ -114,6 +127,19 @@ def waited_for(messages: list[Message]) -> list[Waiting]:
 def called(message: Message) -> str | None:
     """What its client calls it."""
     return client_id_in(message.metadata) if message.role in {Role.USER, Role.TOOL} else None
+
+
+def _untold(message: Message) -> Message:
+    """As if its run had just begun."""
+    return replace(message, status=MessageStatus.STREAMING, content="", parts=())
+
+
+def _made_by_the_next(message: Message, standing: Standing) -> list[Waiting]:
+    """Its calls that were approved of, and of which nothing is known as long as the run lives that makes them."""
+    answered = results_in(message.parts)
+    calls = ((index, call) for index, call in calls_of(message.whole) if call.head.get("id") not in answered)
+    running = ((index, call) for index, call in calls if standing.status_of(call) is CallStatus.RUNNING)
+    return [Waiting(part_id(message.id, index), call) for index, call in running]
 
 
 def _since(messages: list[Message], at: int) -> list[Message]:

@@ -48,7 +48,7 @@ async def run_agent(request: Request, asked: RunInput, principal: SignedInOrGues
     turn = await open_run(answers.runs, needs.conversations(), principal, asked)
     run = turn.run
     if turn.opened:
-        encoder = RunEncoder(run, _names(asked), answers.frames, turn.calls, turn.told_first)
+        encoder = RunEncoder(run, _names(asked), answers.frames, turn.earlier, turn.told_first)
         return _told(request, principal, needs, run, encoder, connects=False)
     # What the page has of it already would be told it twice.
     messages = await newest(needs.conversations(), principal, run.thread_id)
@@ -79,7 +79,7 @@ def _connected(
 ) -> Response:
     """As a snapshot, and what follows."""
     history = around(messages, run.message_id)
-    encoder = RunEncoder(run, _names(asked), needs.run_responses().frames, history.calls)
+    encoder = RunEncoder(run, _names(asked), needs.run_responses().frames, history.earlier)
     encoder.history, encoder.holds_thoughts = history, asked.holds_thoughts
     return _told(request, principal, needs, run, encoder, connects=True)
 

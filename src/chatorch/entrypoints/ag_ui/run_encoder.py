@@ -1,7 +1,7 @@
 """A run as one follower of AG-UI's is told of it: by the names that its client gave to the thread and to the run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from chatorch.domain.model.calls import LIVE, Standing
 from chatorch.domain.model.content import PartDelta, Snapshot
@@ -18,10 +18,10 @@ from chatorch.domain.model.run import (
     RunStarted,
     TerminalEvent,
 )
-from chatorch.entrypoints.ag_ui.calls import CallNames, Waiting, outcome_of, settled
+from chatorch.entrypoints.ag_ui.calls import NOTHING_EARLIER, Earlier, Waiting, outcome_of, settled
 from chatorch.entrypoints.ag_ui.encoder import ContentEncoder
 from chatorch.entrypoints.ag_ui.events import Json, frame, ours
-from chatorch.entrypoints.ag_ui.messages import NONE_BEFORE, beside, told_messages
+from chatorch.entrypoints.ag_ui.messages import beside, told_messages
 from chatorch.entrypoints.common.event_encoder import EventEncoder, EventFrames
 from chatorch.entrypoints.common.failures import domain_failure
 
@@ -52,28 +52,28 @@ ANSWERED_BY_NOBODY = Standing()
 @dataclass(frozen=True, slots=True)
 class History:
     """What the thread holds around the run's own messages, each as it was told, and the events of what is told beside
-    all these. `calls` are those before the run in its turn, and `standing` says what became of its own since."""
+    all these. `earlier` are the calls before the run in its turn, and `standing` says what became of its own since."""
 
     before: tuple[Json, ...] = ()
     after: tuple[Json, ...] = ()
     beside: bytes = b""
-    calls: CallNames = field(default_factory=lambda: NONE_BEFORE)
+    earlier: Earlier = NOTHING_EARLIER
     standing: Standing = ANSWERED_BY_NOBODY
 
 
 class RunEncoder(EventEncoder):
     """`frames` are shared by all who follow the run in this dialect. A snapshot replaces all that the client has, so
-    whoever hands one in sets `history` before, and whether the client `holds_thoughts` already. `calls` are those
-    before the run in its turn, and `told_first` is what its client is to hear of them."""
+    whoever hands one in sets `history` before, and whether the client `holds_thoughts` already. `earlier` are the
+    calls before the run in its turn, and `told_first` is what its client is to hear of them."""
 
     def __init__(
-        self, run: Run, names: Names, frames: EventFrames, calls: CallNames = NONE_BEFORE, told_first: bytes = b""
+        self, run: Run, names: Names, frames: EventFrames, earlier: Earlier = NOTHING_EARLIER, told_first: bytes = b""
     ) -> None:
         self._run = run
         self._names = names.view()
-        self._calls = calls
+        self._calls = earlier.names
         self._told_first = told_first
-        self._content = ContentEncoder(run.message_id, calls)
+        self._content = ContentEncoder(run.message_id, earlier)
         self._encode = frames.shared(run.id, self._content).encode
         self._over = False
         self.holds_thoughts = False

@@ -4,7 +4,6 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import replace
-from types import MappingProxyType
 from typing import NamedTuple
 
 from chatorch.domain.model.call_answers import Answer, CallDecision
@@ -19,7 +18,7 @@ from chatorch.domain.services.commands import AnswerAgain, AnswerCalls, StartCha
 from chatorch.domain.services.conversations import Conversations
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.ag_ui.answers import answers_in, model_names, require_cancelled
-from chatorch.entrypoints.ag_ui.calls import CallNames, result_id, result_members, stand_in, told_result
+from chatorch.entrypoints.ag_ui.calls import NOTHING_EARLIER, Earlier, result_id, result_members, stand_in, told_result
 from chatorch.entrypoints.ag_ui.client_ids import client_id_in
 from chatorch.entrypoints.ag_ui.history import latest, names_in, waited_for
 from chatorch.entrypoints.ag_ui.schemas import RunInput
@@ -30,12 +29,12 @@ BEHIND = "Newer messages follow this one: connect to see what has been said sinc
 class Turn(NamedTuple):
     """`opened` by this request; else it may be that its client has some of the answer already.
 
-    `calls` are those before the run in its turn, and `told_first` is what its client is to hear of calls.
+    `earlier` are the calls before the run in its turn, and `told_first` is what its client is to hear of calls.
     """
 
     run: Run
     opened: bool
-    calls: CallNames = MappingProxyType({})
+    earlier: Earlier = NOTHING_EARLIER
     told_first: bytes = b""
 
 
@@ -102,10 +101,7 @@ async def _answer(
     said = AnswerCalls(thread.id, answers, idempotency_key=_key(asked), allotted=allotted)
     run = await runs.answer_calls(principal, said)
     if run.id == allotted.run_id:
-        names = names_in(turn_of(messages))
-        refused = ((names[each.call_id], each.result()) for each in answers if isinstance(each, CallDecision))
-        told = (_refusal(call_id, result) for call_id, result in refused if result is not None)
-        return Turn(run, True, names, b"".join(told))
+        return _gone_on(run, messages, answers)
     if not run.status.live and run.status is not RunStatus.COMPLETED:
         again = AnswerAgain(
             thread.id,
@@ -120,6 +116,16 @@ async def _answer(
         with suppress(IdempotencyKeyReused):  # the same `runId`, so it is the same run
             return Turn(await runs.answer_again(principal, again), opened=True)
     return Turn(run, opened=False)
+
+
+def _gone_on(run: Run, messages: list[Message], answers: tuple[Answer, ...]) -> Turn:
+    """With what its client does not know: which calls are refused."""
+    names = names_in(turn_of(messages))
+    decisions = {names[each.call_id]: each for each in answers if isinstance(each, CallDecision)}
+    results = {call_id: decision.result() for call_id, decision in decisions.items()}
+    approved = tuple(each for each in waited_for(messages) if each.call_id in results and not results[each.call_id])
+    told = (_refusal(call_id, result) for call_id, result in results.items() if result is not None)
+    return Turn(run, True, Earlier(names, approved), b"".join(told))
 
 
 def _refusal(call_id: str, result: Part) -> bytes:

@@ -93,7 +93,7 @@ class Turn:
         return message(name, Role.TOOL, Content((Part(PartKind.TEXT), result)), **about)
 
     def encoder(self, history: History | None = None) -> RunEncoder:
-        encoder = RunEncoder(RUN, NAMES, EventFrames(), self.before.calls)
+        encoder = RunEncoder(RUN, NAMES, EventFrames(), self.before.earlier)
         encoder.history = history or self.before
         return encoder
 
