@@ -50,7 +50,10 @@ async def test_the_only_worker_is_killed_between_two_pieces(
     agents: ClientProcess, new_server: NewServer, upstream: Upstream, tab: str
 ):
     model = upstream.model([text("one "), pause(tab), text("two"), finish()])
-    async with serving(await new_server(checkpoint_s=0.2)) as server, lossy_line(server.port) as line:
+    async with (
+        serving(await new_server(checkpoint_s=0.2, continue_within_s=0)) as server,
+        lossy_line(server.port) as line,
+    ):
         given = at(line, server.tokens["alice"], tab, model=model)
         call = agents.begin("ask", **given, text="Hi")
         await call.until("text")
@@ -70,7 +73,7 @@ async def test_one_of_two_workers_is_killed_between_two_pieces(
     agents: ClientProcess, two_workers: TwoWorkers, upstream: Upstream, tab: str
 ):
     model = upstream.model([text("one "), pause(tab), text("two"), finish()])
-    async with two_workers(lease_s=1, checkpoint_s=0.2) as (one, two):
+    async with two_workers(lease_s=1, checkpoint_s=0.2, continue_within_s=0) as (one, two):
         given = at(one.server, one.token, tab, model=model)
         call = agents.begin("ask", **given, text="Hi")
         await call.until("text")

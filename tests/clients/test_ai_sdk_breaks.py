@@ -107,7 +107,7 @@ async def test_wherever_a_line_breaks_resuming_shows_the_whole_once(
 async def test_a_server_that_is_killed_leaves_what_was_said_and_an_error(
     pages: ClientProcess, new_server: NewServer, upstream: Upstream
 ):
-    async with serving(await new_server()) as server, lossy_line(server.port) as line:
+    async with serving(await new_server(continue_within_s=0)) as server, lossy_line(server.port) as line:
         browsers = [Browser(pages, client, line.url, server.tokens["alice"], upstream) for client in CLIENTS]
         asking = [_asking(browser) for browser in browsers]
         for page in asking:
@@ -127,7 +127,7 @@ async def test_a_server_that_is_killed_leaves_what_was_said_and_an_error(
 async def test_a_worker_that_is_killed_is_an_error_on_the_other_one_too(
     pages: ClientProcess, two_workers: TwoWorkers, upstream: Upstream
 ):
-    async with two_workers(lease_s=2) as (one, two):
+    async with two_workers(lease_s=2, continue_within_s=0) as (one, two):
         there = two.server.url
         browsers = [Browser(pages, client, one.server.url, one.token, upstream) for client in CLIENTS]
         asking = [_asking(browser) for browser in browsers]

@@ -145,7 +145,7 @@ async def test_a_page_that_comes_back_too_late_loads_what_was_said(
 async def test_the_only_worker_is_killed_between_two_pieces(
     pages: ClientProcess, new_server: NewServer, upstream: Upstream
 ):
-    async with serving(await new_server()) as server, lossy_line(server.port) as line:
+    async with serving(await new_server(continue_within_s=0)) as server, lossy_line(server.port) as line:
         browser = Browser(pages, HTTP_7, line.url, server.tokens["alice"], upstream)
         browser.play(text("one ", "two "), pause("assistant killed"), text("three"))
         page = browser.open(send(), sees("two"), {"do": "tell", "word": "shown"}, SETTLED)
@@ -163,7 +163,7 @@ async def test_the_only_worker_is_killed_between_two_pieces(
 async def test_one_of_two_workers_is_killed_between_two_pieces(
     pages: ClientProcess, two_workers: TwoWorkers, upstream: Upstream
 ):
-    async with two_workers(lease_s=2) as (one, two):
+    async with two_workers(lease_s=2, continue_within_s=0) as (one, two):
         browser = Browser(pages, HTTP_7, one.server.url, one.token, upstream)
         browser.play(text("one ", "two "), pause("assistant of two"), text("three"))
         asking = browser.open(send(), sees("two"), {"do": "tell", "word": "shown"}, SETTLED)

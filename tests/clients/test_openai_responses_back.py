@@ -66,7 +66,7 @@ async def test_the_only_worker_is_killed_between_two_pieces(
     clients: Clients, new_server: NewServer, upstream: Upstream
 ):
     model = upstream.model(text("first ", "la"), pause("never"))
-    async with serving(await new_server()) as server, lossy_line(server.port) as line:
+    async with serving(await new_server(continue_within_s=0)) as server, lossy_line(server.port) as line:
         given = at(line, server.tokens["alice"], model=model, waits="come back")
         begun = [clients(name).begin("watch", **given) for name in FILES]
         for call in begun:
@@ -84,7 +84,7 @@ async def test_one_of_two_workers_is_killed_between_two_pieces(
     clients: Clients, two_workers: TwoWorkers, upstream: Upstream
 ):
     model = upstream.model(text("first ", "la"), pause("never"))
-    async with two_workers(lease_s=2) as (one, two), lossy_line(one.server.port) as line:
+    async with two_workers(lease_s=2, continue_within_s=0) as (one, two), lossy_line(one.server.port) as line:
         begun = [clients(name).begin("watch", **at(line, one.token, model=model)) for name in FILES]
         for call in begun:
             await call.until("text")

@@ -44,8 +44,7 @@ def server_in(upstream: Upstream, migrated_sqlite: Path) -> ServerIn:
             shutil.copy(migrated_sqlite, folder / "chat.db")
             database_url = f"sqlite:///{folder}/chat.db"
         much = {"max_connections_per_user": 1000, "max_followers_per_user": 100000, "max_live_runs_per_user": 100000}
-        # What a run leaves whose worker dies is looked at without anybody who carries it on, unless a test says so.
-        everything = {**much, "continue_within_s": 0, **settings}
+        everything = {**much, **settings}
         return Server(
             folder,
             DATABASE_URL=database_url,

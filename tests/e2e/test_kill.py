@@ -30,7 +30,7 @@ async def test_a_killed_process_loses_nothing_acknowledged_and_leaves_no_run_ali
     chance = random.Random(3)
     threads: list[str] = []
     oldest_lost: list[float] = []
-    async with serving(await new_server()) as server:
+    async with serving(await new_server(continue_within_s=0)) as server:
         for _ in range(size(2, 20)):
             async with calling(server) as alice:
                 load = Load(alice, model)

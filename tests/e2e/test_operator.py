@@ -18,7 +18,7 @@ from tests.support.workers import alike
 @pytest.fixture
 async def on_redis(new_server: NewServer, own_redis: RedisServer) -> Server:
     """Not started."""
-    server = await new_server(lease_s=2)
+    server = await new_server(lease_s=2, continue_within_s=0)
     server.settings["REDIS_URL"] = own_redis.url
     return server
 
@@ -52,17 +52,18 @@ async def test_where_leases_decide_the_log_says_too_how_many_runs_were_interrupt
 
 
 async def test_a_process_that_is_alone_says_once_how_many_runs_were_interrupted_and_counts_them(
-    server: Server, upstream: Upstream
+    new_server: NewServer, upstream: Upstream
 ):
     model = upstream.model(text("half "), hang())
-    async with calling(server) as alice:
-        await (await alice.say("Hi", model=model)).until(lambda s: s.text)
-        await server.kill()
-    await server.start()
-    [line] = [record for record in server.records if record["event"] == "runs_interrupted"]
-    assert (line["count"], line["reason"]) == (1, "the process that executed them is gone")
-    async with calling(server) as operator:
-        assert b'chatorch_runs_total{code="",status="interrupted"} 1.0' in (await operator.get("/metrics")).body
+    async with serving(await new_server(continue_within_s=0)) as server:
+        async with calling(server) as alice:
+            await (await alice.say("Hi", model=model)).until(lambda s: s.text)
+            await server.kill()
+        await server.start()
+        [line] = [record for record in server.records if record["event"] == "runs_interrupted"]
+        assert (line["count"], line["reason"]) == (1, "the process that executed them is gone")
+        async with calling(server) as operator:
+            assert b'chatorch_runs_total{code="",status="interrupted"} 1.0' in (await operator.get("/metrics")).body
 
 
 async def test_the_process_id_is_where_the_readme_says(on_redis: Server, server: Server):

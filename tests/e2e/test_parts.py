@@ -126,7 +126,7 @@ async def both(
 ) -> AsyncIterator[list[Worker]]:
     """The second has ChatKit, which takes a second to start."""
     (tmp_path / "one").mkdir()
-    one = server_in(tmp_path / "one", database_url, lease_s=1, checkpoint_s=0.2)
+    one = server_in(tmp_path / "one", database_url, lease_s=1, checkpoint_s=0.2, continue_within_s=0)
     one.settings["REDIS_URL"] = own_redis.url
     two = alike(one, tmp_path / "two")
     two.settings["CHATORCH_CHATKIT_SERVER"] = "true"

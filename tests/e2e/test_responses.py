@@ -254,7 +254,7 @@ async def test_what_is_deleted_is_gone_and_what_is_anothers_is_not_there(
 
 
 async def test_a_server_that_starts_again_tells_the_same_numbers(new_server: NewServer, upstream: Upstream):
-    server = await new_server()
+    server = await new_server(continue_within_s=0)
     await server.start()
     try:
         model = upstream.model(plain(), [text("Hello there, wor"), pause("responses-killed")])

@@ -77,7 +77,7 @@ async def are_all_there(alice: Caller, said: dict[str, str]) -> None:
 async def test_a_backup_under_load_has_all_that_was_acknowledged_and_is_restored(
     new_server: NewServer, upstream: Upstream
 ):
-    server = await new_server()
+    server = await new_server(continue_within_s=0)
     (server.folder / "backups").mkdir()
     hanging = upstream.model(text("half "), hang())
     async with serving(server):

@@ -52,7 +52,7 @@ async def test_a_store_that_takes_no_writes_ends_no_healthy_run_and_soon_afterwa
     two_workers: TwoWorkers, upstream: Upstream, postgres: Databases, record_property: Record, kind: str
 ):
     url = None if kind == "busy file" else await postgres.fresh()
-    async with two_workers(url, lease_s=LEASE_S, checkpoint_s=CHECKPOINT_S) as (one, two):
+    async with two_workers(url, lease_s=LEASE_S, checkpoint_s=CHECKPOINT_S, continue_within_s=0) as (one, two):
         store = one.server.settings["DATABASE_URL"]
         streams = await over([one, two], upstream)
         async with outage(kind, store):

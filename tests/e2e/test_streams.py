@@ -32,7 +32,7 @@ LEASE_S = 1.0
 def hasty(server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that lets a run go on unwatched for half a second only, and gives up dead ones after a second."""
     folder = tmp_path_factory.mktemp("hasty")
-    server = server_in(folder, detach_grace_s=GRACE_S, checkpoint_s=0.2, lease_s=LEASE_S)
+    server = server_in(folder, detach_grace_s=GRACE_S, checkpoint_s=0.2, lease_s=LEASE_S, continue_within_s=0)
     asyncio.run(sign_up(server, "alice"))
     asyncio.run(server.start())
     yield server

@@ -21,7 +21,7 @@ from tests.support.workers import Worker, alike, workers
 @pytest.fixture(scope="module")
 def server(server_in: ServerIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """For all tests here; one may kill it, and starts it again."""
-    server = server_in(tmp_path_factory.mktemp("widget"), chatkit_server=True)
+    server = server_in(tmp_path_factory.mktemp("widget"), chatkit_server=True, continue_within_s=0)
     asyncio.run(sign_up(server, "alice"))
     asyncio.run(server.start())
     yield server

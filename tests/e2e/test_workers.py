@@ -108,7 +108,7 @@ async def test_when_one_is_killed_the_followers_on_the_other_hear_the_end_of_its
     count = size(20, 200)
     every = max(count / 100, 1) * 0.05
     model = upstream.model(text(*(f"{i:04} " for i in range(2000)), every=every))
-    async with two_workers(lease_s=size(2, 5)) as (one, two):
+    async with two_workers(lease_s=size(2, 5), continue_within_s=0) as (one, two):
         asked: list[Exchange] = []
         for some in batches(range(count), 20):
             begun = [await one.alice.say("More?", model=model) for _ in some]
@@ -152,7 +152,7 @@ async def test_one_that_was_stopped_and_wakes_again_finds_its_runs_ended_and_end
 ):
     count = size(10, 50)
     model = upstream.model(text(*(f"{i:04} " for i in range(400)), every=0.05), finish(), usage(), done())
-    async with two_workers(lease_s=2) as (one, two):
+    async with two_workers(lease_s=2, continue_within_s=0) as (one, two):
         asked = [await one.alice.say("Hi", model=model) for _ in range(count)]
         await asyncio.gather(*(stream.until(lambda s: s.text) for stream in asked))
         followed = [await two.alice.follow(stream.run_id) for stream in asked]

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     total_timeout_s: Seconds = 600
     drain_limit_s: Seconds = 20
     lease_s: Seconds = 5
-    continue_within_s: MaybeSeconds = 0
+    continue_within_s: MaybeSeconds = 300
     takeovers_at_once: Count = 20
     checkpoint_s: Seconds = 1
 
