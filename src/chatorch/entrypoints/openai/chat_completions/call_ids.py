@@ -7,7 +7,7 @@ class CallIds:
     """
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken: dict[str, str] = {}
         self._open: dict[str, str] = {}
 
     def asked(self, given: str) -> str:
@@ -16,13 +16,17 @@ class CallIds:
             ours = given
             if given in self._taken:
                 ours = next(other for n in range(2, 10**6) if (other := f"{given}_{n}") not in self._taken)
-            self._taken.add(ours)
+            self._taken[ours] = given
             self._open[given] = ours
         return self._open[given]
 
     def answered(self, given: str) -> str:
         """The id of the call that a result is of; as it is given, where there is none."""
         return self._open.pop(given, given)
+
+    def given(self, ours: str) -> str:
+        """What the client calls it."""
+        return self._taken[ours]
 
     def forget_open(self) -> None:
         """Something else was said instead: nobody answers them any more."""

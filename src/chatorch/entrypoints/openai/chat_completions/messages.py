@@ -54,21 +54,21 @@ def new_messages(messages: Sequence[MessageIn], metadata: JsonObject | None = No
     """
     ids = CallIds()
     taken = [_taken(f"messages.{index}", given, ids) for index, given in enumerate(messages)]
-    _require_calls_answered(taken)
+    _require_calls_answered(taken, ids)
     asked = next((at for at in reversed(range(len(taken))) if taken[at].role is Role.USER), None)
     if metadata and asked is not None:
         taken[asked] = replace(taken[asked], metadata=metadata)
     return tuple(each for each in taken if each.role is Role.USER or each.parts or not blank(each.content))
 
 
-def _require_calls_answered(messages: Sequence[NewMessage]) -> None:
-    """By the places that they have before anything is left out."""
+def _require_calls_answered(messages: Sequence[NewMessage], ids: CallIds) -> None:
+    """By the places that they have before anything is left out, and by the ids that the client knows."""
     if not any(message.parts for message in messages):
         return
     try:
         require_calls_answered(messages)
     except ToolCallsOpen as error:
-        raise CallsOpen(_place_of(error.call_ids, messages), error.call_ids) from None
+        raise CallsOpen(_place_of(error.call_ids, messages), [*map(ids.given, error.call_ids)]) from None
 
 
 def _place_of(call_ids: Sequence[str], messages: Sequence[NewMessage]) -> str:

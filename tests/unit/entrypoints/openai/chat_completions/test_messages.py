@@ -122,6 +122,9 @@ def test_where_results_come_last_all_must_be_there():
     with pytest.raises(CallsOpen) as caught:
         taken(HI, empty, asks("a", "b", "c"), says("b"))
     assert (caught.value.call_ids, caught.value.field) == (("a", "c"), "messages.2.tool_calls")
+    with pytest.raises(CallsOpen) as caught:
+        taken(HI, asks("a"), says("a"), asks("a", "b"), says("b"))
+    assert (caught.value.call_ids, caught.value.field) == (("a",), "messages.3.tool_calls")
 
 
 def test_metadata_stands_at_the_message_that_is_answered():
