@@ -90,9 +90,8 @@ async def test_a_function_is_called_and_the_response_goes_on(api: Api, alice: ht
     second = await respond(alice, outputs, **more)
     assert said(second) == "It is there."
     assert (second["previous_response_id"], second["metadata"]) == (first["id"], {"a": "b"})
-    assert await respond(alice, outputs, **more) == {**second, "completed_at": None} | {
-        "completed_at": (await respond(alice, outputs, **more))["completed_at"]
-    }
+    again = await respond(alice, outputs, **more)
+    assert {**again, "completed_at": None} == {**second, "completed_at": None}
     await replayed(alice, second)
     asked = api.model.calls[-1].prompt
     assert [(m.role.value, m.content) for m in asked.messages][-3:] == [
