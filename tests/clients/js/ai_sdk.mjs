@@ -14,9 +14,26 @@ const { overSocket } = await documented("chatorch-socket.js");
 
 const textOf = (message) => message?.parts.map((part) => (part.type === "text" ? part.text : "")).join("") ?? "";
 
-function chatOf({ version, over = "http", url, token, model, chat, messages, onFinish }) {
+// A page that has tools of its own, whose outputs are `outputs` by their names, goes on by itself
+function ownTools({ version, outputs }, talk, carriedOut) {
+  const { lastAssistantMessageIsCompleteWithToolCalls, lastAssistantMessageIsCompleteWithApprovalResponses } = SDKS[version];
+  const onToolCall = ({ toolCall: { dynamic, toolName: tool, toolCallId } }) => {
+    if (dynamic) return;
+    carriedOut.push(toolCallId);
+    if (!(tool in outputs)) return;
+    const output = outputs[tool];
+    talk().addToolOutput(
+      output.error ? { state: "output-error", tool, toolCallId, errorText: output.error } : { tool, toolCallId, output },
+    );
+  };
+  const sendAutomaticallyWhen = (given) =>
+    lastAssistantMessageIsCompleteWithToolCalls(given) || lastAssistantMessageIsCompleteWithApprovalResponses(given);
+  return { onToolCall, sendAutomaticallyWhen };
+}
+
+function chatOf({ version, over = "http", url, token, model, tools, outputs, chat, messages, onFinish, carriedOut }) {
   const { Chat, DefaultChatTransport, WebSocketChatTransport } = SDKS[version];
-  const body = model ? { model } : {};
+  const body = { ...(model ? { model } : {}), ...(tools ? { tools } : {}) };
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const transport = {
     http: () => new DefaultChatTransport({ api: `${url}/api/ai-sdk${version === 6 ? "?v=6" : ""}`, headers, body }),
@@ -24,7 +41,9 @@ function chatOf({ version, over = "http", url, token, model, chat, messages, onF
     "ws, token in handshake": () =>
       new WebSocketChatTransport({ url: `${url}/ws/ai-sdk`, protocols: ["chatorch.v1", `bearer.${token}`], body }),
   }[over]();
-  return new Chat({ id: chat, transport, messages, onFinish });
+  const own = outputs ? ownTools({ version, outputs }, () => talk, carriedOut) : {};
+  const talk = new Chat({ id: chat, transport, messages, onFinish, ...own });
+  return talk;
 }
 
 // A page that shows the chat. `steps` are what its user does, one after the other
@@ -32,11 +51,11 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
   const { version, url, token, model, chat } = given;
   const at = (what) => `${url}/api/ai-sdk/${encodeURIComponent(chat)}/${what}`;
   const headers = { authorization: `Bearer ${token}` };
-  const finishes = [];
+  const [finishes, carriedOut] = [[], []];
   const onFinish = ({ isAbort, isError, finishReason }) => finishes.push({ isAbort, isError, finishReason });
   const talk = documented
     ? await chatorchChat({ url, token: () => token, id: chat, body: { model } })
-    : chatOf({ ...given, onFinish });
+    : chatOf({ ...given, onFinish, carriedOut });
   const { useChat } = SDKS[version];
   let page;
   let shown = "";
@@ -50,6 +69,7 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
   const { changed, until, close } = open(Page);
   const upToDate = () => page.status === talk.status && textOf(page.messages.at(-1)) === textOf(talk.messages.at(-1));
   await until(() => page);
+  const called = (state) => page.messages.at(-1)?.parts.filter((part) => part.toolCallId && part.state === state) ?? [];
   let asked;
   const actions = {
     send: ({ text, messageId, ...message }) => void (asked = page.sendMessage({ text, messageId, ...message })),
@@ -63,6 +83,10 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
       await asked;
       await until(() => upToDate() && ["ready", "error"].includes(page.status));
     },
+    decide: ({ approved, reason, which = 0 }) =>
+      page.addToolApprovalResponse({ id: called("approval-requested")[which].approval.id, approved, reason }),
+    output: ({ tool, output }) => page.addToolOutput({ tool, toolCallId: called("input-available")[0].toolCallId, output }),
+    called: ({ state }) => until(() => called(state).length > 0),
     shows: ({ text }) => until(() => textOf(page.messages.at(-1)).includes(text)),
     over: () => until(() => finishes.length > 0),
     heard: ({ word }) => heard(word),
@@ -70,7 +94,7 @@ async function chat({ steps, resume, documented, ...given }, { tell, heard }) {
   };
   await walk(steps, actions);
   await until(upToDate);
-  const told = { status: page.status, messages: page.messages, error: page.error && described(page.error), finishes };
+  const told = { status: page.status, messages: page.messages, error: page.error && described(page.error), finishes, carriedOut };
   close();
   talk.transport.close?.(); // a socket would outlive its page
   return JSON.parse(JSON.stringify(told));
