@@ -93,8 +93,9 @@ class ContentEncoder(EventEncoder):
         return closing
 
     def over(self, standing: Standing) -> tuple[bytes, list[Waiting]]:
-        """Ends all, with a word about each call that nobody carries out; and the others, which are waited for."""
-        frames, waiting = [self.close(), self._result()], []
+        """Ends all, with a word about each call that nobody carries out; and the others, which are waited for. A result
+        that did not come whole is none."""
+        frames, waiting = [self.close()], []
         for each in self.state.unanswered:
             status = CallStatus.UNKNOWN if each in self._approved else standing.status_of(each.call)
             if status is CallStatus.PENDING:
@@ -206,7 +207,6 @@ class ContentEncoder(EventEncoder):
         return _Result(index, dict(self.state.calls).get(said, said), text_of_head(part, "status"))
 
     def _result(self) -> bytes:
-        """The one that has begun, as far as it goes."""
         said = self.state
         if said.result is None:
             return b""

@@ -97,7 +97,7 @@ class _Answer:
                 self._call(index, part)
             case PartKind.TOOL_RESULT:
                 self._place = self._place.apart()
-                if part.closed or not self._standing.live:
+                if part.closed:
                     self._result(index, part)
             case PartKind.REASONING:
                 self._place = self._place.apart()
