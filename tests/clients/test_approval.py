@@ -62,6 +62,13 @@ def button_of(card: Any, label: str) -> dict[str, Any]:
     return {"item_id": card.id, "action": {"type": pressed.type, "payload": pressed.payload}}
 
 
+def call_in(seen: dict[str, Any]) -> dict[str, Any]:
+    """What useChat's page holds of the call."""
+    [call] = [part for message in seen["messages"] for part in message["parts"] if part["type"] == "dynamic-tool"]
+    found: dict[str, Any] = call
+    return found
+
+
 async def widget(alice: httpx.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
     thread = await asked(alice, "threads.get_by_id", thread_id=thread_id)
     items: list[dict[str, Any]] = thread["items"]["data"]
@@ -75,7 +82,8 @@ async def test_asked_in_use_chat_allowed_over_http_after_a_restart_seen_in_chatk
         await eventually(lambda: has_tool(alice))
         browser = Browser(pages, HTTP_7, server.url, server.tokens["alice"], upstream)
         browser._given["model"] = upstream.model(ASKS, GOES_ON)
-        await browser.see(send("Wipe it"), SETTLED)
+        seen = await browser.see(send("Wipe it"), SETTLED)
+        assert call_in(seen)["state"] == "approval-requested"
         [thread] = (await alice.get("/api/threads")).json()["data"]
         assert await calls_of(alice, thread["id"]) == [("call_1", "pending")]
         asking = await widget(alice, thread["id"])
@@ -101,6 +109,8 @@ async def test_asked_in_use_chat_allowed_over_http_after_a_restart_seen_in_chatk
         assert call["widget"]["status"]["text"] == "Approved, done"
         assert "gone" in str(call["widget"]["children"])
         assert "chatorch.tool" not in str(call), "there is nothing to press any more"
+        back = call_in(await browser.see({"do": "load"}))
+        assert (back["state"], back["output"]) == ("output-available", "gone")
         last = upstream.seen(browser._given["model"])[-1].body
         assert [message["role"] for message in last["messages"]] == ["user", "assistant", "tool"]
 
