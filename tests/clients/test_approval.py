@@ -79,7 +79,7 @@ async def test_asked_in_use_chat_allowed_over_http_after_a_restart_seen_in_chatk
     alices: Server, pages: ClientProcess, upstream: Upstream
 ) -> None:
     async with serving(alices) as server, await server.client() as alice:
-        await eventually(lambda: has_tool(alice))
+        await eventually(lambda: has_tool(alice), within=15)
         browser = Browser(pages, HTTP_7, server.url, server.tokens["alice"], upstream)
         browser._given["model"] = upstream.model(ASKS, GOES_ON)
         seen = await browser.see(send("Wipe it"), SETTLED)
@@ -93,7 +93,7 @@ async def test_asked_in_use_chat_allowed_over_http_after_a_restart_seen_in_chatk
         await server.kill()
         await server.start()
         assert await widget(alice, thread["id"]) == asking
-        await eventually(lambda: has_tool(alice))
+        await eventually(lambda: has_tool(alice), within=15)
 
         yes = {"decisions": [{"call_id": "call_1", "approve": True}]}
         bob = httpx.AsyncClient(base_url=server.url)
@@ -121,7 +121,7 @@ async def test_a_run_that_a_button_opened_is_carried_on_after_a_kill_and_shown_w
     alices = with_mcp(await new_server(continue_within_s=300, lease_s=1, checkpoint_s=0.2), mcp)
     model = upstream.model(ASKS, [text("All ", "is "), hang()], GOES_ON)
     async with serving(alices) as server, await server.client() as alice:
-        await eventually(lambda: has_tool(alice))
+        await eventually(lambda: has_tool(alice), within=15)
         answer = await create(alice, "Wipe it", inference_options={"model": model})
         [card] = [item for item in answer.items if item.type == "widget"]
         approve = button_of(card, "Approve")
@@ -130,11 +130,12 @@ async def test_a_run_that_a_button_opened_is_carried_on_after_a_kill_and_shown_w
             await server.kill()
         await server.start()
 
-        async def whole() -> list[dict[str, Any]] | None:
-            items = await widget(alice, answer.thread_id)
-            return items if "All is gone." in str(items[-1]) else None
+        async def done() -> bool:
+            messages = (await alice.get(f"/api/threads/{answer.thread_id}/messages")).json()["data"]
+            return messages[-1]["status"] == "complete"
 
-        [_, said, call, well] = await eventually(whole, within=10)
+        await eventually(done, within=20)
+        [_, said, call, well] = await widget(alice, answer.thread_id)
         assert (said["content"][0]["text"], well["content"][0]["text"]) == ("Shall I? ", "All is gone.")
         assert call["widget"]["status"]["text"] == "Approved, done"
         results = [m["content"] for seen in upstream.seen(model) for m in seen.body["messages"] if m["role"] == "tool"]
