@@ -90,6 +90,7 @@ class Checkpoints:
 
     async def _save(self, run_ids: Iterable[RunId]) -> None:
         contents = {run_id: self._log.content(run_id) or Content() for run_id in run_ids}
+        answered = self._wanted & contents.keys()  # who asks from now on may have said more than is saved here
         if not contents:
             self.fail = False
             return
@@ -108,7 +109,7 @@ class Checkpoints:
                 if saved.news and ownerships[saved.run_id] is Ownership.MINE:
                     self._saved(saved)
             held |= {run_id for run_id, ownership in ownerships.items() if ownership is Ownership.HELD}
-        self._wanted -= contents.keys() - held
+        self._wanted -= answered - held
 
     def _saved(self, saved: Checkpoint) -> None:
         if execution := self._live.get(saved.run_id):

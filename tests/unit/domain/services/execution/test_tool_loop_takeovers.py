@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from chatorch.adapters.memory.execution_store import MemoryExecutionStore
+from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.identity import User
 from chatorch.domain.model.parts import PartKind
@@ -139,3 +141,40 @@ async def test_steps_are_not_counted_anew():
     assert ended.outcome is not None
     assert (ended.outcome.finish_reason, len(again.made), len(third.model.calls)) == ("length", 1, 1)
     assert third.model.calls[0].prompt.generation.tool_choice == "none"
+
+
+class SlowStore(MemoryExecutionStore):
+    """Takes what it is told at once, and is slow to say so while it is `slow`."""
+
+    slow: Pause | None = None
+
+    async def checkpoint(self, checkpoints, now=None):
+        answer = await super().checkpoint(checkpoints, now)
+        if self.slow is not None:
+            await self.slow.hold()
+        return answer
+
+
+async def test_a_round_of_checkpoints_that_began_before_a_call_was_whole_does_not_stand_for_the_calls_own():
+    """All that it saved may be what was there, but not that this stands: another worker would ask for the call anew."""
+    store = MemoryStore()
+    slow = store.execution_store = SlowStore(store.state)
+    whole, once = Pause(), Handled("once", waits=Pause())
+    chat = Chat(ScriptedChatModel(), store=store, takeover_limits=LIMITS, tools=[handled(once)])
+    start, arguments, end = calling("once")
+    chat.model.then(start, arguments, whole, end, ASKS)
+    await chat.start("Hi")
+    await whole.reached()
+    slow.slow = held = Pause()
+    saving = asyncio.ensure_future(chat.executor.checkpoint())
+    await held.reached()
+    whole.go_on()
+    await settle()
+    slow.slow = again = Pause()
+    held.go_on()
+    await saving
+    await again.reached()
+    assert once.made == []
+    again.go_on()
+    assert once.waits is not None
+    await once.waits.reached()
