@@ -28,6 +28,29 @@ def objection(messages: Sequence[Mapping[str, str]], *, neighbours: bool = False
     return None
 
 
+def calls_objection(messages: Sequence[tuple[str, Sequence[str], str | None]]) -> str | None:
+    """As `objection`, of the role, the ids of the calls, and the id of the call that is answered, of each message:
+    behind a message with calls each of them is answered, once, before anything else is said."""
+    waiting: list[str] = []
+    for role, calls, answers in messages:
+        if answers is not None:
+            if answers not in waiting:
+                return "an answer to no call before it"
+            waiting.remove(answers)
+        elif waiting:
+            return "a call that is not answered"
+        if role != "tool" and answers is not None:
+            return "an answer of another role"
+        waiting += calls
+        if len(set(waiting)) < len(waiting):
+            return "two calls of one id in a step"
+    if waiting:
+        return "a call that is not answered"
+    if messages[-1][0] not in ("user", "tool"):
+        return "does not end with what is to be answered"
+    return None
+
+
 def refusal(body: Mapping[str, Any], word: str = "", members: Sequence[str] = ()) -> dict[str, Any] | None:
     """The error object for a request to which there is an `objection`, or with this word, or one of these members."""
     param, problem = "messages", objection(body["messages"])
