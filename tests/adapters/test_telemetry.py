@@ -16,7 +16,7 @@ from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunS
 from chatorch.domain.model.tools import CallStatus, Tally, ToolUse
 from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.ports.execution_store import RunEnd
-from chatorch.ports.tools import ToolError
+from chatorch.ports.tools import ToolArgumentsInvalid, ToolError
 from tests.support.logged import logged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,9 +122,27 @@ def test_a_turn_of_several_steps_is_counted_with_its_calls_by_name_only(telemetr
     assert value("chatorch_steps_total") == 3
     [failed] = out.named("tool_failed")
     assert failed.items() >= {"tool": "pay", "status": "failed", "duration_ms": 5, "level": "warning"}.items()
-    assert failed["error"][0]["type"] == "chatorch.ports.tools.ToolError"
+    assert (failed["kind"], failed.get("error")) == ("said", None)
     assert CANARY not in out.text
     assert out.named("run_ended")[0].items() >= {"steps": 3, "tools": 2}.items()
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (ToolArgumentsInvalid(CANARY), "arguments"),
+        (TimeoutError(CANARY), "timeout"),
+        (ValueError(CANARY), "crashed"),
+        (None, "said"),
+    ],
+)
+def test_a_call_that_failed_says_whose_fault_that_is(telemetry, cause, kind):
+    with logged() as out:
+        telemetry.called(ToolUse("pay", CallStatus.FAILED, 5), cause)
+    [line] = out.lines
+    assert line["kind"] == kind
+    assert ("error" in line) is (kind == "crashed")
+    assert CANARY not in out.text
 
 
 def test_a_fault_of_ours_is_logged_by_type_without_its_message(telemetry, registry):

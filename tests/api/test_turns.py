@@ -10,7 +10,9 @@ import pytest
 from chatorch.domain.model.identity import Scope
 from chatorch.ports.chat_model import Prompt
 from tests.support.api import Api, Apis
+from tests.support.eventually import eventually
 from tests.support.fakes import Pause
+from tests.support.logged import logged
 from tests.support.turns import ASKS, Handled, calling, handled
 
 FIND = {
@@ -285,6 +287,17 @@ async def test_who_may_use_what(apis: Apis):
     assert answer["response"] == ""
     assert answer["finish_reason"] == "tool_calls", "nothing was offered, so nobody carries it out"
     assert tools[0].made == []
+
+
+async def test_a_rule_by_which_no_tool_is_meant_is_told(apis: Apis):
+    with logged() as out:
+        await with_tools(apis, Handled("search"), tools=("search", "serch"), tools_need_approval=("pay", "*"))
+
+        async def both() -> bool:
+            return len(out.named("tool_rule_unused")) == 2
+
+        await eventually(both)
+    assert [line["rule"] for line in out.named("tool_rule_unused")] == ["pay", "serch"]
 
 
 async def test_a_guest_has_no_tools(apis: Apis):

@@ -11,6 +11,7 @@ from chatorch.domain.model.run import Run, RunStatus
 from chatorch.domain.model.tools import CallStatus, ToolUse
 from chatorch.ports.execution_store import RunEnd
 from chatorch.ports.telemetry import ModelTelemetry, RunTelemetry, ToolTelemetry
+from chatorch.ports.tools import ToolArgumentsInvalid, ToolError
 
 FIRST_PIECE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
 TOOL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -104,7 +105,8 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, ToolTelemetry):
             log.debug("tool_called", tool=use.name, duration_ms=use.duration_ms)
             return
         known = {"tool": use.name, "status": use.status.value, "duration_ms": use.duration_ms}
-        log.warning("tool_failed", **known, exc_info=cause)
+        kind = _kind_of(use, cause)
+        log.warning("tool_failed", **known, kind=kind, exc_info=cause if kind == "crashed" else None)
 
     def dropped(self, payloads: int) -> None:
         self._dropped.inc(payloads)
@@ -116,6 +118,20 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, ToolTelemetry):
     def store_unavailable(self, what: str, error: StoreUnavailable) -> None:
         self._store_failures.labels(what).inc()
         log.warning("store_unavailable", what=what, code=error.code, cause=str(error))
+
+
+def _kind_of(use: ToolUse, cause: BaseException | None) -> str:
+    """Whose fault it is: only a crash is worth its frames."""
+    match cause:
+        case ToolArgumentsInvalid():
+            return "arguments"
+        case TimeoutError():
+            return "timeout"
+        case ToolError() if cause.__cause__ is None:
+            return "said"
+        case None:
+            return "unknown" if use.status is CallStatus.UNKNOWN else "said"
+    return "crashed"
 
 
 def _ids(run: Run) -> dict[str, str]:

@@ -194,12 +194,13 @@ def set_password(name: Name, password_stdin: FromStdin = False, no_password: Wit
 @users.command("tools")
 def set_tools(
     name: Name,
-    rules: Annotated[str, typer.Argument(metavar="RULES", help="Names, such as search,github__*; - for none")] = "",
+    rules: Annotated[str | None, typer.Argument(metavar="RULES", help="Such as search,github__*; - for none")] = None,
+    usual: Annotated[bool, typer.Option("--usual", help="Those that CHATORCH_TOOLS names")] = False,
 ) -> None:
-    """Say which tools an account may use; without RULES, those that CHATORCH_TOOLS names."""
-    tools = None if not rules else [rule.strip() for rule in rules.split(",") if rule.strip(" -")]
-    user = _with_accounts(lambda accounts: accounts.set_tools(name, tools))
-    typer.echo(f"{user.username} may use {'the usual tools' if tools is None else ', '.join(tools) or 'no tools'}.")
+    """Say which tools an account may use; without RULES, show that."""
+    user = _with_accounts(lambda accounts: accounts.tools(name, rules, usual=usual))
+    rest = "the usual tools" if user.tools is None else ", ".join(user.tools) or "no tools"
+    typer.echo(f"{user.username} may use {rest}.")
 
 
 @runs.callback()

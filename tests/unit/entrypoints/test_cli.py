@@ -133,10 +133,15 @@ def test_a_user_is_added_listed_disabled_enabled_and_given_a_password():
 
 def test_a_user_may_use_other_tools_than_all_others():
     chatorch("users", "add", "ada", "--no-password")
-    assert chatorch("users", "tools", "ada", "search, shop__*").stdout == "ada may use search, shop__*.\n"
-    assert chatorch("users", "tools", "ada", "-").stdout == "ada may use no tools.\n"
     assert chatorch("users", "tools", "ada").stdout == "ada may use the usual tools.\n"
-    assert refusal("users", "tools", "ada", "king:search").startswith("chatorch: tools: must be names of tools")
+    for given, told in (("search, shop__*", "search, shop__*"), ("-", "no tools")):
+        assert chatorch("users", "tools", "ada", given).stdout == f"ada may use {told}.\n"
+        assert chatorch("users", "tools", "ada").stdout == f"ada may use {told}.\n", "asking changes nothing"
+    assert chatorch("users", "list").stdout.rstrip("\n").split("\t")[-1] == "tools: none"
+    for wrong in ("king:search", "", "a b", "a!b", "search,"):
+        assert refusal("users", "tools", "ada", wrong).startswith("chatorch: tools: must be names of tools")
+    assert refusal("users", "tools", "ada", "search", "--usual").startswith("chatorch: tools: must be rules, or")
+    assert chatorch("users", "tools", "ada", "--usual").stdout == "ada may use the usual tools.\n"
 
 
 def test_a_user_may_be_without_a_password_until_one_is_set():

@@ -225,8 +225,8 @@ class Interaction:
     """The record of one finished run, for analytics: who, where, what it cost. No text; it outlives its thread.
 
     Times are in milliseconds; None where nobody was left to measure them. `attempts`: how many workers took it on;
-    `usage` is of all of them. `steps`: how often the last of them asked the model, and `tools` are the calls that it
-    made.
+    `usage` is of all of them. `steps`: how often the model was asked for what is there, and `tools` are the calls that
+    the last of them made.
     """
 
     run_id: RunId

@@ -1,5 +1,6 @@
 """Who may use which tool, and which are not called before a person has agreed: by name, as the operator says."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -8,6 +9,7 @@ from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.tools import Tool
 
 ALL = "*"
+_NAMES = re.compile(r"[A-Za-z0-9_*-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,11 @@ class ToolRule:
 
     @classmethod
     def parse(cls, rule: str) -> "ToolRule":
-        """``github__*``, or ``admin:github__*``. Raises `ValueError` for a scope that is none, and for no name."""
+        """``github__*``, or ``admin:github__*``. Raises `ValueError` for a scope that is none, and for what is
+        no tool's name."""
         scope, colon, names = rule.rpartition(":")
-        if not names:
-            raise ValueError("a rule without a name")
+        if not _NAMES.fullmatch(names):
+            raise ValueError("a rule that no tool's name can be meant by")
         return cls(names, Scope(scope) if colon else None)
 
     def matches(self, name: str) -> bool:
@@ -47,6 +50,12 @@ class ToolPolicy:
 
     def needs_approval(self, tool: Tool) -> bool:
         return tool.needs_approval or any(rule.matches(tool.name) for rule in self.need_approval)
+
+    def unused(self, names: Iterable[str]) -> list[str]:
+        """The rules by which none of these tools is meant, but for those that mean all."""
+        known = list(names)
+        rules = {rule.names for rule in (*self.allowed, *self.need_approval)} - {ALL}
+        return sorted(rule for rule in rules if not any(ToolRule(rule).matches(name) for name in known))
 
 
 def tool_rules(rules: Iterable[str]) -> tuple[ToolRule, ...]:

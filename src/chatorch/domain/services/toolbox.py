@@ -39,6 +39,10 @@ class Toolbox:
             await asyncio.gather(*(source.settled() for source in self._sources))
             self.settled = True
 
+    def unused_rules(self) -> Sequence[str]:
+        """The operator's rules that mean none of the tools there are: misspelt, perhaps."""
+        return self._policy.unused(tool.name for source in self._sources for tool in source.offered())
+
     def offered(self, principal: Principal) -> Sequence[Tool]:
         """Those of ours that this one may use, in the order of their names."""
         return [tool for _, tool in sorted(self._ours(principal)[0].items())]

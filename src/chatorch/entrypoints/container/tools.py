@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
 from dependency_injector import providers
 
 from chatorch.domain.model.tool_policy import ToolPolicy, tool_rules
@@ -32,10 +33,20 @@ def tool_limits(settings: Settings) -> ToolLimits:
     )
 
 
+log = structlog.get_logger(__name__)
+
+
 async def keep_connected(tools: "McpTools | None") -> None:
     """For ever, where there are any servers."""
     if tools is not None:
         await tools.keep_connected()
+
+
+async def tell_unused_rules(toolbox: Toolbox) -> None:
+    """Once it is known what there is: a tool that is misspelt in a rule is called without being asked for."""
+    await toolbox.settle()
+    for rule in toolbox.unused_rules():
+        log.warning("tool_rule_unused", rule=rule, settings="CHATORCH_TOOLS, CHATORCH_TOOLS_NEED_APPROVAL")
 
 
 class ToolsTopic(ModelsTopic):
@@ -54,5 +65,8 @@ class ToolsTopic(ModelsTopic):
         limits=providers.Callable(tool_limits, ModelsTopic.settings),
     )
 
-    loops: LongLived = (providers.Factory(partial, keep_connected, mcp_tools),)
+    loops: LongLived = (
+        providers.Factory(partial, keep_connected, mcp_tools),
+        providers.Factory(partial, tell_unused_rules, toolbox),
+    )
     closing: LongLived = (toolbox,)

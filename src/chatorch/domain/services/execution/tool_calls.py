@@ -64,11 +64,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What came of a call. `use` is None where it was not made now."""
+    """What came of a call."""
 
     call: CallToMake
     result: ToolResult
-    use: ToolUse | None = None
+    use: ToolUse
 
 
 class ToolCaller:
@@ -114,7 +114,10 @@ class ToolCaller:
         async with room:
             tool = offer.tools.get(call.name)
             if call.perhaps_made and not (tool and tool.idempotent):
-                news.put_nowait(Made(call, ToolResult(CallStatus.UNKNOWN, STAND_INS[CallStatus.UNKNOWN])))
+                result = ToolResult(CallStatus.UNKNOWN, STAND_INS[CallStatus.UNKNOWN])
+                use = ToolUse(call.name if tool else UNKNOWN_TOOL, result.status, 0)
+                self._telemetry.called(use, None)
+                news.put_nowait(Made(call, result, use))
                 return
             began = self._clock.monotonic()
             result, cause = await self._result_of(call, offer, turn, news)

@@ -83,8 +83,9 @@ class _Steps:
         self._ids = {str(call.head["id"]) for message in prompt.messages for call in message.calls}
         self._ids |= {str(call.head["id"]) for call in calls_in(self._parts)}
         self._results = results_in(self._parts)
-        self._left = max(max_steps - sum(bool(step.calls) for step in steps_of(self._parts)), 1)
-        self._tally = Tally(steps=0)
+        kept = sum(bool(step.calls) for step in steps_of(self._parts))
+        self._left = max(max_steps - kept, 1)
+        self._tally = Tally(steps=kept)
         self._finish = Finish("stop", None)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
@@ -188,7 +189,7 @@ class _Steps:
                         part = Part(PartKind.DATA, head, each.progress, closed=True)
                     else:
                         part = result_part(each.call.id, each.result.status, each.result.content)
-                        self._tally = replace(self._tally, tools=(*self._tally.tools, *filter(None, [each.use])))
+                        self._tally = replace(self._tally, tools=(*self._tally.tools, each.use))
                     for piece in self._add(part):
                         yield piece
                 if any(isinstance(each, Made) for each in news):

@@ -1,6 +1,7 @@
 """The accounts of users, as an operator keeps them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chatorch.domain.model.errors import InvalidField, NotFound
 from chatorch.domain.model.identity import Scope, User, UserId, canonical_password, canonical_username
@@ -55,8 +56,18 @@ class Accounts:
             tool_rules(tools or ())
         except ValueError:
             raise InvalidField("tools", "must be names of tools, such as search,github__*,admin:shell") from None
-        await self._users.set_tools(user.id, None if tools is None else tuple(tools))
-        return user
+        kept = None if tools is None else tuple(tools)
+        await self._users.set_tools(user.id, kept)
+        return replace(user, tools=kept)
+
+    async def tools(self, username: str, rules: str | None, *, usual: bool = False) -> User:
+        """The user, with other rules where some are given: separated by commas, ``-`` for no tools at all; `usual` for
+        those of everybody. Raises as `set_tools`."""
+        if rules is not None and usual:
+            raise InvalidField("tools", "must be rules, or the usual ones")
+        if rules is None:
+            return await self.set_tools(username, None) if usual else await self._named(username)
+        return await self.set_tools(username, [] if rules == "-" else [rule.strip() for rule in rules.split(",")])
 
     async def set_password(self, username: str, password: str | None) -> User:
         """Another one, or none any more. Tokens issued before no longer count. Raises `InvalidField` and `NotFound`."""
