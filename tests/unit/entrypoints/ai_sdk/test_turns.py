@@ -22,8 +22,10 @@ from chatorch.domain.model.conversation import (
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import RunCompleted, RunEvent, RunFailed, RunStarted
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy
+from chatorch.entrypoints.ai_sdk.chunks import NOT_YET
 from chatorch.entrypoints.ai_sdk.encoder import UiStreamEncoder
 from chatorch.entrypoints.ai_sdk.messages import before, ui_message
+from chatorch.entrypoints.ai_sdk.numbered import NumberedChunks
 from chatorch.entrypoints.ai_sdk.turn_before import NOTHING_BEFORE, Before
 from tests.support.sizes import size
 from tests.support.ui_message import UiMessage
@@ -156,6 +158,23 @@ def test_a_turn_of_any_runs_is_shown_as_it_is_stored_live_and_to_who_comes_back(
             assert own_of(again.parts).intersection(again.to_do) == own_of(expected, "input-available")
             if number < runs - 1:
                 turn.answer()
+
+
+def test_over_a_socket_a_worker_that_goes_on_tells_no_step_twice():
+    chance = random.Random(7)
+    for _ in range(size(100, 1000)):
+        placed = message(0, Turn(chance).content(ends=True), MessageStatus.COMPLETE)
+        content, cut = placed.whole, chance.randint(START, placed.whole.tip)
+        numbered = NumberedChunks("r1", RunId("run_0"))
+        events: list[RunEvent] = [
+            RunStarted(1, placed.thread_id, placed.id, "a-model"),
+            *content.upto(cut).since(START),
+        ]
+        events += [Snapshot(1, NOT_YET), *content.since(START), RunCompleted(9, placed.id, "stop", USAGE)]
+        frames = [json.loads(frame) for event in events for frame in numbered.frames(event)]
+        assert [frame["sequence"] for frame in frames] == list(range(len(frames)))
+        told = b"".join(b"data: %b\n\n" % json.dumps(frame["chunk"]).encode() for frame in frames)
+        assert UiMessage().take(told).parts == stored([placed])
 
 
 def stored_as_answered(earlier: list[Message]) -> list[dict[str, Any]]:
