@@ -30,7 +30,7 @@ class Handled:
     """A tool that says `says`, an error if it is one, after `waits`; `made` has each call's arguments and context."""
 
     name: str
-    says: str | Exception | ToolOutput = "done"
+    says: str | BaseException | ToolOutput = "done"
     waits: Pause | None = None
     about: dict[str, Any] = field(default_factory=dict)
     progress: tuple[Any, ...] = ()
@@ -47,7 +47,7 @@ class Handled:
             yield ToolProgress(data)
         if self.waits is not None:
             await self.waits.hold()
-        if isinstance(self.says, Exception):
+        if isinstance(self.says, BaseException):
             raise self.says
         yield self.says if isinstance(self.says, ToolOutput) else ToolOutput(self.says)
 

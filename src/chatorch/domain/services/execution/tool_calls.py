@@ -134,7 +134,7 @@ class ToolCaller:
             async with asyncio.timeout(self._limits.timeout_s):
                 output = await self._output_of(call, offer, turn.principal, turn, news)
         except ToolError as error:
-            return _failed(str(error)), error
+            return self._bounded(CallStatus.FAILED, str(error)), error
         except TimeoutError as error:
             return _failed(f"The tool took longer than {self._limits.timeout_s:g} s."), error
         except asyncio.CancelledError as error:
@@ -143,11 +143,13 @@ class ToolCaller:
             return _failed("The tool failed."), error  # nobody gave the call up but what the tool waited for
         except Exception as error:
             return _failed("The tool failed."), error
-        if len(output.content) > self._limits.max_result_chars:
-            most = self._limits.max_result_chars
-            return _failed(f"The tool said more than {most} characters, which is too much."), None
-        status = CallStatus.FAILED if output.is_error else CallStatus.COMPLETED
-        return ToolResult(status, storable_text(output.content)), None
+        return self._bounded(CallStatus.FAILED if output.is_error else CallStatus.COMPLETED, output.content), None
+
+    def _bounded(self, status: CallStatus, said: str) -> ToolResult:
+        most = self._limits.max_result_chars
+        if len(said) > most:
+            return _failed(f"The tool said more than {most} characters, which is too much.")
+        return ToolResult(status, storable_text(said))
 
     async def _output_of(
         self,

@@ -105,6 +105,8 @@ async def test_what_goes_wrong_with_a_call_is_told_to_the_model_and_ends_nothing
         Handled("says_no", ToolError("No such city.")),
         Handled("errs", ToolOutput("Out of range.", is_error=True)),
         Handled("talks", "x" * 101),
+        Handled("complains", ToolError("x" * 101)),
+        Handled("gives_up", asyncio.CancelledError()),
     )
     chat = Chat(tools=[tools], tool_limits=ToolLimits(max_result_chars=100))
     calls = [
@@ -116,6 +118,8 @@ async def test_what_goes_wrong_with_a_call_is_told_to_the_model_and_ends_nothing
         *(calling("says_no", "f")[0], "{not json", calling("says_no", "f")[2]),
         *(calling("says_no", "g")[0], "[1]", calling("says_no", "g")[2]),
         *(calling("says_no", "h")[0], '{"a": NaN}', calling("says_no", "h")[2]),
+        *calling("complains", "i"),
+        *calling("gives_up", "j"),
     ]
     run = await answered(chat, (*calls, ASKS), ("Sorry.",))
     assert run.status is RunStatus.COMPLETED
@@ -129,8 +133,11 @@ async def test_what_goes_wrong_with_a_call_is_told_to_the_model_and_ends_nothing
         "f": "The arguments are not JSON.",
         "g": "The arguments are not a JSON object.",
         "h": "The arguments are not JSON.",
+        "i": "The tool said more than 100 characters, which is too much.",
+        "j": "The tool failed.",
     }
-    assert {use.name for use in chat.telemetry.uses} == {"breaks", "says_no", "errs", "talks", "unknown"}
+    used = {use.name for use in chat.telemetry.uses}
+    assert used == {"breaks", "says_no", "errs", "talks", "unknown", "complains", "gives_up"}
 
 
 async def test_a_tool_that_takes_too_long_is_given_up():
