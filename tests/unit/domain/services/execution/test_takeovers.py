@@ -4,14 +4,19 @@ import asyncio
 
 import pytest
 
+from chatorch.domain.model.calls import results_in
 from chatorch.domain.model.content import PartDelta, Snapshot
 from chatorch.domain.model.conversation import UsageSource
+from chatorch.domain.model.identity import User
 from chatorch.domain.model.run import CancelReason, Run, RunCancelled, RunCompleted, RunStatus
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.domain.services import TakeoverLimits
 from tests.support.app import ALICE, GUEST, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle
+from tests.support.stores import NOW
+from tests.support.turns import ASKS, Handled, calling, handled
 
+SHE = User(ALICE.user_id, "alice", None, ALICE.scopes, False, NOW, NOW)
 LIMITS = TakeoverLimits(within_s=300, at_once=20)
 
 
@@ -254,3 +259,28 @@ async def test_an_answer_without_a_word_has_no_first_piece_and_stands_in_place_o
     ended = await other.ended(run)
     assert (ended.status, ended.text) == (RunStatus.COMPLETED, "")
     assert other.telemetry.endings[0].first_piece_ms is None
+
+
+async def test_a_call_that_is_made_again_has_its_own_key_and_no_other_call_has_it():
+    about = {"idempotent": True}
+    quick, slow = Handled("quick", about=about), Handled("slow", waits=Pause(), about=about)
+    workers = Workers()
+    workers.dead = Chat(tools=[handled(quick, slow)], takeover_limits=LIMITS)
+    workers.dead.model.then(*calling("quick", "a"), *calling("slow", "b"), ASKS)
+    await workers.dead.store.users.add(SHE)
+    run = await a_run(workers)
+    await a_result_stored(workers.dead, run)
+    slow.waits = None
+    other = workers.another(tools=[handled(quick, slow)])
+    other.model.then(*calling("quick", "c"), ASKS)
+    other.model.then("Done.")
+    await carried_on(other)
+    assert (await other.ended(run)).text == "Done."
+    assert [context.idempotency_key for _, context in slow.made] == [f"{run.id}:2"] * 2
+    assert [context.idempotency_key for _, context in quick.made] == [f"{run.id}:1", f"{run.id}:3"]
+
+
+async def a_result_stored(chat: Chat, run: Run) -> None:
+    async with asyncio.timeout(5):
+        while not results_in((await chat.store.runs.read_run(ALICE.user_id, run.id)).content.parts):
+            await settle()
