@@ -5,7 +5,7 @@ import pytest
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.call_answers import Answer, CallDecision, CallOutput
 from chatorch.domain.model.calls import call_head, open_calls
-from chatorch.domain.model.content import Content
+from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import MessageId, MessageStatus, Role, RunId, ThreadId
 from chatorch.domain.model.errors import (
     IdempotencyKeyReused,
@@ -18,12 +18,14 @@ from chatorch.domain.model.errors import (
     TooManyRuns,
 )
 from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import CancelReason, Run, RunStatus
 from chatorch.domain.model.tools import CarriedOutBy
 from chatorch.ports.calls import AnsweredCalls
+from chatorch.ports.execution_store import Checkpoint
 from chatorch.ports.runs import IdempotencyKey
-from tests.support.stores import ANN, BOB, Stores, ending, new_run, turn
+from tests.support.stores import ANN, BOB, NOW, Stores, ending, new_run, turn
 
 THREAD = ThreadId("thr_t")
 SERVER, CLIENT = CarriedOutBy.SERVER, CarriedOutBy.CLIENT
@@ -154,14 +156,27 @@ async def test_calls_that_left_the_history_are_told_from_those_that_never_were(s
     await stores.runs.reopen_run(new_run("b"), RunId("run_a"))
     with pytest.raises(RunSuperseded):
         await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS))
+    await stores.execution_store.finish(ending("b", "Fine."))
     with pytest.raises(NotFound):
         await stores.calls.answer_calls(new_run("c"), answered(CallOutput("c9", "?")))
 
 
+async def test_an_answer_that_comes_before_the_run_that_asks_has_ended_is_for_later(stores: Stores) -> None:
+    opened = await stores.runs.open_run(new_run("a"), turn("q", "t", "Hello", opens=True))
+    pieces_of_it = pieces(ASKED, START)
+    saved = Checkpoint(opened.run.id, opened.run.epoch, ASKED.text, parts=pieces_of_it, tip=ASKED.tip)
+    for is_stored in (False, True):
+        if is_stored:
+            await stores.execution_store.checkpoint([saved], NOW)
+        with pytest.raises(ThreadBusy) as busy:
+            await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))
+        assert busy.value.run_id == "run_a"
+    assert await stores.execution_store.finish(ending("a", ASKED))
+    assert not (await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))).joined
+
+
 async def test_a_turn_that_did_not_end_well_waits_for_nothing(stores: Stores) -> None:
     await stores.runs.open_run(new_run("a"), turn("q", "t", "Hello", opens=True))
-    with pytest.raises(NotFound):
-        await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS))
     end = ending("a", ASKED, status=RunStatus.CANCELLED, cancel_reason=CancelReason.USER)
     assert await stores.execution_store.finish(end)
     with pytest.raises(ToolCallsAnswered):

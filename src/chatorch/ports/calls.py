@@ -37,8 +37,8 @@ class CallStore(Protocol):
         What the answers say is kept in messages of the role `tool`, one a result. The same answers again give back the
         run that they opened (`joined`). Raises, in this order: `NotFound` for the thread, `IdempotencyKeyReused`, what
         `chatorch.domain.model.call_answers.results_of` does, `ThreadBusy`, and what `cap` does. Of calls that are not
-        in this turn: `NotFound`, `RunSuperseded` where they have left the history, and `ToolCallsAnswered` where
-        another message of the user's came instead.
+        in this turn: `NotFound`, or `ThreadBusy` as long as a run may still ask for them, `RunSuperseded` where they
+        have left the history, and `ToolCallsAnswered` where another message of the user's came instead.
         """
         ...
 

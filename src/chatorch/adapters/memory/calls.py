@@ -9,7 +9,7 @@ from chatorch.domain.model.call_answers import UnknownCalls, metadata_of, result
 from chatorch.domain.model.calls import calls_in
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, Role, RunId, ThreadId
-from chatorch.domain.model.errors import ChatorchError, NotFound, RunSuperseded, ToolCallsAnswered
+from chatorch.domain.model.errors import ChatorchError, NotFound, RunSuperseded, ThreadBusy, ToolCallsAnswered
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import Run
@@ -38,7 +38,7 @@ class MemoryCallStore(CallStore):
         try:
             results = results_of(record.shown(), answered.answers)
         except UnknownCalls as unknown:
-            raise _whereabouts(record, unknown.call_ids) from None
+            raise _whereabouts(record, unknown) from None
         if not isinstance(results, list):
             return OpenedRun(self._state.runs[RunId(results)].run, (), joined=True)
         require_room(self._state, new, record, cap)
@@ -67,9 +67,9 @@ def _upto_users(messages: Iterable[Message]) -> list[Message]:
     return since
 
 
-def _whereabouts(record: ThreadRecord, call_ids: frozenset[str]) -> ChatorchError:
+def _whereabouts(record: ThreadRecord, unknown: UnknownCalls) -> ChatorchError:
     """What there is to say of calls that are not in the turn that a thread ends with."""
     for said in record.messages:
-        if call_ids & {call.head["id"] for call in calls_in(said.message.parts)}:
+        if unknown.call_ids & {call.head["id"] for call in calls_in(said.message.parts)}:
             return RunSuperseded() if said.superseded else ToolCallsAnswered()
-    return NotFound()
+    return ThreadBusy(unknown.writing) if unknown.writing else NotFound()

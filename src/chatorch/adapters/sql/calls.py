@@ -17,7 +17,7 @@ from chatorch.adapters.sql.tables import message_parts, messages, runs, threads
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.call_answers import UnknownCalls, metadata_of, results_of
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
-from chatorch.domain.model.errors import ChatorchError, NotFound, RunSuperseded, ToolCallsAnswered
+from chatorch.domain.model.errors import ChatorchError, NotFound, RunSuperseded, ThreadBusy, ToolCallsAnswered
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.parts import Part, PartKind
@@ -103,7 +103,7 @@ def _answer_calls(connection: Connection, new: NewRun, answered: AnsweredCalls, 
     try:
         results = results_of(turn, answered.answers)
     except UnknownCalls as unknown:
-        raise _whereabouts(connection, thread_id, unknown.call_ids) from None
+        raise _whereabouts(connection, thread_id, unknown) from None
     if not isinstance(results, list):
         return OpenedRun(_run(connection, results), (), joined=True)
     opening.require_room(connection, new, thread_id, cap)
@@ -132,11 +132,12 @@ def _results(new: NewRun, answered: AnsweredCalls, results: Iterable[Part], last
     ]
 
 
-def _whereabouts(connection: Connection, thread_id: ThreadId, call_ids: frozenset[str]) -> ChatorchError:
+def _whereabouts(connection: Connection, thread_id: ThreadId, unknown: UnknownCalls) -> ChatorchError:
     """What there is to say of calls that are not in the turn that a thread ends with."""
-    found = [row for row in connection.execute(_CALLS, {"thread_id": thread_id}) if row.head.get("id") in call_ids]
+    rows = connection.execute(_CALLS, {"thread_id": thread_id})
+    found = [row for row in rows if row.head.get("id") in unknown.call_ids]
     if not found:
-        return NotFound()
+        return ThreadBusy(unknown.writing) if unknown.writing else NotFound()
     return ToolCallsAnswered() if not all(row.superseded for row in found) else RunSuperseded()
 
 

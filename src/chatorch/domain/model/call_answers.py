@@ -3,17 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chatorch.domain.model.calls import (
-    STAND_INS,
-    answered_in,
-    calls_in,
-    result_part,
-    results_in,
-    turn_of,
-    waits_for_client,
-)
+from chatorch.domain.model.calls import STAND_INS, answered_in, calls_in, result_part, results_in, turn_of, waits_for_client
 from chatorch.domain.model.conversation import JsonObject, Message, MessageStatus, NewMessage, Role, RunId
 from chatorch.domain.model.errors import InvalidField, ToolCallsAnswered, ToolCallsOpen
+from chatorch.domain.model.conversation import Message, MessageStatus, NewMessage, Role, RunId
+from chatorch.domain.model.errors import InvalidField, ThreadBusy, ToolCallsAnswered, ToolCallsOpen
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.text import storable_text
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy
@@ -70,9 +64,10 @@ def metadata_of(answers: Iterable[Answer], result: Part) -> JsonObject:
 
 @dataclass(frozen=True, slots=True)
 class UnknownCalls(Exception):  # no fault: they may be of another turn
-    """The turn that a thread ends with has no such calls."""
+    """The turn that a thread ends with has no such calls. `writing` is the run that may be about to ask for them."""
 
     call_ids: frozenset[str]
+    writing: RunId | None = None
 
 
 def require_each_call_once(answers: Sequence[Answer]) -> None:
@@ -111,14 +106,14 @@ def results_of(messages: Sequence[Message], answers: Sequence[Answer]) -> list[P
     """What of `answers` is kept, in the order of the calls; or the run that they opened before, where they did.
 
     `messages` are a thread's, oldest first, with at least the turn that they end with. Raises `UnknownCalls`,
-    `InvalidField`, `ToolCallsOpen` where others wait as well, and `ToolCallsAnswered` where these were answered
-    otherwise.
+    `InvalidField`, `ToolCallsOpen` where others wait as well, `ThreadBusy` where the run that asks is not over, and
+    `ToolCallsAnswered` where these were answered otherwise.
     """
     turn = turn_of(messages)
     by_id = {answer.call_id: answer for answer in answers}
     asked = {str(call.head["id"]): at for at, message in enumerate(turn) for call in calls_in(message.parts)}
     if unknown := by_id.keys() - asked.keys():
-        raise UnknownCalls(frozenset(unknown))
+        raise UnknownCalls(frozenset(unknown), _writing(turn[-1]) if turn else None)
     waiting = waiting_calls(turn)
     new = by_id.keys() & {call.head["id"] for call in waiting}
     if not new:
@@ -140,7 +135,13 @@ def waiting_calls(turn: Sequence[Message]) -> list[Part]:
     return [call for call in calls_in(last.parts) if waits_for_client(call) and call.head["id"] not in answered]
 
 
+def _writing(message: Message) -> RunId | None:
+    return message.run_id if message.status is MessageStatus.STREAMING else None
+
+
 def _opened_before(turn: Sequence[Message], asked_at: int, answers: Iterable[Answer]) -> RunId:
+    if writing := _writing(turn[asked_at]):
+        raise ThreadBusy(writing)  # the rest of its calls may be still to come
     answered = answered_in(turn)
     if not all(answer.agrees(answered.get(answer.call_id)) for answer in answers):
         raise ToolCallsAnswered
