@@ -278,6 +278,19 @@ async def test_a_call_that_is_made_again_has_its_own_key_and_no_other_call_has_i
     assert (await other.ended(run)).text == "Done."
     assert [context.idempotency_key for _, context in slow.made] == [f"{run.id}:2"] * 2
     assert [context.idempotency_key for _, context in quick.made] == [f"{run.id}:1", f"{run.id}:3"]
+    assert {context.principal.username for _, context in (*quick.made, *slow.made)} == {"alice"}
+
+
+async def test_a_user_who_was_shut_out_meanwhile_has_no_tools():
+    tool = Handled("quick")
+    workers = Workers("Hel", Pause())
+    await workers.dead.store.users.add(SHE)
+    run = await a_run(workers)
+    await workers.dead.store.users.set_disabled(SHE.id, True)
+    other = workers.another("Hello", tools=[handled(tool)])
+    await carried_on(other)
+    assert (await other.ended(run)).text == "Hello"
+    assert other.model.calls[0].prompt.tools == ()
 
 
 async def a_result_stored(chat: Chat, run: Run) -> None:
