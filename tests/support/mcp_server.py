@@ -72,6 +72,13 @@ async def steps(count: int, ctx: Context[Any, Any]) -> CallToolResult:
 
 
 @server.tool()
+async def key(ctx: Context[Any, Any]) -> CallToolResult:
+    """The one that came with the call."""
+    meta: Any = ctx.request_context.meta or {}
+    return CallToolResult(content=[TextContent(text=str(meta.get("chatorch/idempotency-key")))])
+
+
+@server.tool()
 def die() -> str:
     os._exit(1)
 

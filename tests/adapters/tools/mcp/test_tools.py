@@ -59,6 +59,10 @@ async def test_a_call_says_what_its_tool_said(tools: McpTools, name: str):
     assert await said(tools, dotted) == "by its own name"
 
 
+async def test_a_call_carries_its_key(tools: McpTools, name: str):
+    assert await said(tools, f"{name}__key") == CONTEXT.idempotency_key
+
+
 async def test_what_is_no_text_is_a_note(tools: McpTools, name: str):
     assert (await said(tools, f"{name}__kinds")).split("\n") == [
         "first",

@@ -20,6 +20,8 @@ from chatorch.adapters.tools.mcp.texts import short
 from chatorch.domain.model.facts import require_storable
 from chatorch.ports.tools import ToolArgumentsInvalid, ToolError, ToolOutput, ToolProgress
 
+KEY = "chatorch/idempotency-key"
+"""Where a server finds the key of a call, in the request's ``_meta`` (MCP, General fields: names with a prefix)."""
 MAX_WAITING = 32
 """How many progress notices wait for who reads them; of more the oldest are left out."""
 MAX_PROGRESS = 1000
@@ -37,16 +39,16 @@ class _NotRun(Exception):
 
 
 async def call(
-    connection: Connection, name: str, arguments: Mapping[str, Any]
+    connection: Connection, name: str, arguments: Mapping[str, Any], key: str
 ) -> AsyncGenerator[ToolProgress | ToolOutput]:
     """Raises `ToolError`, at the latest when the server's time is over. A call that the server did not take is made a
-    second time, over the next session; any other is made once."""
+    second time, over the next session and with the same `key`; any other is made once."""
     _require_sendable(arguments)
     deadline = asyncio.get_running_loop().time() + connection.server.timeout_s
     for is_last in (False, True):
         session, own_name = await _session_for(connection, name, deadline)
         try:
-            pieces = _Call(connection, session, deadline).pieces(own_name, arguments)
+            pieces = _Call(connection, session, deadline, key).pieces(own_name, arguments)
             try:
                 async for piece in pieces:
                     yield piece
@@ -71,7 +73,8 @@ async def _session_for(connection: Connection, name: str, deadline: float) -> tu
 
 
 class _Call:
-    def __init__(self, connection: Connection, session: ClientSession, deadline: float) -> None:
+    def __init__(self, connection: Connection, session: ClientSession, deadline: float, key: str) -> None:
+        self._meta: types.RequestParamsMeta = {KEY: key}  # type: ignore[misc]  # open, which mypy does not know
         self._connection = connection
         self._session = session
         self._deadline = deadline
@@ -100,7 +103,9 @@ class _Call:
     async def _ask(self, name: str, arguments: Mapping[str, Any]) -> ToolOutput:
         """Does not look at what a tool says of its own results (`outputSchema`): a pattern in there could hold us up
         for ever, and they are text to us."""
-        request = types.CallToolRequest(params=types.CallToolRequestParams(name=name, arguments=dict(arguments)))
+        request = types.CallToolRequest(
+            params=types.CallToolRequestParams(name=name, arguments=dict(arguments), _meta=self._meta)
+        )
         try:
             answer = await self._session.send_request(request, _ANSWER, progress_callback=self._on_progress)
         except MCPError as error:

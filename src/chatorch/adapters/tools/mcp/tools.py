@@ -57,12 +57,12 @@ class McpTools(Tools):
         self,
         name: str,
         arguments: Mapping[str, Any],
-        context: ToolContext,  # noqa: ARG002  # the protocol has no place for it
+        context: ToolContext,
     ) -> AsyncGenerator[ToolProgress | ToolOutput]:
         connection = self._connections.get(server_in(name))
         if connection is None:
             raise ToolError("There is no such tool.")
-        pieces = call(connection, name, arguments)
+        pieces = call(connection, name, arguments, context.idempotency_key)
         try:
             async for piece in pieces:
                 yield piece
