@@ -4,7 +4,7 @@ import pytest
 
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.call_answers import Answer, CallDecision, CallOutput
-from chatorch.domain.model.calls import call_head, open_calls
+from chatorch.domain.model.calls import answered_in, call_head, open_calls
 from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import MessageId, MessageStatus, Role, RunId, ThreadId
 from chatorch.domain.model.errors import (
@@ -206,3 +206,15 @@ async def test_the_run_as_it_asked(stores: Stores) -> None:
     third = await stores.calls.answer_calls(new_run("c"), answered(CallOutput("c3", "7"), called="s"))
     roles = [message.role for message in third.history]
     assert roles == [Role.USER, Role.ASSISTANT, Role.TOOL, Role.ASSISTANT, Role.TOOL]
+
+
+async def test_all_answers_of_a_step_of_many_calls_are_found(stores: Stores) -> None:
+    calls = [call(f"c{place}") for place in range(150)]
+    await waiting(stores, Content((Part(PartKind.TEXT), *calls)))
+    outputs = [CallOutput(each.head["id"], "42") for each in calls]
+    await stores.calls.answer_calls(new_run("b"), answered(*outputs))
+    await stores.execution_store.finish(ending("b", "Done"))
+    await stores.runs.open_run(new_run("c"), turn("q2", "t", "And?"))
+    since = await stores.calls.said_since(ANN, MessageId("msg_a_answer"))
+    assert len(answered_in(since)) == 150
+    assert [message.role for message in since[-2:]] == [Role.ASSISTANT, Role.USER]

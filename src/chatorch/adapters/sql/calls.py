@@ -25,7 +25,9 @@ from chatorch.domain.model.run import Run
 from chatorch.ports.calls import AnsweredCalls, CallStore
 from chatorch.ports.runs import NewRun, OpenedRun
 
-MOST_SINCE = 64
+MOST_SINCE = 1024
+_FIRST, _THEN = 8, 64
+"""Nearly always a user speaks next but a few; a step of very many calls has as many results."""
 
 _RUN = SELECT_RUN.where(runs.c.id == bindparam("run_id"))
 _ASKING = (
@@ -56,7 +58,7 @@ _SINCE = (
         not_(messages.c.superseded),
     )
     .order_by(messages.c.position)
-    .limit(MOST_SINCE)
+    .limit(bindparam("most"))
 )
 
 
@@ -147,10 +149,15 @@ def _said_since(connection: Connection, owner_id: UserId, message_id: MessageId)
     if place is None:
         return []
     since: list[Message] = []
-    for message in map(
-        to_message, connection.execute(_SINCE, {"thread_id": place.thread_id, "behind": place.position})
-    ):
-        since.append(message)
-        if message.role is Role.USER:
-            break
+    behind, most = place.position, _FIRST
+    while len(since) < MOST_SINCE:
+        asked = {"thread_id": place.thread_id, "behind": behind, "most": most}
+        rows = connection.execute(_SINCE, asked).all()
+        for message in map(to_message, rows):
+            since.append(message)
+            if message.role is Role.USER:
+                return since
+        if len(rows) < most:
+            return since
+        behind, most = since[-1].position, _THEN
     return since
