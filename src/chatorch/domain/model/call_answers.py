@@ -3,10 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chatorch.domain.model.calls import STAND_INS, answered_in, calls_in, result_part, results_in, turn_of, waits_for_client
+from chatorch.domain.model.calls import (
+    STAND_INS,
+    answered_in,
+    calls_in,
+    result_part,
+    results_in,
+    turn_of,
+    waits_for_client,
+)
 from chatorch.domain.model.conversation import JsonObject, Message, MessageStatus, NewMessage, Role, RunId
-from chatorch.domain.model.errors import InvalidField, ToolCallsAnswered, ToolCallsOpen
-from chatorch.domain.model.conversation import Message, MessageStatus, NewMessage, Role, RunId
 from chatorch.domain.model.errors import InvalidField, ThreadBusy, ToolCallsAnswered, ToolCallsOpen
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.text import storable_text
