@@ -1,16 +1,21 @@
 """`kill -9` between any two writes of a tool call: made at most once unless idempotent, and the model hears of it."""
 
+import asyncio
 import json
+import random
 import sqlite3
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import NewServer
 from tests.support.deadly_tools import called, installed
 from tests.support.eventually import eventually
 from tests.support.server import Server, serving
+from tests.support.sizes import size
 from tests.support.sockets import Caller, Exchange, calling
 from tests.support.upstream import Script, Upstream, done, finish, hang, text, usage
 from tests.support.upstream_parts import says
@@ -133,3 +138,32 @@ def require_called(place: Path, *wheres: str) -> None:
         assert Counter(name for at, name, _ in made if at == where) == MADE[where], where
         for tool in BOTH:
             assert len({key for at, name, key in made if (at, name) == (where, tool)}) <= 1, "another key"
+
+
+@pytest.mark.soak
+async def test_wherever_a_kill_falls_no_tool_is_called_twice(new_server: NewServer, upstream: Upstream, tmp_path: Path):
+    """Every kill falls among ten turns of three calls each, at any moment of theirs."""
+    server = await new_server(lease_s=2, continue_within_s=300, detach_grace_s=60)
+    server.settings |= installed(tmp_path / "tools", tmp_path)
+    server.from_scratch = True
+    turn = [asks("act", "act_again", where="anywhere"), asks("act", where="anywhere"), DONE]
+    chance = random.Random(13)
+    unknown = 0
+    async with serving(server):
+        for _ in range(size(2, 40)):
+            async with calling(server) as alice:
+                models = [upstream.model(*turn) for _ in range(10)]
+                asked = [await alice.say("Go.", model=model) for model in models]
+                await asyncio.gather(*(stream.until(lambda heard: heard.events) for stream in asked))
+                await asyncio.sleep(chance.random() / 10)
+                await server.kill()
+            await server.start()
+            async with calling(server) as alice:
+                for stream, model in zip(asked, models, strict=True):
+                    followed = await (await alice.follow(stream.run_id)).ended(30)
+                    assert followed.terminals[-1]["type"] == "run.completed"
+                    told = [each for each in upstream.seen(model)[-1].body["messages"] if each["role"] == "tool"]
+                    unknown += sum(_says(each) == "It is not known" for each in told)
+    keys = Counter(key for _, name, key in called(tmp_path) if name == "act")
+    assert set(keys.values()) == {1}
+    assert unknown

@@ -5,6 +5,7 @@ Standard library and pydantic only, as any such package; `installed` makes a fol
 
 import asyncio
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,8 @@ async def _do(name: str, where: str, context: ToolContext) -> str:
         calls.write(f"{where} {name} {context.idempotency_key}\n")
     while where in WAITING and not ((place / "again").exists() or (place / f"go {where}").exists()):
         await asyncio.sleep(0.01)
+    if where == "anywhere":
+        await asyncio.sleep(random.random() / 20)
     return f"did {where}"
 
 

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from chatorch.adapters.memory.execution_store import MemoryExecutionStore
+from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Role
 from chatorch.domain.model.parts import PartKind
@@ -220,3 +222,23 @@ async def test_a_stop_gives_up_the_calls_that_are_being_made():
     ended = await chat.ended(run)
     assert ended.status is RunStatus.CANCELLED
     assert said(ended.content) == [("call", ("c1", "hangs", "{}"))]
+
+
+class CountingStore(MemoryExecutionStore):
+    saved = 0
+
+    async def checkpoint(self, checkpoints, now=None):
+        self.saved += 1
+        return await super().checkpoint(checkpoints, now)
+
+
+async def test_a_step_costs_a_transaction_and_one_for_each_result_at_most_and_a_plain_answer_none():
+    store = MemoryStore()
+    counting = store.execution_store = CountingStore(store.state)
+    look = Handled("look", progress=(1, 2, 3))
+    chat = Chat(store=store, tools=[handled(look)])
+    plain = await answered(chat, ("Hello",))
+    assert (plain.text, counting.saved) == ("Hello", 0)
+    calls = [piece for n in range(3) for piece in calling("look", f"c{n}")]
+    await answered(chat, (*calls, ASKS), ("Done.",))
+    assert 2 <= counting.saved <= 1 + 3
