@@ -58,7 +58,9 @@ class RunExecution:
         self.begun_at = clock.monotonic() - prompt.begun_s
         self.saved_chars = self.whole_chars = 0
         self.saved_tip = START
-        self.kept = self.saved_kept = self._parts_kept = 0
+        self.kept = self.saved_kept = 0
+        carried = prompt.turn.said if prompt.turn and prompt.turn.begun else None
+        self._counted, self._parts_counted = (carried.tip, len(carried.parts)) if carried else (START, 0)
         self.finishing_since: float | None = None
         self._over = False
         self._told_over: asyncio.Event | None = None  # hardly any run is waited for, and one takes 800 bytes
@@ -161,7 +163,8 @@ class RunExecution:
         """What was said so far outlives this worker from now on."""
         self._tally = piece.tally
         content = self._telling.content()
-        self.kept, self._parts_kept = content.tip, len(content.parts)
+        self.kept = self._counted = content.tip
+        self._parts_counted = len(content.parts)
         await self._keep(self.run.id)
         if self._lost or self._stopped is not None:
             # What follows would be done for nobody, or a second time: the scope ends before the model is asked on.
@@ -262,8 +265,8 @@ class RunExecution:
         """What steps that are over used, and what the one that is not is thought to have."""
         finished = self._tally.usage if self._tally else None
         content = self._telling.content()
-        if self._telling.begun and content.weight and content.tip > self.kept:
-            unfinished = estimated_usage(self._prompt_tokens, Content(content.parts[self._parts_kept :]))
+        if self._telling.begun and content.weight and content.tip > self._counted:
+            unfinished = estimated_usage(self._prompt_tokens, Content(content.parts[self._parts_counted :]))
             finished = unfinished if finished is None else finished + unfinished
         return self._spent if finished is None else self._with_spent(finished)
 

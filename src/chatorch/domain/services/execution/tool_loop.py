@@ -7,6 +7,7 @@ from dataclasses import replace
 from chatorch.domain.model.calls import calls_in, result_part, results_in, steps_of, waits_for_client
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import told_steps
+from chatorch.domain.model.conversation import Usage, UsageSource
 from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally
@@ -21,6 +22,7 @@ ASKS = "tool_calls"
 """How a run ends that waits for what somebody outside has to say."""
 CUT_OFF = frozenset({"length", "content_filter"})
 """How a model ends that did not say all: what it asked for is not done."""
+NONE_USED = Usage(0, 0, 0, UsageSource.ESTIMATED)
 NO_MORE_STEPS = "This tool was not called: the turn has come to its last step."
 NOT_TO_THE_END = "This tool was not called: the answer was cut off."
 
@@ -110,7 +112,8 @@ class _Steps:
             waiting = [call for call in step.calls if self._waits(call)]
             if refused:
                 break
-        yield Finish(self._reason(asks=bool(waiting)), self._tally.usage, self._tally)
+        # Whoever takes over a run that waits for somebody outside by now asks its model nothing.
+        yield Finish(self._reason(asks=bool(waiting)), self._tally.usage or NONE_USED, self._tally)
 
     def _reason(self, *, asks: bool) -> str:
         if asks:

@@ -7,6 +7,8 @@ import pytest
 from chatorch.adapters.memory.execution_store import MemoryExecutionStore
 from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.content import Content
+from chatorch.domain.model.conversation import estimate_tokens
+from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.identity import User
 from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import Run, RunStatus
@@ -178,3 +180,40 @@ async def test_a_round_of_checkpoints_that_began_before_a_call_was_whole_does_no
     again.go_on()
     assert once.waits is not None
     await once.waits.reached()
+
+
+async def test_what_earlier_attempts_said_is_counted_with_them_alone():
+    """Of one that finds nothing to ask, since the run waits for its client, and of one that is stopped."""
+    pause = Pause()
+    slow = Handled("slow", "2", pause)
+    dead = worker(slow)
+    dead.model.then("A long text. " * 50, *calling("slow", "a"), *calling("clients", "b"), ASKS)
+    clients = Generation(tools=({"name": "clients", "parameters": {"type": "object"}},))
+    run = await dead.start("Hi", generation=clients)
+    await pause.reached()
+    other = worker(Handled("slow"), beside=dead)
+    await carried_on(other)
+    ended = await other.ended(run)
+    assert ended.outcome is not None
+    assert (ended.outcome.finish_reason, other.model.calls) == ("tool_calls", [])
+    assert ended.outcome.usage is not None
+    said = sum(estimate_tokens(part.body) for part in ended.content.parts if part.head.get("status") is None)
+    assert ended.outcome.usage.completion_tokens == said
+
+
+async def test_one_that_is_stopped_after_a_takeover_has_used_what_it_said_itself():
+    pause = Pause()
+    dead = worker(Handled("look", "seen"))
+    dead.model.then("A long text. " * 50, *calling("look", "a"), ASKS)
+    dead.model.then(pause)
+    run = await dead.start("Hi")
+    await pause.reached()
+    other = worker(Handled("look"), beside=dead)
+    other.model.then("Hello", again := Pause())
+    await carried_on(other)
+    await again.reached()
+    await other.runs.cancel(ALICE, run.id)
+    ended = await other.ended(run)
+    assert ended.outcome is not None
+    assert ended.outcome.usage is not None
+    assert ended.outcome.usage.completion_tokens == sum(estimate_tokens(part.body) for part in ended.content.parts)
