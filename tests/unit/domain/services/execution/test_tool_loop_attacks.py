@@ -160,3 +160,18 @@ async def test_nothing_is_left_running_when_a_run_is_stopped_detached_or_drained
         again = await chat.ended(await chat.start("And?", thread_id=run.thread_id))
         assert "It is not known whether this tool was called" in str(chat.model.calls[-1].prompt.messages)
         assert again.status is RunStatus.COMPLETED
+
+
+async def test_a_provider_that_is_asked_late_is_told_how_long_the_turn_has_taken():
+    """Its total time-out counts from the beginning: tools cannot stretch a turn for ever."""
+    slow = Handled("slow", waits=Pause())
+    chat = Chat(tools=[handled(slow)])
+    chat.model.then(*calling("slow"), ASKS)
+    chat.model.then("Done.")
+    run = await chat.start("Hi")
+    assert slow.waits is not None
+    await slow.waits.reached()
+    await chat.clock.advance(50)
+    slow.waits.go_on()
+    await chat.ended(run)
+    assert [call.prompt.begun_s for call in chat.model.calls] == [0, 50]
