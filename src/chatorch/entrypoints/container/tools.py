@@ -30,6 +30,7 @@ def tool_limits(settings: Settings) -> ToolLimits:
         at_once=settings.tools_at_once,
         timeout_s=settings.tool_timeout_s,
         max_result_chars=settings.max_tool_result_chars,
+        max_results_chars=settings.max_answer_chars // 2,  # which they are part of: there must be room for words
     )
 
 

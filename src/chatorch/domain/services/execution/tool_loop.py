@@ -24,6 +24,7 @@ CUT_OFF = frozenset({"length", "content_filter"})
 """How a model ends that did not say all: what it asked for is not done."""
 NONE_USED = Usage(0, 0, 0, UsageSource.ESTIMATED)
 NO_MORE_STEPS = "This tool was not called: the turn has come to its last step."
+NO_MORE_ROOM = "This tool was called, but what it said is too much beside what others said before."
 NOT_TO_THE_END = "This tool was not called: the answer was cut off."
 
 
@@ -51,7 +52,7 @@ class ToolLoop(ChatModel):
         offer = self._toolbox.offer(turn.principal, prompt.generation)
         if not (offer.tools or turn.open_calls or turn.begun):
             return self._model.stream(prompt)
-        steps = _Steps(prompt, turn, offer, self._model, self._caller, self._clock, self._limits.max_steps)
+        steps = _Steps(prompt, turn, offer, self._model, self._caller, self._clock, self._limits)
         return steps.pieces()
 
     async def _when_settled(self, prompt: Prompt) -> AsyncGenerator[Piece]:
@@ -76,7 +77,7 @@ class _Steps:
         model: ChatModel,
         caller: ToolCaller,
         clock: Clock,
-        max_steps: int,
+        limits: ToolLimits,
     ) -> None:
         self._prompt, self._turn, self._offer = prompt, turn, offer
         self._model, self._caller, self._clock = model, caller, clock
@@ -86,7 +87,8 @@ class _Steps:
         self._ids |= {str(call.head["id"]) for call in calls_in(self._parts)}
         self._results = results_in(self._parts)
         kept = sum(bool(step.calls) for step in steps_of(self._parts))
-        self._left = max(max_steps - kept, 1)
+        self._left = max(limits.max_steps - kept, 1)
+        self._room = limits.max_results_chars - sum(len(result.body) for result in self._results.values())
         self._tally = Tally(steps=kept)
         self._finish = Finish("stop", None)
 
@@ -191,12 +193,19 @@ class _Steps:
                         head = {"name": each.call.name, "call_id": each.call.id}
                         part = Part(PartKind.DATA, head, each.progress, closed=True)
                     else:
-                        part = result_part(each.call.id, each.result.status, each.result.content)
+                        part = self._fitting(each)
                         self._tally = replace(self._tally, tools=(*self._tally.tools, each.use))
                     for piece in self._add(part):
                         yield piece
                 if any(isinstance(each, Made) for each in news):
                     yield Keep(self._tally)
+
+    def _fitting(self, made: Made) -> Part:
+        """Its result; as long as there is room for what all calls of the run say."""
+        self._room -= len(made.result.content)
+        if self._room < 0 and len(made.result.content) > len(NO_MORE_ROOM):
+            return result_part(made.call.id, CallStatus.FAILED, NO_MORE_ROOM)
+        return result_part(made.call.id, made.result.status, made.result.content)
 
     def _refused(self, calls: Sequence[Part]) -> list[Piece]:
         """What of them is not done: all where the model did not say all, ours where no other step would hear of it."""

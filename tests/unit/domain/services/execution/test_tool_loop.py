@@ -142,6 +142,17 @@ async def test_what_goes_wrong_with_a_call_is_told_to_the_model_and_ends_nothing
     assert used == {"breaks", "says_no", "errs", "talks", "unknown", "complains", "gives_up"}
 
 
+async def test_what_all_tools_say_together_leaves_room_for_an_answer():
+    talks = Handled("talks", "x" * 300)
+    limits = ToolLimits(max_result_chars=400, max_results_chars=700)
+    chat = Chat(tools=[handled(talks)], tool_limits=limits, max_answer_chars=2_500)
+    run = await answered(chat, *[(*calling("talks"), ASKS) for _ in range(4)], ("Enough.",))
+    assert (run.status, run.text) == (RunStatus.COMPLETED, "Enough.")
+    results = [detail for status, detail in said(run.content) if status in {"completed", "failed"}]
+    assert [len(text) for _, text in results] == [300, 300, 82, 82]
+    assert len(talks.made) == 4
+
+
 async def test_a_tool_that_takes_too_long_is_given_up():
     hangs = Handled("hangs", waits=Pause())
     chat = Chat(tools=[handled(hangs)], tool_limits=ToolLimits(timeout_s=0.01))
