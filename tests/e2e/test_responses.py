@@ -182,7 +182,7 @@ async def test_a_provider_that_fails_is_a_response_that_failed(client: AsyncOpen
 @pytest.mark.parametrize(
     ("parameters", "param"),
     [
-        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"truncation": "disabled"}, "truncation"),
         ({"top_p": 0.5}, "top_p"),
@@ -194,7 +194,7 @@ async def test_a_provider_that_fails_is_a_response_that_failed(client: AsyncOpen
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
             "input[0].content[0].type",
         ),
-        ({"input": [{"type": "function_call_output", "call_id": "x", "output": "y"}]}, "input[0].type"),
+        ({"input": [{"type": "function_call_output", "call_id": "x", "output": "y"}]}, "input[0].call_id"),
         ({"input": [{"role": "user", "content": "Hi"}, {"role": "user", "content": " "}]}, "input[1].content"),
         ({"input": [{"role": "assistant", "content": "Hi"}]}, "input"),
         ({"input": ""}, "input"),
@@ -283,7 +283,7 @@ def test_what_the_document_shows_does_what_it_says(server: Server, upstream: Ups
     page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
     section = page.partition("\n### Responses and Conversations\n")[2].partition("\n## ")[0]
     section = section.replace("http://127.0.0.1:8000", server.url).replace("gpt-5.4-mini", model)
-    [python] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    [python, _] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     exec(python, {"TOKEN": server.tokens["alice"]})
     assert capsys.readouterr().out == SAID
     assert [message["content"] for message in upstream.seen(model)[-1].body["messages"]] == ["Hello", SAID, "Go on"]

@@ -43,8 +43,8 @@ INTERRUPTIONS = (asyncio.CancelledError, *SDK_ERRORS)
 
 _OURS = ("instructions", "tools", "unattended")
 """What stands elsewhere in a prompt."""
-_OF_TOOLS = ("tool_choice", "parallel_tool_calls")
-"""What a provider refuses where it is offered no tools."""
+_NO_CHOICE = (None, "auto", "none")
+"""What makes no difference where no tools are offered, and what providers refuse there all the same."""
 
 log = structlog.get_logger(__name__)
 
@@ -179,8 +179,11 @@ class OpenAIChatModel(ChatModel):
     def _asked(self, generation: Generation, *, tools: bool) -> dict[str, object]:
         """Nothing of it is left out where a provider refuses it: the client is told."""
         asked = generation.asked()
-        for ours in _OURS if tools else _OURS + _OF_TOOLS:
+        for ours in _OURS:
             asked.pop(ours, None)
+        if not tools and asked.get("tool_choice") in _NO_CHOICE:
+            asked.pop("tool_choice", None)
+            asked.pop("parallel_tool_calls", None)
         if (most := asked.pop("max_output_tokens", None)) is not None:
             asked[self._max_tokens] = most
         return asked

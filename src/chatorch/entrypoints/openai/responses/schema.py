@@ -106,6 +106,9 @@ class CreateResponse(Request):
         form = self.text.format if self.text is not None else None
         if form is not None:
             require_known(form, _FORMATS[form["type"]], "text.format")
+        choice = choice_of(self.tool_choice)
+        if choice not in (None, "auto", "none") and not self.tools:
+            raise InvalidField("tool_choice", "cannot be required without tools")
         return Generation(
             temperature=self.temperature,
             max_output_tokens=self.max_output_tokens,
@@ -113,7 +116,7 @@ class CreateResponse(Request):
             response_format=_as_completions_have_it(form) if form is not None else None,
             instructions=self.instructions or None,
             tools=tools_of(self.tools),
-            tool_choice=choice_of(self.tool_choice),
+            tool_choice=choice,
             parallel_tool_calls=False if self.parallel_tool_calls is False else None,
             unattended=True if guest or self.store is False else None,
         )
