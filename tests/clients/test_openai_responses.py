@@ -213,7 +213,7 @@ async def test_a_wrong_token_and_a_foreign_or_wrong_id_are_told_once(
 async def test_too_many_at_once_are_told_so_and_ask_again_no_sooner_than_they_may(
     clients: Clients, few: Server, upstream: Upstream
 ):
-    holding, answering = upstream.model(text("first "), pause("held"), finish()), upstream.model(ANSWER)
+    holding, answering = upstream.model(text("first "), pause("held for responses"), finish()), upstream.model(ANSWER)
     async with lossy_line(few.port) as one, lossy_line(few.port) as two, calling(few) as alice:
         held = await alice.say("Hi", model=holding)
         await held.until(lambda stream: stream.text)
@@ -224,7 +224,7 @@ async def test_too_many_at_once_are_told_so_and_ask_again_no_sooner_than_they_ma
             shown = await call.error()
             assert (shown["type"], shown["code"]) == (REFUSED[name][429], "too_many_runs")
             assert lines[name].calls == [PATH] * 3
-        upstream.release("held")
+        upstream.release("held for responses")
         await held.ended()
         for name, members in given.items():
             assert (await clients(name).value("respond", **members))["text"] == "Hello, world"
