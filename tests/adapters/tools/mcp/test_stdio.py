@@ -92,16 +92,60 @@ async def test_a_server_ends_with_us_also_where_we_are_killed():
     await eventually(lambda: _is_gone(pid))
 
 
-@pytest.mark.parametrize("command", [("no-such-program-here",), (sys.executable, "-S", "-c", "raise SystemExit(3)")])
-async def test_a_command_that_is_none_offers_nothing_and_is_told_of_once(
-    command: tuple[str, ...], caplog: pytest.LogCaptureFixture
+NEVER_ANSWERED = (sys.executable, "-S", "-c")
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("no-such-program-here", "canary"), "there is no program no-such-program-here"),
+        ((f"{ROOT}/no/such/program",), f"there is no program {ROOT}/no/such/program"),
+        ((f"{ROOT}/tests",), f"there is no program {ROOT}/tests"),
+        ((f"{ROOT}/pyproject.toml",), f"the program {ROOT}/pyproject.toml may not be executed"),
+        ((*NEVER_ANSWERED, "raise SystemExit(3)"), "the program ended with status 3"),
+        ((*NEVER_ANSWERED, "import no_such_module_canary"), "the program ended with status 1"),
+        ((*NEVER_ANSWERED, "print('hello'); input(); raise SystemExit(0)"), "the program ended with status 0"),
+        ((*NEVER_ANSWERED, "import os; os.kill(os.getpid(), 9)"), "the program was ended by SIGKILL"),
+        (
+            (*NEVER_ANSWERED, "import os, time; os.close(1); time.sleep(9)"),
+            "the program closed its standard streams",
+        ),
+    ],
+)
+async def test_a_command_that_is_none_offers_nothing_and_is_told_of_once_with_how_it_ended(
+    command: tuple[str, ...], reason: str, caplog: pytest.LogCaptureFixture
 ):
     async with kept(stdio_server(*command, timeout_s=1), is_listed=False) as tools:
         for _ in range(2):
             with pytest.raises(ToolError, match="not there"):
                 await said(tools, "s__toy")
+        await eventually(lambda: _told(caplog))
         assert tools.offered() == ()
-    assert [record.args["server"] for record in caplog.records if record.levelno >= logging.WARNING] == ["s"]
+    assert [record.args for record in caplog.records if record.levelno >= logging.WARNING and "away" in record.msg] == [
+        {"server": "s", "reason": reason}
+    ]
+
+
+async def test_a_file_that_is_no_program_is_told_of_in_its_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o700)
+    with caplog.at_level(logging.INFO, logger="chatorch"):
+        async with kept(stdio_server(str(script)), is_listed=False):
+            await eventually(lambda: _told(caplog))
+    assert "mcp_server_says: s: it cannot be executed: No such file or directory" in caplog.messages
+    assert "mcp_server_away: s: the program ended with status 126" in caplog.messages
+
+
+async def test_a_server_that_dies_later_is_told_of_with_how_it_ended(caplog: pytest.LogCaptureFixture):
+    async with kept(stdio_server(*TOY)) as tools:
+        os.kill(await _pid(tools), signal.SIGTERM)
+        await eventually(lambda: _told(caplog))
+    assert "mcp_server_away: s: the program was ended by SIGTERM" in caplog.messages
+
+
+async def _told(caplog: pytest.LogCaptureFixture) -> bool:
+    return any(message.startswith("mcp_server_away") for message in caplog.messages)
 
 
 async def test_what_a_server_says_on_stderr_is_logged_as_far_as_it_is_sensible(caplog: pytest.LogCaptureFixture):

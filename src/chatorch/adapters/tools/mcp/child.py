@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from chatorch.adapters.tools.mcp.servers import McpServer
+from chatorch.adapters.tools.mcp.texts import short
 
 INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 STDIN_CLOSED_S = 0.5
 TERMINATED_S = 1.0
 EVERY_S = 0.01
+MAX_TOLD_CHARS = 200
 
 _TIED = """
 import ctypes, os, signal, sys
@@ -24,31 +26,52 @@ except Exception:
     pass
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.stderr.write(f"it cannot be executed: {error.strerror}\\n")
+    sys.exit(126)
 """
+"""126: as a shell has it (POSIX, Shell Command Language, 2.8.2)."""
+
+
+class NotStarted(OSError):
+    """Its text is of our words, and safe to be logged."""
 
 
 async def start(server: McpServer) -> Process:
-    """Raises `OSError`."""
+    """Raises `NotStarted`."""
     env = environment(server.env)
-    program = shutil.which(server.command[0], path=env.get("PATH"))
-    if program is None:
-        raise FileNotFoundError("there is no such program")
-    return await asyncio.create_subprocess_exec(
-        *_tied((program, *server.command[1:])), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env, start_new_session=True
-    )
+    program = _program(server.command[0], env.get("PATH"))
+    command = _tied((program, *server.command[1:]))
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env, start_new_session=True
+        )
+    except OSError as error:
+        raise NotStarted(f"the program cannot be started ({error.strerror})") from None
+
+
+def _program(command: str, path: str | None) -> str:
+    if program := shutil.which(command, path=path):
+        return program
+    told = short(command, MAX_TOLD_CHARS)
+    if shutil.which(command, mode=os.F_OK, path=path):
+        raise NotStarted(f"the program {told} may not be executed")
+    raise NotStarted(f"there is no program {told}")
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {name: os.environ[name] for name in INHERITED if name in os.environ} | dict(own)
 
 
-async def stop(process: Process) -> None:
+async def stop(process: Process) -> int | None:
     """Its stdin is closed, as the specification has it (2025-11-25, Lifecycle); then it and all that it started is
-    asked to end, and then made to."""
+    asked to end, and then made to. Returns with what it ended by itself, as `returncode` has it; None: it did not."""
     if process.stdin is not None:
         process.stdin.close()
-    if not await _ended(process, STDIN_CLOSED_S) or _has_group(process.pid):
+    by_itself = process.returncode if await _ended(process, STDIN_CLOSED_S) else None
+    if by_itself is None or _has_group(process.pid):
         _signal_group(process.pid, signal.SIGTERM)
         for _ in range(int(TERMINATED_S / EVERY_S)):
             if not _has_group(process.pid):
@@ -56,6 +79,19 @@ async def stop(process: Process) -> None:
             await asyncio.sleep(EVERY_S)
         _signal_group(process.pid, signal.SIGKILL)
         await _ended(process, TERMINATED_S)
+    return by_itself
+
+
+def ending(status: int | None) -> str:
+    """Of a program that hung up, in words; `status` is what `stop` returned."""
+    if status is None:
+        return "the program closed its standard streams"
+    if status >= 0:
+        return f"the program ended with status {status}"
+    try:
+        return f"the program was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"the program was ended by signal {-status}"
 
 
 def close_pipes(process: Process) -> None:

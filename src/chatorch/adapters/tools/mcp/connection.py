@@ -14,6 +14,7 @@ from mcp.client.client import Client
 from mcp.client.session import ClientSession
 
 from chatorch.adapters.tools.mcp import failures
+from chatorch.adapters.tools.mcp.child import NotStarted
 from chatorch.adapters.tools.mcp.giving_up import within
 from chatorch.adapters.tools.mcp.http import http_transport
 from chatorch.adapters.tools.mcp.incoming import Incoming
@@ -51,12 +52,16 @@ class Times:
 
 
 class Connection:
-    """One server's. What it offered last stays offered while it is away: see `McpTools`."""
+    """One server's. What it offered last stays offered while it is away: see `McpTools`.
+
+    `session` is None while it is away; `problem` says why, once an attempt has failed or a session has ended.
+    """
 
     def __init__(self, server: McpServer, times: Times, changed: Callable[[], None]) -> None:
         self.server = server
         self.offers: Mapping[str, Offer] = {}
         self.session: ClientSession | None = None
+        self.problem: str | None = None
         self._times = times
         self._changed = changed
         self._sieve = Sieve(server)
@@ -68,6 +73,7 @@ class Connection:
         self._attempting = False
         self._failed_at = float("-inf")
         self._was_told_away = False
+        self._program_end: str | None = None
 
     async def keep(self) -> None:
         """For ever."""
@@ -112,7 +118,7 @@ class Connection:
 
     async def _attempt(self) -> BaseException | None:
         """One session, from its beginning to its end. Returns why it ended, where there is a reason."""
-        self._attempting = True
+        self._attempting, self._program_end = True, None
         for event in (self._wanted, self._look, self._gone, self._attempt_over):
             event.clear()
         try:
@@ -132,15 +138,19 @@ class Connection:
 
     @asynccontextmanager
     async def _transport(self) -> AsyncIterator[TransportStreams]:
-        make: Callable[[McpServer], AbstractAsyncContextManager[TransportStreams]]
-        make = stdio_transport if self.server.command else http_transport
-        async with make(self.server) as (incoming, outgoing):
+        transport: AbstractAsyncContextManager[TransportStreams]
+        if self.server.command:
+            transport = stdio_transport(self.server, self._on_program_end)
+        else:
+            transport = http_transport(self.server)
+        async with transport as (incoming, outgoing):
             yield Incoming(incoming, self._sieve, self._on_end), outgoing
 
     async def _live(self, client: Client) -> None:
         session = client.session
         await self._read_offers(session)
-        self.session, self._attempting, self._was_told_away = session, False, False
+        self.session, self.problem = session, None
+        self._attempting, self._was_told_away = False, False
         self._attempt_over.set()
         self._tried.set()
         told = {"server": self.server.name, "tools": len(self.offers)}
@@ -170,15 +180,18 @@ class Connection:
         if self.session is not None:
             self.end(self.session)
 
+    def _on_program_end(self, how: str) -> None:
+        self._program_end = how
+
     def _leave(self, cause: BaseException | None, now: float) -> None:
-        self.session = None
+        self.session, self.problem = None, self._program_end or _kind(cause)
         self._tried.set()
         if self._attempting:
             self._attempting, self._failed_at = False, now
             self._attempt_over.set()
         if not self._was_told_away:
             self._was_told_away = True
-            told = {"server": self.server.name, "reason": _kind(cause)}
+            told = {"server": self.server.name, "reason": self.problem}
             _logger.warning("mcp_server_away: %(server)s: %(reason)s", told)
 
 
@@ -226,6 +239,8 @@ def _kind(cause: BaseException | None) -> str:
     """In our words, or its type alone: what a package says of an error may quote what a server said."""
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
+    if isinstance(cause, NotStarted):
+        return str(cause)
     if isinstance(cause, MCPError):
         return cause.message if cause.code in failures.OURS else f"it answered with the error {cause.code}"
     return "the session ended" if cause is None else type(cause).__name__

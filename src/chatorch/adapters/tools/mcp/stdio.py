@@ -7,7 +7,7 @@ import asyncio
 import logging
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -30,16 +30,17 @@ _logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def stdio_transport(server: McpServer) -> AsyncIterator[TransportStreams]:
-    """Raises `OSError` where the command cannot be started."""
+async def stdio_transport(server: McpServer, tell_end: Callable[[str], None]) -> AsyncIterator[TransportStreams]:
+    """`tell_end` is told how the program ended, where it was the program that hung up. Raises `child.NotStarted`."""
     process = await child.start(server)
     said, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, asked = anyio.create_memory_object_stream[SessionMessage](0)
     stdin, stdout, stderr = _pipes(process)
+    hung_up = asyncio.Event()
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_read, server, stdout, said)
-            tasks.start_soon(_write, stdin, asked, said)
+            tasks.start_soon(_read, server, stdout, said, hung_up)
+            tasks.start_soon(_write, stdin, asked, said, hung_up)
             tasks.start_soon(_log, server, stderr)
             try:
                 yield incoming, outgoing
@@ -47,7 +48,10 @@ async def stdio_transport(server: McpServer) -> AsyncIterator[TransportStreams]:
                 with anyio.CancelScope(shield=True):
                     incoming.close()
                     outgoing.close()
-                    await child.stop(process)
+                    has_hung_up = hung_up.is_set()
+                    status = await child.stop(process)
+                    if has_hung_up:
+                        tell_end(child.ending(status))
                 tasks.cancel_scope.cancel()
     finally:
         for stream in (said, incoming, outgoing, asked):
@@ -62,7 +66,10 @@ def _pipes(process: Process) -> tuple[StreamWriter, StreamReader, StreamReader]:
 
 
 async def _read(
-    server: McpServer, stdout: StreamReader, said: MemoryObjectSendStream[SessionMessage | Exception]
+    server: McpServer,
+    stdout: StreamReader,
+    said: MemoryObjectSendStream[SessionMessage | Exception],
+    hung_up: asyncio.Event,
 ) -> None:
     lines, is_told = Lines(server.max_message_bytes), False
     async with said:
@@ -78,6 +85,7 @@ async def _read(
                     await said.send(message)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
+        hung_up.set()
 
 
 def _message(line: bytes | TooLong) -> SessionMessage | None:
@@ -96,6 +104,7 @@ async def _write(
     stdin: StreamWriter,
     asked: MemoryObjectReceiveStream[SessionMessage],
     said: MemoryObjectSendStream[SessionMessage | Exception],
+    hung_up: asyncio.Event,
 ) -> None:
     async with asked:
         async for message in asked:
@@ -104,6 +113,7 @@ async def _write(
                 stdin.write(text.encode() + b"\n")
                 await stdin.drain()
             except (OSError, RuntimeError):  # RuntimeError: uvloop, of a pipe that is closed
+                hung_up.set()
                 await said.aclose()
                 return
 
