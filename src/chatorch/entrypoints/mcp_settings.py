@@ -179,7 +179,10 @@ def name_at(place: Sequence[int | str], value: object) -> str:
             one = value[index]
             if own in OWN:
                 return setting_name(one["name"], own, one.get("file"))
-            return FILE if one.get("file") else SERVERS
+            if (file := one.get("file")) is None:
+                return SERVERS
+            # By its place: a name that is none may be something else that was pasted there.
+            return f"{file}: table {sum(other.get('file') == file for other in value[: index + 1])} of [servers.…]"
     return SERVERS
 
 

@@ -93,8 +93,15 @@ def test_a_file_has_the_same_and_takes_secrets_from_the_environment(given):
 def test_a_name_that_is_none_is_one_line(given, name):
     (line,) = wrong(given, CHATORCH_MCP_SERVERS=f"ok,{name}", CHATORCH_MCP_OK_COMMAND="x")
     assert line.startswith("CHATORCH_MCP_SERVERS: must be names of up to 32 small letters")
-    (line,) = wrong(given, f'[servers."{name}"]\ncommand = "x"', CHATORCH_MCP_SERVERS="")
-    assert line.startswith("CHATORCH_MCP_FILE: must be names of up to 32 small letters")
+    toml = f'[servers.good]\ncommand = "x"\n[servers."{name}"]\ncommand = "x"'
+    (line,) = wrong(given, toml, CHATORCH_MCP_SERVERS="own", CHATORCH_MCP_OWN_COMMAND="x")
+    assert line.startswith("mcp.toml: table 2 of [servers.…]: must be names of up to 32 small letters")
+
+
+def test_each_table_with_a_name_that_is_none_is_a_line(given):
+    tables = [f'[servers."{name}"]\ncommand = "x"' for name in ("A", "b", "c d")]
+    lines = wrong(given, "\n".join(tables))
+    assert [line.partition(" of ")[0] for line in lines] == ["mcp.toml: table 1", "mcp.toml: table 3"]
 
 
 @pytest.mark.parametrize("names", ["files,files", "a-b,a_b"])
