@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.api.test_ai_sdk import DOOR, body, refused, send, shown, user
-from tests.support.api import Api, Apis, done
+from tests.support.api import Api, Apis, done, watched
 from tests.support.fakes import Pause
 from tests.support.turns import ASKS, SCHEMA, Handled, calling, handled
 from tests.support.ui_message import UiMessage, chunks
@@ -168,6 +168,7 @@ async def test_who_comes_back_in_a_later_run_is_told_the_turn_from_its_start(api
         *(None, "done", "approval-responded", "output-available", "output-available")
     ]
     back = asyncio.ensure_future(alice.get(f"{DOOR}/chat/stream", params={"v": v}))
+    await watched(api, 2)
     pause.go_on()
     _, message = await answering
     replayed = UiMessage(v).take((await done(back)).content)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.test_turns import answer_calls, calls_in, with_tools
-from tests.support.api import Apis, newest_run, problem_of, running_api, sqlite_copy
+from tests.support.api import Apis, newest_run, problem_of, running_api, sqlite_copy, watched
 from tests.support.chatkit_page import ITEM, Page
 from tests.support.fakes import Pause
 from tests.support.turns import ASKS, Handled, calling, handled
@@ -140,7 +140,7 @@ async def test_what_is_decided_over_http_is_shown_decided(apis: Apis):
     loaded = await Tab(alice, tab.thread_id).load()
     assert (loaded.statuses(), loaded.buttons()) == (["Approved, running"], 0)
     pressing = asyncio.ensure_future(tab.press("Deny"))
-    await asyncio.sleep(0)
+    await watched(api, 2)
     pause.go_on()
     assert (await answering).status_code == 200
     assert (await pressing).errors == []

@@ -63,6 +63,14 @@ class Api:
             await client.aclose()
 
 
+async def watched(api: Api, times: int) -> None:
+    """Waits, bounded, until so many watch the one run that is live."""
+    [live] = api.container.executor()
+    async with asyncio.timeout(BOUND_S):
+        while live.watchers < times:
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def running_api(
     *,
