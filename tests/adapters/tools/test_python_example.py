@@ -20,11 +20,20 @@ def block(language: str, containing: str) -> str:
     return found
 
 
+async def test_the_first_tool_works_as_it_is_told():
+    module: dict[str, Any] = {"__name__": "shop_tools"}
+    exec(compile(block("python", "TOOLS = [in_stock]"), "shop_tools.py", "exec"), module)
+    tools = PythonTools(module["TOOLS"])
+    assert await output(tools, "in_stock", item="tea") == ToolOutput('{"count":3}')
+    assert await output(tools, "in_stock", item="gold") == ToolOutput('{"count":0}')
+    await tools.aclose()
+
+
 async def test_it_works_as_it_is_told():
     named = tomllib.loads(block("toml", "chatorch.tools"))["project"]["entry-points"]["chatorch.tools"]
     assert named == {"shop": "shop_tools:TOOLS"}
     module: dict[str, Any] = {"__name__": "shop_tools"}
-    exec(compile(block("python", "TOOLS = "), "shop_tools.py", "exec"), module)
+    exec(compile(block("python", "TOOLS = [in_stock, order]"), "shop_tools.py", "exec"), module)
     tools = PythonTools(module["TOOLS"])
     offered = [
         (each.name, each.needs_approval, each.idempotent, set(each.parameters["properties"]))
