@@ -52,6 +52,11 @@ class RunLog(Protocol):
         ...
 
     @abstractmethod
+    def base(self, run_id: RunId) -> int | None:
+        """From where the positions of that content are counted (`chatorch.domain.model.run.base_of`); None as there."""
+        ...
+
+    @abstractmethod
     def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         """Yields what comes after position `after`, live: no gap, no repeat, no piece of a body over `PIECE_CHARS`.
 

@@ -56,6 +56,10 @@ class MemoryRunLog(RunLog):
         log = self._logs.get(run_id)
         return None if log is None or log.closed else log.draft.content()
 
+    def base(self, run_id: RunId) -> int | None:
+        log = self._logs.get(run_id)
+        return None if log is None or log.closed else log.draft.base
+
     async def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         log = self._logs.get(run_id)
         if log is None:

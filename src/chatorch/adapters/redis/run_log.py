@@ -90,6 +90,9 @@ class RedisRunLog(RunLog):
     def content(self, run_id: RunId) -> Content | None:
         return self._local.content(run_id)
 
+    def base(self, run_id: RunId) -> int | None:
+        return self._local.base(run_id)
+
     def follow(self, run_id: RunId, after: int) -> AsyncGenerator[RunEvent | Silence]:
         if run_id in self._here:
             return self._local.follow(run_id, after)

@@ -138,5 +138,8 @@ def as_it_is_now(message: Message, log: RunLog) -> Message:
     if message.status is not MessageStatus.STREAMING or message.run_id is None:
         return message
     live = log.content(message.run_id)
-    # A copy of another process's run may have fallen behind its row.
-    return message if live is None else message.holding(fresher(message.whole, live))
+    if live is None:
+        return message
+    # What a later attempt says stands in place of all that was there; of the first one, a copy of another process's run
+    # may have fallen behind its row.
+    return message.holding(live if log.base(message.run_id) else fresher(message.whole, live))

@@ -226,10 +226,13 @@ class Runs:
             # It ended while its row was read.
             run = await self._store.read_run(principal.user_id, run_id)
         live = self._log.content(run_id) if run.status.live else None
-        # A copy of another process's may have fallen behind its row.
-        content = run.content if live is None else fresher(run.content, live)
+        base = self._log.base(run_id)
+        if live is None or base is None or base < run.base:
+            return run
+        # Of one attempt, a copy of another process's may have fallen behind its row.
+        content = live if base > run.base else fresher(run.content, live)
         if content is not run.content:
-            return replace(run, status=RunStatus.STREAMING, content=content, seq=run.base + content.tip)
+            return replace(run, status=RunStatus.STREAMING, content=content, seq=base + content.tip)
         return run
 
     async def cancel(self, principal: Principal, run_id: RunId) -> None:

@@ -12,7 +12,6 @@ from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import CancelReason
 from chatorch.domain.services.execution.run_execution import RunExecution
 from chatorch.ports.execution_store import Checkpoint, ExecutionStore, Ownership
-from chatorch.ports.run_log import RunLog
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -31,13 +30,11 @@ class Checkpoints:
         self,
         live: Mapping[RunId, RunExecution],
         *,
-        log: RunLog,
         execution_store: ExecutionStore,
         clock: Clock,
         telemetry: RunTelemetry,
     ) -> None:
         self._live = live
-        self._log = log
         self._execution_store = execution_store
         self._clock = clock
         self._telemetry = telemetry
@@ -89,7 +86,7 @@ class Checkpoints:
         return run_id not in self._wanted
 
     async def _save(self, run_ids: Iterable[RunId]) -> None:
-        contents = {run_id: self._log.content(run_id) or Content() for run_id in run_ids}
+        contents = {run_id: self._live[run_id].said() for run_id in run_ids}
         answered = self._wanted & contents.keys()  # who asks from now on may have said more than is saved here
         if not contents:
             self.fail = False

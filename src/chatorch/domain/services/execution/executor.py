@@ -62,9 +62,7 @@ class Executor:
         self._telemetry = telemetry
         self._settings = settings
         self._live: dict[RunId, RunExecution] = {}
-        self._checkpoints = Checkpoints(
-            self._live, log=log, execution_store=execution_store, clock=clock, telemetry=telemetry
-        )
+        self._checkpoints = Checkpoints(self._live, execution_store=execution_store, clock=clock, telemetry=telemetry)
         self._less = asyncio.Event()
         self._watchers = Watchers(
             self._live, run_control=run_control, clock=clock, grace_s=settings.grace_s, left=self._less.set

@@ -88,6 +88,10 @@ class RunExecution:
             self._stopped = reason
             self._leave_stream()
 
+    def said(self) -> Content:
+        """See `Telling.said`."""
+        return self._telling.said()
+
     async def ended(self) -> None:
         """Waits until it is over here."""
         if not self._over:

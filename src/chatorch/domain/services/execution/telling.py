@@ -49,6 +49,10 @@ class Telling:
                 case PartEnded():
                     self._end(PartEnd(event.part.result))
 
+    def said(self) -> Content:
+        """What this attempt has said: until it begins nothing, whatever is followed here of the one before."""
+        return self.content() if self.begun else Content()
+
     def content(self) -> Content:
         """All of the answer; where this attempt has said nothing, what those before it had."""
         return (self._log.content(self._run.id) or Content()) if self.begun else self._run.content

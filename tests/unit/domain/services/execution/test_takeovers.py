@@ -5,10 +5,19 @@ import asyncio
 import pytest
 
 from chatorch.domain.model.calls import results_in
-from chatorch.domain.model.content import PartDelta, Snapshot
+from chatorch.domain.model.content import START, PartDelta, Snapshot
 from chatorch.domain.model.conversation import UsageSource
 from chatorch.domain.model.identity import User
-from chatorch.domain.model.run import CancelReason, Run, RunCancelled, RunCompleted, RunStatus
+from chatorch.domain.model.paging import PageRequest
+from chatorch.domain.model.run import (
+    EPOCH_SPAN,
+    CancelReason,
+    Run,
+    RunCancelled,
+    RunCompleted,
+    RunStatus,
+    started_event,
+)
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.domain.services import TakeoverLimits
 from tests.support.app import ALICE, GUEST, Chat
@@ -297,3 +306,33 @@ async def a_result_stored(chat: Chat, run: Run) -> None:
     async with asyncio.timeout(5):
         while not results_in((await chat.store.runs.read_run(ALICE.user_id, run.id)).content.parts):
             await settle()
+
+
+async def test_a_copy_of_what_the_dead_one_said_is_not_saved_as_what_the_next_one_says():
+    workers = Workers("Hello there", Pause())
+    run = await a_run(workers)
+    pause = Pause()
+    other = workers.another(pause, "Good morning")
+    other.log.open(run.id, 1, started_event(run))  # somebody followed it here
+    other.log.append(run.id, "Hello there")
+    await carried_on(other)
+    await other.executor.checkpoint()
+    row = await other.store.runs.read_run(ALICE.user_id, run.id)
+    assert (row.status, row.text, row.base) == (RunStatus.QUEUED, "Hello there", 0)
+    pause.go_on()
+    assert (await other.ended(run)).text == "Good morning"
+
+
+async def test_what_is_shown_is_the_new_attempts_however_much_the_one_before_had_said():
+    workers = Workers("Hello there, and much more", Pause())
+    run = await a_run(workers)
+    pause = Pause()
+    other = workers.another("Good", pause, " morning")
+    await carried_on(other)
+    await pause.reached()
+    shown = await other.runs.read(ALICE, run.id)
+    assert (shown.status, shown.text, shown.seq) == (RunStatus.STREAMING, "Good", EPOCH_SPAN + START + 4)
+    page = await other.conversations.messages(ALICE, run.thread_id, PageRequest(9, descending=False))
+    assert page.items[-1].content == "Good"
+    pause.go_on()
+    await other.ended(run)
