@@ -126,7 +126,7 @@ async def test_postgresql_is_dumped_while_it_is_used_and_restored(
         assert stat.S_IMODE((on_postgres.folder / "backups" / "chat.dump").stat().st_mode) == 0o600
         await (await alice.request("POST", f"/api/runs/{live.run_id}/cancel")).ended()
 
-    restored = server_in(tmp_path, await postgres.fresh(migrated=False))
+    restored = server_in(tmp_path, await postgres.fresh(migrated=False), continue_within_s=0)
     restored.settings["SECRET_KEY"] = on_postgres.settings["SECRET_KEY"]
     restored.tokens = on_postgres.tokens
     (tmp_path / "backups").symlink_to(on_postgres.folder / "backups")
