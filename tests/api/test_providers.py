@@ -61,7 +61,7 @@ async def start(migrated_sqlite: Path, tmp_path: Path, upstream: Upstream, toy: 
 def add_toy(container: Container, toy: ToyProvider) -> None:
     """All that it takes: one more name."""
     ours = container.chat_models()
-    making = partial(ToyChatModel, toy.address, Deadlines(first_piece=0.1))
+    making = partial(ToyChatModel, toy.address, Deadlines(first_piece=1))
     container.chat_models.override(providers.Object({**ours, "toy": making}))
 
 
