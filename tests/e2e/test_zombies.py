@@ -109,7 +109,7 @@ async def _begun(zombie: Worker, other: Worker, upstream: Upstream, name: str) -
     new = [text(*NEW[:10]), pause(f"new {name}"), text(*NEW[10:]), finish(), usage(), done()]
     whole = [pause(f"old {name}"), text("and the end"), finish(), usage(), done()]
     runs = []
-    for rest in ([hang()], [tokens(2000, every=0.01)], whole):
+    for rest in ([hang()], [tokens(10_000, every=0.01)], whole):
         model = upstream.model([text(*OLD), *rest], new)
         asked = await zombie.alice.say("Hi", model=model)
         await asked.until(lambda s: s.text.startswith("".join(OLD)))
