@@ -17,6 +17,7 @@ from tests.support.redis_server import RedisServer
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
 DASHBOARD = json.loads((DEPLOY / "grafana" / "chatorch.json").read_text(encoding="utf-8"))
+AWAY = {"name": "away", "url": "http://127.0.0.1:1/mcp"}
 OF_PROMETHEUS = {"up": set()}
 BY_THE_SCRAPE = {"job", "instance"}
 
@@ -36,7 +37,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 async def exposed(apis: Apis, redis_url: str) -> dict[str, set[str]]:
     """The names of all samples, those of histograms too, with their labels."""
-    api: Api = await apis.start(redis_url=redis_url)
+    api: Api = await apis.start(redis_url=redis_url, mcp_servers=[AWAY])
     await ask(await api.user("alice"))
     text = (await api.anonymous().get("/metrics")).text
     families = {family.name: family.type for family in text_string_to_metric_families(text)}
@@ -77,7 +78,7 @@ def test_an_alert_says_how_bad_it_is_and_what_it_is_and_is_explained(rule: dict)
     page = (DEPLOY.parent / "docs" / "operation.md").read_text(encoding="utf-8")
     assert f"`{rule['alert']}`" in page
     for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
-        assert label in {"instance", "what", "reason", "tool"}
+        assert label in {"instance", "what", "reason", "tool", "server"}
         grouped = re.search(r"by \(([^)]*)\)", rule["expr"])
         assert grouped is None or label in grouped[1]
 

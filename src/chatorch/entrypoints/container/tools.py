@@ -14,10 +14,13 @@ from chatorch.entrypoints.container.mcp import mcp_tools
 from chatorch.entrypoints.container.models import ModelsTopic
 from chatorch.entrypoints.container.python_tools import python_tools
 from chatorch.entrypoints.container.world import LongLived
+from chatorch.entrypoints.metrics.metrics import Metrics
 from chatorch.entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     from chatorch.adapters.tools.mcp.tools import McpTools
+
+log = structlog.get_logger(__name__)
 
 
 def tool_policy(settings: Settings) -> ToolPolicy:
@@ -34,12 +37,10 @@ def tool_limits(settings: Settings) -> ToolLimits:
     )
 
 
-log = structlog.get_logger(__name__)
-
-
-async def keep_connected(tools: "McpTools | None") -> None:
+async def keep_connected(tools: "McpTools | None", metrics: Metrics) -> None:
     """For ever, where there are any servers."""
     if tools is not None:
+        metrics.look_up_mcp(tools.up)
         await tools.keep_connected()
 
 
@@ -67,7 +68,7 @@ class ToolsTopic(ModelsTopic):
     )
 
     loops: LongLived = (
-        providers.Factory(partial, keep_connected, mcp_tools),
+        providers.Factory(partial, keep_connected, mcp_tools, ModelsTopic.metrics),
         providers.Factory(partial, tell_unused_rules, toolbox),
     )
     closing: LongLived = (toolbox,)

@@ -2,8 +2,9 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -118,9 +119,14 @@ class Metrics(Collector):
         """Where to ask for what is not counted here; see `sample`."""
         self._elsewhere |= {self._live_runs: live_runs, self._pool_in_use: pool_in_use, self._pool_size: pool_size}
 
+    def look_up_mcp(self, up: Callable[[], Mapping[str, bool]]) -> None:
+        """Which servers of tools are there, by name. 0 where one of the workers misses it."""
+        gauge = self._gauge("chatorch_mcp_up", "1 while the MCP server is there, else 0.", "livemin", "server")
+        self._elsewhere |= {gauge.labels(name): partial(_is_up, up, name) for name in up()}
+
     def sample(self) -> None:
         """Writes down what is not counted here, as it is now. Reading does so too, but for this process only."""
-        for gauge, ask in self._elsewhere.items():
+        for gauge, ask in list(self._elsewhere.items()):  # a reader's thread may be here while more is looked up
             gauge.set(ask())
 
     def collect(self) -> list[Metric]:
@@ -145,3 +151,7 @@ class Metrics(Collector):
             "loop_lag_seconds": found.get("chatorch_loop_lag_seconds", 0.0),
         }
         return figures | ({"redis_up": int(found[REDIS_UP])} if REDIS_UP in found else {})
+
+
+def _is_up(up: Callable[[], Mapping[str, bool]], name: str) -> float:
+    return float(up()[name])

@@ -53,6 +53,17 @@ def test_redis_shows_in_both_forms_where_there_should_be_one_and_in_neither_wher
     assert "redis_up" not in metrics.as_text().decode()
 
 
+def test_mcp_servers_show_where_there_are_some(metrics):
+    assert "mcp" not in metrics.as_text().decode()
+    up = {"files": True, "hub": False}
+    metrics.look_up_mcp(lambda: up)
+    text = metrics.as_text().decode()
+    assert 'chatorch_mcp_up{server="files"} 1.0' in text
+    assert 'chatorch_mcp_up{server="hub"} 0.0' in text
+    up["hub"] = True
+    assert 'chatorch_mcp_up{server="hub"} 1.0' in metrics.as_text().decode()
+
+
 def test_uptime_is_the_process_own(metrics):
     assert 0 <= metrics.as_dict()["uptime"] < 5
 

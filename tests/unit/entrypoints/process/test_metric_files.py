@@ -34,6 +34,8 @@ telemetry = PrometheusTelemetry(registry)
 metrics = Metrics(registry, lambda: redis_up, sys.argv[1])
 redis_up = True
 metrics.look_up(live_runs=lambda: 2, pool_in_use=lambda: 1, pool_size=lambda: 4)
+mcp_up = {"hub": True}
+metrics.look_up_mcp(lambda: mcp_up)
 metrics.sample()
 """
 
@@ -71,19 +73,27 @@ def test_workers_answer_with_the_sum_and_what_the_dead_counted_stays_without_the
             assert two is not None
             did = "for _ in range(3): metrics.request_done('/x', 'GET', 200, 0.02)"
             worked(one, did, "metrics.loop_was_late(0.03)", "telemetry.interrupted(5, 'gone')")
-            worked(two, did, "metrics.loop_was_late(0.04)", "redis_up = False", "metrics.sample()")
+            worked(two, did, "metrics.loop_was_late(0.04)", "redis_up = mcp_up['hub'] = False", "metrics.sample()")
             both = shown(one)
             assert (both[REQUEST], both["chatorch_messages_processed_total"]) == (6, 5)
             assert (both["chatorch_live_runs"], both["chatorch_db_pool_size"]) == (4, 8)
             assert (both["chatorch_loop_lag_seconds"], both["chatorch_redis_up"]) == (0.04, 0)
+            assert both["chatorch_mcp_up[hub]"] == 0
             assert {value for name, value in both.items() if name.startswith("chatorch_build_info")} == {1}
             assert both["chatorch_loop_lag_duration_seconds_bucket[+Inf]"] == 2
         alone = shown(one)
+        assert alone["chatorch_mcp_up[hub]"] == 1
         assert (alone["chatorch_live_runs"], alone["chatorch_loop_lag_seconds"], alone["chatorch_redis_up"]) == (
             2, 0.03, 1,
         )  # fmt: skip
     nobody = shown(one)
-    states = {"chatorch_live_runs", "chatorch_db_pool_size", "chatorch_db_pool_in_use", "chatorch_redis_up"}
+    states = {
+        "chatorch_live_runs",
+        "chatorch_db_pool_size",
+        "chatorch_db_pool_in_use",
+        "chatorch_redis_up",
+        "chatorch_mcp_up[hub]",
+    }
     assert not states & nobody.keys()
     counted = {name for name in both if name.endswith(("_total", "_sum", "_count")) or "_bucket" in name or "]" in name}
     fallen = {name for name in counted if nobody.get(name, 0) < both[name]}

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chatorch.adapters.tools.mcp.calls import call
@@ -14,6 +15,14 @@ from chatorch.ports.tools import ToolContext, ToolError, ToolOutput, ToolProgres
 
 QUIET = ("client", "mcp")
 """Loggers of the official package, which quote what servers say. What an operator must know is said here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many tools a server has, and why it is not there; None where it is."""
+
+    tools: int
+    problem: str | None
 
 
 class McpTools(Tools):
@@ -52,6 +61,18 @@ class McpTools(Tools):
 
     async def settled(self) -> None:
         await asyncio.gather(*(one.tried() for one in self._connections.values()))
+
+    def up(self) -> Mapping[str, bool]:
+        """Which servers are there now, by name."""
+        return {name: one.session is not None for name, one in self._connections.items()}
+
+    async def found(self, server: str) -> Found:
+        """What came of the first attempt. Raises `TimeoutError` where it is not over in some seconds."""
+        connection = self._connections[server]
+        await connection.tried()
+        if connection.session is None and connection.problem is None:
+            raise TimeoutError
+        return Found(len(connection.offers), connection.problem)
 
     async def call(
         self,
