@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,9 +17,11 @@ from chatorch.entrypoints.doctor.finding import Amiss, Finding, looked
 from chatorch.entrypoints.doctor.outside import look_outside
 from chatorch.entrypoints.doctor.piecewise import Arrivals, answer_piece_by_piece
 from chatorch.entrypoints.settings import Settings
+from tests.adapters.tools.test_python_installed import install
 from tests.support.api import running_api, sqlite_copy
 from tests.support.certificates import Authority
 from tests.support.logged import logged
+from tests.support.mcp_tools import TOY
 from tests.support.ways import NOWHERE, answering, closed_port, tls_context
 from tests.support.ws import served, token_of
 from tests.unit.entrypoints.test_cli import _own_folder_and_settings as _own_folder_and_settings  # noqa: PLC0414  # used by pytest
@@ -80,6 +83,33 @@ def test_what_is_amiss_is_said_in_one_line_each_with_status_1(monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
     assert SECRET not in result.output
     assert "Traceback" not in result.output
+
+
+def test_tools_have_a_line_each_where_there_are_some(
+    monkeypatch: pytest.MonkeyPatch, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite_copy(migrated_sqlite, tmp_path))
+    monkeypatch.setenv("CHATORCH_MCP_SERVERS", "toy,dies,none,away")
+    monkeypatch.setenv("CHATORCH_MCP_TOY_COMMAND", shlex.join(TOY))
+    monkeypatch.setenv("CHATORCH_MCP_DIES_COMMAND", f"sh -c 'exit 3' {SECRET}")
+    monkeypatch.setenv("CHATORCH_MCP_NONE_COMMAND", f"no-such-program {SECRET}")
+    source = f"def fine() -> None: ...\ndef odd(*{SECRET}) -> None: ..."
+    install(tmp_path, "doctored", source, {"fine": "doctored:fine", "odd": "doctored:odd", "gone": "doctored:gone"})
+    monkeypatch.syspath_prepend(tmp_path)
+    with closed_port() as port:
+        monkeypatch.setenv("CHATORCH_MCP_AWAY_URL", f"http://127.0.0.1:{port}/{SECRET}")
+        result = chatorch("doctor")
+    lines = result.stdout.splitlines()
+    gone = "gone of doctored-tools: it cannot be loaded (AttributeError: gone)"
+    odd = f"odd of doctored-tools: odd: it takes *{SECRET}: each parameter must have a name"
+    assert lines[6:] == [
+        f"installed tools: NOT OK: not offered: {gone}; {odd}",
+        "MCP server toy: ok, it answers; tools: 1",
+        "MCP server dies: NOT OK: the program ended with status 3",
+        "MCP server none: NOT OK: there is no program no-such-program",
+        "MCP server away: NOT OK: it cannot be reached",
+    ]
+    assert result.exit_code == 1
 
 
 def test_wrong_settings_are_its_first_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What this machine can see: the store, its lock, Redis, the provider, the clock."""
+"""What this machine can see: the store, its lock, Redis, the provider, the clock, tools."""
 
 import asyncio
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 from chatorch.entrypoints.container import Container
 from chatorch.entrypoints.doctor.finding import WITHIN_S, Amiss, Finding, looked
 from chatorch.entrypoints.doctor.provider import models_of, token_of
+from chatorch.entrypoints.doctor.tools import look_at_tools
 
 CLOCK_S = 5.0
 PROVIDER_S = 15.0
@@ -28,7 +29,9 @@ async def look_inside(container: Container) -> list[Finding]:
             whose = f"provider {one.name}'s" if one.name else "provider's"
             looks.append(looked(f"{whose} models", partial(models_of, container, one), within_s=PROVIDER_S))
             looks.append(looked(f"{whose} answer", partial(token_of, container, one), within_s=patience_s))
-    return await asyncio.gather(*looks, looked("clock", lambda: _clock(container)))
+    looks.append(looked("clock", lambda: _clock(container)))
+    found, tools = await asyncio.gather(asyncio.gather(*looks), look_at_tools(container))
+    return found + tools
 
 
 async def _offline() -> str:

@@ -8,7 +8,7 @@ import structlog
 
 from chatorch.adapters.tools.python.calls import Call
 from chatorch.adapters.tools.python.functions import PythonTool, tool_of
-from chatorch.adapters.tools.python.installed import installed_tools
+from chatorch.adapters.tools.python.installed import Refused, installed_tools
 from chatorch.adapters.tools.python.threads import Threads
 from chatorch.adapters.tools.python.unusable import UnusableTool
 from chatorch.adapters.tools.python.values import failure
@@ -26,11 +26,13 @@ class PythonTools(Tools):
 
     An async one runs on the event loop; another one in one of `threads` threads, and waits for one where all are taken.
     One that was given up is cancelled; in a thread it cannot be, and has its thread until it is done. Where all threads
-    hang, further calls of such functions wait until they are given up, too; the log says so once.
+    hang, further calls of such functions wait until they are given up, too; the log says so once. `refused` is what is
+    installed and cannot be offered.
     """
 
     def __init__(self, functions: Iterable[Callable[..., Any]] = (), *, threads: int = THREADS) -> None:
         """Raises `UnusableTool` for a function that is no tool, and for two of one name."""
+        self.refused: Sequence[Refused] = ()
         self._tools: dict[str, PythonTool] = {}
         self._offered: tuple[Tool, ...] = ()
         self._threads = Threads(threads)
@@ -41,7 +43,8 @@ class PythonTools(Tools):
     def installed(cls, *, threads: int = THREADS) -> Self:
         """Those of installed packages: `installed_tools`. Raises nothing."""
         tools = cls(threads=threads)
-        tools._offer(installed_tools())
+        offered, tools.refused = installed_tools()
+        tools._offer(offered)
         return tools
 
     def offered(self) -> Sequence[Tool]:

@@ -1,0 +1,48 @@
+"""What models may call: functions of installed packages, and MCP servers. No line for what there is none of."""
+
+import asyncio
+from functools import partial
+
+from chatorch.entrypoints.container import Container
+from chatorch.entrypoints.doctor.finding import Amiss, Finding, looked
+
+TOLD = 5
+"""Of what cannot be offered so many are named."""
+
+
+async def look_at_tools(container: Container) -> list[Finding]:
+    functions, servers = await asyncio.gather(_functions(container), _servers(container))
+    return functions + servers
+
+
+async def _functions(container: Container) -> list[Finding]:
+    tools = await asyncio.to_thread(container.python_tools)  # loads what others wrote, which may take its time
+    if tools is None:
+        return []
+    offered, refused = tools.offered(), tools.refused
+    await tools.aclose()
+    if not refused:
+        return [Finding("installed tools", True, f"there are {len(offered)}")]
+    named = [f"{one.entry_point} of {one.package or 'a package'}: {one.reason}" for one in refused[:TOLD]]
+    more = [f"and {len(refused) - TOLD} more"] if len(refused) > TOLD else []
+    return [Finding("installed tools", False, f"not offered: {'; '.join(named + more)}")]
+
+
+async def _servers(container: Container) -> list[Finding]:
+    tools = container.mcp_tools()
+    if tools is None:
+        return []
+    keeping = asyncio.create_task(tools.keep_connected())
+
+    async def found(name: str) -> str:
+        there = await tools.found(name)
+        if there.problem is not None:
+            raise Amiss(there.problem)
+        return f"it answers; tools: {there.tools}"
+
+    names = list(tools.up())
+    try:
+        return await asyncio.gather(*(looked(f"MCP server {name}", partial(found, name)) for name in names))
+    finally:
+        await tools.aclose()
+        await keeping
