@@ -7,12 +7,11 @@ from contextlib import aclosing
 from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
-from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunStatus, event_of
 from chatorch.domain.model.text import blank
-from chatorch.domain.model.tools import Tally
 from chatorch.domain.model.upstream_errors import UpstreamError
+from chatorch.domain.services.execution.run_usage import RunUsage
 from chatorch.domain.services.execution.telling import Telling
 from chatorch.ports.chat_model import ChatModel, Finish, Keep, Piece, Prompt
 from chatorch.ports.execution_store import ExecutionStore, RunEnd
@@ -59,13 +58,10 @@ class RunExecution:
         self.saved_chars = self.whole_chars = 0
         self.saved_tip = START
         self.kept = self.saved_kept = 0
-        carried = prompt.turn.said if prompt.turn and prompt.turn.begun else None
-        self._counted, self._parts_counted = (carried.tip, len(carried.parts)) if carried else (START, 0)
         self.finishing_since: float | None = None
         self._over = False
         self._told_over: asyncio.Event | None = None  # hardly any run is waited for, and one takes 800 bytes
         self._prompt: Prompt | None = prompt
-        self._prompt_tokens = tokens_of(prompt.messages)
         self._telling = telling
         self._model = model
         self._execution_store = execution_store
@@ -78,8 +74,7 @@ class RunExecution:
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
         self._first_piece_at: float | None = None
-        self._tally: Tally | None = None
-        self._spent = spent
+        self._usage = RunUsage(prompt, spent)
         self._answered = answered
 
     def stop(self, reason: CancelReason) -> None:
@@ -134,7 +129,7 @@ class RunExecution:
             self._answered()
             self.finishing_since = self._clock.monotonic()
         self._refused = finish.reason == FILTERED
-        usage = self._with_spent(finish.usage or self._estimated_usage())
+        usage = self._usage.whole(finish.usage, self._telling.content())
         return Outcome(RunStatus.COMPLETED, finish_reason=finish.reason, usage=usage)
 
     async def _stream(self) -> Finish:
@@ -146,7 +141,7 @@ class RunExecution:
                 if isinstance(piece, str):
                     telling.append(piece)
                 elif isinstance(piece, Finish):
-                    self._tally = piece.tally
+                    self._usage.tally = piece.tally
                     return piece
                 elif isinstance(piece, Keep):
                     await self._stand(piece)
@@ -165,10 +160,9 @@ class RunExecution:
 
     async def _stand(self, piece: Keep) -> None:
         """What was said so far outlives this worker from now on."""
-        self._tally = piece.tally
         content = self._telling.content()
-        self.kept = self._counted = content.tip
-        self._parts_counted = len(content.parts)
+        self._usage.step_over(content, piece.tally)
+        self.kept = content.tip
         await self._keep(self.run.id)
         if self._lost or self._stopped is not None:
             # What follows would be done for nobody, or a second time: the scope ends before the model is asked on.
@@ -195,10 +189,10 @@ class RunExecution:
         else:
             self._telemetry.failed("a run", error)
             told = RunError(ChatorchError.code, ChatorchError.default_detail, retryable=True)
-        return Outcome(RunStatus.FAILED, usage=self._usage_so_far(), error=told)
+        return Outcome(RunStatus.FAILED, usage=self._used(), error=told)
 
     def _cancelled(self, reason: CancelReason) -> Outcome:
-        return Outcome(RunStatus.CANCELLED, usage=self._usage_so_far(), cancel_reason=reason)
+        return Outcome(RunStatus.CANCELLED, usage=self._used(), cancel_reason=reason)
 
     # -- finishing -------------------------------------------------------------------------------------------------
 
@@ -257,7 +251,7 @@ class RunExecution:
             refused=self._refused and blank(content.text),
             upstream_status=self._failure.status if self._failure else None,
             cause=self._failure.cause if self._failure else None,
-            tally=self._tally,
+            tally=self._usage.tally,
         )
 
     # -- facts -----------------------------------------------------------------------------------------------------
@@ -265,17 +259,5 @@ class RunExecution:
     def _milliseconds_to(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.begun_at) * 1000)
 
-    def _usage_so_far(self) -> Usage | None:
-        """What steps that are over used, and what the one that is not is thought to have."""
-        finished = self._tally.usage if self._tally else None
-        content = self._telling.content()
-        if self._telling.begun and content.weight and content.tip > self._counted:
-            unfinished = estimated_usage(self._prompt_tokens, Content(content.parts[self._parts_counted :]))
-            finished = unfinished if finished is None else finished + unfinished
-        return self._spent if finished is None else self._with_spent(finished)
-
-    def _estimated_usage(self) -> Usage:
-        return estimated_usage(self._prompt_tokens, self._telling.content())
-
-    def _with_spent(self, usage: Usage) -> Usage:
-        return usage if self._spent is None else self._spent + usage
+    def _used(self) -> Usage | None:
+        return self._usage.so_far(self._telling.content(), begun=self._telling.begun)
