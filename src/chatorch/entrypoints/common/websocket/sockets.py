@@ -78,12 +78,9 @@ class Sockets:
         entry: Identified | int | None = None
         if response is None:
             try:
-                token = offered_token(scope)
-                entry = None if token is None else await identified(self._identify, token)
+                token, entry = await self._offered(scope)
             except Unavailable as error:
                 response = domain_problem(error)
-            except ChatorchError as error:
-                entry = close_code(error)
         if response is not None or wire is None or speech is None:
             response = response or unsupported()
             response.raw_headers[:] = sealed(response.status_code, [*response.raw_headers, *headers])
@@ -109,6 +106,20 @@ class Sockets:
             socket = speech.open(wire, entry, scope, limiter)
             with self.token_expiry.watching(socket):
                 return await socket.listen(receive, first)
+
+    async def _offered(self, scope: Scope) -> tuple[str | None, Identified | int | None]:
+        """The token of the handshake, and whom it lets in, else why to close; nobody where there is none.
+
+        Raises `Unavailable` where that cannot be known.
+        """
+        token = None
+        try:
+            token = offered_token(scope)
+            return token, None if token is None else await identified(self._identify, token)
+        except Unavailable:
+            raise
+        except ChatorchError as error:
+            return token, close_code(error)
 
     async def _by_first_frame(
         self, wire: Wire, scope: Scope, receive: Receive, speech: Speech
