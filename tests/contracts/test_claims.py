@@ -4,8 +4,11 @@ import asyncio
 import random
 from dataclasses import replace
 
+import pytest
+
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, Usage, UsageSource
+from chatorch.domain.model.identity import Scope
 from chatorch.domain.model.run import (
     EPOCH_SPAN,
     RunCompleted,
@@ -192,6 +195,12 @@ async def test_of_parts_that_were_said_before_none_is_left_once_it_speaks_again(
         assert isinstance(events[0], RunStarted)
         assert isinstance(events[-1], RunCompleted)
         assert events[-1] == event_of(end.outcome, end.seq, run.message_id)
+
+
+@pytest.mark.parametrize("scopes", [{Scope.CHAT}, {Scope.CHAT, Scope.ADMIN}, {Scope.ADMIN}, set()])
+async def test_what_its_credential_allowed_is_known(stores: Stores, scopes: set[Scope]) -> None:
+    await stores.runs.open_run(replace(new_run("r"), scopes=frozenset(scopes)), turn("m", "t", opens=True))
+    assert (await taken(stores)).run.scopes == scopes
 
 
 async def test_one_in_the_background_is_known_to_be(stores: Stores) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.conversation import Message, MessageId, NewMessage, RunId, ThreadId
 from chatorch.domain.model.generation import AS_USUAL, Generation
-from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.identity import CHAT_ALONE, Scope, UserId
 from chatorch.domain.model.run import Run
 
 KEY_LIFE = timedelta(hours=24)
@@ -40,6 +40,7 @@ class NewRun:
     guest_label: str | None = None
     generation: Generation = AS_USUAL
     background: bool = False
+    scopes: frozenset[Scope] = CHAT_ALONE
 
 
 class ClientRefTaken(Exception):  # no fault: somebody was quicker

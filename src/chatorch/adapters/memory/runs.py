@@ -132,6 +132,7 @@ def open_in(state: State, new: NewRun, record: ThreadRecord, user_message_id: Me
         created_at=new.now,
         generation=deepcopy(new.generation),
         background=new.background,
+        scopes=new.scopes,
     )
     answer = append(record, new.message_id, NewMessage(Role.ASSISTANT, ""), new.now, writer=new.run_id)
     record.touch(new.now)

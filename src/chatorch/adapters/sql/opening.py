@@ -238,6 +238,7 @@ def _answer_and_run(new: NewRun, thread_id: ThreadId, user_message_id: MessageId
         created_at=new.now,
         generation=new.generation,
         background=new.background,
+        scopes=new.scopes,
     )
     return answer, run
 

@@ -20,7 +20,7 @@ from chatorch.domain.model.conversation import (
     ThreadId,
 )
 from chatorch.domain.model.generation import AS_USUAL, OF_TOOLS, Generation
-from chatorch.domain.model.identity import Scope, User, UserId
+from chatorch.domain.model.identity import CHAT_ALONE, Scope, User, UserId
 from chatorch.domain.model.parts import Part
 from chatorch.domain.model.run import INTERRUPTED, Interaction, Run, RunStatus
 from chatorch.domain.model.tools import CallStatus, ToolUse
@@ -60,13 +60,21 @@ def to_user(row: AnyRow) -> User:
         id=UserId(row.id),
         username=row.username,
         password_hash=row.password_hash or None,
-        scopes=frozenset(Scope(scope) for scope in row.scopes.split()),
+        scopes=_to_scopes(row.scopes),
         disabled=row.disabled,
         created_at=row.created_at,
         password_changed_at=row.password_changed_at,
         generation=row.generation,
         tools=None if row.tools is None else tuple(row.tools.split(",")) if row.tools else (),
     )
+
+
+def _to_scopes(text: str) -> frozenset[Scope]:
+    return frozenset(Scope(scope) for scope in text.split())
+
+
+def _scopes_text(scopes: frozenset[Scope]) -> str:
+    return " ".join(sorted(scopes))
 
 
 def tools_text(tools: tuple[str, ...] | None) -> str | None:
@@ -78,7 +86,7 @@ def user_values(user: User) -> Values:
         "id": user.id,
         "username": user.username,
         "password_hash": user.password_hash or NO_PASSWORD,
-        "scopes": " ".join(sorted(user.scopes)),
+        "scopes": _scopes_text(user.scopes),
         "disabled": user.disabled,
         "created_at": user.created_at,
         "password_changed_at": user.password_changed_at,
@@ -178,6 +186,7 @@ def to_run(row: AnyRow) -> Run:
         outcome=to_outcome(row),
         generation=_to_generation(row),
         background=row.background,
+        scopes=CHAT_ALONE if row.scopes is None else _to_scopes(row.scopes),
     )
 
 
@@ -198,6 +207,7 @@ def new_run_values(run: Run, guest_label: str | None) -> Values:
         "guest_label": guest_label,
         **_generation_values(run.generation),
         "background": run.background,
+        "scopes": None if run.scopes == CHAT_ALONE else _scopes_text(run.scopes),
     }
 
 

@@ -135,6 +135,8 @@ runs = Table(
     Column("offer", JSON(none_as_null=True)),
     # Up to which position of its content it stands, whoever takes it over; NULL where that is nothing.
     Column("kept", BigInteger),
+    # What the credential allowed that began it, as in `users`; NULL where that was to chat, and no more.
+    Column("scopes", Text),
 )
 
 # As literals, because neither database uses a partial index for a query whose condition holds parameters.

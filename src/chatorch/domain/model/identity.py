@@ -30,6 +30,10 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+CHAT_ALONE = frozenset({Scope.CHAT})
+"""What every credential allows at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A person with an account. `username` is canonical; `password_hash` is a PHC string.

@@ -12,7 +12,7 @@ from enum import StrEnum
 from chatorch.domain.model.content import START, Content, ContentEvent
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.generation import AS_USUAL, Generation
-from chatorch.domain.model.identity import UserId
+from chatorch.domain.model.identity import CHAT_ALONE, Scope, UserId
 from chatorch.domain.model.tools import ToolUse
 
 EPOCH_SPAN = 2**32
@@ -80,6 +80,7 @@ class Run:
     assistant message holds so far. `seq` is the position after that while the run lives, and the terminal event's own
     once it has ended. `epoch` rises when another worker takes the run over: it is queued again then, and what the
     attempt before had said stands until the new one says something. One in the `background` needs nobody who watches.
+    `scopes` are what the credential allowed that began it.
     """
 
     id: RunId
@@ -97,6 +98,7 @@ class Run:
     outcome: Outcome | None = None
     generation: Generation = AS_USUAL
     background: bool = False
+    scopes: frozenset[Scope] = CHAT_ALONE
 
     @property
     def text(self) -> str:

@@ -214,6 +214,7 @@ class Runs:
             history_chars=self._context.max_chars,
             idempotency=None if principal.guest else idempotency,
             generation=generation,
+            scopes=principal.scopes,
         )
 
     # -- reading ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from chatorch.domain.model.calls import kept_content, open_calls
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.domain.model.identity import Principal, Scope, User, UserId, is_guest
+from chatorch.domain.model.identity import CHAT_ALONE, Principal, User, is_guest
+from chatorch.domain.model.run import Run
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.chat_model import Prompt, Turn
 from chatorch.ports.execution_store import ClaimedRun, ExecutionStore, LiveRun
@@ -123,7 +124,7 @@ class Takeovers:
         self._run_control.fence(run.id, run.epoch - 1)
         messages = self._context.select(claimed.history, run.generation.instructions)
         begun_s = max((self._clock.now() - run.created_at).total_seconds(), 0.0)
-        principal = _principal(run.owner_id, owner)
+        principal = _principal(run, owner)
         said = kept_content(run.content, claimed.kept)
         calls = tuple(open_calls(claimed.history))
         turn = Turn(principal, run.thread_id, run.id, calls, said, begun=claimed.kept > 0)
@@ -139,13 +140,13 @@ class Takeovers:
         self._news.set()
 
 
-def _principal(owner_id: UserId, owner: User | None) -> Principal:
-    """What else the credential allowed is not known any more, so nothing else is allowed: nor any tool to who has no
-    account, or one that was shut out meanwhile."""
-    scopes = frozenset({Scope.CHAT})
+def _principal(run: Run, owner: User | None) -> Principal:
+    """Of what the credential allowed, what its user still has. Who has no account, or one that was shut out meanwhile,
+    has no tools."""
     if owner is None or owner.disabled:
-        return Principal(owner_id, owner.username if owner else "", scopes, tools=())
-    return Principal(owner_id, owner.username, scopes, generation=owner.generation, tools=owner.tools)
+        return Principal(run.owner_id, owner.username if owner else "", CHAT_ALONE, tools=())
+    scopes = run.scopes & owner.scopes
+    return Principal(run.owner_id, owner.username, scopes, generation=owner.generation, tools=owner.tools)
 
 
 def _age(run: LiveRun) -> tuple[datetime, RunId]:

@@ -1,6 +1,7 @@
 """What becomes of calls whose worker dies, sleeps, or is no longer the one that a run belongs to."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from chatorch.adapters.memory.stores import MemoryStore
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import estimate_tokens
 from chatorch.domain.model.generation import Generation
-from chatorch.domain.model.identity import User
+from chatorch.domain.model.identity import Scope, User
 from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.domain.services import TakeoverLimits
@@ -18,6 +19,7 @@ from tests.support.app import ALICE, Chat
 from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.turns import ASKS, Handled, calling, handled
 
+BOTH = frozenset({Scope.CHAT, Scope.ADMIN})
 LIMITS = TakeoverLimits(within_s=300, at_once=20)
 
 
@@ -27,11 +29,11 @@ def worker(*tools: Handled, beside: Chat | None = None, **more: object) -> Chat:
     return Chat(ScriptedChatModel(), takeover_limits=LIMITS, tools=[handled(*tools)], **shared, **more)
 
 
-async def carried_on(chat: Chat) -> None:
+async def carried_on(chat: Chat, scopes: frozenset[Scope] = ALICE.scopes) -> None:
     """A lease and a look later, of a user that there still is: whose tools those are."""
     if await chat.store.users.by_id(ALICE.user_id) is None:
         now = chat.clock.now()
-        await chat.store.users.add(User(ALICE.user_id, ALICE.username, None, ALICE.scopes, False, now, now))
+        await chat.store.users.add(User(ALICE.user_id, ALICE.username, None, scopes, False, now, now))
     for _ in range(7):
         await chat.lease_reaper.sweep()
         await chat.clock.advance(1)
@@ -120,6 +122,26 @@ async def test_one_that_its_user_has_stopped_elsewhere_makes_no_calls():
     pause.go_on()
     ended = await one.ended(run)
     assert (ended.status, once.made) == (RunStatus.CANCELLED, [])
+
+
+@pytest.mark.parametrize(
+    ("had", "has", "offered"),
+    [(BOTH, BOTH, ["open", "secret"]), (BOTH, ALICE.scopes, ["open"]), (ALICE.scopes, BOTH, ["open"])],
+    ids=["of an admin", "of one who is none any more", "by a token for chatting"],
+)
+async def test_tools_of_admins_are_offered_where_the_credential_allowed_them_and_its_user_still_may(
+    had: frozenset[Scope], has: frozenset[Scope], offered: list[str]
+):
+    tools, pause = (Handled("open"), Handled("secret", about={"scope": Scope.ADMIN})), Pause()
+    dead = worker(*tools)
+    dead.model.then("Half", pause)
+    run = await dead.start("Hi", replace(ALICE, scopes=had))
+    await pause.reached()
+    other = worker(*tools, beside=dead)
+    other.model.then("Done.")
+    await carried_on(other, has)
+    assert (await other.ended(run)).text == "Done."
+    assert [tool.name for tool in other.model.calls[0].prompt.tools] == offered
 
 
 async def test_steps_are_not_counted_anew():
