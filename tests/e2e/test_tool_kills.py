@@ -3,17 +3,18 @@
 import asyncio
 import json
 import random
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import NewServer
+from tests.e2e.conftest import ServerIn
+from tests.support.accounts import sign_up
 from tests.support.deadly_tools import called, installed
 from tests.support.eventually import eventually
+from tests.support.outages import outage
+from tests.support.postgres import Databases
 from tests.support.server import Server, serving
 from tests.support.sizes import size
 from tests.support.sockets import Caller, Exchange, calling
@@ -58,15 +59,23 @@ MADE = {
 """How often each is called, over the worker's death."""
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
+async def server(request: pytest.FixtureRequest, server_in: ServerIn, postgres: Databases, tmp_path: Path) -> Server:
+    """Not started; with tools that say in a file when they are called."""
+    url = await postgres.fresh() if request.param == "postgresql" else None
+    server = server_in(tmp_path, url, lease_s=2, continue_within_s=300, detach_grace_s=60)
+    await sign_up(server, "alice")
+    server.settings |= installed(tmp_path / "tools", tmp_path)
+    server.from_scratch = True
+    return server
+
+
 async def test_no_tool_is_called_twice_wherever_its_worker_is_killed(
-    new_server: NewServer, upstream: Upstream, tmp_path: Path
+    server: Server, upstream: Upstream, tmp_path: Path
 ):
     """Before a call is stored; when it is, and is not made; while it is made; when its result is stored, and the model
     has not begun to answer, or has: all in one process, which the second of these kills. And where it has returned, and
     its result cannot be stored."""
-    server = await new_server(lease_s=2, continue_within_s=300, detach_grace_s=60)
-    server.settings |= installed(tmp_path / "tools", tmp_path)
-    server.from_scratch = True
     models = {where: upstream.model(*SCRIPTS[where]) for where in MADE if where not in LATER}
     async with serving(server):
         async with calling(server) as alice:
@@ -100,8 +109,8 @@ async def killed_before_results_are_saved(
     models["unsaved"] = upstream.model(*SCRIPTS["unsaved"])
     asked["unsaved"] = heard = await alice.say("Go.", model=models["unsaved"])
     await have_been_called(place, before + 2)
-    with closing(sqlite3.connect(place / "chat.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    url = server.settings["DATABASE_URL"]
+    async with outage("busy file" if url.startswith("sqlite") else "table lock", url):
         (place / "go unsaved").touch()
         await heard.until(lambda heard: heard.body.count(b"did unsaved") == 2)
         await server.kill()
@@ -141,11 +150,8 @@ def require_called(place: Path, *wheres: str) -> None:
 
 
 @pytest.mark.soak
-async def test_wherever_a_kill_falls_no_tool_is_called_twice(new_server: NewServer, upstream: Upstream, tmp_path: Path):
+async def test_wherever_a_kill_falls_no_tool_is_called_twice(server: Server, upstream: Upstream, tmp_path: Path):
     """Every kill falls among ten turns of three calls each, at any moment of theirs."""
-    server = await new_server(lease_s=2, continue_within_s=300, detach_grace_s=60)
-    server.settings |= installed(tmp_path / "tools", tmp_path)
-    server.from_scratch = True
     turn = [asks("act", "act_again", where="anywhere"), asks("act", where="anywhere"), DONE]
     chance = random.Random(13)
     unknown = 0
