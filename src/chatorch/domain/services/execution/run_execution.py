@@ -8,18 +8,21 @@ from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
 from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunStatus, event_of
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.domain.services.execution.run_usage import RunUsage
 from chatorch.domain.services.execution.telling import Telling
-from chatorch.ports.chat_model import ChatModel, Finish, Keep, Piece, Prompt
+from chatorch.ports.chat_model import ChatModel, Finish, Keep, PartEnd, PartStart, Piece, Prompt
 from chatorch.ports.execution_store import ExecutionStore, RunEnd
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
 MAX_BACKOFF_S = 2.0
 MAX_UNEXPECTED = 10
+OF_CALLS = frozenset({PartKind.TOOL_RESULT, PartKind.DATA})
+"""What a call of a tool says. The text behind such a part's start is the part's, until it ends."""
 FILTERED = "content_filter"
 """The finish reason of a provider that refuses a message, and does not call it an error."""
 
@@ -74,6 +77,7 @@ class RunExecution:
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
         self._first_piece_at: float | None = None
+        self._answering = self._of_call = False
         self._usage = RunUsage(prompt, spent)
         self._answered = answered
 
@@ -136,7 +140,7 @@ class RunExecution:
         telling = self._telling
         async with aclosing(self._model.stream(self._take_prompt())) as pieces:
             async for piece in pieces:
-                if self._first_piece_at is None:
+                if not self._answering:
                     self._begin_to_tell(piece)
                 if isinstance(piece, str):
                     telling.append(piece)
@@ -151,12 +155,18 @@ class RunExecution:
                 self._pieces += 1
         raise RuntimeError("the model's stream ended without a Finish")
 
-    def _begin_to_tell(self, first: Piece) -> None:
-        """The model answers: with a piece, or by ending without one."""
-        if not isinstance(first, Finish | Keep):
+    def _begin_to_tell(self, piece: Piece) -> None:
+        """One that comes before the model answers, or with which it does: calls may be made first that were left."""
+        if self._first_piece_at is None and not isinstance(piece, Finish | Keep):
             self._first_piece_at = self._clock.monotonic()
-        self._answered()
         self._telling.begin()
+        if isinstance(piece, PartStart):
+            self._of_call = piece.kind in OF_CALLS
+        elif isinstance(piece, PartEnd):
+            self._of_call = False
+        if not self._of_call and not isinstance(piece, Finish | Keep | PartEnd):
+            self._answering = True
+            self._answered()
 
     async def _stand(self, piece: Keep) -> None:
         """What was said so far outlives this worker from now on."""

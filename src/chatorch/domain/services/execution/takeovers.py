@@ -70,9 +70,12 @@ class Takeovers:
         self._news = asyncio.Event()
 
     def may_take(self, run: LiveRun) -> bool:
-        """Nobody could come back to a guest's, and nobody wants one that its user has stopped."""
+        """Nobody could come back to a guest's, and nobody wants one that its user has stopped. One that was young
+        enough when it was offered does not grow too old by having to wait."""
         if run.epoch > MOST or run.cancel_requested or is_guest(run.owner_id) or not self._limits.within_s:
             return False
+        if self._waiting.get(run.run_id) == run:
+            return True
         seen_at = run.beat_at or run.created_at
         return seen_at is not None and self._clock.now() - seen_at <= timedelta(seconds=self._limits.within_s)
 
@@ -112,11 +115,10 @@ class Takeovers:
         """They are forgotten: whoever offered them will do so again where it comes to nothing."""
         if self._executor.draining:
             return []
-        waiting = sorted(self._waiting.values(), key=_age)
-        batch = waiting[: min(self._limits.at_once - self._taken, CLAIMED_AT_ONCE)]
-        for run in batch:
-            del self._waiting[run.run_id]
-        return [run for run in batch if self.may_take(run) and not self._executor.executes(run.run_id)]
+        waiting = [run for run in self._waiting.values() if not self._executor.executes(run.run_id)]
+        batch = sorted(waiting, key=_age)[: min(self._limits.at_once - self._taken, CLAIMED_AT_ONCE)]
+        self._waiting = {run.run_id: run for run in waiting if run not in batch}
+        return batch
 
     def _carry_on(self, claimed: ClaimedRun, owner: User | None) -> None:
         run = claimed.run

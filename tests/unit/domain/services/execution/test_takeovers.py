@@ -230,6 +230,55 @@ async def test_so_many_are_taken_over_at_once_the_oldest_first():
     assert [taken.id for taken in other.telemetry.takeovers] == [run.id for run in runs]
 
 
+async def ended(chat: Chat, count: int) -> None:
+    """So many, and each well."""
+    async with asyncio.timeout(5):
+        while len(chat.telemetry.endings) < count:
+            await settle()
+    assert {end.outcome.status for end in chat.telemetry.endings} == {RunStatus.COMPLETED}
+
+
+async def test_one_has_its_place_until_the_model_answers_whatever_is_left_of_its_calls():
+    """What a call says, made again or not, is no answer of the model's: else a provider were asked for all at once."""
+    limits = TakeoverLimits(300, at_once=2)
+    again = {"idempotent": True}
+    slow, once = Handled("slow", waits=Pause(), about=again), Handled("once", waits=Pause())
+    workers = Workers()
+    workers.dead = Chat(tools=[handled(slow, once)], takeover_limits=limits)
+    await workers.dead.store.users.add(SHE)
+    for number in range(5):
+        workers.dead.model.then(*calling("slow", "a"), *calling("once", "b"), ASKS)
+        await a_run(workers, client_ref=f"c{number}")
+    assert len(slow.made) == len(once.made) == 5
+    quick = Handled("slow", about=again, progress=("half",))
+    answers = Pause()
+    other = workers.another(answers, "Done.", limits=limits, tools=[handled(quick, Handled("once"))])
+    keeping = asyncio.ensure_future(other.takeovers.keep_taking())
+    await carried_on(other)
+    await settle()
+    assert (len(other.telemetry.takeovers), len(other.model.calls), len(quick.made)) == (2, 2, 2)
+    answers.go_on()
+    await ended(other, 5)
+    keeping.cancel()
+
+
+async def test_one_that_has_to_wait_is_live_and_does_not_grow_too_old_by_that():
+    limits = TakeoverLimits(10, at_once=1)
+    workers = Workers("Hello", Pause())
+    first, second = [await a_run(workers, client_ref=f"c{number}") for number in range(2)]
+    answers = Pause()
+    other = workers.another(answers, "Hi", limits=limits)
+    keeping = asyncio.ensure_future(other.takeovers.keep_taking())
+    for _ in range(20):
+        await other.lease_reaper.sweep()
+        await other.clock.advance(1)
+    assert [taken.id for taken in other.telemetry.takeovers] == [first.id]
+    assert (await other.runs.read(ALICE, second.id)).status.live
+    answers.go_on()
+    await ended(other, 2)
+    keeping.cancel()
+
+
 async def test_what_nobody_may_carry_on_is_interrupted_as_before():
     workers = Workers("Hello", Pause())
     await a_run(workers, who=GUEST)
