@@ -79,6 +79,18 @@ async def test_a_run_is_watched_while_it_is_followed_elsewhere_and_not_for_long_
     await eventually(unwatched)
 
 
+async def test_a_run_of_which_nothing_is_told_yet_is_watched_by_whoever_asks_for_it_again_and_again(
+    two: list[RedisProcess],
+):
+    """One that was taken over says nothing before the model does."""
+    executor, other = two
+    executor.run_control.fence(RUN, 1)
+    for _ in range(2):
+        assert [event async for event in other.log.follow(RUN, 5)] == []
+        await other.link.ask(("PING",))  # whatever was on its way before has arrived
+        assert await executor.run_control.watched([RUN]) == {RUN}
+
+
 async def test_followers_here_are_not_counted_as_watchers_elsewhere(two: list[RedisProcess]):
     executor, _ = two
     executor.log.open(RUN, 1, STARTED)

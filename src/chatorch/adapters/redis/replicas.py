@@ -269,6 +269,7 @@ class Replicas:
         del self._replicas[replica.run_id]
         name = channel(self._link, replica.run_id)
         self._link.forget(name)
-        self._link.post(("ZREM", watch_key(self._link, replica.run_id), self._link.process))
+        if not replica.followers:  # else they ask again soon: of a run that was taken over nothing may be told for long
+            self._link.post(("ZREM", watch_key(self._link, replica.run_id), self._link.process))
         if not replica.closed:
             replica.abandon()
