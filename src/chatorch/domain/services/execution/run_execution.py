@@ -126,6 +126,7 @@ class RunExecution:
             async with asyncio.timeout(None) as self._scope:
                 if self._stopped is not None or self._lost:
                     self._leave_stream()
+                    await asyncio.Event().wait()  # the scope ends before the model is asked
                 finish = await self._stream()
         except Exception as error:
             return self._broken_off(error)

@@ -15,7 +15,7 @@ from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import CHAT_ALONE, Principal, User, is_guest
-from chatorch.domain.model.run import Run
+from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.chat_model import Prompt, Turn
 from chatorch.ports.execution_store import ClaimedRun, ExecutionStore, LiveRun
@@ -70,9 +70,9 @@ class Takeovers:
         self._news = asyncio.Event()
 
     def may_take(self, run: LiveRun) -> bool:
-        """Nobody could come back to a guest's, and nobody wants one that its user has stopped. One that was young
-        enough when it was offered does not grow too old by having to wait."""
-        if run.epoch > MOST or run.cancel_requested or is_guest(run.owner_id) or not self._limits.within_s:
+        """Nobody could come back to a guest's. One that was young enough when it was offered does not grow too old by
+        having to wait."""
+        if run.epoch > MOST or is_guest(run.owner_id) or not self._limits.within_s:
             return False
         if self._waiting.get(run.run_id) == run:
             return True
@@ -103,24 +103,28 @@ class Takeovers:
             owners = await self._users.by_ids({run.owner_id for run in batch})
             if self._confirm_lock is not None:
                 await self._confirm_lock()
+            stopped = {run.run_id for run in batch if run.cancel_requested}
             for claimed in await self._execution_store.claim(
                 batch,
                 self._clock.now(),
                 contents,
                 history_chars=self._context.max_chars,
             ):
-                self._carry_on(claimed, owners.get(claimed.run.owner_id))
+                self._carry_on(claimed, owners.get(claimed.run.owner_id), stopped=claimed.run.id in stopped)
 
     def _next(self) -> list[LiveRun]:
         """They are forgotten: whoever offered them will do so again where it comes to nothing."""
         if self._executor.draining:
             return []
         waiting = [run for run in self._waiting.values() if not self._executor.executes(run.run_id)]
-        batch = sorted(waiting, key=_age)[: min(self._limits.at_once - self._taken, CLAIMED_AT_ONCE)]
+        stopped = [run for run in waiting if run.cancel_requested]
+        others = sorted((run for run in waiting if not run.cancel_requested), key=_age)
+        batch = [*stopped, *others[: self._limits.at_once - self._taken]][:CLAIMED_AT_ONCE]
         self._waiting = {run.run_id: run for run in waiting if run not in batch}
         return batch
 
-    def _carry_on(self, claimed: ClaimedRun, owner: User | None) -> None:
+    def _carry_on(self, claimed: ClaimedRun, owner: User | None, *, stopped: bool) -> None:
+        """To its end at once where its user has `stopped` it: then nobody is asked for anything."""
         run = claimed.run
         # Others of its followers, and its executor, should it still live, are told that it is somebody else's now.
         self._run_control.fence(run.id, run.epoch - 1)
@@ -131,6 +135,10 @@ class Takeovers:
         calls = tuple(open_calls(claimed.history))
         turn = Turn(principal, run.thread_id, run.id, calls, said, begun=claimed.kept > 0)
         prompt = Prompt(run.model, messages, run.owner_id, run.generation, begun_s, turn=turn)
+        if stopped:
+            self._executor.begin(run, prompt, principal, spent=claimed.spent)
+            self._executor.stop(run.id, CancelReason.USER)
+            return
         place = ExitStack()
         place.callback(self._leave)
         self._taken += 1

@@ -265,7 +265,9 @@ async def test_one_has_its_place_until_the_model_answers_whatever_is_left_of_its
 async def test_one_that_has_to_wait_is_live_and_does_not_grow_too_old_by_that():
     limits = TakeoverLimits(10, at_once=1)
     workers = Workers("Hello", Pause())
-    first, second = [await a_run(workers, client_ref=f"c{number}") for number in range(2)]
+    first = await a_run(workers)
+    await workers.dead.clock.advance(1)
+    second = await a_run(workers)
     answers = Pause()
     other = workers.another(answers, "Hi", limits=limits)
     keeping = asyncio.ensure_future(other.takeovers.keep_taking())
@@ -277,6 +279,26 @@ async def test_one_that_has_to_wait_is_live_and_does_not_grow_too_old_by_that():
     answers.go_on()
     await ended(other, 2)
     keeping.cancel()
+
+
+async def test_one_that_its_user_stops_is_cancelled_though_it_has_to_wait_and_nobody_is_asked_for_it():
+    workers = Workers("Hello", Pause())
+    first = await a_run(workers)
+    await workers.dead.clock.advance(1)
+    second = await a_run(workers)
+    other = workers.another(Pause(), limits=TakeoverLimits(300, at_once=1))
+    await carried_on(other)
+    assert [taken.id for taken in other.telemetry.takeovers] == [first.id]
+    await other.runs.cancel(ALICE, second.id)
+    await other.lease_reaper.sweep()
+    await other.takeovers.take()
+    await settle()
+    stopped = await other.runs.read(ALICE, second.id)
+    assert (stopped.status, stopped.text) == (RunStatus.CANCELLED, "Hello")
+    assert stopped.outcome is not None
+    assert stopped.outcome.cancel_reason is CancelReason.USER
+    assert (await other.runs.read(ALICE, first.id)).status.live
+    assert [call.prompt.turn.run_id for call in other.model.calls] == [first.id]
 
 
 async def test_what_nobody_may_carry_on_is_interrupted_as_before():
