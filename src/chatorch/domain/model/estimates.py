@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from chatorch.domain.model.calls import AFTERWARDS
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.conversation import Message, Usage, UsageSource, estimate_tokens
@@ -17,7 +18,10 @@ def tokens_of(messages: Iterable[PromptMessage]) -> int:
 
 
 def estimated_usage(prompt_tokens: int, content: Content) -> Usage:
-    completion = sum(estimate_tokens(part.body) for part in content.parts)
+    """What came of calls was told to the model, and not said by it."""
+    told = sum(estimate_tokens(part.body) for part in content.parts if part.kind is PartKind.TOOL_RESULT)
+    prompt_tokens += told
+    completion = sum(estimate_tokens(part.body) for part in content.parts if part.kind not in AFTERWARDS)
     reasoning = sum(estimate_tokens(part.body) for part in content.parts if part.kind is PartKind.REASONING)
     return Usage(
         prompt_tokens, completion, prompt_tokens + completion, UsageSource.ESTIMATED, reasoning_tokens=reasoning

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
+from chatorch.domain.model.calls import AFTERWARDS
 from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
 from chatorch.domain.model.identity import Principal
-from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunStatus, event_of
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError
@@ -21,8 +21,6 @@ from chatorch.ports.telemetry import RunTelemetry
 
 MAX_BACKOFF_S = 2.0
 MAX_UNEXPECTED = 10
-OF_CALLS = frozenset({PartKind.TOOL_RESULT, PartKind.DATA})
-"""What a call of a tool says. The text behind such a part's start is the part's, until it ends."""
 FILTERED = "content_filter"
 """The finish reason of a provider that refuses a message, and does not call it an error."""
 
@@ -162,7 +160,7 @@ class RunExecution:
             self._first_piece_at = self._clock.monotonic()
         self._telling.begin()
         if isinstance(piece, PartStart):
-            self._of_call = piece.kind in OF_CALLS
+            self._of_call = piece.kind in AFTERWARDS
         elif isinstance(piece, PartEnd):
             self._of_call = False
         if not self._of_call and not isinstance(piece, Finish | Keep | PartEnd):

@@ -223,9 +223,9 @@ async def test_what_earlier_attempts_said_is_counted_with_them_alone():
     assert ended.outcome.usage.completion_tokens == said
 
 
-async def test_one_that_is_stopped_after_a_takeover_has_used_what_it_said_itself():
-    pause = Pause()
-    dead = worker(Handled("look", "seen"))
+async def test_one_that_is_stopped_after_a_takeover_has_used_what_it_said_itself_and_was_told_what_its_tools_said():
+    pause, seen = Pause(), "seen " * 800
+    dead = worker(Handled("look", seen))
     dead.model.then("A long text. " * 50, *calling("look", "a"), ASKS)
     dead.model.then(pause)
     run = await dead.start("Hi")
@@ -238,4 +238,6 @@ async def test_one_that_is_stopped_after_a_takeover_has_used_what_it_said_itself
     ended = await other.ended(run)
     assert ended.outcome is not None
     assert ended.outcome.usage is not None
-    assert ended.outcome.usage.completion_tokens == sum(estimate_tokens(part.body) for part in ended.content.parts)
+    said = sum(estimate_tokens(part.body) for part in ended.content.parts if part.kind is not PartKind.TOOL_RESULT)
+    assert ended.outcome.usage.completion_tokens == said
+    assert ended.outcome.usage.prompt_tokens > estimate_tokens(seen)
