@@ -5,12 +5,13 @@ model answers, or does not.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from chatorch.domain.model.calls import kept_content, open_calls
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
@@ -103,14 +104,22 @@ class Takeovers:
             owners = await self._users.by_ids({run.owner_id for run in batch})
             if self._confirm_lock is not None:
                 await self._confirm_lock()
-            stopped = {run.run_id for run in batch if run.cancel_requested}
-            for claimed in await self._execution_store.claim(
-                batch,
-                self._clock.now(),
-                contents,
-                history_chars=self._context.max_chars,
-            ):
-                self._carry_on(claimed, owners.get(claimed.run.owner_id), stopped=claimed.run.id in stopped)
+            if self._executor.draining:
+                return
+            with self._executor.opening():  # what was claimed begins, or nobody would carry it on for a lease
+                await self._claim(batch, contents, owners)
+
+    async def _claim(
+        self, batch: Sequence[LiveRun], contents: Mapping[RunId, Content], owners: Mapping[UserId, User]
+    ) -> None:
+        stopped = {run.run_id for run in batch if run.cancel_requested}
+        for claimed in await self._execution_store.claim(
+            batch,
+            self._clock.now(),
+            contents,
+            history_chars=self._context.max_chars,
+        ):
+            self._carry_on(claimed, owners.get(claimed.run.owner_id), stopped=claimed.run.id in stopped)
 
     def _next(self) -> list[LiveRun]:
         """They are forgotten: whoever offered them will do so again where it comes to nothing."""

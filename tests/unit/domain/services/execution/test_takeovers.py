@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from chatorch.adapters.memory.execution_store import MemoryExecutionStore
 from chatorch.domain.model.calls import results_in
 from chatorch.domain.model.content import START, PartDelta, Snapshot
 from chatorch.domain.model.conversation import UsageSource
@@ -299,6 +300,36 @@ async def test_one_that_its_user_stops_is_cancelled_though_it_has_to_wait_and_no
     assert stopped.outcome.cancel_reason is CancelReason.USER
     assert (await other.runs.read(ALICE, first.id)).status.live
     assert [call.prompt.turn.run_id for call in other.model.calls] == [first.id]
+
+
+class SlowStore(MemoryExecutionStore):
+    """Takes a while to say what was claimed."""
+
+    claiming = Pause()
+
+    async def claim(self, *given, **more):
+        claimed = await super().claim(*given, **more)
+        await self.claiming.hold()
+        return claimed
+
+
+async def test_a_process_that_is_to_stop_waits_for_what_it_is_about_to_carry_on():
+    """Else it left a run that had been taken over, and nobody to carry it on."""
+    workers = Workers("Hel", Pause())
+    run = await a_run(workers)
+    other = workers.another("Hello")
+    other.takeovers._execution_store = store = SlowStore(workers.dead.store.state)
+    for _ in range(7):
+        await other.lease_reaper.sweep()
+        await other.clock.advance(1)
+    taking = asyncio.ensure_future(other.takeovers.take())
+    await store.claiming.reached()
+    draining = asyncio.ensure_future(other.executor.drain(5))
+    await settle()
+    assert not draining.done()
+    store.claiming.go_on()
+    await asyncio.gather(taking, draining)
+    assert (await other.runs.read(ALICE, run.id)).status is RunStatus.COMPLETED
 
 
 async def test_what_nobody_may_carry_on_is_interrupted_as_before():
