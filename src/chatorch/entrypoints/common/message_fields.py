@@ -12,7 +12,8 @@ from chatorch.domain.model.tools import CallStatus
 from chatorch.entrypoints.common.tool_fields import ToolName
 
 MAX_PARTS = 1000
-MAX_CALL_ID_CHARS = 256
+MAX_CALL_ID_CHARS = 65_536
+"""Some providers keep what they want back, kilobytes of it, in the id of a call."""
 
 CallId = Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARS)]
 

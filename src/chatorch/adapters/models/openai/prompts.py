@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from chatorch.adapters.models.openai.calls import OPAQUE
 from chatorch.domain.model.context import PromptMessage
 from chatorch.domain.model.parts import Part
@@ -10,6 +12,9 @@ from chatorch.domain.model.tools import Tool
 
 _WORDS = {"reasoning.text": "text", "reasoning.summary": "summary", "thinking": "thinking"}
 """Where a detail of this type has the words that it was kept without."""
+
+NOT_AN_OBJECT = "not_a_json_object"
+"""Where arguments stand that are none."""
 
 
 def message_of(message: PromptMessage) -> dict[str, Any]:
@@ -30,12 +35,24 @@ def message_of(message: PromptMessage) -> dict[str, Any]:
 
 def _call(call: Part) -> dict[str, Any]:
     """With what its provider wants back beside it."""
-    function = {"name": call.head["name"], "arguments": call.body or "{}"}
+    function = {"name": call.head["name"], "arguments": _arguments(call.body)}
     sent: dict[str, Any] = {"id": call.head["id"], "type": "function", "function": function}
     for opaque in call.result.get("details", ()):
         if isinstance(opaque, Mapping):
             sent.update({name: said for name, said in opaque.items() if name in OPAQUE})
     return sent
+
+
+def _arguments(said: str) -> str:
+    """JSON text of an object, whatever the model said: many servers read what is in a history, and refuse all of it for
+    one call that they cannot. What was said stands in it, for the model to mend."""
+    if not said.strip():
+        return "{}"
+    try:
+        is_object = isinstance(msgspec.json.decode(said), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    return said if is_object else msgspec.json.encode({NOT_AN_OBJECT: said}).decode()
 
 
 def function_of(tool: Tool) -> dict[str, Any]:

@@ -1,19 +1,24 @@
 """One step of a turn as its model says it: parts, of which the calls are told who is to carry them out."""
 
+import re
 from collections.abc import Iterator
 
 from chatorch.domain.model.calls import call_head
 from chatorch.domain.model.parts import NOTHING, Facts, Part, PartKind
-from chatorch.domain.model.tools import CarriedOutBy
+from chatorch.domain.model.tools import MAX_NAME_CHARS, CarriedOutBy
 from chatorch.domain.services.toolbox import Offer
 from chatorch.ports.chat_model import PartEnd, PartStart
+
+NAMELESS = "unknown"
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class SpokenStep:
     """Passes on what a model says, and remembers it. `is_first`: the text part that a message begins with is open.
 
     Later ones begin where no part is open, so text that the model says without a word gets a part of its own. A call
-    whose id is in `ids` already gets another: results find their calls by them.
+    whose id is in `ids` already gets another: results find their calls by them. One by a name that no tool can have
+    gets one that could be: providers refuse a history with any other in it.
     """
 
     def __init__(self, offer: Offer, ids: set[str], *, is_first: bool) -> None:
@@ -72,7 +77,8 @@ class SpokenStep:
 
     def _offered(self, head: Facts) -> Facts:
         """Of a tool that nobody has, the model is told so by us."""
-        ident, name = str(head["id"]), str(head["name"])
+        ident = str(head["id"]) or NAMELESS
+        name = _UNFIT.sub("_", str(head["name"]))[:MAX_NAME_CHARS] or NAMELESS
         if ident in self._ids:
             ident = next(other for n in range(2, 10**6) if (other := f"{ident}_{n}") not in self._ids)
         self._ids.add(ident)

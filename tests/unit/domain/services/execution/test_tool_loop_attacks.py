@@ -53,6 +53,27 @@ async def test_arguments_of_any_kind_of_nonsense_are_the_calls_own_fault():
     assert bodies == ["The arguments are not JSON."] * len(nonsense)
 
 
+async def test_a_call_by_a_name_that_no_tool_can_have_goes_back_by_one_that_providers_take():
+    said = {"multi_tool_use.parallel": "multi_tool_use_parallel", "": "unknown", "wetter für": "wetter_f_r"}
+    said["x" * 70] = "x" * 64
+    tool = Handled("find")
+    chat = Chat(tools=[handled(tool)])
+    calls = [
+        piece
+        for n, name in enumerate(said)
+        for piece in (PartStart(PartKind.TOOL_CALL, {"id": f"c{n}" if n else "", "name": name}), "{}", PartEnd())
+    ]
+    chat.model.then(*calls, ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    assert (run.status, tool.made) == (RunStatus.COMPLETED, [])
+    [asked, *results] = [
+        message for message in chat.model.calls[-1].prompt.messages if message.calls or message.call_id
+    ]
+    assert [call.head["name"] for call in asked.calls] == list(said.values())
+    assert all(call.head["id"] for call in asked.calls)
+    assert [result.content for result in results] == ["There is no tool of this name."] * len(said)
+
+
 async def test_a_hundred_calls_of_one_step_are_made_a_few_at_a_time():
     at_once: list[int] = []
 

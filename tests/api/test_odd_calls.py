@@ -1,0 +1,78 @@
+"""Calls as some providers name them, over the doors that clients answer them by."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.api import MODEL, Api, Apis
+from tests.support.turns import ASKS, Handled, calling, handled
+
+LONG = "call_" + "thought" * 500
+FIND = {"name": "find", "parameters": {"type": "object", "properties": {}}}
+HI = {"role": "user", "content": "Hi"}
+
+
+@pytest.fixture
+async def api(apis: Apis) -> Api:
+    tools = handled(Handled("look"), Handled("wipe", about={"needs_approval": True}))
+    return await apis.start(swapped={"python_tools": tools})
+
+
+@pytest.fixture
+async def alice(api: Api) -> httpx.AsyncClient:
+    return await api.user("alice")
+
+
+async def posted(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+async def test_an_id_that_holds_what_its_provider_wants_back_is_answered_over_http(api: Api, alice: httpx.AsyncClient):
+    api.model.then(*calling("find", LONG), *calling("wipe", f"{LONG}_2"), ASKS)
+    api.model.then("Done.")
+    tools = [{"type": "function", "function": FIND}]
+    asked = await posted(alice, "/api/chat/protected", messages=[HI], tools=tools)
+    said = {"outputs": [{"call_id": LONG, "content": "here"}], "decisions": [{"call_id": f"{LONG}_2", "approve": True}]}
+    assert (await posted(alice, f"/api/threads/{asked['thread_id']}/tool-outputs", **said))["response"] == "Done."
+    assert [message.call_id for message in api.model.calls[-1].prompt.messages][-2:] == [LONG, f"{LONG}_2"]
+
+
+async def test_and_over_chat_completions(api: Api, alice: httpx.AsyncClient):
+    api.model.then(*calling("find", LONG), ASKS)
+    api.model.then("Done.")
+    tools = [{"type": "function", "function": FIND}]
+    asked = await posted(alice, "/v1/chat/completions", model=MODEL, messages=[HI], tools=tools)
+    message = asked["choices"][0]["message"]
+    result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "here"}
+    await posted(alice, "/v1/chat/completions", model=MODEL, messages=[HI, message, result], tools=tools)
+    assert [message.call_id for message in api.model.calls[-1].prompt.messages][-1] == LONG
+
+
+async def test_and_over_responses(api: Api, alice: httpx.AsyncClient):
+    api.model.then(*calling("find", LONG), *calling("wipe", f"{LONG}_2"), ASKS)
+    api.model.then("Done.")
+    tools = [{"type": "function", **FIND}]
+    asked = await posted(alice, "/v1/responses", model=MODEL, input="Hi", tools=tools)
+    call, request = asked["output"]
+    answers = [
+        {"type": "function_call_output", "call_id": call["call_id"], "output": "here"},
+        {"type": "mcp_approval_response", "approval_request_id": request["id"], "approve": True},
+    ]
+    await posted(alice, "/v1/responses", model=MODEL, input=answers, tools=tools, previous_response_id=asked["id"])
+    assert [message.call_id for message in api.model.calls[-1].prompt.messages][-2:] == [LONG, f"{LONG}_2"]
+
+
+async def test_a_name_that_no_tool_can_have_may_come_back_by_who_keeps_responses_itself(
+    api: Api, alice: httpx.AsyncClient
+):
+    api.model.then(*calling("multi_tool_use.parallel"), ASKS)
+    api.model.then("Done.")
+    first = await posted(alice, "/v1/responses", model=MODEL, input="Hi", store=False)
+    history = [{"role": "user", "content": "Hi"}, *first["output"], {"role": "user", "content": "And?"}]
+    await posted(alice, "/v1/responses", model=MODEL, input=history, store=False)
+    [asked] = [message for message in api.model.calls[-1].prompt.messages if message.calls]
+    assert asked.calls[0].head["name"] == "multi_tool_use_parallel"
