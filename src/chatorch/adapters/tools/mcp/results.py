@@ -25,10 +25,12 @@ MAX_PROGRESS_CHARS = 1000
 
 
 def output_of(result: CallToolResult) -> ToolOutput:
-    """Texts and short notes of what is none, joined by line breaks; what is structured where there is nothing else."""
+    """Texts and short notes of what is none, joined by line breaks; what is structured before them, where none of them
+    is a text: a text says the same (MCP, Structured Content)."""
     said = "\n".join(map(_text, result.content))
-    if not said and result.structured_content is not None:
-        said = json.dumps(result.structured_content, ensure_ascii=False, separators=(",", ":"))
+    if result.structured_content is not None and not any(map(_is_text, result.content)):
+        structured = json.dumps(result.structured_content, ensure_ascii=False, separators=(",", ":"))
+        said = f"{structured}\n{said}" if said else structured
     if not said and result.is_error:
         said = "The tool failed, and did not say why."
     return ToolOutput(storable_text(said), is_error=result.is_error is True)
@@ -44,6 +46,10 @@ def progress_of(progress: float, total: float | None, message: str | None) -> di
     if message is not None:
         said["message"] = short(message, MAX_PROGRESS_CHARS)
     return said
+
+
+def _is_text(block: ContentBlock) -> bool:
+    return isinstance(block, TextContent) and bool(block.text)
 
 
 def _text(block: ContentBlock) -> str:
