@@ -10,12 +10,14 @@ from tests.support.turns import ASKS, Handled, calling, handled
 
 LONG = "call_" + "thought" * 500
 FIND = {"name": "find", "parameters": {"type": "object", "properties": {}}}
+WIPE = Handled("wipe", about={"needs_approval": True})
 HI = {"role": "user", "content": "Hi"}
 
 
 @pytest.fixture
 async def api(apis: Apis) -> Api:
-    tools = handled(Handled("look"), Handled("wipe", about={"needs_approval": True}))
+    WIPE.made.clear()
+    tools = handled(Handled("look"), WIPE)
     return await apis.start(swapped={"python_tools": tools})
 
 
@@ -76,3 +78,21 @@ async def test_a_name_that_no_tool_can_have_may_come_back_by_who_keeps_responses
     await posted(alice, "/v1/responses", model=MODEL, input=history, store=False)
     [asked] = [message for message in api.model.calls[-1].prompt.messages if message.calls]
     assert asked.calls[0].head["name"] == "multi_tool_use_parallel"
+
+
+async def test_a_decision_on_a_call_that_has_left_the_history_is_none_on_its_namesake(
+    api: Api, alice: httpx.AsyncClient
+):
+    """As a provider has it that counts the calls of each answer from one on."""
+    api.model.then(*calling("wipe", "call_1", what="a file"), ASKS)
+    api.model.then(*calling("wipe", "call_1", what="all"), ASKS)
+    api.model.then("Done.")
+    asked = await posted(alice, "/api/chat/protected", messages=[HI])
+    again = await posted(alice, f"/api/runs/{asked['run_id']}/retry")
+    path = f"/api/threads/{asked['thread_id']}/tool-outputs"
+    stale = await alice.post(path, json={"decisions": [{"call_id": "call_1", "approve": True}]})
+    assert (stale.status_code, stale.json()["code"], WIPE.made) == (409, "run_superseded", [])
+    [call] = [part for part in again["parts"] if part["type"] == "tool_call"]
+    assert (call["id"], call["status"]) == ("call_1_2", "pending")
+    await posted(alice, path, decisions=[{"call_id": call["id"], "approve": True}])
+    assert [arguments for arguments, _ in WIPE.made] == [{"what": "all"}]

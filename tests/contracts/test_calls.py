@@ -218,3 +218,12 @@ async def test_all_answers_of_a_step_of_many_calls_are_found(stores: Stores) -> 
     since = await stores.calls.said_since(ANN, MessageId("msg_a_answer"))
     assert len(answered_in(since)) == 150
     assert [message.role for message in since[-2:]] == [Role.ASSISTANT, Role.USER]
+
+
+async def test_the_ids_of_all_calls_of_a_thread_but_one_runs_are_known(stores: Stores) -> None:
+    await waiting(stores)
+    assert await stores.calls.call_ids(THREAD, RunId("run_x")) == {"c1", "c2"}
+    assert await stores.calls.call_ids(THREAD, RunId("run_a")) == set()
+    assert await stores.calls.call_ids(ThreadId("thr_none"), RunId("run_x")) == set()
+    await stores.runs.reopen_run(new_run("b"), RunId("run_a"))
+    assert await stores.calls.call_ids(THREAD, RunId("run_b")) == {"c1", "c2"}, "they left the history"

@@ -108,7 +108,12 @@ class Chat:
         self.toolbox = Toolbox(self.tools, self.tool_policy)
         self.executor = Executor(
             model=ToolLoop(
-                self.model, self.toolbox, clock=self.clock, telemetry=self.telemetry, limits=self.tool_limits
+                self.model,
+                self.toolbox,
+                calls=self.store.calls,
+                clock=self.clock,
+                telemetry=self.telemetry,
+                limits=self.tool_limits,
             ),
             log=self.log,
             execution_store=self.store.execution_store,

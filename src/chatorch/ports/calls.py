@@ -7,7 +7,7 @@ from typing import Protocol
 
 from chatorch.domain.model.admission import LiveRunCap
 from chatorch.domain.model.call_answers import Answer
-from chatorch.domain.model.conversation import Message, MessageId, ThreadId
+from chatorch.domain.model.conversation import Message, MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run
 from chatorch.ports.runs import NewRun, OpenedRun
@@ -40,6 +40,11 @@ class CallStore(Protocol):
         in this turn: `NotFound`, or `ThreadBusy` as long as a run may still ask for them, `RunSuperseded` where they
         have left the history, and `ToolCallsAnswered` where another message of the user's came instead.
         """
+        ...
+
+    @abstractmethod
+    async def call_ids(self, thread_id: ThreadId, besides: RunId) -> frozenset[str]:
+        """Of all calls that a thread's messages ever asked for, those that left the history too, but for one run's."""
         ...
 
     @abstractmethod

@@ -49,6 +49,13 @@ class MemoryCallStore(CallStore):
         asked = next(message.id for message in reversed(record.shown()) if message.role is Role.USER)
         return open_in(self._state, new, record, asked)
 
+    async def call_ids(self, thread_id: ThreadId, besides: RunId) -> frozenset[str]:
+        self._state.require_available()
+        record = self._state.threads.get(thread_id)
+        said = (each.message for each in record.messages) if record else ()
+        parts = (part for message in said if message.run_id != besides for part in message.parts)
+        return frozenset(str(part.head.get("id")) for part in parts if part.kind is PartKind.TOOL_CALL)
+
     async def said_since(self, owner_id: UserId, message_id: MessageId) -> Sequence[Message]:
         self._state.require_available()
         for record in self._state.threads.values():

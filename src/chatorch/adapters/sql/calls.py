@@ -42,7 +42,7 @@ _ASKING = (
     .limit(1)
 )
 _CALLS = (
-    select(message_parts.c.head, messages.c.superseded)
+    select(message_parts.c.head, messages.c.superseded, messages.c.run_id)
     .join(messages, messages.c.id == message_parts.c.message_id)
     .where(messages.c.thread_id == bindparam("thread_id"), message_parts.c.kind == PartKind.TOOL_CALL.value)
 )
@@ -78,6 +78,10 @@ class SqlCallStore(CallStore):
             if not is_busy(error):
                 raise
         raise await self._database.read(lambda connection: busy(connection, answered.thread_id))
+
+    async def call_ids(self, thread_id: ThreadId, besides: RunId) -> frozenset[str]:
+        rows = await self._database.read(lambda connection: connection.execute(_CALLS, {"thread_id": thread_id}).all())
+        return frozenset(str(row.head.get("id")) for row in rows if row.run_id != besides)
 
     async def said_since(self, owner_id: UserId, message_id: MessageId) -> Sequence[Message]:
         return await self._database.read(lambda connection: _said_since(connection, owner_id, message_id))

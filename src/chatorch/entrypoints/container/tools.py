@@ -62,6 +62,7 @@ class ToolsTopic(ModelsTopic):
         ToolLoop,
         ModelsTopic.chat_model,
         toolbox,
+        calls=ModelsTopic.calls,
         clock=ModelsTopic.clock,
         telemetry=ModelsTopic.telemetry,
         limits=providers.Callable(tool_limits, ModelsTopic.settings),

@@ -8,12 +8,14 @@ from chatorch.domain.model.calls import calls_in, result_part, results_in, steps
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import told_steps
 from chatorch.domain.model.conversation import Usage, UsageSource
+from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally
 from chatorch.domain.services.execution.tool_calls import CallToMake, Made, Told, ToolCaller, ToolLimits
-from chatorch.domain.services.execution.tool_step import SpokenStep
+from chatorch.domain.services.execution.tool_step import SpokenStep, name_in
 from chatorch.domain.services.toolbox import Offer, Toolbox
+from chatorch.ports.calls import CallStore
 from chatorch.ports.chat_model import ChatModel, Finish, Keep, PartEnd, PartStart, Piece, Prompt, Turn
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import ToolTelemetry
@@ -22,6 +24,7 @@ ASKS = "tool_calls"
 """How a run ends that waits for what somebody outside has to say."""
 CUT_OFF = frozenset({"length", "content_filter"})
 """How a model ends that did not say all: what it asked for is not done."""
+MAX_PAUSE_S = 2.0
 NONE_USED = Usage(0, 0, 0, UsageSource.ESTIMATED)
 NO_MORE_STEPS = "This tool was not called: the turn has come to its last step."
 NO_MORE_ROOM = "This tool was called, but what it said is too much beside what others said before."
@@ -35,9 +38,17 @@ class ToolLoop(ChatModel):
     """
 
     def __init__(
-        self, model: ChatModel, toolbox: Toolbox, *, clock: Clock, telemetry: ToolTelemetry, limits: ToolLimits
+        self,
+        model: ChatModel,
+        toolbox: Toolbox,
+        *,
+        calls: CallStore,
+        clock: Clock,
+        telemetry: ToolTelemetry,
+        limits: ToolLimits,
     ) -> None:
         self._model = model
+        self._calls = calls
         self._toolbox = toolbox
         self._clock = clock
         self._limits = limits
@@ -52,7 +63,7 @@ class ToolLoop(ChatModel):
         offer = self._toolbox.offer(turn.principal, prompt.generation)
         if not (offer.tools or turn.open_calls or turn.begun):
             return self._model.stream(prompt)
-        steps = _Steps(prompt, turn, offer, self._model, self._caller, self._clock, self._limits)
+        steps = _Steps(prompt, turn, offer, self._model, self._calls, self._caller, self._clock, self._limits)
         return steps.pieces()
 
     async def _when_settled(self, prompt: Prompt) -> AsyncGenerator[Piece]:
@@ -75,16 +86,18 @@ class _Steps:
         turn: Turn,
         offer: Offer,
         model: ChatModel,
+        calls: CallStore,
         caller: ToolCaller,
         clock: Clock,
         limits: ToolLimits,
     ) -> None:
         self._prompt, self._turn, self._offer = prompt, turn, offer
-        self._model, self._caller, self._clock = model, caller, clock
+        self._model, self._calls, self._caller, self._clock = model, calls, caller, clock
         self._began_at = clock.monotonic() - prompt.begun_s
         self._parts = list(turn.said.parts) if turn.begun else []
         self._ids = {str(call.head["id"]) for message in prompt.messages for call in message.calls}
         self._ids |= {str(call.head["id"]) for call in calls_in(self._parts)}
+        self._knows_ids = prompt.generation.unattended  # nobody answers its calls by their ids alone
         self._results = results_in(self._parts)
         kept = sum(bool(step.calls) for step in steps_of(self._parts))
         self._left = max(limits.max_steps - kept, 1)
@@ -136,6 +149,7 @@ class _Steps:
                         yield start
                     yield piece
                 elif isinstance(piece, PartStart):
+                    await self._know_ids(piece)
                     for told in step.start(piece):
                         yield told
                 elif isinstance(piece, PartEnd):
@@ -149,6 +163,22 @@ class _Steps:
         before = self._tally.usage
         usage = used if before is None else before + used
         self._tally = replace(self._tally, steps=self._tally.steps + 1, usage=usage)
+
+    async def _know_ids(self, piece: PartStart) -> None:
+        """Before a call that waits for somebody outside: an answer to one that has left the history, or the prompt, is
+        never taken for one to this. There are providers that count their calls anew each time. While the store is away
+        it waits, as all answers would have to."""
+        tool = self._offer.tools.get(name_in(piece.head)) if piece.kind is PartKind.TOOL_CALL else None
+        if self._knows_ids or tool is None or not (tool.needs_approval or tool.by is CarriedOutBy.CLIENT):
+            return
+        pause = 0.1
+        while not self._knows_ids:
+            try:
+                self._ids |= await self._calls.call_ids(self._turn.thread_id, self._turn.run_id)
+                self._knows_ids = True
+            except StoreUnavailable:
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, MAX_PAUSE_S)
 
     def _next_prompt(self) -> Prompt:
         """As the run was asked, and what has been said and done since."""

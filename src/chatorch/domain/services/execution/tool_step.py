@@ -13,12 +13,17 @@ NAMELESS = "unknown"
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 
 
+def name_in(head: Facts) -> str:
+    """Which tool a model calls. One by a name that no tool can have gets one that could be: providers refuse a history
+    with any other in it."""
+    return _UNFIT.sub("_", str(head["name"]))[:MAX_NAME_CHARS] or NAMELESS
+
+
 class SpokenStep:
     """Passes on what a model says, and remembers it. `is_first`: the text part that a message begins with is open.
 
     Later ones begin where no part is open, so text that the model says without a word gets a part of its own. A call
-    whose id is in `ids` already gets another: results find their calls by them. One by a name that no tool can have
-    gets one that could be: providers refuse a history with any other in it.
+    whose id is in `ids` already gets another: results find their calls by them.
     """
 
     def __init__(self, offer: Offer, ids: set[str], *, is_first: bool) -> None:
@@ -78,7 +83,7 @@ class SpokenStep:
     def _offered(self, head: Facts) -> Facts:
         """Of a tool that nobody has, the model is told so by us."""
         ident = str(head["id"]) or NAMELESS
-        name = _UNFIT.sub("_", str(head["name"]))[:MAX_NAME_CHARS] or NAMELESS
+        name = name_in(head)
         if ident in self._ids:
             ident = next(other for n in range(2, 10**6) if (other := f"{ident}_{n}") not in self._ids)
         self._ids.add(ident)

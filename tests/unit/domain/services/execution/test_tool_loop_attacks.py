@@ -196,3 +196,19 @@ async def test_a_provider_that_is_asked_late_is_told_how_long_the_turn_has_taken
     slow.waits.go_on()
     await chat.ended(run)
     assert [call.prompt.begun_s for call in chat.model.calls] == [0, 50]
+
+
+async def test_a_call_that_waits_for_somebody_waits_for_the_store_as_well():
+    chat = Chat(tools=[handled(Handled("pay", about={"needs_approval": True}))])
+    chat.model.then("Shall I? ", *calling("pay"), ASKS)
+    run = await chat.start("Hi")
+    chat.store.state.available = False
+    await settle()
+    for _ in range(8):
+        await chat.clock.advance(1)
+    assert chat.executor.executes(run.id)
+    chat.store.state.available = True
+    for _ in range(4):
+        await chat.clock.advance(1)
+    run = await chat.ended(run)
+    assert (run.status, run.content.parts[-1].head["id"]) == (RunStatus.COMPLETED, "c1")
