@@ -89,9 +89,11 @@ def test_tools_have_a_line_each_where_there_are_some(
     monkeypatch: pytest.MonkeyPatch, migrated_sqlite: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", sqlite_copy(migrated_sqlite, tmp_path))
-    monkeypatch.setenv("CHATORCH_MCP_SERVERS", "toy,dies,none,away")
+    monkeypatch.setenv("CHATORCH_MCP_SERVERS", "toy,dies,speaks,none,away")
     monkeypatch.setenv("CHATORCH_MCP_TOY_COMMAND", shlex.join(TOY))
     monkeypatch.setenv("CHATORCH_MCP_DIES_COMMAND", f"sh -c 'exit 3' {SECRET}")
+    script = r"echo one >&2; printf 'no \033licence\n' >&2; echo >&2; exit 1"
+    monkeypatch.setenv("CHATORCH_MCP_SPEAKS_COMMAND", shlex.join(("sh", "-c", script)))
     monkeypatch.setenv("CHATORCH_MCP_NONE_COMMAND", f"no-such-program {SECRET}")
     source = f"def fine() -> None: ...\ndef odd(*{SECRET}) -> None: ..."
     install(tmp_path, "doctored", source, {"fine": "doctored:fine", "odd": "doctored:odd", "gone": "doctored:gone"})
@@ -106,6 +108,7 @@ def test_tools_have_a_line_each_where_there_are_some(
         f"installed tools: NOT OK: not offered: {gone}; {odd}",
         "MCP server toy: ok, it answers; tools: 1",
         "MCP server dies: NOT OK: the program ended with status 3",
+        "MCP server speaks: NOT OK: the program ended with status 1; it said: no licence",
         "MCP server none: NOT OK: there is no program no-such-program",
         "MCP server away: NOT OK: it cannot be reached",
     ]

@@ -22,7 +22,7 @@ async def _functions(container: Container) -> list[Finding]:
     offered, refused = tools.offered(), tools.refused
     await tools.aclose()
     if not refused:
-        return [Finding("installed tools", True, f"there are {len(offered)}")]
+        return [Finding("installed tools", True, f"they can be offered; tools: {len(offered)}")]
     named = [f"{one.entry_point} of {one.package or 'a package'}: {one.reason}" for one in refused[:TOLD]]
     more = [f"and {len(refused) - TOLD} more"] if len(refused) > TOLD else []
     return [Finding("installed tools", False, f"not offered: {'; '.join(named + more)}")]
@@ -37,7 +37,8 @@ async def _servers(container: Container) -> list[Finding]:
     async def found(name: str) -> str:
         there = await tools.found(name)
         if there.problem is not None:
-            raise Amiss(there.problem)
+            said = "".join(filter(str.isprintable, there.last_words))
+            raise Amiss(f"{there.problem}; it said: {said}" if said else there.problem)
         return f"it answers; tools: {there.tools}"
 
     names = list(tools.up())

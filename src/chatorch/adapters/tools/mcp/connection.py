@@ -54,7 +54,8 @@ class Times:
 class Connection:
     """One server's. What it offered last stays offered while it is away: see `McpTools`.
 
-    `session` is None while it is away; `problem` says why, once an attempt has failed or a session has ended.
+    `session` is None while it is away; `problem` says why, once an attempt has failed or a session has ended, and
+    `last_words` what a program that ended said last on stderr.
     """
 
     def __init__(self, server: McpServer, times: Times, changed: Callable[[], None]) -> None:
@@ -62,6 +63,7 @@ class Connection:
         self.offers: Mapping[str, Offer] = {}
         self.session: ClientSession | None = None
         self.problem: str | None = None
+        self.last_words = ""
         self._times = times
         self._changed = changed
         self._sieve = Sieve(server)
@@ -118,7 +120,7 @@ class Connection:
 
     async def _attempt(self) -> BaseException | None:
         """One session, from its beginning to its end. Returns why it ended, where there is a reason."""
-        self._attempting, self._program_end = True, None
+        self._attempting, self._program_end, self.last_words = True, None, ""
         for event in (self._wanted, self._look, self._gone, self._attempt_over):
             event.clear()
         try:
@@ -180,8 +182,8 @@ class Connection:
         if self.session is not None:
             self.end(self.session)
 
-    def _on_program_end(self, how: str) -> None:
-        self._program_end = how
+    def _on_program_end(self, how: str, last_words: str) -> None:
+        self._program_end, self.last_words = how, last_words
 
     def _leave(self, cause: BaseException | None, now: float) -> None:
         self.session, self.problem = None, self._program_end or _kind(cause)

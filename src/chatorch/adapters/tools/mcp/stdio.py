@@ -7,6 +7,7 @@ import asyncio
 import logging
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import Process
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -30,18 +31,19 @@ _logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def stdio_transport(server: McpServer, tell_end: Callable[[str], None]) -> AsyncIterator[TransportStreams]:
-    """`tell_end` is told how the program ended, where it was the program that hung up. Raises `child.NotStarted`."""
+async def stdio_transport(server: McpServer, tell_end: Callable[[str, str], None]) -> AsyncIterator[TransportStreams]:
+    """`tell_end` is told how the program ended, and its last words on stderr or an empty text, where it was the program
+    that hung up. Raises `child.NotStarted`."""
     process = await child.start(server)
     said, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, asked = anyio.create_memory_object_stream[SessionMessage](0)
     stdin, stdout, stderr = _pipes(process)
-    hung_up = asyncio.Event()
+    hung_up, last_words = asyncio.Event(), deque[bytes](maxlen=1)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_read, server, stdout, said, hung_up)
             tasks.start_soon(_write, stdin, asked, said, hung_up)
-            tasks.start_soon(_log, server, stderr)
+            tasks.start_soon(_log, server, stderr, last_words)
             try:
                 yield incoming, outgoing
             finally:
@@ -51,7 +53,7 @@ async def stdio_transport(server: McpServer, tell_end: Callable[[str], None]) ->
                     has_hung_up = hung_up.is_set()
                     status = await child.stop(process)
                     if has_hung_up:
-                        tell_end(child.ending(status))
+                        tell_end(child.ending(status), "".join(map(_words, last_words)))
                 tasks.cancel_scope.cancel()
     finally:
         for stream in (said, incoming, outgoing, asked):
@@ -118,18 +120,27 @@ async def _write(
                 return
 
 
-async def _log(server: McpServer, stderr: StreamReader) -> None:
-    """What it says there, by the specification its log: the first lines of each minute."""
+async def _log(server: McpServer, stderr: StreamReader, last: deque[bytes]) -> None:
+    """What it says there, by the specification its log: the first lines of each minute. `last` has the newest one."""
     lines, left, since = Lines(READ_BYTES), 0, float("-inf")
     while data := await _some(stderr, READ_BYTES):
         now = asyncio.get_running_loop().time()
         if now - since > LOGGED_EVERY_S:
             left, since = LOGGED_LINES, now
         for line in lines.feed(data):
-            if left > 0 and isinstance(line, bytes):
+            if isinstance(line, TooLong):
+                continue
+            beginning = line[: 4 * MAX_LOGGED_CHARS]
+            if beginning.strip():
+                last.append(beginning)
+            if left > 0:
                 left -= 1
-                said = short(line[: 4 * MAX_LOGGED_CHARS].decode(errors="replace"), MAX_LOGGED_CHARS)
-                _logger.info("mcp_server_says: %(server)s: %(line)s", {"server": server.name, "line": said})
+                told = {"server": server.name, "line": _words(beginning)}
+                _logger.info("mcp_server_says: %(server)s: %(line)s", told)
+
+
+def _words(line: bytes) -> str:
+    return short(line.decode(errors="replace"), MAX_LOGGED_CHARS)
 
 
 async def _some(stream: StreamReader, most: int) -> bytes:

@@ -19,10 +19,12 @@ QUIET = ("client", "mcp")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How many tools a server has, and why it is not there; None where it is."""
+    """How many tools a server has, and why it is not there; None where it is. `last_words` of a program that ended are
+    its own, and may be anything; else empty."""
 
     tools: int
     problem: str | None
+    last_words: str
 
 
 class McpTools(Tools):
@@ -72,7 +74,7 @@ class McpTools(Tools):
         await connection.tried()
         if connection.session is None and connection.problem is None:
             raise TimeoutError
-        return Found(len(connection.offers), connection.problem)
+        return Found(len(connection.offers), connection.problem, connection.last_words)
 
     async def call(
         self,
