@@ -64,7 +64,7 @@ class Accounts:
         """The user, with other rules where some are given: separated by commas, ``-`` for no tools at all; `usual` for
         those of everybody. Raises as `set_tools`."""
         if rules is not None and usual:
-            raise InvalidField("tools", "must be rules, or the usual ones")
+            raise InvalidField("tools", "must be rules, or the usual ones, and not both")
         if rules is None:
             return await self.set_tools(username, None) if usual else await self._named(username)
         return await self.set_tools(username, [] if rules == "-" else [rule.strip() for rule in rules.split(",")])
