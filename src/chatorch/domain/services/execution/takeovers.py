@@ -15,7 +15,7 @@ from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.domain.model.identity import CHAT_ALONE, Principal, User, is_guest
+from chatorch.domain.model.identity import CHAT_ALONE, Principal, User, UserId, is_guest
 from chatorch.domain.model.run import CancelReason, Run
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.chat_model import Prompt, Turn
