@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from chatorch.domain.model.identity import Principal, Scope
 from chatorch.domain.model.tools import Tool
 
-ALL = "*"
+ALL, NONE = "*", "-"
 _NAMES = re.compile(r"[A-Za-z0-9_*-]+")
 
 
@@ -52,9 +52,9 @@ class ToolPolicy:
         return tool.needs_approval or any(rule.matches(tool.name) for rule in self.need_approval)
 
     def unused(self, names: Iterable[str]) -> list[str]:
-        """The rules by which none of these tools is meant, but for those that mean all."""
+        """The rules by which none of these tools is meant, but for those that mean all, or none on purpose."""
         known = list(names)
-        rules = {rule.names for rule in (*self.allowed, *self.need_approval)} - {ALL}
+        rules = {rule.names for rule in (*self.allowed, *self.need_approval)} - {ALL, NONE}
         return sorted(rule for rule in rules if not any(ToolRule(rule).matches(name) for name in known))
 
 
