@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from chatorch.domain.model.calls import AFTERWARDS
 from chatorch.domain.model.content import START, Content
@@ -21,12 +21,9 @@ from chatorch.ports.telemetry import RunTelemetry
 
 MAX_BACKOFF_S = 2.0
 MAX_UNEXPECTED = 10
+FIRST_WORDS_S = 1.0
 FILTERED = "content_filter"
 """The finish reason of a provider that refuses a message, and does not call it an error."""
-
-
-def _nothing() -> None:
-    """Where nobody waits for it."""
 
 
 class RunExecution:
@@ -50,7 +47,7 @@ class RunExecution:
         clock: Clock,
         telemetry: RunTelemetry,
         spent: Usage | None = None,
-        answered: Callable[[], None] = _nothing,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self.run, self.principal = run, principal
         self._decided: RunEnd | None = None
@@ -141,6 +138,9 @@ class RunExecution:
             async for piece in pieces:
                 if not self._answering:
                     self._begin_to_tell(piece)
+                    if self._answering and self.run.epoch > 1:
+                        await self._tell_first_words(piece)
+                        continue
                 if isinstance(piece, str):
                     telling.append(piece)
                 elif isinstance(piece, Finish):
@@ -166,6 +166,18 @@ class RunExecution:
         if not self._of_call and not isinstance(piece, Finish | Keep | PartEnd):
             self._answering = True
             self._answered()
+
+    async def _tell_first_words(self, piece: Piece) -> None:
+        """Of one that was taken over: they are saved at once. Were the worker to die before that, whoever has seen them
+        would take what was said before for what follows them."""
+        if isinstance(piece, str):
+            self._telling.append(piece)
+        elif isinstance(piece, PartStart):
+            self._telling.put(piece)
+        self._pieces += 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORDS_S):
+                await self._keep(self.run.id)
 
     async def _stand(self, piece: Keep) -> None:
         """What was said so far outlives this worker from now on."""

@@ -21,7 +21,7 @@ from chatorch.domain.model.run import (
 )
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.domain.services import TakeoverLimits
-from tests.support.app import ALICE, GUEST, Chat
+from tests.support.app import ALICE, GUEST, Chat, text_of
 from tests.support.fakes import Pause, ScriptedChatModel, settle
 from tests.support.stores import NOW
 from tests.support.turns import ASKS, Handled, calling, handled
@@ -118,8 +118,8 @@ async def test_a_follower_is_given_a_snapshot_and_reads_on(seen: str):
     assert [event.seq for event in events] == sorted({event.seq for event in events})
 
 
-async def _first(chat: Chat, run: Run, count: int):
-    async for event in chat.runs.events(run):
+async def _first(chat: Chat, run: Run, count: int, after: int = 0):
+    async for event in chat.runs.events(run, after):
         yield event
         if not (count := count - 1):
             return
@@ -300,6 +300,21 @@ async def test_one_that_its_user_stops_is_cancelled_though_it_has_to_wait_and_no
     assert stopped.outcome.cancel_reason is CancelReason.USER
     assert (await other.runs.read(ALICE, first.id)).status.live
     assert [call.prompt.turn.run_id for call in other.model.calls] == [first.id]
+
+
+async def test_who_saw_the_first_words_of_an_attempt_whose_worker_died_at_once_is_shown_nothing_else_as_their_end():
+    """They are saved with the first word, so nothing that was said before them is taken for what followed them."""
+    workers = Workers("Hello there, and much more", Pause())
+    run = await a_run(workers)
+    second = workers.another("Hi", Pause())
+    await carried_on(second)
+    seen = [event async for event in _first(second, run, 1, 5)]
+    assert [(type(event), event.text) for event in seen] == [(Snapshot, "Hi")]
+    last = workers.another(limits=TakeoverLimits(within_s=0))
+    await carried_on(last)
+    stored = await last.runs.read(ALICE, run.id)
+    rest = await last.heard(stored, seen[-1].seq)
+    assert text_of([*seen, *rest]) == stored.text
 
 
 class SlowStore(MemoryExecutionStore):
