@@ -91,6 +91,13 @@ def stall(seconds: float) -> str:
 
 
 @server.tool()
+async def block(seconds: float) -> str:
+    """Lets nothing else be answered meanwhile."""
+    time.sleep(seconds)  # noqa: ASYNC251  # that is what it is for
+    return "late"
+
+
+@server.tool()
 def fail() -> CallToolResult:
     return CallToolResult(content=[TextContent(text="no such \0 file")], is_error=True)
 

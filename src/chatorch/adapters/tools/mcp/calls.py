@@ -49,11 +49,12 @@ async def call(
         session, own_name = await _session_for(connection, name, deadline)
         try:
             pieces = _Call(connection, session, deadline, key).pieces(own_name, arguments)
-            try:
-                async for piece in pieces:
-                    yield piece
-            finally:
-                await pieces.aclose()
+            with connection.calling():
+                try:
+                    async for piece in pieces:
+                        yield piece
+                finally:
+                    await pieces.aclose()
         except _NotRun:
             connection.end(session)
             if is_last:

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import mcp_types as types
@@ -76,6 +76,7 @@ class Connection:
         self._failed_at = float("-inf")
         self._was_told_away = False
         self._program_end: str | None = None
+        self._calls: set[asyncio.Future[None]] = set()
 
     async def keep(self) -> None:
         """For ever."""
@@ -105,6 +106,17 @@ class Connection:
     async def tried(self) -> None:
         """Returns when it has been tried once, or has had its time."""
         await _happens_within(self._times.first, self._tried)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """As long as somebody waits for a call."""
+        over = asyncio.get_running_loop().create_future()
+        self._calls.add(over)
+        try:
+            yield
+        finally:
+            self._calls.discard(over)
+            over.set_result(None)
 
     def look_again(self) -> None:
         """Finds out what there is now, soon: whether the server is there, and what it offers."""
@@ -163,10 +175,22 @@ class Connection:
                 await _happens_within(self._times.refresh, self._look)
                 self._look.clear()
                 if session is self.session:
-                    await self._read_offers(session)
+                    await self._read_offers_again(session)
                     await _happens_within(self._times.between_lists, self._gone)
         finally:
             listening.cancel()
+
+    async def _read_offers_again(self, session: ClientSession) -> None:
+        """A server that is held up by a call answers nothing else: such calls may end, or have their time, before it
+        counts as gone, and they with it."""
+        calls = set(self._calls)
+        try:
+            await self._read_offers(session)
+        except TimeoutError:
+            if not calls:
+                raise
+            await asyncio.wait(calls, timeout=self.server.timeout_s)
+            await self._read_offers(session)
 
     async def _read_offers(self, session: ClientSession) -> None:
         offers = self._sieve.offers(await within(self._times.listing, _listed(session)))
