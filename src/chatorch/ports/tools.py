@@ -55,6 +55,11 @@ class Tools(Protocol):
         for nobody."""
         ...
 
+    def may_have(self, name: str) -> bool:  # noqa: ARG002
+        """Whether a tool of this name, which is not offered now, may be one of these all the same: its server has not
+        answered yet. Asked for calls that somebody has agreed to."""
+        return False
+
     @abstractmethod
     async def settled(self) -> None:
         """Returns when it is known what there is: at once, but for a few seconds at most after the process began."""

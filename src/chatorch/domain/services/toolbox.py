@@ -1,7 +1,7 @@
 """Which tools somebody may use, of all that there are."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -16,10 +16,12 @@ from chatorch.ports.tools import Tools
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one run's model may call, by name, and whom to ask for those of ours."""
+    """What one run's model may call, by name, and whom to ask for those of ours. `absent`: whom to ask for what was
+    agreed to and cannot be offered now."""
 
     tools: Mapping[str, Tool] = field(default_factory=lambda: MappingProxyType({}))
     sources: Mapping[str, Tools] = field(default_factory=lambda: MappingProxyType({}))
+    absent: Mapping[str, Tools] = field(default_factory=lambda: MappingProxyType({}))
 
 
 NOTHING_TO_OFFER = Offer()
@@ -47,15 +49,23 @@ class Toolbox:
         """Those of ours that this one may use, in the order of their names."""
         return [tool for _, tool in sorted(self._ours(principal)[0].items())]
 
-    def offer(self, principal: Principal, generation: Generation) -> Offer:
-        """With those that the client brought, which count where ours have the same name."""
+    def offer(self, principal: Principal, generation: Generation, agreed: Collection[str] = ()) -> Offer:
+        """With those that the client brought, which count where ours have the same name. `agreed` are the names of
+        tools whose calls somebody has agreed to."""
         brought = {tool.name: tool for tool in map(_clients, generation.tools or ())}
         if not self._sources:
             return Offer(brought) if brought else NOTHING_TO_OFFER
         ours, sources = self._ours(principal)
         if generation.unattended:
             ours = {name: tool for name, tool in ours.items() if not tool.needs_approval}
-        return Offer({**ours, **brought}, sources)
+        absent = {name: source for name in agreed if (source := self._may_have(principal, name)) is not None}
+        return Offer({**ours, **brought}, sources, absent)
+
+    def _may_have(self, principal: Principal, name: str) -> Tools | None:
+        if any(tool.name == name for source in self._sources for tool in source.offered()):
+            return None
+        allowed = self._policy.allows(principal, Tool(name, "", {}))
+        return next((source for source in self._sources if allowed and source.may_have(name)), None)
 
     async def aclose(self) -> None:
         """Closes every source, whatever another raises."""

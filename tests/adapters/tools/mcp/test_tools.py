@@ -171,6 +171,20 @@ async def test_a_server_over_http_is_killed_and_comes_back_on_its_port(tools: Mc
     await eventually(lambda: _offers(tools, "new__grown", is_offered=False))
 
 
+async def test_a_server_that_has_not_answered_yet_may_have_what_is_called_by_its_name():
+    late = HttpServer()
+    async with kept(McpServer("late", url=late.url()), is_listed=False) as tools:
+        assert [tools.may_have(name) for name in ("late__wipe", "other__wipe", "late")] == [True, False, True]
+        with pytest.raises(ToolError, match="not there at the moment"):
+            await said(tools, "late__wipe")
+        late.start()
+        try:
+            await eventually(lambda: _offers(tools, "late__wipe"), within=15)
+            assert not tools.may_have("late__other"), "what it has is known"
+        finally:
+            late.kill()
+
+
 async def _cancelled(tools: McpTools, name: str, before: int) -> bool:
     return int(await said(tools, f"{name}__cancelled")) > before
 

@@ -34,7 +34,7 @@ class McpTools(Tools):
     fails, until it is back and lists them anew. A model that has called a tool in a conversation would otherwise be
     told now and then that there is none, and answer by that; this way it reads that the server is not there, and can
     say so. Of a server that has never answered nothing is offered. A call of one of its tools, which somebody agreed to
-    before this process began, waits a moment for it all the same.
+    before this process began, waits a moment for it all the same (`may_have`).
 
     Nothing is advertised to servers that they could ask of us (sampling, elicitation, roots), and what they ask is
     refused.
@@ -60,6 +60,10 @@ class McpTools(Tools):
             offers = (offer for one in self._connections.values() for offer in one.offers.values())
             self._offered = tuple(offer.tool for offer in offers)
         return self._offered
+
+    def may_have(self, name: str) -> bool:
+        connection = self._connections.get(server_in(name))
+        return connection is not None and not connection.offers
 
     async def settled(self) -> None:
         await asyncio.gather(*(one.tried() for one in self._connections.values()))

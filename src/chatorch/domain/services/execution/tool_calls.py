@@ -160,8 +160,8 @@ class ToolCaller:
         turn: Turn,
         news: asyncio.Queue[Told | Made],
     ) -> ToolOutput:
-        source = offer.sources.get(call.name)
-        if source is None or call.name not in offer.tools:
+        source = (offer.sources if call.name in offer.tools else offer.absent).get(call.name)
+        if source is None:
             raise ToolError("There is no tool of this name.")
         context = ToolContext(principal, turn.thread_id, turn.run_id, call.key)
         told = 0

@@ -60,7 +60,8 @@ class ToolLoop(ChatModel):
             return self._model.stream(prompt)
         if not self._toolbox.settled:
             return self._when_settled(prompt)
-        offer = self._toolbox.offer(turn.principal, prompt.generation)
+        agreed = [call.head["name"] for call in turn.open_calls]
+        offer = self._toolbox.offer(turn.principal, prompt.generation, agreed)
         if not (offer.tools or turn.open_calls or turn.begun):
             return self._model.stream(prompt)
         steps = _Steps(prompt, turn, offer, self._model, self._calls, self._caller, self._clock, self._limits)
