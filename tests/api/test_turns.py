@@ -182,6 +182,7 @@ async def test_a_tool_of_the_clients_is_carried_out_by_the_client(api: Api, alic
     assert (done.status_code, done.json()["response"]) == (200, "Found.")
     assert told(api.model.calls[-1].prompt)[-3:] == [("assistant", "Let me look. "), ("tool", "here"), ("tool", "gone")]
     assert [tool.name for tool in api.model.calls[-1].prompt.tools] == ["find"], "as the first run of the turn"
+    assert api.model.calls[-1].prompt.generation.tool_choice is None, "it has called what it had to"
     assert await calls_in(alice, thread_id) == {"c1": "completed", "c2": "failed"}
     messages = (await alice.get(f"/api/threads/{thread_id}/messages")).json()["data"]
     assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool", "assistant"]

@@ -1,7 +1,7 @@
 """How an answer is to be generated, beside by which model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -30,6 +30,10 @@ class Generation:
         """What is not left to the provider, by name: JSON that is kept with a run."""
         asked = ((member.name, getattr(self, member.name)) for member in fields(self))
         return {name: value for name, value in asked if value is not None}
+
+    def going_on(self) -> "Generation":
+        """As asked, of a model that has called what it had to: it would have to call tools for ever."""
+        return self if self.tool_choice in (None, "auto", "none") else replace(self, tool_choice=None)
 
 
 OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "unattended")

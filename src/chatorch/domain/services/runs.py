@@ -166,15 +166,15 @@ class Runs:
     async def answer_calls(self, principal: Principal, said: AnswerCalls) -> Run:
         """Goes on with a turn that waits, by what is said to its calls. The same said again is the same run.
 
-        Where nothing else is asked for, by the model that asked, if that is still allowed, and as that was. Raises what
-        `CallStore.answer_calls` does, `InvalidField`, and as `start`.
+        Where nothing else is asked for, by the model that asked, if that is still allowed, and as that was, but that it
+        need not call anything. Raises what `CallStore.answer_calls` does, `InvalidField`, and as `start`.
         """
         require_no_guest_thread(principal, said.thread_id)
         self._policy.check_generation(said.generation or AS_USUAL)
         require_each_call_once(said.answers)
         earlier = await self._calls.asking_run(principal.user_id, said.thread_id)
         wanted = said.model or (earlier.model if self._policy.allows(earlier.model) else None)
-        generation = earlier.generation if said.generation is None else said.generation
+        generation = earlier.generation.going_on() if said.generation is None else said.generation
         new = self._new_run(principal, wanted, said.idempotency, said.allotted or self.allot(), generation)
         new = replace(new, background=said.background)
         ids = tuple(MessageId(self._ids.new("msg")) for _ in said.answers)

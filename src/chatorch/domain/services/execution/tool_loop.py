@@ -189,8 +189,8 @@ class _Steps:
             others = tuple(tool for tool in tools if tool.by is CarriedOutBy.CLIENT or tool.needs_approval)
             generation = generation if others else replace(generation, tool_choice="none")
             tools = others or tools
-        elif self._parts and generation.tool_choice not in (None, "auto", "none"):
-            generation = replace(generation, tool_choice=None)  # it has called what it had to
+        elif self._parts:
+            generation = generation.going_on()
         results = self._results
         before = (
             replace(message, content=results[message.call_id].body) if message.call_id in results else message
