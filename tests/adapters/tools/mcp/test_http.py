@@ -68,8 +68,9 @@ LONG_EVENT = (head(content_type=EVENTS), b"data: ", b"x" * 65536)
         (raw(b"\0garbage\r\n\r\n"), "went away"),
         (refuse(-5, "no\0pe"), "refused the call: no\ufffdpe"),
         (refuse(-32602, ""), "arguments do not fit"),
+        (refuse(-32000, "Too many calls"), "refused the call: Too many calls"),
     ],
-    ids=range(18),
+    ids=range(19),
 )
 async def test_an_answer_that_is_none_fails_its_call_alone(tools: McpTools, toy: HttpToy, answer: Any, problem: str):
     toy.answer = answer

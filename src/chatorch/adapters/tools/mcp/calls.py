@@ -29,6 +29,8 @@ MAX_ERROR_CHARS = 2000
 
 _REDIRECT = "Redirect to"
 """How the package begins to tell where a server wanted us to go."""
+_CLOSED = ("Connection closed", "SSE stream ")
+"""And how, that a connection is over: by the code that many servers give to whatever goes wrong with them."""
 _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult
 )
@@ -133,7 +135,8 @@ class _Call:
         if code == failures.TOO_LARGE or said.rstrip(".").endswith(TOO_LARGE_MARK):
             return ToolError(f"The tool said more than {self._connection.server.max_message_bytes} bytes.")
         if code in (failures.LOST, types.CONNECTION_CLOSED):
-            self._connection.look_again()
+            self._connection.look_again()  # some servers say so of a session that they have forgotten
+        if code == failures.LOST or (code == types.CONNECTION_CLOSED and said.startswith(_CLOSED)):
             return ToolError("The tool's server went away. Whether it carried the call out is unknown.")
         if code == types.PARSE_ERROR:
             return ToolError("The tool's server answered with what cannot be read.")
