@@ -100,6 +100,7 @@ def test_tools_have_a_line_each_where_there_are_some(
     monkeypatch.syspath_prepend(tmp_path)
     with closed_port() as port:
         monkeypatch.setenv("CHATORCH_MCP_AWAY_URL", f"http://127.0.0.1:{port}/{SECRET}")
+        monkeypatch.setenv("CHATORCH_TOOLS_NEED_APPROVAL", "fine,toy__*,toys__*,odd")
         result = chatorch("doctor")
     lines = result.stdout.splitlines()
     gone = "gone of doctored-tools: it cannot be loaded (AttributeError: gone)"
@@ -111,6 +112,8 @@ def test_tools_have_a_line_each_where_there_are_some(
         "MCP server speaks: NOT OK: the program ended with status 1; it said: no licence",
         "MCP server none: NOT OK: there is no program no-such-program",
         "MCP server away: NOT OK: it cannot be reached",
+        "rules of tools: NOT OK: no tool that is there is meant in CHATORCH_TOOLS or CHATORCH_TOOLS_NEED_APPROVAL"
+        " by odd, toys__*",
     ]
     assert result.exit_code == 1
 

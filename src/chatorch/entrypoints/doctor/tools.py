@@ -1,4 +1,6 @@
-"""What models may call: functions of installed packages, and MCP servers. No line for what there is none of."""
+"""What models may call: functions of installed packages, and MCP servers, and whether rules mean any of it. No line for
+what there is none of.
+"""
 
 import asyncio
 from functools import partial
@@ -12,7 +14,15 @@ TOLD = 5
 
 async def look_at_tools(container: Container) -> list[Finding]:
     functions, servers = await asyncio.gather(_functions(container), _servers(container))
-    return functions + servers
+    return functions + servers + _rules(container)
+
+
+def _rules(container: Container) -> list[Finding]:
+    """Once all others have been looked at. A tool that is misspelt in a rule may be called without being asked for."""
+    if not (unused := container.toolbox().unused_rules()):
+        return []
+    settings = "CHATORCH_TOOLS or CHATORCH_TOOLS_NEED_APPROVAL"
+    return [Finding("rules of tools", False, f"no tool that is there is meant in {settings} by {', '.join(unused)}")]
 
 
 async def _functions(container: Container) -> list[Finding]:
