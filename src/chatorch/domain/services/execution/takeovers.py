@@ -67,13 +67,14 @@ class Takeovers:
         self._limits = limits
         self._confirm_lock = confirm_lock
         self._waiting: dict[RunId, LiveRun] = {}
+        self._unreadable: set[RunId] = set()
         self._taken = 0
         self._news = asyncio.Event()
 
     def may_take(self, run: LiveRun) -> bool:
         """Nobody could come back to a guest's. One that was young enough when it was offered does not grow too old by
         having to wait."""
-        if run.epoch > MOST or is_guest(run.owner_id) or not self._limits.within_s:
+        if run.epoch > MOST or is_guest(run.owner_id) or not self._limits.within_s or run.run_id in self._unreadable:
             return False
         if self._waiting.get(run.run_id) == run:
             return True
@@ -112,14 +113,24 @@ class Takeovers:
     async def _claim(
         self, batch: Sequence[LiveRun], contents: Mapping[RunId, Content], owners: Mapping[UserId, User]
     ) -> None:
+        """One that cannot be read, which another release may have written, must not keep others from being taken."""
+        try:
+            claimed = await self._execution_store.claim(
+                batch, self._clock.now(), contents, history_chars=self._context.max_chars
+            )
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                self._telemetry.failed(WHAT, error)
+                self._unreadable.add(batch[0].run_id)
+            else:
+                for run in batch:
+                    await self._claim([run], contents, owners)
+            return
         stopped = {run.run_id for run in batch if run.cancel_requested}
-        for claimed in await self._execution_store.claim(
-            batch,
-            self._clock.now(),
-            contents,
-            history_chars=self._context.max_chars,
-        ):
-            self._carry_on(claimed, owners.get(claimed.run.owner_id), stopped=claimed.run.id in stopped)
+        for each in claimed:
+            self._carry_on(each, owners.get(each.run.owner_id), stopped=each.run.id in stopped)
 
     def _next(self) -> list[LiveRun]:
         """They are forgotten: whoever offered them will do so again where it comes to nothing."""

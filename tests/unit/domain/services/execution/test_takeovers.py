@@ -317,6 +317,33 @@ async def test_who_saw_the_first_words_of_an_attempt_whose_worker_died_at_once_i
     assert text_of([*seen, *rest]) == stored.text
 
 
+class StrangeStore(MemoryExecutionStore):
+    """One of its rows says what this release does not know."""
+
+    strange: str
+
+    async def claim(self, runs, *given, **more):
+        if self.strange in {run.run_id for run in runs}:
+            raise ValueError("no such kind of part")
+        return await super().claim(runs, *given, **more)
+
+
+async def test_one_that_cannot_be_read_ends_as_interrupted_and_the_others_go_on():
+    workers = Workers("Hel", Pause())
+    runs = []
+    for _ in range(3):
+        runs.append(await a_run(workers))
+        await workers.dead.clock.advance(1)
+    other = workers.another("Hello")
+    other.takeovers._execution_store = store = StrangeStore(workers.dead.store.state)
+    store.strange = runs[0].id
+    await carried_on(other)
+    assert await other.lease_reaper.sweep() == 1
+    assert other.telemetry.failures == ["a takeover"]
+    ends = [(await other.runs.read(ALICE, run.id)).status for run in runs]
+    assert ends == [RunStatus.INTERRUPTED, RunStatus.COMPLETED, RunStatus.COMPLETED]
+
+
 class SlowStore(MemoryExecutionStore):
     """Takes a while to say what was claimed."""
 
