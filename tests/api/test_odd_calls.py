@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.api import MODEL, Api, Apis
 from tests.support.turns import ASKS, Handled, calling, handled
+from tests.unit.entrypoints.openai.responses.test_encoder import frames_of
 
 LONG = "call_" + "thought" * 500
 FIND = {"name": "find", "parameters": {"type": "object", "properties": {}}}
@@ -96,3 +97,20 @@ async def test_a_decision_on_a_call_that_has_left_the_history_is_none_on_its_nam
     assert (call["id"], call["status"]) == ("call_1_2", "pending")
     await posted(alice, path, decisions=[{"call_id": call["id"], "approve": True}])
     assert [arguments for arguments, _ in WIPE.made] == [{"what": "all"}]
+
+
+async def test_a_call_without_arguments_is_json_over_responses(api: Api, alice: httpx.AsyncClient):
+    start, _, end = calling("find")
+    for _ in range(2):
+        api.model.then(start, end, ASKS)
+    tools = [{"type": "function", **FIND}]
+    [call] = (await posted(alice, "/v1/responses", model=MODEL, input="Hi", tools=tools))["output"]
+    assert call["arguments"] == "{}"
+    body = {"model": MODEL, "input": "Hi", "tools": tools, "stream": True}
+    events = frames_of((await alice.post("/v1/responses", json=body)).content)
+    assert "".join(e["delta"] for e in events if e["type"].endswith("arguments.delta")) == "{}"
+    [done] = [event for event in events if event["type"] == "response.function_call_arguments.done"]
+    [item] = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    assert (done["arguments"], item["arguments"]) == ("{}", "{}")
+    assert events[-1]["response"]["output"] == [item]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))

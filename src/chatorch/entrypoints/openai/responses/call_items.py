@@ -17,6 +17,7 @@ from chatorch.entrypoints.openai.responses.items import COMPLETED, IN_PROGRESS, 
 FAILED = "failed"
 OURS = "chatorch"
 """What a server is called whose tools are in this process."""
+NO_ARGUMENTS = "{}"
 _BETWEEN = "__"
 """Stands in a tool's name between the server that has it and what that calls it."""
 
@@ -39,6 +40,11 @@ def labelled(name: str) -> Json:
     if not server or not rest or server == OURS:
         return {"name": name, "server_label": OURS}
     return {"name": rest, "server_label": server}
+
+
+def whole(arguments: str) -> str:
+    """Of a call that has ended: its client reads them as JSON, and some models say nothing where there are none."""
+    return arguments if arguments.strip() else arguments + NO_ARGUMENTS
 
 
 def unlabelled(name: str, server_label: str) -> str:
@@ -64,14 +70,17 @@ class FunctionCallItem(CallItem):
     delta = "response.function_call_arguments.delta"
 
     def view(self, text: str, status: str) -> Json:
-        named = {"call_id": self.call_id, "name": self.head["name"], "arguments": text}
+        arguments = whole(text) if status == COMPLETED else text
+        named = {"call_id": self.call_id, "name": self.head["name"], "arguments": arguments}
         return {"id": self.id, "type": "function_call", "status": status, **named}
 
     def opening(self, place: int) -> Iterator[Event]:  # noqa: ARG002
         yield from ()
 
     def closing(self, place: int, text: str) -> Iterator[Event]:
-        members = {**self.where(place), "name": self.head["name"], "arguments": text}
+        if whole(text) != text:
+            yield self.delta, {**self.where(place), "delta": NO_ARGUMENTS}
+        members = {**self.where(place), "name": self.head["name"], "arguments": whole(text)}
         yield "response.function_call_arguments.done", members
 
 
@@ -82,7 +91,7 @@ class ApprovalItem(CallItem):
     delta = ""
 
     def view(self, text: str, status: str) -> Json:  # noqa: ARG002  # it has none
-        return {"id": self.id, "type": "mcp_approval_request", "arguments": text, **labelled(self.head["name"])}
+        return {"id": self.id, "type": "mcp_approval_request", "arguments": whole(text), **labelled(self.head["name"])}
 
     def opening(self, place: int) -> Iterator[Event]:  # noqa: ARG002
         yield from ()
