@@ -9,6 +9,8 @@ import pytest
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, Usage, UsageSource
 from chatorch.domain.model.identity import Scope
+from chatorch.domain.model.part_pieces import pieces
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     EPOCH_SPAN,
     RunCompleted,
@@ -121,6 +123,50 @@ async def test_the_record_has_all_attempts_and_what_they_used(stores: Stores) ->
     assert (record.attempts, record.usage, record.status) == (3, twice, RunStatus.COMPLETED)
     run = await stores.runs.read_run(ANN, RUN)
     assert (run.text, run.seq) == ("the end", end_seq(3, Content.of("the end")))
+
+
+CALL = Part(PartKind.TOOL_CALL, {"id": "c", "name": "n", "by": "server"}, "{}", closed=True)
+RESULT = Part(PartKind.TOOL_RESULT, {"call_id": "c", "status": "completed"}, "sunny", closed=True)
+ASKED = Content((Part(PartKind.TEXT, body="Hm."), CALL))
+ANSWERED = Content((*ASKED.parts, RESULT, Part(PartKind.TEXT, body="So it is")))
+USED = Usage(70, 30, 100, UsageSource.PROVIDER, cached_tokens=8, reasoning_tokens=4)
+
+
+async def has_called(stores: Stores, epoch: int = 1) -> None:
+    """A tool: the step that asks for it is over, and has used that much with all before it."""
+    saved = Checkpoint(RUN, epoch, "Hm.", 0, pieces(ASKED), ASKED.tip, ASKED.tip, USED)
+    await stores.execution_store.checkpoint([saved])
+
+
+async def has_gone_on(stores: Stores, epoch: int = 1) -> None:
+    more = Checkpoint(RUN, epoch, "So it is", len("Hm."), pieces(ANSWERED, ASKED.tip), ANSWERED.tip)
+    await stores.execution_store.checkpoint([more])
+
+
+async def test_what_steps_that_are_over_used_is_known_and_of_the_one_after_it_is_estimated(stores: Stores) -> None:
+    await begin(stores)
+    await has_called(stores)
+    assert (await taken(stores)).spent == USED  # its result is not there, so no model was asked on
+    await has_called(stores, 2)
+    await has_gone_on(stores, 2)
+    spent = (await taken(stores)).spent
+    assert (spent.source, spent.completion_tokens - USED.completion_tokens) == (UsageSource.ESTIMATED, 2)
+    assert spent.prompt_tokens - USED.prompt_tokens == 6  # of the question, what it had said to that, and the result
+    assert (spent.cached_tokens, spent.reasoning_tokens) == (8, 4)
+    silent = (await taken(stores)).spent
+    assert (silent.prompt_tokens - spent.prompt_tokens, silent.completion_tokens) == (6, spent.completion_tokens)
+
+
+@pytest.mark.parametrize(("going_on", "more"), [(False, 0), (True, 2)])
+async def test_what_steps_used_is_kept_where_nobody_takes_it_over(stores: Stores, going_on: bool, more: int) -> None:
+    await begin(stores)
+    await has_called(stores)
+    if going_on:
+        await has_gone_on(stores)
+    assert await stores.execution_store.interrupt(await live(stores), at(90)) == [RUN]
+    [record] = await stores.interactions()
+    assert record.usage is not None
+    assert record.usage.completion_tokens == USED.completion_tokens + more
 
 
 async def test_one_that_is_given_up_after_takeovers_keeps_what_was_said_last(stores: Stores) -> None:

@@ -25,7 +25,8 @@ class Checkpoint:
     not answered the same `start` comes again, with as much text or more; and the whole again, where it was the whole.
     `parts` are what is new of the parts beside the first, in the same way, and `tip` is `Content.tip` of all of it; a
     message of nothing but text has neither. `kept`, where it has moved: up to which position of the content all stands,
-    whoever takes the run over (`chatorch.domain.model.calls.kept_content`); 0 is before the beginning.
+    whoever takes the run over (`chatorch.domain.model.calls.kept_content`); 0 is before the beginning. `used`, beside
+    it: what the run has used up to there, with all its attempts.
     """
 
     run_id: RunId
@@ -35,6 +36,7 @@ class Checkpoint:
     parts: tuple[PartPiece, ...] = ()
     tip: int | None = None
     kept: int | None = None
+    used: Usage | None = None
 
     @property
     def news(self) -> bool:
@@ -109,8 +111,8 @@ class LiveRun:
 class ClaimedRun:
     """A run that was taken over: under a new epoch, queued, with the content that it had (`Run.base`).
 
-    `history` is as in `OpenedRun`. `spent` is what its earlier attempts used, estimated. `kept` is what its checkpoints
-    said last.
+    `history` is as in `OpenedRun`. `spent` is what its earlier attempts used: what its checkpoints said last, and an
+    estimate of what came after that. `kept` is what they said last, too.
     """
 
     run: Run

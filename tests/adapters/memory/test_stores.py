@@ -75,6 +75,7 @@ OPERATIONS: dict[str, Callable[[MemoryStore], Any]] = {
     "runs.forget_keys": lambda store: store.runs.forget_keys(NOW, 9),
     "calls.asking_run": lambda store: store.calls.asking_run(ANN, THREAD),
     "calls.answer_calls": lambda store: store.calls.answer_calls(opening("2")[0], ANSWERED),
+    "calls.call_ids": lambda store: store.calls.call_ids(THREAD, RUN),
     "calls.said_since": lambda store: store.calls.said_since(ANN, MessageId("msg_1")),
     "execution_store.checkpoint": lambda store: store.execution_store.checkpoint([Checkpoint(RUN, 1, "Hello")]),
     "execution_store.claim": lambda store: store.execution_store.claim([LiveRun(RUN, 1, 0)], NOW, history_chars=9),

@@ -9,7 +9,7 @@ from chatorch.adapters.memory.runs import newest
 from chatorch.adapters.memory.state import RunRecord, State
 from chatorch.domain.model.content import Content, fresher
 from chatorch.domain.model.conversation import MessageStatus, RunId, Usage
-from chatorch.domain.model.estimates import unfinished_attempt, with_last_attempt
+from chatorch.domain.model.estimates import with_attempt, with_last_attempt
 from chatorch.domain.model.part_pieces import assembled
 from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, content_epoch, end_seq
 from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
@@ -41,6 +41,7 @@ class MemoryExecutionStore(ExecutionStore):
             record.pieces |= {(piece.index, piece.start): piece for piece in checkpoint.parts}
             content = assembled(text, [record.pieces[place] for place in sorted(record.pieces)])
             record.kept = record.kept if checkpoint.kept is None else checkpoint.kept
+            record.spent = checkpoint.used or record.spent
             seq = record.run.base + checkpoint.position
             record.run = replace(record.run, content=content, seq=seq)
             record.answer.message = record.answer.message.holding(content)
@@ -95,8 +96,8 @@ class MemoryExecutionStore(ExecutionStore):
                 thread = self._state.threads[record.run.thread_id]
                 before = [message for message in thread.shown() if message.id != record.run.message_id]
                 history = newest(before, history_chars)
-                spent = unfinished_attempt(history, Content() if _said_nothing(record.run, content) else content)
-                record.spent = spent if record.spent is None else record.spent + spent
+                silent = _said_nothing(record.run, content)
+                record.spent = with_attempt(record.spent, history, content, record.kept, silent=silent)
                 self._take_over(record, content, now)
                 claimed.append(ClaimedRun(record.run, history, record.spent, record.kept))
         return claimed
@@ -131,7 +132,7 @@ class MemoryExecutionStore(ExecutionStore):
             seq=end_seq(run.epoch + 1, content),
             content=content,
             finished_at=now,
-            outcome=replace(INTERRUPTED, usage=_used(run, content, record.spent)),
+            outcome=replace(INTERRUPTED, usage=_used(run, content, record)),
         )
         self._state.end_run(interrupted, now)
         return True
@@ -153,10 +154,10 @@ def _said_nothing(run: Run, content: Content) -> bool:
     return content is run.content and content_epoch(run.status, run.epoch) < run.epoch
 
 
-def _used(run: Run, content: Content, spent: Usage | None) -> Usage | None:
-    if spent is None or run.status is not RunStatus.STREAMING:
-        return spent
-    return with_last_attempt(spent, run.attempts, content)
+def _used(run: Run, content: Content, record: RunRecord) -> Usage | None:
+    if record.spent is None or run.status is not RunStatus.STREAMING:
+        return record.spent
+    return with_last_attempt(record.spent, run.attempts, content, record.kept)
 
 
 def _kept(error: RunError | None) -> RunError | None:

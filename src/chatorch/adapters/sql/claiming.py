@@ -7,13 +7,14 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.history import read_history
-from chatorch.adapters.sql.outcomes import USAGE, to_usage, usage_values
+from chatorch.adapters.sql.outcomes import to_usage
 from chatorch.adapters.sql.reaping import settled
 from chatorch.adapters.sql.rows import SELECT_RUN, AnyRow, to_run
+from chatorch.adapters.sql.spending import spend
 from chatorch.adapters.sql.tables import messages, runs
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, ThreadId
-from chatorch.domain.model.estimates import unfinished_attempt
+from chatorch.domain.model.estimates import with_attempt
 from chatorch.domain.model.run import RunStatus, base_of, content_epoch
 from chatorch.ports.execution_store import ClaimedRun, LiveRun
 
@@ -29,7 +30,6 @@ _TAKE = (
         beat_at=bindparam("now", type_=UtcTime),
     )
 )
-_SPEND = update(runs).where(runs.c.id == bindparam("run_id")).values({name: bindparam(f"new_{name}") for name in USAGE})
 _TAKEN = SELECT_RUN.where(_THESE).order_by(runs.c.created_at, runs.c.id)
 _STANDS_AT = select(messages.c.id, messages.c.position).where(
     messages.c.id.in_(bindparam("message_ids", expanding=True))
@@ -67,12 +67,10 @@ def claim(
     for row in rows:
         before = stands_at[row.message_id] - 1
         history = read_history(connection, ThreadId(row.thread_id), before, history_chars)
-        run, earlier = to_run(row), to_usage(row)
-        spent = unfinished_attempt(history, Content() if row.id in silent else run.content)
-        spent = spent if earlier is None else earlier + spent
+        run = to_run(row)
+        spent = with_attempt(to_usage(row), history, run.content, row.kept or 0, silent=row.id in silent)
         claimed.append(ClaimedRun(run, history, spent, row.kept or 0))
-    spending = [{"run_id": c.run.id, **_named(usage_values(c.spent))} for c in claimed]
-    connection.execute(_SPEND, spending)
+    spend(connection, {each.run.id: each.spent for each in claimed})
     return claimed
 
 
@@ -80,7 +78,3 @@ def _said_nothing(row: AnyRow, tip: int) -> bool:
     """Whether all that is there is of attempts before the last one, which have been counted."""
     still = content_epoch(RunStatus(row.status), row.epoch)
     return bool(still < row.epoch and base_of(still) + tip == row.seq)
-
-
-def _named(values: Mapping[str, object]) -> dict[str, object]:
-    return {f"new_{name}": value for name, value in values.items()}

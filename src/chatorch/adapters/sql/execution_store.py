@@ -27,6 +27,7 @@ from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.one_statement import end_early
 from chatorch.adapters.sql.outcomes import outcome_values
 from chatorch.adapters.sql.rows import AnyRow, Values, interaction, interaction_values
+from chatorch.adapters.sql.spending import spend
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs
 from chatorch.adapters.sql.tails import append, drop
 from chatorch.domain.model.content import Content
@@ -173,6 +174,7 @@ def _checkpoint(
     parts.put(connection, [(live[c.run_id].message_id, c.parts) for c in saved if c.parts])
     if saved:
         connection.execute(_MOVE, [_moved(c, now) for c in saved])
+        spend(connection, {c.run_id: c.used for c in saved if c.used is not None})
     if silent := {c.run_id for c in mine} - {c.run_id for c in saved}:
         connection.execute(_BEAT, {"run_ids": list(silent), "beats_at": now})
     return ownerships

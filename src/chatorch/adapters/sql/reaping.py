@@ -156,7 +156,7 @@ def interrupt(
 
 
 def _used_by_last_attempts(connection: Connection, rows: Sequence[AnyRow]) -> dict[str, Usage]:
-    """With what was spent before, of the runs that had been taken over and had said something since."""
+    """With what was spent before, of the runs of which that is known and that had said something since."""
     spent = {
         row.id: usage
         for row in rows
@@ -164,8 +164,9 @@ def _used_by_last_attempts(connection: Connection, rows: Sequence[AnyRow]) -> di
     }
     if not spent:
         return {}
-    whole = map(to_run, connection.execute(_WITH_CONTENT, {"run_ids": list(spent)}))
-    return {run.id: with_last_attempt(spent[run.id], run.attempts, run.content) for run in whole}
+    whole = connection.execute(_WITH_CONTENT, {"run_ids": list(spent)})
+    attempts = ((to_run(row), row.kept or 0) for row in whole)
+    return {run.id: with_last_attempt(spent[run.id], run.attempts, run.content, kept) for run, kept in attempts}
 
 
 def settled(connection: Connection, seen: Sequence[LiveRun], contents: Mapping[RunId, Content]) -> dict[AnyRow, int]:

@@ -63,13 +63,13 @@ class Usage:
     reasoning_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        """Of both together; guessed, where one of them is."""
-        estimated = UsageSource.ESTIMATED in (self.source, other.source)
+        """Of both together; guessed, where one of them is: one that nobody was asked for is no guess."""
+        guessed = any(each.source is UsageSource.ESTIMATED for each in (self, other) if each.prompt_tokens)
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.total_tokens + other.total_tokens,
-            UsageSource.ESTIMATED if estimated else UsageSource.PROVIDER,
+            UsageSource.ESTIMATED if guessed else UsageSource.PROVIDER,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
         )

@@ -154,7 +154,7 @@ def _portions(checkpoints: Sequence[Checkpoint]) -> Iterator[Sequence[Checkpoint
 
 
 def _bare(checkpoint: Checkpoint) -> Checkpoint:
-    return replace(checkpoint, text=None, parts=(), kept=None)
+    return replace(checkpoint, text=None, parts=(), kept=None, used=None)
 
 
 def _chars(checkpoint: Checkpoint) -> int:
@@ -169,11 +169,12 @@ def _checkpoint(execution: RunExecution, content: Content) -> Checkpoint:
     """
     run, start, text = execution.run, execution.saved_chars, content.text
     parts, tip = ((), None) if content.text_only else (pieces(content, execution.saved_tip), content.tip)
-    kept = execution.kept if execution.kept > execution.saved_kept else None
-    tip = tip if kept is None else content.tip
+    kept = used = None
+    if execution.kept > execution.saved_kept:
+        kept, used, tip = execution.kept, execution.kept_usage, content.tip
     if len(text) == start:
-        return Checkpoint(run.id, run.epoch, None, parts=parts, tip=tip, kept=kept)
+        return Checkpoint(run.id, run.epoch, None, 0, parts, tip, kept, used)
     if len(text) <= SHORT_CHARS or len(text) >= 2 * execution.whole_chars:
         execution.whole_chars = 0
-        return Checkpoint(run.id, run.epoch, text, parts=parts, tip=tip, kept=kept)
-    return Checkpoint(run.id, run.epoch, text[start:], start, parts, tip, kept)
+        return Checkpoint(run.id, run.epoch, text, 0, parts, tip, kept, used)
+    return Checkpoint(run.id, run.epoch, text[start:], start, parts, tip, kept, used)

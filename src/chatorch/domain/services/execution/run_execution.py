@@ -56,6 +56,7 @@ class RunExecution:
         self.saved_chars = self.whole_chars = 0
         self.saved_tip = START
         self.kept = self.saved_kept = 0
+        self.kept_usage: Usage | None = None
         self.finishing_since: float | None = None
         self._over = False
         self._told_over: asyncio.Event | None = None  # hardly any run is waited for, and one takes 800 bytes
@@ -183,7 +184,7 @@ class RunExecution:
         """What was said so far outlives this worker from now on."""
         content = self._telling.content()
         self._usage.step_over(content, piece.tally)
-        self.kept = content.tip
+        self.kept, self.kept_usage = content.tip, self._usage.kept()
         await self._keep(self.run.id)
         if self._lost or self._stopped is not None:
             # What follows would be done for nobody, or a second time: the scope ends before the model is asked on.

@@ -1,7 +1,7 @@
 """What one run has used, at any moment of it."""
 
 from chatorch.domain.model.content import START, Content
-from chatorch.domain.model.conversation import Usage
+from chatorch.domain.model.conversation import Usage, estimate_tokens
 from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.tools import Tally
 from chatorch.ports.chat_model import Prompt
@@ -28,6 +28,10 @@ class RunUsage:
         self.tally = tally
         self._tip_counted, self._parts_counted = content.tip, len(content.parts)
 
+    def kept(self) -> Usage | None:
+        """Of all steps that are over, whoever goes on with the run."""
+        return self._spent if self.tally is None or self.tally.usage is None else self._with_spent(self.tally.usage)
+
     def whole(self, told: Usage | None, content: Content) -> Usage:
         """Of a run that the model has ended with `content`. `told` is what the provider said, if it did."""
         return self._with_spent(told or estimated_usage(self._prompt_tokens, content))
@@ -36,7 +40,9 @@ class RunUsage:
         """Of one that ends before its model does; None where it used nothing. `begun` is whether this attempt spoke."""
         finished = self.tally.usage if self.tally else None
         if begun and content.weight and content.tip > self._tip_counted:
-            unfinished = estimated_usage(self._prompt_tokens, Content(content.parts[self._parts_counted :]))
+            before, since = content.parts[: self._parts_counted], content.parts[self._parts_counted :]
+            told = self._prompt_tokens + sum(estimate_tokens(part.body) for part in before)
+            unfinished = estimated_usage(told, Content(since))
             finished = unfinished if finished is None else finished + unfinished
         return self._spent if finished is None else self._with_spent(finished)
 
