@@ -59,7 +59,7 @@ MADE = {
 """How often each is called, over the worker's death."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 async def server(request: pytest.FixtureRequest, server_in: ServerIn, postgres: Databases, tmp_path: Path) -> Server:
     """Not started; with tools that say in a file when they are called."""
     url = await postgres.fresh() if request.param == "postgresql" else None
@@ -103,7 +103,7 @@ async def test_no_tool_is_called_twice_wherever_its_worker_is_killed(
 async def killed_before_results_are_saved(
     server: Server, alice: Caller, upstream: Upstream, asked: dict[str, Exchange], models: dict[str, str]
 ) -> None:
-    """The calls have returned, and their follower has heard so, but the store takes no writes."""
+    """The calls have returned, and their follower has heard so of one or both, but the store takes no writes."""
     place, before = server.folder, len(called(server.folder))
     (place / "again").unlink()
     models["unsaved"] = upstream.model(*SCRIPTS["unsaved"])
@@ -112,7 +112,7 @@ async def killed_before_results_are_saved(
     url = server.settings["DATABASE_URL"]
     async with outage("busy file" if url.startswith("sqlite") else "table lock", url):
         (place / "go unsaved").touch()
-        await heard.until(lambda heard: heard.body.count(b"did unsaved") == 2)
+        await heard.until(lambda heard: b"did unsaved" in heard.body)
         await server.kill()
 
 
