@@ -274,9 +274,11 @@ async def test_results_are_taken_of_nobody_else_and_of_nothing_else(served: Serv
 
 
 async def test_a_guest_is_offered_nothing_and_brings_nothing(apis: Apis) -> None:
-    api = await apis.start(anonymous_chat=True)
+    api = await apis.start(anonymous_chat=True, swapped={"python_tools": handled(Handled("find"))})
+    for http in (api.anonymous(), await api.user("alice")):
+        await Page(http, tools=[]).run()
+    assert [[tool.name for tool in call.prompt.tools] for call in api.model.calls] == [[], ["find"]]
     page = Page(api.anonymous(), tools=[])
-    await page.run()
     await page.refused(422, "invalid_request", tools=[LOOK])
     await page.refused(422, "invalid_request", resume=resolved("msg_1.1", approved=True))
     page.tells("msg_1.1", "blue")
