@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -229,7 +230,8 @@ async def test_what_follows_a_refused_body_on_its_connection_is_not_begun(api: A
     async with dialled(door.port) as line:
         await line.send(early, b"x" * 2 * MIB + request("POST", CHAT, chat(), token=token_of(alice)))
         (await line.answer()).problem(413, "content_too_large")
-        assert await line.ended()
+        with suppress(ConnectionResetError):  # what still comes behind a whole answer may be reset (RFC 9112, 9.6)
+            assert await line.ended()
     assert api.model.calls == []
 
 
