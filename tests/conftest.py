@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from chatorch.adapters.sql import schema
+from chatorch.entrypoints.app import GC_THRESHOLD
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.redis_server import RedisServer
 from tests.support.sizes import SOAK
@@ -50,6 +51,7 @@ def pytest_runtestloop() -> None:
     """Also in the process that only hands out the tests."""
     gc.freeze()
     gc.enable()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
 
 
 @pytest.fixture(scope="session")
