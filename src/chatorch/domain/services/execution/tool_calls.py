@@ -192,6 +192,15 @@ def arguments_of(text: str) -> Mapping[str, Any]:
     return arguments
 
 
+def readable(call: Part) -> bool:
+    """Whether its arguments are some that a tool can be called with. If not, calling it only tells the model so."""
+    try:
+        arguments_of(call.body)
+    except ToolError:
+        return False
+    return True
+
+
 def _no_number(_: str) -> object:
     raise ValueError
 

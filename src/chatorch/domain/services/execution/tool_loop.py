@@ -12,7 +12,7 @@ from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally
-from chatorch.domain.services.execution.tool_calls import CallToMake, Made, Told, ToolCaller, ToolLimits
+from chatorch.domain.services.execution.tool_calls import CallToMake, Made, Told, ToolCaller, ToolLimits, readable
 from chatorch.domain.services.execution.tool_step import SpokenStep, name_in
 from chatorch.domain.services.toolbox import Offer, Toolbox
 from chatorch.ports.calls import CallStore
@@ -211,8 +211,8 @@ class _Steps:
     ) -> AsyncGenerator[Piece]:
         """Those that nobody outside is to carry out, or to approve of. Nothing is called before it is stored as such,
         and what came of it is stored before anything follows."""
-        now = [call for call in calls if call in approved or not waits_for_client(call)]
-        to_make = [CallToMake(call, self._key_of(call), perhaps_made) for call in now]
+        now = [call for call in calls if call in approved or not _waits_for_somebody(call)]
+        to_make = [CallToMake(call, self._key_of(call), perhaps_made and readable(call)) for call in now]
         if not to_make:
             return
         if not perhaps_made:
@@ -245,7 +245,7 @@ class _Steps:
             return []
         told: list[Piece] = []
         for call in calls:
-            if cut_off or not waits_for_client(call):
+            if cut_off or not _waits_for_somebody(call):
                 text = NOT_TO_THE_END if cut_off else NO_MORE_STEPS
                 told += self._add(result_part(call.head["id"], CallStatus.NOT_EXECUTED, text))
         if told and not cut_off:
@@ -270,3 +270,8 @@ class _Steps:
         never another one's."""
         place = [*self._turn.open_calls, *calls_in(self._parts)].index(call)
         return f"{self._turn.run_id}:{place + 1}"
+
+
+def _waits_for_somebody(call: Part) -> bool:
+    """Nobody is asked to approve of what cannot be done: the model hears of it, and asks for something else."""
+    return waits_for_client(call) and (call.head["by"] == CarriedOutBy.CLIENT or readable(call))

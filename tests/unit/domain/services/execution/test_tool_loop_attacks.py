@@ -53,6 +53,21 @@ async def test_arguments_of_any_kind_of_nonsense_are_the_calls_own_fault():
     assert bodies == ["The arguments are not JSON."] * len(nonsense)
 
 
+async def test_nobody_is_asked_to_approve_of_arguments_that_are_none():
+    pay = Handled("pay", about={"needs_approval": True})
+    chat = Chat(tools=[handled(pay)])
+    start, _, end = calling("pay")
+    chat.model.then(start, "{nonsense", end, *calling("pay", "c2"), ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    results = {part.head["call_id"]: part.body for part in run.content.parts if part.kind is PartKind.TOOL_RESULT}
+    assert (results, run.outcome and run.outcome.finish_reason) == ({"c1": "The arguments are not JSON."}, "tool_calls")
+    chat.model.then(start, "[1]", end, ASKS)
+    chat.model.then("Never mind.")
+    run = await chat.ended(await chat.start("Never mind"))
+    assert (run.text, run.outcome and run.outcome.finish_reason) == ("Never mind.", "stop")
+    assert pay.made == []
+
+
 async def test_a_call_by_a_name_that_no_tool_can_have_goes_back_by_one_that_providers_take():
     said = {"multi_tool_use.parallel": "multi_tool_use_parallel", "": "unknown", "wetter für": "wetter_f_r"}
     said["x" * 70] = "x" * 64
