@@ -5,10 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import CancelReason
 from chatorch.domain.services.execution.run_execution import RunExecution
 from chatorch.ports.execution_store import Checkpoint, ExecutionStore, Ownership
@@ -19,8 +17,6 @@ AT_ONCE_CHARS = 2_000_000
 """In one transaction, which is to be over long before the lease is."""
 FIRST_BACKOFF_S = 0.05
 MAX_BACKOFF_S = 2.0
-SHORT_CHARS = 500
-"""A text of so many code points is saved whole each time: a row more, and taking it away again, costs as much."""
 
 
 class Checkpoints:
@@ -91,7 +87,7 @@ class Checkpoints:
         if not contents:
             self.fail = False
             return
-        checkpoints = [_checkpoint(self._live[run_id], content) for run_id, content in contents.items()]
+        checkpoints = [self._live[run_id].checkpoint(content) for run_id, content in contents.items()]
         held: set[RunId] = set()
         for portion in _portions(checkpoints):
             try:
@@ -103,20 +99,10 @@ class Checkpoints:
             self.fail = False
             self._hear(ownerships)
             for saved in portion:
-                if saved.news and ownerships[saved.run_id] is Ownership.MINE:
-                    self._saved(saved)
+                if saved.news and ownerships[saved.run_id] is Ownership.MINE and saved.run_id in self._live:
+                    self._live[saved.run_id].saved.note(saved)
             held |= {run_id for run_id, ownership in ownerships.items() if ownership is Ownership.HELD}
         self._wanted -= answered - held
-
-    def _saved(self, saved: Checkpoint) -> None:
-        if execution := self._live.get(saved.run_id):
-            if saved.kept is not None:
-                execution.saved_kept = saved.kept
-            if saved.says_more:
-                execution.saved_tip = saved.position
-            if saved.text is not None:
-                execution.saved_chars = chars = saved.start + len(saved.text)
-                execution.whole_chars = execution.whole_chars or chars
 
     async def _beat(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Once more without text, where there was any."""
@@ -159,22 +145,3 @@ def _bare(checkpoint: Checkpoint) -> Checkpoint:
 
 def _chars(checkpoint: Checkpoint) -> int:
     return len(checkpoint.text or "") + sum(len(piece.body) for piece in checkpoint.parts)
-
-
-def _checkpoint(execution: RunExecution, content: Content) -> Checkpoint:
-    """The tail of the text, or the whole where that is short or has doubled: all that is saved is a few times as long
-    as the text. Of the other parts what is new.
-
-    Until a whole is known to be saved, nobody knows where a tail would begin.
-    """
-    run, start, text = execution.run, execution.saved_chars, content.text
-    parts, tip = ((), None) if content.text_only else (pieces(content, execution.saved_tip), content.tip)
-    kept = used = None
-    if execution.kept > execution.saved_kept:
-        kept, used, tip = execution.kept, execution.kept_usage, content.tip
-    if len(text) == start:
-        return Checkpoint(run.id, run.epoch, None, 0, parts, tip, kept, used)
-    if len(text) <= SHORT_CHARS or len(text) >= 2 * execution.whole_chars:
-        execution.whole_chars = 0
-        return Checkpoint(run.id, run.epoch, text, 0, parts, tip, kept, used)
-    return Checkpoint(run.id, run.epoch, text[start:], start, parts, tip, kept, used)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
 from chatorch.domain.model.calls import AFTERWARDS
-from chatorch.domain.model.content import START, Content
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
 from chatorch.domain.model.identity import Principal
@@ -13,9 +13,10 @@ from chatorch.domain.model.run import CancelReason, Outcome, Run, RunError, RunS
 from chatorch.domain.model.text import blank
 from chatorch.domain.model.upstream_errors import UpstreamError
 from chatorch.domain.services.execution.run_usage import RunUsage
+from chatorch.domain.services.execution.saved import Saved
 from chatorch.domain.services.execution.telling import Telling
 from chatorch.ports.chat_model import ChatModel, Finish, Keep, PartEnd, PartStart, Piece, Prompt
-from chatorch.ports.execution_store import ExecutionStore, RunEnd
+from chatorch.ports.execution_store import Checkpoint, ExecutionStore, RunEnd
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import RunTelemetry
 
@@ -53,12 +54,10 @@ class RunExecution:
         self._decided: RunEnd | None = None
         self.watchers, self.was_watched = 0, False
         self.begun_at = clock.monotonic() - prompt.begun_s
-        self.saved_chars = self.whole_chars = 0
-        self.saved_tip = START
-        self.kept = self.saved_kept = 0
-        self.kept_usage: Usage | None = None
+        self.saved = Saved()
+        self._kept = 0
+        self._kept_usage: Usage | None = None
         self.finishing_since: float | None = None
-        self._over = False
         self._told_over: asyncio.Event | None = None  # hardly any run is waited for, and one takes 800 bytes
         self._prompt: Prompt | None = prompt
         self._telling = telling
@@ -68,7 +67,7 @@ class RunExecution:
         self._clock = clock
         self._telemetry = telemetry
         self._stopped: CancelReason | None = None
-        self._lost = self._refused = False
+        self._lost = self._refused = self._over = False
         self._failure: UpstreamError | None = None
         self._scope: asyncio.Timeout | None = None
         self._pieces = 0
@@ -86,6 +85,10 @@ class RunExecution:
     def said(self) -> Content:
         """See `Telling.said`."""
         return self._telling.said()
+
+    def checkpoint(self, content: Content) -> Checkpoint:
+        """What its row lacks of `content`, which is what it has `said`."""
+        return self.saved.checkpoint(self.run, content, self._kept, self._kept_usage)
 
     async def ended(self) -> None:
         """Waits until it is over here."""
@@ -184,7 +187,7 @@ class RunExecution:
         """What was said so far outlives this worker from now on."""
         content = self._telling.content()
         self._usage.step_over(content, piece.tally)
-        self.kept, self.kept_usage = content.tip, self._usage.kept()
+        self._kept, self._kept_usage = content.tip, self._usage.kept()
         await self._keep(self.run.id)
         if self._lost or self._stopped is not None:
             # What follows would be done for nobody, or a second time: the scope ends before the model is asked on.
