@@ -30,7 +30,7 @@ class Props(Generated):
     model: ModelName | None = None
 
 
-class ToolIn(BaseModel):
+class PageToolIn(BaseModel):
     """One of the client's own: what the model calls of it, the client carries out. `metadata` is the client's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -41,7 +41,7 @@ class ToolIn(BaseModel):
     metadata: Any = None
 
 
-def _different(tools: list[ToolIn]) -> list[ToolIn]:
+def _different(tools: list[PageToolIn]) -> list[PageToolIn]:
     require_different(tool.name for tool in tools)
     return tools
 
@@ -99,7 +99,7 @@ class RunInput(Input):
 
     parent_run_id: Annotated[Unused, Field(alias="parentRunId")] = None
     state: Unused = None
-    tools: Annotated[list[ToolIn], Field(max_length=MAX_TOOLS), AfterValidator(_different)] | None = None
+    tools: Annotated[list[PageToolIn], Field(max_length=MAX_TOOLS), AfterValidator(_different)] | None = None
     context: list[Context] | None = None
     forwarded_props: Annotated[Props | None, Field(alias="forwardedProps")] = None
     resume: Annotated[list[ResumeIn], Field(max_length=MAX_RESUMED)] | None = None

@@ -48,12 +48,12 @@ class ReasoningIn(Request):
     mode: Annotated[Any, only("standard")] = None
 
 
-class TextIn(Request):
+class TextConfigIn(Request):
     format: Annotated[dict[str, Any], AfterValidator(_format)] | None = None
     verbosity: Annotated[Any, only("medium")] = None
 
 
-class StreamOptions(Request):
+class ResponseStreamOptions(Request):
     include_obfuscation: Annotated[Any, only(False)] = None
 
 
@@ -67,14 +67,14 @@ class CreateResponse(Request):
     previous_response_id: OpenAIId | None = None
     conversation: Annotated[OpenAIId | None, BeforeValidator(_named)] = None
     stream: StrictBool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: ResponseStreamOptions | None = None
     background: StrictBool | None = None
     store: StrictBool | None = None
     metadata: Pairs | None = None
     temperature: Temperature | None = None
     max_output_tokens: TokenLimit | None = None
     reasoning: ReasoningIn | None = None
-    text: TextIn | None = None
+    text: TextConfigIn | None = None
     tools: Annotated[list[Any] | None, Field(description="Tools of type function")] = None
     tool_choice: StrictStr | dict[str, Any] | None = None
     parallel_tool_calls: StrictBool | None = None
