@@ -140,7 +140,8 @@ class Takeovers:
         stopped = [run for run in waiting if run.cancel_requested]
         others = sorted((run for run in waiting if not run.cancel_requested), key=_age)
         batch = [*stopped, *others[: self._limits.at_once - self._taken]][:CLAIMED_AT_ONCE]
-        self._waiting = {run.run_id: run for run in waiting if run not in batch}
+        taken = {run.run_id for run in batch}
+        self._waiting = {run.run_id: run for run in waiting if run.run_id not in taken}
         return batch
 
     def _carry_on(self, claimed: ClaimedRun, owner: User | None, *, stopped: bool) -> None:
