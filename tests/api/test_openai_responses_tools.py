@@ -200,6 +200,17 @@ async def test_what_is_denied_is_not_done(api: Api, alice: httpx.AsyncClient):
     assert error[:2] == (409, "tool_calls_answered")
 
 
+async def test_of_a_call_that_cannot_be_made_only_the_model_hears(api: Api, alice: httpx.AsyncClient):
+    start, _, end = calling("files__drop")
+    api.model.then("Hm. ", start, "{nonsense", end, ASKS)
+    api.model.then("Never mind.")
+    response = await respond(alice)
+    assert (response["status"], types(response)) == ("completed", ["message", "message"])
+    await replayed(alice, response)
+    assert "not JSON" in api.model.calls[1].prompt.messages[-1].content
+    assert DROP.made == []
+
+
 async def test_nobody_could_approve_where_nothing_is_kept(api: Api, alice: httpx.AsyncClient):
     api.model.then("No.")
     await respond(alice, store=False)

@@ -192,10 +192,10 @@ def arguments_of(text: str) -> Mapping[str, Any]:
     return arguments
 
 
-def readable(call: Part) -> bool:
-    """Whether its arguments are some that a tool can be called with. If not, calling it only tells the model so."""
+def readable(arguments: str) -> bool:
+    """Whether a tool can be called with them. If not, a call only tells the model so."""
     try:
-        arguments_of(call.body)
+        arguments_of(arguments)
     except ToolError:
         return False
     return True

@@ -212,7 +212,7 @@ class _Steps:
         """Those that nobody outside is to carry out, or to approve of. Nothing is called before it is stored as such,
         and what came of it is stored before anything follows."""
         now = [call for call in calls if call in approved or not _waits_for_somebody(call)]
-        to_make = [CallToMake(call, self._key_of(call), perhaps_made and readable(call)) for call in now]
+        to_make = [CallToMake(call, self._key_of(call), perhaps_made and readable(call.body)) for call in now]
         if not to_make:
             return
         if not perhaps_made:
@@ -274,4 +274,4 @@ class _Steps:
 
 def _waits_for_somebody(call: Part) -> bool:
     """Nobody is asked to approve of what cannot be done: the model hears of it, and asks for something else."""
-    return waits_for_client(call) and (call.head["by"] == CarriedOutBy.CLIENT or readable(call))
+    return waits_for_client(call) and (call.head["by"] == CarriedOutBy.CLIENT or readable(call.body))

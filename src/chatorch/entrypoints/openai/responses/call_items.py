@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from chatorch.domain.model.conversation import MessageId, RunId
 from chatorch.domain.model.parts import Facts, Part, PartKind
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy
+from chatorch.domain.services.execution.tool_calls import readable
 from chatorch.entrypoints.openai.responses.ids import APPROVAL_REQUEST, FUNCTION_CALL, MCP_CALL, item_id
 from chatorch.entrypoints.openai.responses.items import COMPLETED, IN_PROGRESS, Event, Item, Json
 
@@ -86,9 +87,14 @@ class FunctionCallItem(CallItem):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalItem(CallItem):
-    """It is told when it is whole."""
+    """It is told when it is whole, if anybody is asked."""
 
     delta = ""
+
+    @staticmethod
+    def asks(arguments: str) -> bool:
+        """Of a call that cannot be made only the model hears."""
+        return readable(arguments)
 
     def view(self, text: str, status: str) -> Json:  # noqa: ARG002  # it has none
         return {"id": self.id, "type": "mcp_approval_request", "arguments": whole(text), **labelled(self.head["name"])}

@@ -76,7 +76,7 @@ class _Output:
         if item is None:
             return
         self._close_message(COMPLETED)
-        if isinstance(item, ApprovalItem) and not part.closed:
+        if isinstance(item, ApprovalItem) and not (part.closed and item.asks(part.body)):
             return
         if isinstance(item, McpCallItem) and part.closed:
             status = IN_PROGRESS if self._status == IN_PROGRESS else INCOMPLETE

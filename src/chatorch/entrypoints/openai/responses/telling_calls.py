@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from chatorch.domain.model.parts import Facts, Part, PartKind
-from chatorch.entrypoints.openai.responses.call_items import McpCallItem, approved_item
+from chatorch.entrypoints.openai.responses.call_items import ApprovalItem, McpCallItem, approved_item
 from chatorch.entrypoints.openai.responses.frames import Said
 from chatorch.entrypoints.openai.responses.items import COMPLETED, INCOMPLETE
 from chatorch.entrypoints.openai.responses.telling import ADDED, DONE, Open, Result, Telling, Waiting
@@ -45,6 +45,9 @@ class TellingCalls(Telling):
             waits = Waiting(now.item, text)
             self.state = state._replace(held="", told=0, open=None, items=(*state.items, waits))
             return self._events(now.item.closing(now.place, text))
+        if isinstance(now.item, ApprovalItem) and not now.item.asks(text):
+            self.state = state._replace(held="", told=0, open=None)
+            return b""
         told = b"" if now.kind else self._event(ADDED, output_index=now.place, item=now.item.view(text, COMPLETED))
         self.state = self.state._replace(open=replace(now, kind=PartKind.TOOL_CALL))
         return told + self._close(COMPLETED)
