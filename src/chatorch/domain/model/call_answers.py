@@ -1,7 +1,7 @@
 """What people and clients say to the calls that a turn waits for: results of the client's tools, and decisions."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chatorch.domain.model.calls import (
     STAND_INS,
@@ -14,9 +14,9 @@ from chatorch.domain.model.calls import (
 )
 from chatorch.domain.model.conversation import JsonObject, Message, MessageStatus, NewMessage, Role, RunId
 from chatorch.domain.model.errors import InvalidField, ThreadBusy, ToolCallsAnswered, ToolCallsOpen
-from chatorch.domain.model.parts import Part
+from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.text import storable_text
-from chatorch.domain.model.tools import CallStatus, CarriedOutBy
+from chatorch.domain.model.tools import CallStatus, CarriedOutBy, ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class CallOutput:
         status = CallStatus.FAILED if self.is_error else CallStatus.COMPLETED
         return result_part(self.call_id, status, storable_text(self.content))
 
+    def bounded(self, most: int) -> "CallOutput":
+        """As `ToolResult.bounded`."""
+        result = ToolResult(CallStatus.COMPLETED, self.content).bounded(most)
+        return self if result.content is self.content else replace(self, content=result.content, is_error=True)
+
     def agrees(self, answered: Part | None) -> bool:
         """Whether that is what was said before."""
         mine = self.result()
@@ -45,6 +50,10 @@ class CallDecision:
     call_id: str
     approve: bool
     reason: str | None = None
+
+    def bounded(self, most: int) -> "CallDecision":
+        """Without a reason of more than `most` code points."""
+        return self if len(self.reason or "") <= most else replace(self, reason=None)
 
     def result(self) -> Part | None:
         """Of one that may be made there is none yet."""
@@ -106,6 +115,21 @@ def require_calls_answered(messages: Sequence[NewMessage]) -> None:
             waiting -= answered.keys()
     if messages[-1].role is Role.TOOL and waiting:
         raise ToolCallsOpen(sorted(waiting))
+
+
+def with_bounded_results(messages: Sequence[NewMessage], most: int) -> tuple[NewMessage, ...]:
+    """A history that a client brings, whose results are as `ToolResult.bounded` has them."""
+    return tuple(
+        replace(message, parts=tuple(_bounded(part, most) for part in message.parts)) if message.parts else message
+        for message in messages
+    )
+
+
+def _bounded(part: Part, most: int) -> Part:
+    if part.kind is not PartKind.TOOL_RESULT or len(part.body) <= most:
+        return part
+    result = ToolResult(CallStatus(part.head["status"]), part.body).bounded(most)
+    return result_part(part.head["call_id"], result.status, result.content)
 
 
 def results_of(messages: Sequence[Message], answers: Sequence[Answer]) -> list[Part] | RunId:

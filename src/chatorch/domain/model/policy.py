@@ -32,12 +32,14 @@ class ChatPolicy:
 
     `allowed_models` is what a client may name besides `default_model`, each as `model_names` reads it; ``name:*`` in it
     allows any model of that provider, ``*`` any of every provider that is not in `closed_providers`.
+    `max_tool_result_chars` (code points) is for a client's own tools, as `ToolLimits` has it for the operator's.
     """
 
     default_model: str
     allowed_models: frozenset[str] = field(default_factory=frozenset)
     client_system: bool = True
     max_content_chars: int = 2000
+    max_tool_result_chars: int = 50_000
     max_messages: int = 1000
     model_names: ModelNames = ONE_PROVIDER
     closed_providers: frozenset[str] = frozenset()

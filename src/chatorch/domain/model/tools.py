@@ -74,6 +74,13 @@ class ToolResult:
     status: CallStatus
     content: str
 
+    def bounded(self, most: int) -> "ToolResult":
+        """As it is, up to `most` code points. What is longer is not cut, for half of it may mean something else: the
+        model is told that it was too much."""
+        if len(self.content) <= most:
+            return self
+        return ToolResult(CallStatus.FAILED, f"The tool said more than {most} characters, which is too much.")
+
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:

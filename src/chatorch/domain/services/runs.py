@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from chatorch.domain.model.call_answers import require_each_call_once
+from chatorch.domain.model.call_answers import require_each_call_once, with_bounded_results
 from chatorch.domain.model.calls import calls_in, results_in
 from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot, fresher
 from chatorch.domain.model.context import ContextWindow
@@ -105,13 +105,13 @@ class Runs:
                 continue
 
     async def _start(self, principal: Principal, chat: StartChat, thread_id: ThreadId | None) -> Run:
-        self._check(principal, chat, thread_id)
+        messages = self._checked(principal, chat, thread_id)
         if thread_id is None and chat.instead_of is not None:
             raise NotFound
         allotted = chat.allotted or self.allot()
         new = self._new_run(principal, chat.model, chat.idempotency, allotted, chat.generation)
         new = replace(new, guest_label=chat.user_label) if principal.guest else replace(new, background=chat.background)
-        *earlier, last = chat.messages
+        *earlier, last = messages
         turn = OpenTurn(
             thread_id=thread_id or allotted.thread_id,
             title=None if thread_id else chat.title or _title(chat.messages),
@@ -130,19 +130,22 @@ class Runs:
 
     def check(self, principal: Principal, chat: StartChat) -> None:
         """Raises what `start` would that does not depend on the store."""
-        self._check(principal, chat, chat.thread_id)
+        self._checked(principal, chat, chat.thread_id)
         self._policy.model_for(chat.model)
         if self._executor.draining:
             raise Draining
 
-    def _check(self, principal: Principal, chat: StartChat, thread_id: ThreadId | None) -> None:
+    def _checked(self, principal: Principal, chat: StartChat, thread_id: ThreadId | None) -> tuple[NewMessage, ...]:
+        """The messages, as they are to be stored."""
         require_own_label(principal, chat.user_label)
         require_own_ref(chat.client_ref)
         require_no_guest_thread(principal, thread_id)
-        self._policy.check_messages(chat.messages, opens_thread=thread_id is None, any_length=chat.any_length)
+        messages = with_bounded_results(chat.messages, self._policy.max_tool_result_chars)
+        self._policy.check_messages(messages, opens_thread=thread_id is None, any_length=chat.any_length)
         self._policy.check_generation(chat.generation)
         if principal.guest:
-            self._policy.check_guests(chat.messages, chat.generation)
+            self._policy.check_guests(messages, chat.generation)
+        return messages
 
     async def retry(self, principal: Principal, retry: RetryChat) -> Run:
         """A new run for the user message that `retry.run_id` answered. Raises like `start`, and `RunSuperseded`.
@@ -177,8 +180,9 @@ class Runs:
         generation = earlier.generation.going_on() if said.generation is None else said.generation
         new = self._new_run(principal, wanted, said.idempotency, said.allotted or self.allot(), generation)
         new = replace(new, background=said.background)
-        ids = tuple(MessageId(self._ids.new("msg")) for _ in said.answers)
-        store = partial(self._calls.answer_calls, new, AnsweredCalls(said.thread_id, said.answers, ids))
+        answers = tuple(answer.bounded(self._policy.max_tool_result_chars) for answer in said.answers)
+        ids = tuple(MessageId(self._ids.new("msg")) for _ in answers)
+        store = partial(self._calls.answer_calls, new, AnsweredCalls(said.thread_id, answers, ids))
         return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store, said.client_id))
 
     async def waited_for(self, principal: Principal, message_id: MessageId, content: Content) -> Sequence[Message]:

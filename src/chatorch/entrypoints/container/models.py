@@ -71,6 +71,7 @@ def chat_policy(settings: Settings, models: ChatModels) -> ChatPolicy:
         allowed_models=settings.allowed_models | {settings.model} | listed,
         client_system=settings.client_system,
         max_content_chars=settings.max_content_chars,
+        max_tool_result_chars=settings.max_tool_result_chars,
         model_names=ModelNames(tuple(models)),
         closed_providers=frozenset(one.name for one in listing),
     )

@@ -147,10 +147,8 @@ class ToolCaller:
         return self._bounded(CallStatus.FAILED if output.is_error else CallStatus.COMPLETED, output.content), None
 
     def _bounded(self, status: CallStatus, said: str) -> ToolResult:
-        most = self._limits.max_result_chars
-        if len(said) > most:
-            return _failed(f"The tool said more than {most} characters, which is too much.")
-        return ToolResult(status, storable_text(said))
+        result = ToolResult(status, said).bounded(self._limits.max_result_chars)
+        return ToolResult(result.status, storable_text(result.content))
 
     async def _output_of(
         self,
