@@ -286,7 +286,7 @@ async def test_answers_to_what_does_not_wait_are_named(api: Api, alice: httpx.As
         ([{**yes, "approval_request_id": "c2"}], "input[0].approval_request_id"),
         ([{**yes, "approval_request_id": request + "0"}], "input[0].approval_request_id"),
         ([{**yes, "approve": "yes"}], "input[0].approve"),
-        ([output(), yes, {"role": "user", "content": "And?"}], "input[2]"),
+        ([output(), yes, {"role": "user", "content": "And?"}], "input[1].approval_request_id"),
     ):
         assert (await refused(alice, given, **where))[::2] == (400, param), given
     assert (await refused(alice, [output(), yes], **where, metadata={"a": "b"}))[2] == "metadata"

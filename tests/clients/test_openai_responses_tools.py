@@ -4,8 +4,9 @@ import pytest
 
 from tests.clients.conftest import NewClient, by_name
 from tests.clients.openai_chat import Clients
-from tests.clients.openai_responses import FILES, at, dense, each, events
+from tests.clients.openai_responses import FILES, REFUSED, at, dense, each, events
 from tests.e2e.conftest import TwoWorkers
+from tests.support.client_process import ClientProcess
 from tests.support.server import Server
 from tests.support.upstream import ANSWER, Upstream, done, finish, hang, pause, text, usage
 from tests.support.upstream_parts import calls
@@ -42,6 +43,54 @@ async def test_the_loop_of_a_client_that_has_functions(
     assert (answered["role"], answered["content"]) == ("tool", "sunny in Rome")
     kinds = await clients(name).value("kinds", **given, id=(await call.value())["id"])
     assert kinds == ["message", "message", "function_call", "function_call_output"]
+
+
+TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
+BY = pytest.mark.parametrize("by", ["previous_response_id", "conversation"])
+
+
+async def asked(client: ClientProcess, given: dict[str, object], by: str) -> tuple[list[object], dict[str, object]]:
+    """A response waits for an output. What says that and something more, and where."""
+    call = client.begin("watch", **given, members={"tools": [TOOL]})
+    await call.value()
+    response = events(call)[-1]["response"]
+    output = {"type": "function_call_output", "call_id": response["output"][1]["call_id"], "output": "sunny"}
+    there = response["id"] if by == "previous_response_id" else response["conversation"]["id"]
+    return [output, {"role": "user", "content": "And in Oslo?"}], {"tools": [TOOL], by: there}
+
+
+@each
+@BY
+@pytest.mark.parametrize("action", ["respond", "accumulate"], ids=["whole", "stream"])
+async def test_an_output_and_what_the_user_says_go_in_one_request(
+    clients: Clients, server: Server, upstream: Upstream, name: str, by: str, action: str
+):
+    model = upstream.model(ASKS, ANSWER)
+    given = at(server, server.tokens["alice"], model=model)
+    both, where = await asked(clients(name), given, by)
+    answer = await clients(name).value(action, **given, input=both, members=where)
+    assert (answer["status"], answer["text"]) == ("completed", "Hello, world")
+    *_, calling, result, said = upstream.seen(model)[1].body["messages"]
+    assert [calling["role"], result["content"], said["content"]] == ["assistant", "sunny", "And in Oslo?"]
+    kinds = await clients(name).value("kinds", **given, id=answer["id"])
+    assert kinds == ["message", "message", "function_call", "function_call_output", "message"]
+
+
+@BY
+async def test_an_output_and_a_message_again_under_their_key_are_the_same_response(
+    clients: Clients, server: Server, upstream: Upstream, by: str
+):
+    package = clients("openai-python")
+    model = upstream.model(ASKS, ANSWER)
+    given = at(server, server.tokens["alice"], model=model)
+    both, where = await asked(package, given, by)
+    keyed = {**where, "extra_headers": {"Idempotency-Key": f"both {by}"}}
+    first, second = [await package.value("respond", **given, input=both, members=keyed) for _ in range(2)]
+    assert (first["id"], first["text"]) == (second["id"], second["text"])
+    assert len(upstream.seen(model)) == 2
+    assert len(await package.value("kinds", **given, id=second["id"])) == 5
+    refusal = await package.error("respond", **given, input=both, members=where)
+    assert refusal["type"] == REFUSED["openai-python"][409 if by == "previous_response_id" else 400]
 
 
 @each

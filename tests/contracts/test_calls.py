@@ -24,7 +24,7 @@ from chatorch.domain.model.run import CancelReason, Run, RunStatus
 from chatorch.domain.model.tools import CarriedOutBy
 from chatorch.ports.calls import AnsweredCalls
 from chatorch.ports.execution_store import Checkpoint
-from chatorch.ports.runs import IdempotencyKey
+from chatorch.ports.runs import IdempotencyKey, OpenTurn
 from tests.support.stores import ANN, BOB, NOW, Stores, ending, new_run, turn
 
 THREAD = ThreadId("thr_t")
@@ -45,9 +45,10 @@ async def waiting(stores: Stores, content: Content = ASKED) -> None:
     assert await stores.execution_store.finish(ending("a", content))
 
 
-def answered(*answers: Answer, called: str = "r") -> AnsweredCalls:
+def answered(*answers: Answer, called: str = "r", more: OpenTurn | None = None) -> AnsweredCalls:
+    """`more` is what the user says behind them."""
     ids = tuple(MessageId(f"msg_{called}{place}") for place in range(len(answers)))
-    return AnsweredCalls(THREAD, answers, ids)
+    return AnsweredCalls(THREAD, answers, ids, more.messages if more else ())
 
 
 async def said(stores: Stores) -> list[tuple[Role, str]]:
@@ -113,6 +114,52 @@ async def test_the_same_again_is_the_same_run_and_something_else_is_a_conflict(s
     assert len(await said(stores)) == 4
 
 
+async def test_what_the_user_says_behind_the_answers_is_answered_then(stores: Stores) -> None:
+    await waiting(stores)
+    no = CallDecision("c2", approve=False)
+    more = turn("m", "t", "Good.", "And now?")
+    with pytest.raises(ToolCallsOpen):
+        await stores.calls.answer_calls(new_run("b"), answered(ANSWERS[0], more=more))
+    with pytest.raises(TooManyRuns):
+        await stores.calls.answer_calls(new_run("b"), answered(ANSWERS[0], no, more=more), LiveRunCap(0))
+    assert len(await said(stores)) == 2, "all or nothing"
+    opened = await stores.calls.answer_calls(new_run("b"), answered(ANSWERS[0], no, more=more))
+    assert (opened.joined, opened.run.user_message_id) == (False, "msg_m_1")
+    *_, answer, denied, first, last = opened.history
+    assert [answer.parts[-1].head["status"], denied.parts[-1].head["status"]] == ["completed", "denied"]
+    assert [(first.role, first.content), (last.role, last.content)] == [(Role.USER, "Good."), (Role.USER, "And now?")]
+    assert open_calls(opened.history) == []
+    assert await stores.execution_store.finish(ending("b", "Later."))
+    assert [role for role, _ in await said(stores)] == [
+        Role.USER, Role.ASSISTANT, Role.TOOL, Role.TOOL, Role.USER, Role.USER, Role.ASSISTANT
+    ]  # fmt: skip
+    again = await stores.runs.answer_again(new_run("c"), THREAD, MessageId("msg_m_1"), only_newest=True)
+    assert [message.role for message in again.history][-4:] == [Role.TOOL, Role.TOOL, Role.USER, Role.USER]
+
+
+async def test_with_a_message_behind_them_only_a_key_makes_the_same_answers_the_same_run(stores: Stores) -> None:
+    await waiting(stores)
+    no, key = CallDecision("c2", approve=False), IdempotencyKey("k", "same")
+    both = answered(ANSWERS[0], no, more=turn("m", "t", "And now?"))
+    first = await stores.calls.answer_calls(new_run("b", key=key), both)
+    for live in (True, False):
+        again = await stores.calls.answer_calls(new_run("c", key=key), both)
+        assert (again.run.id, again.joined) == (first.run.id, True)
+        with pytest.raises(ToolCallsAnswered):
+            await stores.calls.answer_calls(new_run("c"), both)
+        if live:
+            assert await stores.execution_store.finish(ending("b", "Done"))
+    assert len(await said(stores)) == 6
+
+
+async def test_a_message_does_not_join_answers_that_were_given_without_it(stores: Stores) -> None:
+    await waiting(stores)
+    await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))
+    assert await stores.execution_store.finish(ending("b", "Done"))
+    with pytest.raises(ToolCallsAnswered):
+        await stores.calls.answer_calls(new_run("c"), answered(*ANSWERS, more=turn("m", "t", "And now?")))
+
+
 async def test_all_calls_are_answered_at_once_each_in_its_way(stores: Stores) -> None:
     await waiting(stores)
     for some, left in ((ANSWERS[0], "c2"), (ANSWERS[1], "c1")):
@@ -168,9 +215,10 @@ async def test_an_answer_that_comes_before_the_run_that_asks_has_ended_is_for_la
     for is_stored in (False, True):
         if is_stored:
             await stores.execution_store.checkpoint([saved], NOW)
-        with pytest.raises(ThreadBusy) as busy:
-            await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))
-        assert busy.value.run_id == "run_a"
+        for more in (None, turn("m", "t", "And?")):
+            with pytest.raises(ThreadBusy) as busy:
+                await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS, more=more))
+            assert busy.value.run_id == "run_a"
     assert await stores.execution_store.finish(ending("a", ASKED))
     assert not (await stores.calls.answer_calls(new_run("b"), answered(*ANSWERS))).joined
 

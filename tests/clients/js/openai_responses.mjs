@@ -69,8 +69,8 @@ async function events({ id, after, ...given }, { tell }) {
 }
 
 // The package's own accumulation, of a new response or of one that was begun
-async function accumulate({ model, input = "Hi", id, after, ...given }, { tell }) {
-  const asked = id === undefined ? { model, input } : { response_id: id, starting_after: after };
+async function accumulate({ model, input = "Hi", members = {}, id, after, ...given }, { tell }) {
+  const asked = id === undefined ? { model, input, ...members } : { response_id: id, starting_after: after };
   const stream = client(given).responses.stream(asked);
   stream.on("response.output_text.delta", (event) => tell("text", { text: event.delta }));
   const response = await stream.finalResponse();

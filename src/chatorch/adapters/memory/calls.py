@@ -5,13 +5,12 @@ from collections.abc import Iterable, Sequence
 from chatorch.adapters.memory.runs import append, joined, open_in, require_room
 from chatorch.adapters.memory.state import State, ThreadRecord
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.call_answers import UnknownCalls, metadata_of, results_of
+from chatorch.domain.model.call_answers import UnknownCalls, results_of
 from chatorch.domain.model.calls import calls_in
-from chatorch.domain.model.content import Content
-from chatorch.domain.model.conversation import Message, MessageId, NewMessage, Role, RunId, ThreadId
+from chatorch.domain.model.conversation import Message, MessageId, Role, RunId, ThreadId
 from chatorch.domain.model.errors import ChatorchError, NotFound, RunSuperseded, ThreadBusy, ToolCallsAnswered
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.parts import Part, PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import Run
 from chatorch.ports.calls import AnsweredCalls, CallStore
 from chatorch.ports.runs import NewRun, OpenedRun
@@ -36,16 +35,14 @@ class MemoryCallStore(CallStore):
         if earlier := joined(self._state, new):
             return earlier
         try:
-            results = results_of(record.shown(), answered.answers)
+            results = results_of(record.shown(), answered.answers, more_follows=bool(answered.messages))
         except UnknownCalls as unknown:
             raise _whereabouts(record, unknown) from None
         if not isinstance(results, list):
             return OpenedRun(self._state.runs[RunId(results)].run, (), joined=True)
         require_room(self._state, new, record, cap)
-        for message_id, result in zip(answered.message_ids, results, strict=False):
-            content = Content((Part(PartKind.TEXT), result))
-            metadata = metadata_of(answered.answers, result)
-            append(record, message_id, NewMessage(Role.TOOL, "", metadata=metadata, parts=content.parts), new.now)
+        for message_id, message in answered.kept(results):
+            append(record, message_id, message, new.now)
         asked = next(message.id for message in reversed(record.shown()) if message.role is Role.USER)
         return open_in(self._state, new, record, asked)
 

@@ -1,26 +1,25 @@
 """Turns that wait for somebody outside, on SQL."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, not_, select
 from sqlalchemy.exc import IntegrityError
 
-from chatorch.adapters.sql import opening, parts
+from chatorch.adapters.sql import opening
 from chatorch.adapters.sql.access import require_sane, require_thread, touch_threads
 from chatorch.adapters.sql.database import Database
 from chatorch.adapters.sql.history import last_position, turn_so_far
 from chatorch.adapters.sql.idempotency import find_earlier
-from chatorch.adapters.sql.rows import SELECT_RUN, SELECT_WHOLE_MESSAGE, message_values, to_message, to_run
+from chatorch.adapters.sql.rows import SELECT_RUN, SELECT_WHOLE_MESSAGE, to_message, to_run
 from chatorch.adapters.sql.runs import busy, is_busy
 from chatorch.adapters.sql.tables import message_parts, messages, runs, threads
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.call_answers import UnknownCalls, metadata_of, results_of
-from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.call_answers import UnknownCalls, results_of
+from chatorch.domain.model.conversation import Message, MessageId, Role, RunId, ThreadId
 from chatorch.domain.model.errors import ChatorchError, NotFound, RunSuperseded, ThreadBusy, ToolCallsAnswered
 from chatorch.domain.model.identity import UserId
-from chatorch.domain.model.part_pieces import pieces
-from chatorch.domain.model.parts import Part, PartKind
+from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import Run
 from chatorch.ports.calls import AnsweredCalls, CallStore
 from chatorch.ports.runs import NewRun, OpenedRun
@@ -107,35 +106,16 @@ def _answer_calls(connection: Connection, new: NewRun, answered: AnsweredCalls, 
     last = last_position(connection, thread_id)
     turn = turn_so_far(connection, thread_id, last)
     try:
-        results = results_of(turn, answered.answers)
+        results = results_of(turn, answered.answers, more_follows=bool(answered.messages))
     except UnknownCalls as unknown:
         raise _whereabouts(connection, thread_id, unknown) from None
     if not isinstance(results, list):
         return OpenedRun(_run(connection, results), (), joined=True)
     opening.require_room(connection, new, thread_id, cap)
     touch_threads(connection, [thread_id], new.now)
-    said = _results(new, answered, results, last)
-    rows = [message_values(message) for message in said]
-    run = opening.write_run(connection, new, thread_id, turn[0].id, last + len(said) + 1, rows)
-    parts.put(connection, [(message.id, pieces(message.whole)) for message in said])
+    asked = None if answered.messages else turn[0].id
+    run, said = opening.write_said(connection, new, thread_id, answered.kept(results), last, asked)
     return OpenedRun(run, opening.history_upto(connection, new, thread_id, last + len(said)), joined=False)
-
-
-def _results(new: NewRun, answered: AnsweredCalls, results: Iterable[Part], last: int) -> list[Message]:
-    return [
-        Message(
-            id=message_id,
-            thread_id=answered.thread_id,
-            position=position,
-            role=Role.TOOL,
-            content="",
-            status=MessageStatus.COMPLETE,
-            created_at=new.now,
-            metadata=metadata_of(answered.answers, result),
-            parts=(Part(PartKind.TEXT), result),
-        )
-        for position, (message_id, result) in enumerate(zip(answered.message_ids, results, strict=False), last + 1)
-    ]
 
 
 def _whereabouts(connection: Connection, thread_id: ThreadId, unknown: UnknownCalls) -> ChatorchError:

@@ -13,7 +13,16 @@ from chatorch.adapters.sql.one_statement import open_in_new_thread, open_in_thre
 from chatorch.adapters.sql.rows import AnyRow, Values, message_values, new_run_values, thread_values
 from chatorch.adapters.sql.tables import message_notes, messages, runs, side_items, threads
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.conversation import OF_ANSWERS, Message, MessageId, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.conversation import (
+    OF_ANSWERS,
+    Message,
+    MessageId,
+    MessageStatus,
+    NewMessage,
+    Role,
+    RunId,
+    ThreadId,
+)
 from chatorch.domain.model.errors import NewerMessages, NotFound, RunSuperseded, ThreadBusy
 from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import Run, RunStatus
@@ -59,6 +68,10 @@ _SUPERSEDE_ITEMS = (
 )
 
 
+Said = tuple[tuple[MessageId, NewMessage], ...]
+"""Messages with their ids, oldest first."""
+
+
 class Again(NamedTuple):
     """A message of the user's that is to be answered once more."""
 
@@ -86,13 +99,7 @@ def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCa
         last = last_position(connection, turn.thread_id)
     else:
         _ADD_THREAD.run(connection, _new_thread(new, turn, turn.title))
-    said = _messages(new, turn, last)
-    rows = [message_values(message, sent.timestamp) for message, (_, sent) in zip(said, turn.messages, strict=True)]
-    asked = next(message.id for message in reversed(said) if message.role is Role.USER)
-    run = write_run(connection, new, turn.thread_id, asked, said[-1].position + 1, rows)
-    parts.put(connection, [(message.id, pieces(message.whole)) for message in said if message.parts])
-    if notes := [{"message_id": id_, "body": sent.note} for id_, sent in turn.messages if sent.note is not None]:
-        connection.execute(_ADD_NOTES, notes)
+    run, said = write_said(connection, new, turn.thread_id, turn.messages, last)
     if turn.title is None:
         said = history_upto(connection, new, turn.thread_id, said[-1].position)
     return OpenedRun(run, said, joined=False)
@@ -108,7 +115,7 @@ def _opens_simply(connection: Connection, new: NewRun, turn: OpenTurn) -> bool:
 
 def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None) -> OpenedRun | None:
     """None where something stands against it."""
-    [said] = _messages(new, turn, 0)
+    [said] = _messages(new, turn.thread_id, turn.messages, 0)
     answer, run = _answer_and_run(new, turn.thread_id, said.id, said.position + 1)
     rows = {
         "question": message_values(said, turn.messages[0][1].timestamp),
@@ -124,7 +131,7 @@ def _open_at_once(connection: Connection, new: NewRun, turn: OpenTurn, cap: Live
     if found is None:
         return None
     last, before = found
-    [said] = _messages(new, turn, last)
+    [said] = _messages(new, turn.thread_id, turn.messages, last)
     history = history_behind(connection, said, before, new.history_chars)
     return OpenedRun(run, history, joined=False)
 
@@ -199,6 +206,26 @@ def require_room(connection: Connection, new: NewRun, thread_id: ThreadId, cap: 
         cap.require_room(len(live))
 
 
+def write_said(
+    connection: Connection,
+    new: NewRun,
+    thread_id: ThreadId,
+    sent: Said,
+    last: int,
+    asked: MessageId | None = None,
+) -> tuple[Run, tuple[Message, ...]]:
+    """Writes messages behind the position `last`, and a run for `asked`; by default for the last of the user's among
+    them."""
+    said = _messages(new, thread_id, sent, last)
+    rows = [message_values(message, each.timestamp) for message, (_, each) in zip(said, sent, strict=True)]
+    asked = asked or next(message.id for message in reversed(said) if message.role is Role.USER)
+    run = write_run(connection, new, thread_id, asked, last + len(said) + 1, rows)
+    parts.put(connection, [(message.id, pieces(message.whole)) for message in said if message.parts])
+    if notes := [{"message_id": id_, "body": each.note} for id_, each in sent if each.note is not None]:
+        connection.execute(_ADD_NOTES, notes)
+    return run, said
+
+
 def write_run(
     connection: Connection,
     new: NewRun,
@@ -243,11 +270,11 @@ def _answer_and_run(new: NewRun, thread_id: ThreadId, user_message_id: MessageId
     return answer, run
 
 
-def _messages(new: NewRun, turn: OpenTurn, last: int) -> tuple[Message, ...]:
+def _messages(new: NewRun, thread_id: ThreadId, sent: Said, last: int) -> tuple[Message, ...]:
     return tuple(
         Message(
             id=message_id,
-            thread_id=turn.thread_id,
+            thread_id=thread_id,
             position=position,
             role=message.role,
             content=message.content,
@@ -256,5 +283,5 @@ def _messages(new: NewRun, turn: OpenTurn, last: int) -> tuple[Message, ...]:
             metadata=message.metadata,
             parts=message.parts,
         )
-        for position, (message_id, message) in enumerate(turn.messages, last + 1)
+        for position, (message_id, message) in enumerate(sent, last + 1)
     )

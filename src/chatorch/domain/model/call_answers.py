@@ -85,15 +85,23 @@ class UnknownCalls(Exception):  # no fault: they may be of another turn
     writing: RunId | None = None
 
 
-def require_each_call_once(answers: Sequence[Answer]) -> None:
-    """Raises `InvalidField`."""
+def accepted(answers: Sequence[Answer], most: int, *, more_follows: bool = False) -> tuple[Answer, ...]:
+    """As they are to be kept, none with more than `most` code points. Raises `InvalidField` unless there are some, for
+    each call one.
+
+    Nothing is approved where the user says more behind them: it would be carried out by the next run of the turn, and
+    there is none.
+    """
     if not answers:
         raise InvalidField("outputs", "must not be empty, where there are no decisions")
     seen: set[str] = set()
     for place, answer in _placed(answers):
         if answer.call_id in seen:
             raise InvalidField(place, "is answered twice")
+        if more_follows and isinstance(answer, CallDecision) and answer.approve:
+            raise InvalidField(place, "can be approved only by itself: say more behind what comes of it")
         seen.add(answer.call_id)
+    return tuple(answer.bounded(most) for answer in answers)
 
 
 def require_calls_answered(messages: Sequence[NewMessage]) -> None:
@@ -132,8 +140,11 @@ def _bounded(part: Part, most: int) -> Part:
     return result_part(part.head["call_id"], result.status, result.content)
 
 
-def results_of(messages: Sequence[Message], answers: Sequence[Answer]) -> list[Part] | RunId:
-    """What of `answers` is kept, in the order of the calls; or the run that they opened before, where they did.
+def results_of(
+    messages: Sequence[Message], answers: Sequence[Answer], *, more_follows: bool = False
+) -> list[Part] | RunId:
+    """What of `answers` is kept, in the order of the calls; or the run that they opened before, where they did, and
+    nothing more follows them.
 
     `messages` are a thread's, oldest first, with at least the turn that they end with. Raises `UnknownCalls`,
     `InvalidField`, `ToolCallsOpen` where others wait as well, `ThreadBusy` where the run that asks is not over, and
@@ -147,7 +158,10 @@ def results_of(messages: Sequence[Message], answers: Sequence[Answer]) -> list[P
     waiting = waiting_calls(turn)
     new = by_id.keys() & {call.head["id"] for call in waiting}
     if not new:
-        return _opened_before(turn, max(asked[call_id] for call_id in by_id), answers)
+        opened = _opened_before(turn, max(asked[call_id] for call_id in by_id), answers)
+        if more_follows:
+            raise ToolCallsAnswered
+        return opened
     if new != by_id.keys():
         raise ToolCallsAnswered
     if left := [str(call.head["id"]) for call in waiting if call.head["id"] not in by_id]:

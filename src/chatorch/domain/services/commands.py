@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from chatorch.domain.model.conversation import MessageId, NewMessage, RunId, Thr
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.presence import ClientId
 from chatorch.ports.runs import IdempotencyKey
+from chatorch.ports.system import IdFactory
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,11 @@ class Allotted:
     thread_id: ThreadId
     message_id: MessageId
     now: datetime
+
+    def named(self, messages: Sequence[NewMessage], ids: IdFactory) -> tuple[tuple[MessageId, NewMessage], ...]:
+        """Messages with ids, the last with the one that was allotted."""
+        earlier = [MessageId(ids.new("msg")) for _ in messages[1:]]
+        return tuple(zip((*earlier, self.message_id), messages, strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +122,9 @@ class AnswerAgain:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCalls:
-    """What is said to all calls that a thread's turn waits for, to each once. `client_id`, `allotted` and `background`
-    as of `StartChat`; without `model` and `generation` it goes on by that of the run that asked, and as that was."""
+    """What is said to all calls that a thread's turn waits for, to each once. `client_id`, `allotted`, `background` and
+    `any_length` as of `StartChat`; without `model` and `generation` it goes on by that of the run that asked, and as
+    that was. `messages` are what the user says behind the answers: the last of them is what is answered then."""
 
     thread_id: ThreadId
     answers: tuple[Answer, ...]
@@ -126,6 +134,8 @@ class AnswerCalls:
     model: str | None = None
     generation: Generation | None = None
     background: bool = False
+    messages: tuple[NewMessage, ...] = ()
+    any_length: bool = False
 
     @property
     def idempotency(self) -> IdempotencyKey | None:
@@ -133,6 +143,8 @@ class AnswerCalls:
         request: list[Any] = ["calls", self.thread_id, said]
         if (self.model, self.generation) != (None, None):
             request += [self.model, None if self.generation is None else self.generation.asked()]
+        if self.messages:
+            request.append([_digested(message) for message in self.messages])
         return _idempotency(self.idempotency_key, request)
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from chatorch.domain.model.call_answers import require_each_call_once, with_bounded_results
+from chatorch.domain.model.call_answers import accepted, with_bounded_results
 from chatorch.domain.model.calls import calls_in, results_in
 from chatorch.domain.model.content import Content, Draft, PartDelta, PartEnded, PartStarted, Snapshot, fresher
 from chatorch.domain.model.context import ContextWindow
@@ -111,11 +111,10 @@ class Runs:
         allotted = chat.allotted or self.allot()
         new = self._new_run(principal, chat.model, chat.idempotency, allotted, chat.generation)
         new = replace(new, guest_label=chat.user_label) if principal.guest else replace(new, background=chat.background)
-        *earlier, last = messages
         turn = OpenTurn(
             thread_id=thread_id or allotted.thread_id,
             title=None if thread_id else chat.title or _title(chat.messages),
-            messages=(*((MessageId(self._ids.new("msg")), m) for m in earlier), (allotted.message_id, last)),
+            messages=allotted.named(messages, self._ids),
             client_ref=None if thread_id else chat.client_ref,
             stored=chat.stored,
             instead_of=chat.instead_of,
@@ -170,20 +169,26 @@ class Runs:
         """Goes on with a turn that waits, by what is said to its calls. The same said again is the same run.
 
         Where nothing else is asked for, by the model that asked, if that is still allowed, and as that was, but that it
-        need not call anything. Raises what `CallStore.answer_calls` does, `InvalidField`, and as `start`.
+        need not call anything. Where messages of the user's follow, these are answered, and nothing can be approved.
+        Raises what `CallStore.answer_calls` does, `InvalidField`, and as `start`.
         """
         require_no_guest_thread(principal, said.thread_id)
         self._policy.check_generation(said.generation or AS_USUAL)
-        require_each_call_once(said.answers)
+        most = self._policy.max_tool_result_chars
+        answers = accepted(said.answers, most, more_follows=bool(said.messages))
+        if said.messages:
+            self._policy.check_messages(said.messages, opens_thread=False, any_length=said.any_length)
         earlier = await self._calls.asking_run(principal.user_id, said.thread_id)
         wanted = said.model or (earlier.model if self._policy.allows(earlier.model) else None)
         generation = earlier.generation.going_on() if said.generation is None else said.generation
-        new = self._new_run(principal, wanted, said.idempotency, said.allotted or self.allot(), generation)
+        allotted = said.allotted or self.allot()
+        new = self._new_run(principal, wanted, said.idempotency, allotted, generation)
         new = replace(new, background=said.background)
-        answers = tuple(answer.bounded(self._policy.max_tool_result_chars) for answer in said.answers)
         ids = tuple(MessageId(self._ids.new("msg")) for _ in answers)
-        store = partial(self._calls.answer_calls, new, AnsweredCalls(said.thread_id, answers, ids))
-        return await self._opener.open(principal, Opening(RunRequest(new.model, 0), store, said.client_id))
+        answered = AnsweredCalls(said.thread_id, answers, ids, allotted.named(said.messages, self._ids))
+        request = RunRequest(new.model, sum(len(message.content) for message in said.messages))
+        store = partial(self._calls.answer_calls, new, answered)
+        return await self._opener.open(principal, Opening(request, store, said.client_id))
 
     async def waited_for(self, principal: Principal, message_id: MessageId, content: Content) -> Sequence[Message]:
         """What was said since a message that has ended, as far as that tells how its calls stand."""

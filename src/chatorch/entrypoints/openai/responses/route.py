@@ -29,7 +29,7 @@ from chatorch.entrypoints.openai.errors import RUN_HEADER
 from chatorch.entrypoints.openai.responses.answering import (
     answer,
     no_turn,
-    require_answers_alone,
+    require_metadata_kept,
     waiting_in,
     waiting_response,
 )
@@ -133,8 +133,9 @@ async def _go_on(
         thread = await _stored_thread(principal, place, conversations)
         if thread is None:
             raise ConversationNotFound
-        turn = await waiting_in(principal, thread.id, annotations)
-    require_answers_alone(given, body.metadata, turn.metadata)
+        turn = await waiting_in(principal, thread.id, annotations, key if given.messages else None)
+    if not given.messages:
+        require_metadata_kept(body.metadata, turn.metadata)
     said = AnswerCalls(
         turn.thread_id,
         (),
@@ -142,8 +143,10 @@ async def _go_on(
         model=body.model,
         generation=body.generation(),
         background=bool(body.background),
+        any_length=True,
     )
     stream = answers.streams(request, principal, bool(body.stream))
+    given = given.noted({NOTE: _note(body, GoingOn(turn.thread_id), key)})
     run = await answer(principal, said, given, turn.calls, runs)
     view = await view_of(principal, run, annotations)
     return await _respond(request, principal, body, run, view, answers, stream=stream)
@@ -228,6 +231,6 @@ def _note(body: CreateResponse, place: GoingOn | None, key: str | None) -> Mappi
         "previous_response_id": body.previous_response_id,
         "conversation": True if body.conversation is not None else None,
         "instead_of": place.instead_of if place else None,
-        "key": key if body.previous_response_id is not None else None,
+        "key": key if body.continues else None,
     }
     return {name: value for name, value in known.items() if value is not None}
