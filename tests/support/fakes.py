@@ -202,3 +202,14 @@ class ScriptedChatModel(ChatModel):
             yield Finish("stop", PROVIDER_USAGE)
         finally:
             call.close()
+
+
+class StubbornChatModel(ScriptedChatModel):
+    """Does not let go when it is closed."""
+
+    async def _play(self, call: ModelCall, steps: Iterable[Step]) -> AsyncGenerator[Piece]:
+        try:
+            async for piece in super()._play(call, steps):
+                yield piece
+        finally:
+            await asyncio.Event().wait()

@@ -1,9 +1,10 @@
-"""A store that can be read and not written, made so by another connection, as an operator or a full disk would."""
+"""A store that can be read and not written, or takes no end of a run, made so by another connection, as an operator or
+a full disk would."""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 
 import asyncpg
 
@@ -13,6 +14,57 @@ def outage(kind: str, url: str) -> AbstractAsyncContextManager[None]:
     if kind == "busy file":
         return _busy(url.removeprefix("sqlite:///"))
     return _read_only(url) if kind == "read-only" else _locked(url)
+
+
+@asynccontextmanager
+async def no_ends(url: str) -> AsyncIterator[None]:
+    """It takes all but that a run has ended, until the block ends: as where only rows that an end changes are held."""
+    begin, end = _REFUSAL_OF_SQLITE if url.startswith("sqlite") else _REFUSAL_OF_POSTGRESQL
+    await _execute(url, *begin)
+    try:
+        yield
+    finally:
+        await _execute(url, *end)
+
+
+_REFUSAL_OF_SQLITE = (
+    (
+        """
+        CREATE TRIGGER no_ends BEFORE UPDATE OF finished_at ON runs WHEN NEW.finished_at IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'no ends'); END
+        """,
+    ),
+    ("DROP TRIGGER no_ends",),
+)
+_REFUSAL_OF_POSTGRESQL = (
+    (
+        "CREATE FUNCTION no_ends() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$no ends$$; END'",
+        """
+        CREATE TRIGGER no_ends BEFORE UPDATE OF finished_at ON runs FOR EACH ROW
+        WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION no_ends()
+        """,
+    ),
+    ("DROP TRIGGER no_ends ON runs", "DROP FUNCTION no_ends"),
+)
+
+
+async def _execute(url: str, *statements: str) -> None:
+    if url.startswith("sqlite"):
+        path = url.removeprefix("sqlite:///")
+        await asyncio.to_thread(_execute_in_file, path, statements)
+        return
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _execute_in_file(path: str, statements: Sequence[str]) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 @asynccontextmanager

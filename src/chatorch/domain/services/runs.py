@@ -246,13 +246,13 @@ class Runs:
         return run
 
     async def cancel(self, principal: Principal, run_id: RunId) -> None:
-        """Stops a run wherever it is executed; no effect on one that has ended. Raises `NotFound`.
+        """Stops a run wherever it is executed; no effect on one that has ended. Raises `NotFound`, `StoreUnavailable`.
 
-        One that is executed here is stopped even while the store is away.
+        Once it returns, the store knows: whichever worker dies, nobody goes on with the run. One that is executed here
+        is stopped at once, also where it raises.
         """
         if self._executor.executes(run_id, principal.user_id):
             self._executor.stop(run_id, CancelReason.USER)
-            return
         run = await self._store.request_cancel(principal.user_id, run_id)
         if run.status.live:
             self._executor.stop(run_id, CancelReason.USER)

@@ -38,7 +38,7 @@ from chatorch.domain.model.upstream_errors import UpstreamRateLimited
 from chatorch.domain.services import RetryChat, StartChat
 from chatorch.ports.chat_model import Finish
 from tests.support.app import ALICE, BOB, GUEST, Chat, following, text_of
-from tests.support.fakes import PROVIDER_USAGE, Pause, ScriptedChatModel, settle
+from tests.support.fakes import PROVIDER_USAGE, Pause, ScriptedChatModel, StubbornChatModel, settle
 
 
 async def messages_of(chat: Chat, run) -> list:
@@ -599,19 +599,34 @@ async def test_a_retry_keeps_the_model_of_the_run_it_repeats_while_that_is_allow
     assert (await narrower.runs.retry(ALICE, RetryChat(first.id))).model == "a-model"
 
 
-async def test_a_run_can_be_cancelled_while_the_store_is_away():
+async def test_a_run_is_stopped_while_the_store_is_away_and_its_user_is_not_promised_that_it_stays_so():
     pause = Pause()
     chat = Chat(ScriptedChatModel("Hel", pause))
     run = await chat.start()
     async with following(chat, run) as follower:
         await pause.reached()
         chat.store.available = False
-        await chat.runs.cancel(ALICE, run.id)
+        for who in (ALICE, BOB, ALICE):
+            with pytest.raises(StoreUnavailable):
+                await chat.runs.cancel(who, run.id)
         await (await chat.model.called()).until_closed()
-        with pytest.raises(StoreUnavailable):
-            await chat.runs.cancel(BOB, run.id)
         chat.store.available = True
+        await chat.runs.cancel(ALICE, run.id)
         await chat.clock.advance(5)
+        assert (await follower)[-1] == RunCancelled(5, CancelReason.USER)
+    assert [end.outcome.status for end in chat.telemetry.endings] == [RunStatus.CANCELLED]
+
+
+async def test_what_its_user_stopped_is_cancelled_by_its_user_though_the_process_is_stopped_meanwhile():
+    pause = Pause()
+    chat = Chat(StubbornChatModel("Hel", pause))
+    run = await chat.start()
+    async with following(chat, run) as follower:
+        await pause.reached()
+        await chat.runs.cancel(ALICE, run.id)
+        await settle()
+        assert (await chat.runs.read(ALICE, run.id)).status.live
+        await chat.spawner.aclose(wait_s=0.01, cancel_s=5)
         assert (await follower)[-1] == RunCancelled(5, CancelReason.USER)
 
 

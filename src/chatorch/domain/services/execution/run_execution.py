@@ -252,7 +252,7 @@ class RunExecution:
         """One try, for a process that is being torn down. What was decided stands: the store may have it already."""
         if self._telling.over:
             return
-        end = self._decided = self._decided or self._end(self._cancelled(CancelReason.SHUTDOWN))
+        end = self._decided = self._decided or self._end(self._cancelled(self._stopped or CancelReason.SHUTDOWN))
         try:
             mine = await self._execution_store.finish(end)
         except StoreUnavailable as error:

@@ -54,7 +54,7 @@ async def follow_run(
 
 @router.post("/cancel", status_code=202, response_class=Response, responses=problems(401, 403, 404, 503))
 async def cancel_run(run_id: str, principal: SignedIn, runs: RunsDep) -> Response:
-    """Stops the run, wherever it is executed. No effect on one that has ended."""
+    """Stops the run, wherever it is executed: for good, once this is a 202. No effect on one that has ended."""
     await runs.cancel(principal, RunId(run_id))
     return Response(status_code=202)
 
