@@ -106,8 +106,17 @@ async def test_when_it_gave_its_last_sign_is_told(stores: Stores) -> None:
     assert (await live(stores))[0].beat_at == at(6)
     await stores.runs.request_cancel(ANN, RUN)
     assert (await live(stores))[0].cancel_requested
-    await taken(stores)
+    assert (await taken(stores)).cancel_requested
     assert (await live(stores))[0].beat_at == at(60)
+
+
+async def test_a_cancel_that_was_asked_for_after_it_was_seen_is_known_to_who_takes_it_over(stores: Stores) -> None:
+    await begin(stores)
+    seen = await live(stores)
+    await stores.runs.request_cancel(ANN, RUN)
+    [claimed] = await stores.execution_store.claim(seen, at(60), history_chars=1000)
+    assert claimed.cancel_requested
+    assert claimed.run.status is RunStatus.QUEUED
 
 
 async def test_the_record_has_all_attempts_and_what_they_used(stores: Stores) -> None:

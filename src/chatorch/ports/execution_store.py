@@ -112,13 +112,14 @@ class ClaimedRun:
     """A run that was taken over: under a new epoch, queued, with the content that it had (`Run.base`).
 
     `history` is as in `OpenedRun`. `spent` is what its earlier attempts used: what its checkpoints said last, and an
-    estimate of what came after that. `kept` is what they said last, too.
+    estimate of what came after that. `kept` is what they said last, too. `cancel_requested`: it is only to be ended.
     """
 
     run: Run
     history: tuple[Message, ...]
     spent: Usage
     kept: int = 0
+    cancel_requested: bool = False
 
 
 class ExecutionStore(Protocol):

@@ -99,7 +99,8 @@ class MemoryExecutionStore(ExecutionStore):
                 silent = _said_nothing(record.run, content)
                 record.spent = with_attempt(record.spent, history, content, record.kept, silent=silent)
                 self._take_over(record, content, now)
-                claimed.append(ClaimedRun(record.run, history, record.spent, record.kept))
+                stopped = record.cancel_requested
+                claimed.append(ClaimedRun(record.run, history, record.spent, record.kept, stopped))
         return claimed
 
     def _take_over(self, record: RunRecord, content: Content, now: datetime) -> None:

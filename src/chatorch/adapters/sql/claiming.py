@@ -69,7 +69,7 @@ def claim(
         history = read_history(connection, ThreadId(row.thread_id), before, history_chars)
         run = to_run(row)
         spent = with_attempt(to_usage(row), history, run.content, row.kept or 0, silent=row.id in silent)
-        claimed.append(ClaimedRun(run, history, spent, row.kept or 0))
+        claimed.append(ClaimedRun(run, history, spent, row.kept or 0, row.cancel_requested))
     spend(connection, {each.run.id: each.spent for each in claimed})
     return claimed
 

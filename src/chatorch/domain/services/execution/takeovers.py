@@ -73,8 +73,12 @@ class Takeovers:
 
     def may_take(self, run: LiveRun) -> bool:
         """Nobody could come back to a guest's. One that was young enough when it was offered does not grow too old by
-        having to wait."""
-        if run.epoch > MOST or is_guest(run.owner_id) or not self._limits.within_s or run.run_id in self._unreadable:
+        having to wait. One that its user stopped is only ended: its age does not matter, and once more does no harm."""
+        if is_guest(run.owner_id) or run.run_id in self._unreadable:
+            return False
+        if run.cancel_requested:
+            return run.epoch <= MOST + 1
+        if run.epoch > MOST or not self._limits.within_s:
             return False
         if self._waiting.get(run.run_id) == run:
             return True
@@ -128,9 +132,8 @@ class Takeovers:
                 for run in batch:
                     await self._claim([run], contents, owners)
             return
-        stopped = {run.run_id for run in batch if run.cancel_requested}
         for each in claimed:
-            self._carry_on(each, owners.get(each.run.owner_id), stopped=each.run.id in stopped)
+            self._carry_on(each, owners.get(each.run.owner_id))
 
     def _next(self) -> list[LiveRun]:
         """They are forgotten: whoever offered them will do so again where it comes to nothing."""
@@ -144,8 +147,8 @@ class Takeovers:
         self._waiting = {run.run_id: run for run in waiting if run.run_id not in taken}
         return batch
 
-    def _carry_on(self, claimed: ClaimedRun, owner: User | None, *, stopped: bool) -> None:
-        """To its end at once where its user has `stopped` it: then nobody is asked for anything."""
+    def _carry_on(self, claimed: ClaimedRun, owner: User | None) -> None:
+        """To its end at once where its user has stopped it: then nobody is asked for anything."""
         run = claimed.run
         # Others of its followers, and its executor, should it still live, are told that it is somebody else's now.
         self._run_control.fence(run.id, run.epoch - 1)
@@ -156,7 +159,7 @@ class Takeovers:
         calls = tuple(open_calls(claimed.history))
         turn = Turn(principal, run.thread_id, run.id, calls, said, begun=claimed.kept > 0)
         prompt = Prompt(run.model, messages, run.owner_id, run.generation, begun_s, turn=turn)
-        if stopped:
+        if claimed.cancel_requested:
             self._executor.begin(run, prompt, principal, spent=claimed.spent)
             self._executor.stop(run.id, CancelReason.USER)
             return

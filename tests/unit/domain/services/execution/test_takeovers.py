@@ -22,7 +22,7 @@ from chatorch.domain.model.run import (
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from chatorch.domain.services import TakeoverLimits
 from tests.support.app import ALICE, GUEST, Chat, text_of
-from tests.support.fakes import Pause, ScriptedChatModel, settle
+from tests.support.fakes import Pause, ScriptedChatModel, StubbornChatModel, settle
 from tests.support.stores import NOW
 from tests.support.turns import ASKS, Handled, calling, handled
 
@@ -300,6 +300,66 @@ async def test_one_that_its_user_stops_is_cancelled_though_it_has_to_wait_and_no
     assert stopped.outcome.cancel_reason is CancelReason.USER
     assert (await other.runs.read(ALICE, first.id)).status.live
     assert [call.prompt.turn.run_id for call in other.model.calls] == [first.id]
+
+
+async def stopped_by_its_user(chat: Chat, run: Run) -> None:
+    """And nobody was asked for it."""
+    stopped = await chat.ended(run)
+    assert (stopped.status, stopped.text) == (RunStatus.CANCELLED, "Hello")
+    assert stopped.outcome is not None
+    assert stopped.outcome.cancel_reason is CancelReason.USER
+    assert chat.model.calls == []
+
+
+@pytest.mark.parametrize(("within_s", "away_s"), [(300, 0), (300, 1000), (0, 0)])
+async def test_one_that_its_user_stopped_at_its_own_worker_is_only_ended_however_late(within_s: int, away_s: int):
+    workers = Workers()
+    workers.dead = Chat(StubbornChatModel("Hello", Pause()), takeover_limits=LIMITS)
+    run = await a_run(workers)
+    await workers.dead.runs.cancel(ALICE, run.id)
+    await settle()
+    assert (await workers.dead.runs.read(ALICE, run.id)).status.live
+    await workers.dead.clock.advance(away_s)
+    other = workers.another("Hello world", limits=TakeoverLimits(within_s))
+    await carried_on(other)
+    await stopped_by_its_user(other, run)
+
+
+async def test_one_that_was_taken_over_twice_and_is_stopped_then_is_cancelled_by_a_fourth_worker():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    for _ in range(2):
+        other = workers.another(Pause())
+        await carried_on(other)
+    await other.store.runs.request_cancel(ALICE.user_id, run.id)
+    last = workers.another("Hello world")
+    await carried_on(last)
+    await stopped_by_its_user(last, run)
+
+
+async def test_one_that_its_user_stops_in_the_moment_before_it_is_taken_over_is_cancelled():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    other = workers.another("Hello world")
+    for _ in range(7):
+        await other.lease_reaper.sweep()
+        await other.clock.advance(1)
+    await other.store.runs.request_cancel(ALICE.user_id, run.id)
+    await other.takeovers.take()
+    await settle()
+    await stopped_by_its_user(other, run)
+
+
+async def test_a_worker_that_was_asleep_passes_on_what_it_is_asked_to_stop():
+    workers = Workers("Hello", Pause())
+    run = await a_run(workers)
+    other = workers.another("Hello", pause := Pause(), " world")
+    await carried_on(other)
+    await pause.reached()
+    await workers.dead.runs.cancel(ALICE, run.id)
+    await other.executor.checkpoint()
+    ended = await other.ended(run)
+    assert (ended.status, ended.text) == (RunStatus.CANCELLED, "Hello")
 
 
 async def test_who_saw_the_first_words_of_an_attempt_whose_worker_died_at_once_is_shown_nothing_else_as_their_end():
