@@ -13,6 +13,7 @@ from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.run import (
     EPOCH_SPAN,
+    LastContent,
     RunCompleted,
     RunStarted,
     RunStatus,
@@ -33,8 +34,8 @@ async def live(stores: Stores) -> list[LiveRun]:
     return list(await stores.execution_store.live_runs())
 
 
-async def taken(stores: Stores, content: Content | None = None) -> ClaimedRun:
-    contents = {} if content is None else {RUN: content}
+async def taken(stores: Stores, last: LastContent | None = None) -> ClaimedRun:
+    contents = {} if last is None else {RUN: last}
     [claimed] = await stores.execution_store.claim(await live(stores), at(60), contents, history_chars=100_000)
     return claimed
 
@@ -199,7 +200,7 @@ async def test_the_last_attempt_is_counted_where_its_worker_died_as_well(stores:
     await taken(stores)
     twice = (await taken(stores)).spent
     await stores.execution_store.checkpoint([Checkpoint(RUN, 3, "and so on, and")])
-    known = {RUN: Content.of("and so on, and so on")}
+    known = {RUN: LastContent(3, Content.of("and so on, and so on"))}
     assert await stores.execution_store.interrupt(await live(stores), at(90), known) == [RUN]
     [record] = await stores.interactions()
     assert record.usage == twice + Usage(2, 5, 7, UsageSource.ESTIMATED)
@@ -219,10 +220,50 @@ async def test_of_one_that_nobody_took_over_nothing_is_counted(stores: Stores) -
 async def test_the_freshest_content_that_is_known_is_kept(stores: Stores) -> None:
     executor = await begin(stores)
     await executor.save(stores, Content.of("Hel"))
-    claimed = await taken(stores, Content.of("Hello"))
+    claimed = await taken(stores, LastContent(1, Content.of("Hello")))
     assert claimed.run.text == "Hello"
     assert (await stores.runs.read_run(ANN, RUN)).seq == Content.of("Hello").tip
-    assert (await taken(stores, Content.of("H"))).run.text == "Hello"
+    assert (await taken(stores, LastContent(1, Content.of("H")))).run.text == "Hello"
+
+
+@pytest.mark.parametrize("carried_on", [True, False])
+async def test_what_an_earlier_attempt_had_told_is_not_taken_for_what_a_later_one_said(
+    stores: Stores, carried_on: bool
+) -> None:
+    """However long it is; who has seen the later one's words would read on in the midst of the other's."""
+    executor = await begin(stores)
+    await executor.save(stores, Content.of("Hello there"))
+    await taken(stores)
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 2, "Hi")])
+    seen_by_a_follower = (await stores.runs.read_run(ANN, RUN)).seq
+    told = LastContent(1, Content.of("Hello there, and much more"))
+    if carried_on:
+        await taken(stores, told)
+    else:
+        await stores.execution_store.interrupt(await live(stores), at(90), {RUN: told})
+    run = await stores.runs.read_run(ANN, RUN)
+    assert run.text == "Hi"
+    ends = [] if carried_on else ["RunInterrupted"]
+    assert [type(event).__name__ for event in replay(run, seen_by_a_follower)] == ends
+
+
+@pytest.mark.parametrize("carried_on", [True, False])
+async def test_what_a_later_attempt_told_and_nobody_saved_is_not_lost_for_what_was_said_before(
+    stores: Stores, carried_on: bool
+) -> None:
+    executor = await begin(stores)
+    await executor.save(stores, Content.of("Hello there, and much more"))
+    await taken(stores)
+    told = LastContent(2, Content.of("Hi"))
+    if carried_on:
+        await taken(stores, told)
+    else:
+        assert await stores.execution_store.interrupt(await live(stores), at(90), {RUN: told}) == [RUN]
+    run = await stores.runs.read_run(ANN, RUN)
+    assert run.text == "Hi"
+    ends = [] if carried_on else ["RunInterrupted"]
+    assert [type(event).__name__ for event in replay(run, base_of(2) + told.content.tip)] == ends
+    assert await stores.leftovers() == 0
 
 
 async def test_of_parts_that_were_said_before_none_is_left_once_it_speaks_again(stores: Stores) -> None:
@@ -281,5 +322,5 @@ async def test_one_that_was_not_answered_again_is_counted_with_what_it_was_asked
     twice = (await taken(stores)).spent
     assert twice.prompt_tokens == 2 * once.prompt_tokens
     assert twice.completion_tokens == once.completion_tokens, "what the first said was counted with the first"
-    told = (await taken(stores, Content.of("Hello and more"))).spent
+    told = (await taken(stores, LastContent(3, Content.of("Hello and more")))).spent
     assert told.completion_tokens == once.completion_tokens + 4, "it did say something, if not to the store"

@@ -15,6 +15,7 @@ from chatorch.domain.model.run import (
     INTERRUPTED,
     CancelReason,
     Interaction,
+    LastContent,
     Outcome,
     Run,
     RunError,
@@ -222,7 +223,8 @@ async def test_an_interrupted_run_keeps_its_tails_or_the_longer_text(stores: Sto
     await open_run(stores)
     text = await grow(stores, "begin ", "and ", "more")
 
-    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), {RUN: Content.of(told)})
+    known = {RUN: LastContent(1, Content.of(told))}
+    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), known)
 
     kept = max(text, told, key=len)
     assert await shown(stores) == {kept}

@@ -9,7 +9,7 @@ from chatorch.domain.model.conversation import Message, MessageStatus, RunId, Th
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.parts import Part, PartKind
-from chatorch.domain.model.run import EPOCH_SPAN, Outcome, RunStatus
+from chatorch.domain.model.run import EPOCH_SPAN, LastContent, Outcome, RunStatus
 from chatorch.ports.execution_store import Checkpoint, Ownership
 from chatorch.ports.runs import IdempotencyKey
 from tests.support.parts import ANSWER, SOURCE, THOUGHT, Executor, any_content, begin
@@ -142,7 +142,7 @@ async def test_what_is_nothing_but_text_has_no_row(stores: Stores) -> None:
     await stores.execution_store.finish(ending("r", content))
     await begin(stores, "gone", "gone")
     await stores.execution_store.interrupt(
-        await stores.execution_store.live_runs(), at(9), {RunId("run_gone"): content}
+        await stores.execution_store.live_runs(), at(9), {RunId("run_gone"): LastContent(1, content)}
     )
     assert await shown(stores) == content
     assert await stores.part_rows() == 0
@@ -183,7 +183,7 @@ async def test_usage_tells_cached_and_reasoning_tokens(stores: Stores) -> None:
 async def test_interrupted_runs_keep_what_goes_further(stores: Stores) -> None:
     """Many at once, in all combinations of what was saved and what is known."""
     kept: dict[str, Content] = {}
-    known: dict[RunId, Content] = {}
+    known: dict[RunId, LastContent] = {}
     combinations = product([START, 4, 9, 14, 25, 33], [None, START, 6, 14, 26, 33, ANSWER.tip])
     for number, (saved, told) in enumerate(combinations):
         name = f"n{number}"
@@ -191,7 +191,7 @@ async def test_interrupted_runs_keep_what_goes_further(stores: Stores) -> None:
         if saved > START:
             await executor.save(stores, ANSWER, *sorted({min(5, saved), min(11, saved), saved}))
         if told is not None:
-            known[RunId(f"run_{name}")] = ANSWER.upto(told)
+            known[RunId(f"run_{name}")] = LastContent(1, ANSWER.upto(told))
         kept[name] = ANSWER.upto(max(saved, told or 0))
 
     ended = await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), known)
@@ -210,14 +210,16 @@ async def test_what_goes_further_replaces_all_even_a_longer_text(stores: Stores)
     executor = await begin(stores)
     await executor.save(stores, Content.of("begin and more"), 6, 9, 15)
     other = Content((Part(PartKind.TEXT, {}, "begin"), THOUGHT, SOURCE))
-    await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), {RUN: other})
+    await stores.execution_store.interrupt(
+        await stores.execution_store.live_runs(), at(90), {RUN: LastContent(1, other)}
+    )
     assert await shown(stores) == other
 
     executor = await begin(stores, "s", "s")
     await executor.save(stores, ANSWER, 9, 14)
     longer = Content.of("Well, something else altogether")
     seen = await stores.execution_store.live_runs()
-    await stores.execution_store.interrupt(seen, at(90), {RunId("run_s"): longer})
+    await stores.execution_store.interrupt(seen, at(90), {RunId("run_s"): LastContent(1, longer)})
     assert await shown(stores, "s", "s") == longer
     assert (await stores.part_rows(), await stores.leftovers()) == (2, 0)
 

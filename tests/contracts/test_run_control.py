@@ -8,7 +8,7 @@ import pytest
 from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.domain.model.content import Content, PartDelta
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
-from chatorch.domain.model.run import SILENCE, RunStarted
+from chatorch.domain.model.run import SILENCE, LastContent, RunStarted
 from chatorch.ports.run_control import CancelCall, RunControl
 from tests.support.contents import text_in
 from tests.support.eventually import eventually
@@ -109,7 +109,7 @@ async def test_text_of_a_dead_process_is_its_last_content(two: list[RedisProcess
         await executor.log._publisher.publish()
     await executor.die()
 
-    assert await other.run_control.last_content([OTHER, RUN]) == {RUN: Content.of("Hello world 🌍")}
+    assert await other.run_control.last_content([OTHER, RUN]) == {RUN: LastContent(1, Content.of("Hello world 🌍"))}
 
 
 async def test_nobody_hears_a_fenced_run_any_more(two: list[RedisProcess]):

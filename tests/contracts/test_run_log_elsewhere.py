@@ -13,6 +13,7 @@ from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.run import (
     SILENCE,
     CancelReason,
+    LastContent,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -155,7 +156,9 @@ async def test_text_that_cannot_be_told_sends_followers_elsewhere_to_the_row_and
     assert text_in(here.log, RUN) == "abc\ud800"
 
     async def told() -> bool:
-        return await elsewhere.run_control.last_content([RUN, RunId("run_2")]) == {"run_2": Content.of("fine")}
+        return await elsewhere.run_control.last_content([RUN, RunId("run_2")]) == {
+            "run_2": LastContent(1, Content.of("fine"))
+        }
 
     await eventually(told)
 
@@ -214,7 +217,7 @@ async def test_a_late_follower_of_a_long_run_gets_all_text_though_its_log_is_sho
         events = await heard(elsewhere.log)
 
         assert "".join(event.text for event in events[1:-1]) == "".join(pieces)
-        assert await elsewhere.run_control.last_content([RUN]) == {RUN: Content.of("".join(pieces))}
+        assert await elsewhere.run_control.last_content([RUN]) == {RUN: LastContent(1, Content.of("".join(pieces)))}
 
 
 async def come_and_go(log: RunLog, known: str, leave_after: int) -> tuple[str, int]:

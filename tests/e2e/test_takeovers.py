@@ -16,6 +16,7 @@ from tests.support.accounts import sign_up
 from tests.support.event_reader import Screen
 from tests.support.eventually import eventually
 from tests.support.postgres import Databases
+from tests.support.redis_server import RedisServer
 from tests.support.server import serving
 from tests.support.sizes import size
 from tests.support.sockets import Caller, Exchange, all_ended, batches, calling
@@ -220,3 +221,27 @@ async def _shown_by_the_widget(worker: Worker, thread_id: str) -> list[str]:
     async with httpx.AsyncClient(base_url=worker.server.url) as page:
         loaded = (await page.post("/chatkit", content=json.dumps(wanted), headers=headers)).raise_for_status()
     return [item["content"][0]["text"] for item in loaded.json()["items"]["data"]]
+
+
+async def test_what_an_attempt_before_the_last_had_told_is_not_taken_for_what_the_last_one_said(
+    two_workers: TwoWorkers, upstream: Upstream, own_redis: RedisServer
+):
+    """Redis, which still has the one, was away for as long as the other went on."""
+    model = upstream.model([text(*WHOLE[:20]), hang()], [text("Good "), hang()])
+    async with two_workers(lease_s=LEASE_S, **GOES_ON) as (one, two):
+        [asked] = await begun(one.alice, model, 1)
+        screen = Screen()
+        followed = await two.alice.follow(asked.run_id)
+        await followed.until(lambda heard: heard.text == "".join(WHOLE[:20]))
+        own_redis.freeze()
+        await one.server.kill()
+        await followed.until(lambda heard: heard.text == "Good ", LEASE_S + 20)
+        screen.show(followed.events)
+        await two.server.kill()
+        own_redis.thaw()
+        one.server.settings["CHATORCH_CONTINUE_WITHIN_S"] = "0"
+        await one.server.start()
+        async with calling(one.server) as alice:
+            await followed_to_the_end(alice, screen, asked.run_id)
+            assert (screen.text, [end["type"] for end in screen.terminals]) == ("Good ", ["run.interrupted"])
+            assert (await alice.run(asked.run_id))["text"] == "Good "

@@ -8,9 +8,9 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar
 
 from chatorch.adapters.memory.stores import MemoryStore
-from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
+from chatorch.domain.model.run import LastContent
 from chatorch.domain.services import TakeoverLimits
 from chatorch.ports.chat_model import ChatModel
 from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
@@ -106,14 +106,14 @@ class MortalStore(ExecutionStore):
         self,
         runs: Sequence[LiveRun],
         now: datetime,
-        contents: Mapping[RunId, Content] = MappingProxyType({}),
+        contents: Mapping[RunId, LastContent] = MappingProxyType({}),
         *,
         history_chars: int,
     ) -> Sequence[ClaimedRun]:
         return await self._asked(lambda: self._store.claim(runs, now, contents, history_chars=history_chars))
 
     async def interrupt(
-        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
+        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, LastContent] = MappingProxyType({})
     ) -> Sequence[RunId]:
         return await self._asked(lambda: self._store.interrupt(runs, now, contents))
 

@@ -12,7 +12,7 @@ from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import Message, RunId, Usage
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.part_pieces import PartPiece
-from chatorch.domain.model.run import Outcome, Run, end_seq
+from chatorch.domain.model.run import LastContent, Outcome, Run, end_seq
 from chatorch.domain.model.tools import Tally
 
 
@@ -170,7 +170,7 @@ class ExecutionStore(Protocol):
         self,
         runs: Sequence[LiveRun],
         now: datetime,
-        contents: Mapping[RunId, Content] = MappingProxyType({}),
+        contents: Mapping[RunId, LastContent] = MappingProxyType({}),
         *,
         history_chars: int,
     ) -> Sequence[ClaimedRun]:
@@ -183,13 +183,13 @@ class ExecutionStore(Protocol):
 
     @abstractmethod
     async def interrupt(
-        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
+        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, LastContent] = MappingProxyType({})
     ) -> Sequence[RunId]:
         """Ends as `interrupted`, with the content saved, those that are live and exactly as seen (epoch and heartbeat).
 
         Waits for no lock: those whose rows are held are left alone, and where a table is locked it raises, unless it
         has ended some by then. Many are ended in several transactions.
-        Where `contents` has a fresher content than was saved (`chatorch.domain.model.content.fresher`), that one is
+        Where `contents` has a fresher content than was saved (`LastContent.replaces`), that one is
         kept. Raises their epoch, under which the terminal event is told. Writes messages, thread times and
         interactions too. Returns which it ended.
         """

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import LastContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class RunControl(Protocol):
         ...
 
     @abstractmethod
-    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, Content]:
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, LastContent]:
         """All content that was last told of runs executed elsewhere; without those of which nothing is known."""
         ...
 

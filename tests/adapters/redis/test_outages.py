@@ -12,7 +12,7 @@ from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.errors import Unavailable
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.presence import Announcement, ClientId, Device, RunBegan
-from chatorch.domain.model.run import SILENCE, RunInterrupted, RunStarted
+from chatorch.domain.model.run import SILENCE, LastContent, RunInterrupted, RunStarted
 from chatorch.ports.run_control import CancelCall
 from chatorch.ports.run_log import RunLog
 from tests.support.contents import text_in
@@ -202,7 +202,7 @@ async def test_what_waits_for_redis_is_bounded(own_redis: RedisServer):
 
         await eventually(published)
         newest, oldest = RunId(f"run_{MOST_KEPT + 49}"), RunId("run_0")
-        assert await process.run_control.last_content([newest, oldest]) == {newest: Content.of("text")}
+        assert await process.run_control.last_content([newest, oldest]) == {newest: LastContent(1, Content.of("text"))}
 
 
 async def test_the_text_that_waits_for_redis_is_bounded(own_redis: RedisServer):

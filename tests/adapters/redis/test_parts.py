@@ -14,6 +14,7 @@ from chatorch.domain.model.run import (
     EPOCH_SPAN,
     SILENCE,
     CancelReason,
+    LastContent,
     RunCancelled,
     RunEvent,
     RunStarted,
@@ -98,7 +99,7 @@ async def test_whatever_is_shipped_when_all_who_come_anywhere_have_the_same_part
         followers += [asyncio.ensure_future(heard(elsewhere.log, cut, run_id)) for cut in cuts[-2:]]
         for cut, told in zip(cuts, await asyncio.gather(*followers), strict=True):
             assert (folded(told, content.upto(cut)), told[-1]) == (content, end), (content, cut)
-        assert await elsewhere.run_control.last_content([run_id]) == {run_id: content}
+        assert await elsewhere.run_control.last_content([run_id]) == {run_id: LastContent(1, content)}
 
 
 async def test_a_replica_replays_parts_from_every_position_while_the_run_lives(two: list[RedisProcess]):
@@ -132,7 +133,7 @@ async def test_a_base_that_redis_lost_comes_again_with_all_parts(two: list[Redis
     await here.log._publisher.publish()
 
     async def whole() -> bool:
-        return await elsewhere.run_control.last_content([RUN]) == {RUN: ANSWER}
+        return await elsewhere.run_control.last_content([RUN]) == {RUN: LastContent(1, ANSWER)}
 
     await eventually(whole)
     following = asyncio.ensure_future(heard(elsewhere.log))

@@ -10,7 +10,7 @@ from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.presence import Announcement, ClientId, Device, RunBegan
-from chatorch.domain.model.run import RunInterrupted, RunStarted
+from chatorch.domain.model.run import LastContent, RunInterrupted, RunStarted
 from chatorch.ports.run_control import CancelCall
 from tests.adapters.redis.test_failover import text_of
 from tests.support.fakes import START
@@ -43,7 +43,7 @@ async def test_nothing_crosses_and_every_key_and_channel_has_its_prefix(own_redi
         await process.connections.broadcast(news)
         await mailboxes[number].until(RunBegan(RUN, STARTED), news)
         assert await text_of(process.log) == str(number)
-        assert await process.run_control.last_content([RUN]) == {RUN: Content.of(str(number))}
+        assert await process.run_control.last_content([RUN]) == {RUN: LastContent(1, Content.of(str(number)))}
         assert await process.connections.count() == 1
     client = Redis(port=own_redis.port)
     names = [*await client.keys("*"), *await client.execute_command("PUBSUB", "CHANNELS")]

@@ -18,7 +18,7 @@ from chatorch.domain.model.content import START, Content
 from chatorch.domain.model.conversation import RunId, ThreadId, Usage, UsageSource
 from chatorch.domain.model.paging import PageRequest
 from chatorch.domain.model.parts import Part, PartKind
-from chatorch.domain.model.run import EPOCH_SPAN, terminal_event
+from chatorch.domain.model.run import EPOCH_SPAN, LastContent, terminal_event
 from chatorch.domain.model.transcript import replay
 from chatorch.ports.execution_store import Ownership
 from tests.adapters.sql.test_held import held
@@ -71,7 +71,7 @@ async def live_through(stores: Stores, name: str, content: Content, *cuts: int) 
     await stores.execution_store.finish(ending(name, content))
     assert await shown(stores, name, name) == content
     await stores.runs.open_run(new_run(f"{name}b"), turn(f"{name}b", name))
-    told = {RunId(f"run_{name}b"): content}
+    told = {RunId(f"run_{name}b"): LastContent(1, content)}
     await stores.execution_store.interrupt(await stores.execution_store.live_runs(), at(90), told)
 
 
@@ -142,7 +142,7 @@ async def test_ends_that_race_leave_the_content_of_one(stores: Stores) -> None:
         last_content = ANSWER.upto(20)
         finished, interrupted = await asyncio.gather(
             stores.execution_store.finish(ending(name, ANSWER)),
-            stores.execution_store.interrupt(seen, at(9), {RunId(f"run_{name}"): last_content}),
+            stores.execution_store.interrupt(seen, at(9), {RunId(f"run_{name}"): LastContent(1, last_content)}),
         )
         assert finished is not bool(interrupted)
         assert await shown(stores, name, name) == (ANSWER if finished else last_content)
@@ -183,7 +183,7 @@ async def test_who_ends_abandoned_runs_waits_for_no_row_of_theirs(postgres_url: 
     for name in "ab":
         await (await begin(stores, name, name)).save(stores, ANSWER, 9)
     seen = await stores.execution_store.witness()
-    known = {RunId(f"run_{name}"): ANSWER for name in "ab"}
+    known = {RunId(f"run_{name}"): LastContent(1, ANSWER) for name in "ab"}
     column = "id" if where == "messages" else "message_id"
 
     async with held(postgres_url, f"SELECT 1 FROM {where} WHERE {column} = 'msg_b_answer' FOR UPDATE"):

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 from chatorch.adapters.memory.runs import newest
 from chatorch.adapters.memory.state import RunRecord, State
-from chatorch.domain.model.content import Content, fresher
+from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, Usage
 from chatorch.domain.model.estimates import with_attempt, with_last_attempt
 from chatorch.domain.model.part_pieces import assembled
-from chatorch.domain.model.run import INTERRUPTED, Run, RunError, RunStatus, content_epoch, end_seq
+from chatorch.domain.model.run import INTERRUPTED, LastContent, Run, RunError, RunStatus, content_epoch, end_seq
 from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
 
 
@@ -84,7 +84,7 @@ class MemoryExecutionStore(ExecutionStore):
         self,
         runs: Sequence[LiveRun],
         now: datetime,
-        contents: Mapping[RunId, Content] = MappingProxyType({}),
+        contents: Mapping[RunId, LastContent] = MappingProxyType({}),
         *,
         history_chars: int,
     ) -> Sequence[ClaimedRun]:
@@ -92,11 +92,11 @@ class MemoryExecutionStore(ExecutionStore):
         claimed = []
         for seen in runs:
             if record := self._still(seen):
-                content = _freshest(record.run, contents.get(seen.run_id))
+                content, epoch = _freshest(record.run, contents.get(seen.run_id))
                 thread = self._state.threads[record.run.thread_id]
                 before = [message for message in thread.shown() if message.id != record.run.message_id]
                 history = newest(before, history_chars)
-                silent = _said_nothing(record.run, content)
+                silent = epoch < record.run.epoch  # all that there is is of attempts before, which have been counted
                 record.spent = with_attempt(record.spent, history, content, record.kept, silent=silent)
                 self._take_over(record, content, now)
                 stopped = record.cancel_requested
@@ -115,17 +115,17 @@ class MemoryExecutionStore(ExecutionStore):
         return record if record is not None and _as_seen(record) == seen else None
 
     async def interrupt(
-        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
+        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, LastContent] = MappingProxyType({})
     ) -> Sequence[RunId]:
         self._state.require_writable()
         return [seen.run_id for seen in runs if self._interrupt(seen, now, contents.get(seen.run_id))]
 
-    def _interrupt(self, seen: LiveRun, now: datetime, told: Content | None) -> bool:
+    def _interrupt(self, seen: LiveRun, now: datetime, told: LastContent | None) -> bool:
         record = self._still(seen)
         if record is None:
             return False
         run = record.run
-        content = _freshest(run, told)
+        content, epoch = _freshest(run, told)
         interrupted = replace(
             run,
             status=RunStatus.INTERRUPTED,
@@ -133,7 +133,7 @@ class MemoryExecutionStore(ExecutionStore):
             seq=end_seq(run.epoch + 1, content),
             content=content,
             finished_at=now,
-            outcome=replace(INTERRUPTED, usage=_used(run, content, record)),
+            outcome=replace(INTERRUPTED, usage=_used(run, content, record, silent=epoch < run.epoch)),
         )
         self._state.end_run(interrupted, now)
         return True
@@ -146,17 +146,15 @@ def _as_seen(record: RunRecord) -> LiveRun:
     )
 
 
-def _freshest(run: Run, told: Content | None) -> Content:
-    return run.content if told is None else fresher(run.content, told)
+def _freshest(run: Run, told: LastContent | None) -> tuple[Content, int]:
+    """And under which epoch it was said."""
+    if told is not None and told.replaces(run.status, run.epoch, run.content.tip):
+        return told.content, told.epoch
+    return run.content, content_epoch(run.status, run.epoch)
 
 
-def _said_nothing(run: Run, content: Content) -> bool:
-    """Whether all that is there is of attempts before the last one, which have been counted."""
-    return content is run.content and content_epoch(run.status, run.epoch) < run.epoch
-
-
-def _used(run: Run, content: Content, record: RunRecord) -> Usage | None:
-    if record.spent is None or run.status is not RunStatus.STREAMING:
+def _used(run: Run, content: Content, record: RunRecord, *, silent: bool) -> Usage | None:
+    if record.spent is None or silent:
         return record.spent
     return with_last_attempt(record.spent, run.attempts, content, record.kept)
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 
-from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import LastContent
 from chatorch.ports.run_control import CancelCall, RunControl
 
 
@@ -18,7 +18,7 @@ class MemoryRunControl(RunControl):
     async def watched(self, run_ids: Collection[RunId]) -> frozenset[RunId]:  # noqa: ARG002
         return frozenset()
 
-    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, Content]:  # noqa: ARG002
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, LastContent]:  # noqa: ARG002
         return {}
 
     def fence(self, run_id: RunId, epoch: int) -> None: ...

@@ -16,6 +16,7 @@ from chatorch.domain.model.content import START, Content, Draft
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import (
+    LastContent,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -81,7 +82,7 @@ class Stored:
     base: Base | None
     entries: list[Entry] = field(default_factory=list)
 
-    def content(self) -> Content | None:
+    def last_content(self) -> LastContent | None:
         """All content, unless the run is gone or nothing is known of it."""
         if self.base is None or any(entry.over for entry in self.entries):
             return None
@@ -96,7 +97,7 @@ class Stored:
                             draft.end(result)
                         case Head():
                             draft.start(PartKind(fact.kind), fact.facts)
-        return draft.content()
+        return LastContent(self.base.epoch, draft.content())
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -8,8 +8,8 @@ import msgspec
 from chatorch.adapters.redis.entries import LIVE_MS, fencing, reading, stored_of, watch_key
 from chatorch.adapters.redis.link import Away, RedisLink
 from chatorch.adapters.redis.scripts import WATCHED
-from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId
+from chatorch.domain.model.run import LastContent
 from chatorch.ports.run_control import CancelCall, RunControl
 
 WATCHED_S = 0.5
@@ -62,8 +62,8 @@ class RedisRunControl(RunControl):
             return frozenset(asked)
         return frozenset(run_id for run_id, count in zip(asked, followed, strict=True) if count)
 
-    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, Content]:
-        asked, found = list(run_ids), dict[RunId, Content]()
+    async def last_content(self, run_ids: Collection[RunId]) -> Mapping[RunId, LastContent]:
+        asked, found = list(run_ids), dict[RunId, LastContent]()
         for first in range(0, len(asked), READ_AT_ONCE):
             some = asked[first : first + READ_AT_ONCE]
             try:
@@ -71,8 +71,8 @@ class RedisRunControl(RunControl):
             except Away:
                 break
             for run_id, entries, base in zip(some, answers[::2], answers[1::2], strict=True):
-                if (content := stored_of(entries, base).content()) is not None:
-                    found[run_id] = content
+                if (last := stored_of(entries, base).last_content()) is not None:
+                    found[run_id] = last
         return found
 
     def fence(self, run_id: RunId, epoch: int) -> None:

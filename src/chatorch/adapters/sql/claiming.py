@@ -9,13 +9,12 @@ from chatorch.adapters.sql.columns import UtcTime
 from chatorch.adapters.sql.history import read_history
 from chatorch.adapters.sql.outcomes import to_usage
 from chatorch.adapters.sql.reaping import settled
-from chatorch.adapters.sql.rows import SELECT_RUN, AnyRow, to_run
+from chatorch.adapters.sql.rows import SELECT_RUN, to_run
 from chatorch.adapters.sql.spending import spend
 from chatorch.adapters.sql.tables import messages, runs
-from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, ThreadId
 from chatorch.domain.model.estimates import with_attempt
-from chatorch.domain.model.run import RunStatus, base_of, content_epoch
+from chatorch.domain.model.run import LastContent, RunStatus, base_of
 from chatorch.ports.execution_store import ClaimedRun, LiveRun
 
 _THESE = runs.c.id.in_(bindparam("run_ids", expanding=True))
@@ -40,7 +39,7 @@ def claim(
     connection: Connection,
     seen: Sequence[LiveRun],
     now: datetime,
-    contents: Mapping[RunId, Content],
+    contents: Mapping[RunId, LastContent],
     *,
     history_chars: int,
 ) -> list[ClaimedRun]:
@@ -52,17 +51,18 @@ def claim(
         {
             "run_id": row.id,
             "new_epoch": row.epoch + 1,
-            "new_seq": base_of(row.epoch) + tip,
+            "new_seq": base_of(row.epoch) + content.tip,
             "new_heartbeat": row.heartbeat + 1,
             "now": now,
         }
-        for row, tip in left.items()
+        for row, content in left.items()
     ]
     connection.execute(_TAKE, taken)
     rows = connection.execute(_TAKEN, {"run_ids": [row.id for row in left]}).all()
     answers = connection.execute(_STANDS_AT, {"message_ids": [row.message_id for row in rows]})
     stands_at = {row.id: row.position for row in answers}
-    silent = {row.id for row, tip in left.items() if _said_nothing(row, tip)}
+    # All that there is of these is of attempts before the last one, which have been counted.
+    silent = {row.id for row, content in left.items() if content.epoch < row.epoch}
     claimed = []
     for row in rows:
         before = stands_at[row.message_id] - 1
@@ -72,9 +72,3 @@ def claim(
         claimed.append(ClaimedRun(run, history, spent, row.kept or 0, row.cancel_requested))
     spend(connection, {each.run.id: each.spent for each in claimed})
     return claimed
-
-
-def _said_nothing(row: AnyRow, tip: int) -> bool:
-    """Whether all that is there is of attempts before the last one, which have been counted."""
-    still = content_epoch(RunStatus(row.status), row.epoch)
-    return bool(still < row.epoch and base_of(still) + tip == row.seq)

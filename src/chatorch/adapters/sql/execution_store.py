@@ -33,7 +33,7 @@ from chatorch.adapters.sql.tails import append, drop
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.domain.model.run import RunStatus, base_of
+from chatorch.domain.model.run import LastContent, RunStatus, base_of
 from chatorch.ports.execution_store import Checkpoint, ClaimedRun, ExecutionStore, LiveRun, Ownership, RunEnd
 
 INTERRUPTED_AT_ONCE = 10
@@ -127,7 +127,7 @@ class SqlExecutionStore(ExecutionStore):
         self,
         runs: Sequence[LiveRun],
         now: datetime,
-        contents: Mapping[RunId, Content] = MappingProxyType({}),
+        contents: Mapping[RunId, LastContent] = MappingProxyType({}),
         *,
         history_chars: int,
     ) -> Sequence[ClaimedRun]:
@@ -137,7 +137,7 @@ class SqlExecutionStore(ExecutionStore):
         return await self._database.write_at_once(take)
 
     async def interrupt(
-        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content] = MappingProxyType({})
+        self, runs: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, LastContent] = MappingProxyType({})
     ) -> Sequence[RunId]:
         ended: list[RunId] = []
         for start in range(0, len(runs), INTERRUPTED_AT_ONCE):

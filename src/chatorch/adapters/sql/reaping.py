@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import (
@@ -25,10 +26,9 @@ from chatorch.adapters.sql.outcomes import USAGE, to_usage, usage_values
 from chatorch.adapters.sql.rows import SELECT_RUN, AnyRow, interaction, interaction_values, to_run
 from chatorch.adapters.sql.tables import LIVE, interactions, messages, runs, sweeps, threads
 from chatorch.adapters.sql.tails import fold, fold_left
-from chatorch.domain.model.content import Content, goes_beyond
 from chatorch.domain.model.conversation import MessageStatus, RunId, ThreadId, Usage
 from chatorch.domain.model.estimates import with_last_attempt
-from chatorch.domain.model.run import RunStatus, base_of, content_epoch
+from chatorch.domain.model.run import LastContent, RunStatus, base_of, content_epoch
 from chatorch.ports.execution_store import LiveRun
 
 _LOCK_TABLES = text(
@@ -97,6 +97,13 @@ _INTERRUPT_MESSAGES = (
 _ADD_INTERACTIONS = insert(interactions)
 
 
+class Left(NamedTuple):
+    """Where the content of a run ends, counted from the beginning of its epoch, and under which one that was said."""
+
+    tip: int
+    epoch: int
+
+
 def live_runs(connection: Connection) -> list[LiveRun]:
     """See `chatorch.ports.execution_store.ExecutionStore.live_runs`."""
     return [LiveRun(*row) for row in connection.execute(_LIVE_RUNS)]
@@ -128,24 +135,25 @@ def _try_to_move(connection: Connection, quiet: Collection[RunId]) -> frozenset[
 
 
 def interrupt(
-    connection: Connection, seen: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, Content]
+    connection: Connection, seen: Sequence[LiveRun], now: datetime, contents: Mapping[RunId, LastContent]
 ) -> list[RunId]:
     """See `chatorch.ports.execution_store.ExecutionStore.interrupt`."""
     left = settled(connection, seen, contents)
     rows = list(left)
     if not rows:
         return []
-    used = {row.id: to_usage(row) for row in rows} | _used_by_last_attempts(connection, rows)
+    spoke = [row for row, content in left.items() if content.epoch == row.epoch]
+    used = {row.id: to_usage(row) for row in rows} | _used_by_last_attempts(connection, spoke)
     # Its end is told under the next epoch, one beyond its content.
     ends = [
         {
             "run_id": row.id,
             "new_epoch": row.epoch + 1,
-            "new_seq": base_of(row.epoch + 1) + tip + 1,
+            "new_seq": base_of(row.epoch + 1) + content.tip + 1,
             "now": now,
             **{f"new_{name}": value for name, value in usage_values(used[row.id]).items()},
         }
-        for row, tip in left.items()
+        for row, content in left.items()
     ]
     connection.execute(_INTERRUPT, ends)
     connection.execute(_INTERRUPT_MESSAGES, {"message_ids": [row.message_id for row in rows]})
@@ -156,12 +164,8 @@ def interrupt(
 
 
 def _used_by_last_attempts(connection: Connection, rows: Sequence[AnyRow]) -> dict[str, Usage]:
-    """With what was spent before, of the runs of which that is known and that had said something since."""
-    spent = {
-        row.id: usage
-        for row in rows
-        if row.status == RunStatus.STREAMING.value and (usage := to_usage(row)) is not None
-    }
+    """With what was spent before, of the runs of which that is known. All of them had said something since."""
+    spent = {row.id: usage for row in rows if (usage := to_usage(row)) is not None}
     if not spent:
         return {}
     whole = connection.execute(_WITH_CONTENT, {"run_ids": list(spent)})
@@ -169,9 +173,11 @@ def _used_by_last_attempts(connection: Connection, rows: Sequence[AnyRow]) -> di
     return {run.id: with_last_attempt(spent[run.id], run.attempts, run.content, kept) for run, kept in attempts}
 
 
-def settled(connection: Connection, seen: Sequence[LiveRun], contents: Mapping[RunId, Content]) -> dict[AnyRow, int]:
+def settled(
+    connection: Connection, seen: Sequence[LiveRun], contents: Mapping[RunId, LastContent]
+) -> dict[AnyRow, Left]:
     """Those of them that are live and exactly as seen, locked, with all of their content in its message, the freshest
-    that is known; and the position behind that, counted from the beginning of its epoch."""
+    that is known."""
     _require_tables(connection)
     as_seen = {run.run_id: (run.epoch, run.heartbeat) for run in seen}
     locked = connection.execute(_LOCK, {"run_ids": list(as_seen)}).all()
@@ -181,30 +187,32 @@ def settled(connection: Connection, seen: Sequence[LiveRun], contents: Mapping[R
     fresh = _save_fresher(connection, rows, contents)
     fold(connection, [row.message_id for row in rows if row.id not in fresh], [row.id for row in rows])
     fold_left(connection)
-    return {row: fresh[row.id].tip if row.id in fresh else _tip(row) for row in rows}
+    return {row: Left(told.content.tip, told.epoch) if (told := fresh.get(row.id)) else _saved(row) for row in rows}
 
 
-def _tip(row: AnyRow) -> int:
-    return int(row.seq) - base_of(content_epoch(RunStatus(row.status), row.epoch))
+def _saved(row: AnyRow) -> Left:
+    epoch = content_epoch(RunStatus(row.status), row.epoch)
+    return Left(int(row.seq) - base_of(epoch), epoch)
 
 
 def _save_fresher(
-    connection: Connection, rows: Sequence[AnyRow], contents: Mapping[RunId, Content]
-) -> Mapping[str, Content]:
-    """Of the runs of which more is known than was saved, all of it: that is saved now."""
+    connection: Connection, rows: Sequence[AnyRow], contents: Mapping[RunId, LastContent]
+) -> Mapping[str, LastContent]:
+    """Of the runs of which something fresher is known than was saved, all of it: that is saved now."""
     fresh = {
         row.id: told
         for row in rows
-        if (told := contents.get(RunId(row.id))) is not None and goes_beyond(told, _tip(row))
+        if (told := contents.get(RunId(row.id))) is not None
+        and told.replaces(RunStatus(row.status), row.epoch, _saved(row).tip)
     }
     if not fresh:
         return fresh
-    some = [(row, fresh[row.id]) for row in rows if row.id in fresh]
-    saved = [{"message_id": row.message_id, "text": told.text, "with_parts": not told.text_only} for row, told in some]
+    some = [(row, fresh[row.id].content) for row in rows if row.id in fresh]
+    saved = [{"message_id": row.message_id, "text": all_.text, "with_parts": not all_.text_only} for row, all_ in some]
     connection.execute(_SAVE, saved)
-    for row, told in some:
-        if row.has_parts or not told.text_only:
-            parts.write_whole(connection, row.message_id, told)
+    for row, all_ in some:
+        if row.has_parts or not all_.text_only:
+            parts.write_whole(connection, row.message_id, all_)
     return fresh
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from chatorch.domain.model.content import START, Content, ContentEvent
+from chatorch.domain.model.content import START, Content, ContentEvent, goes_beyond
 from chatorch.domain.model.conversation import MessageId, RunId, ThreadId, Usage
 from chatorch.domain.model.generation import AS_USUAL, Generation
 from chatorch.domain.model.identity import CHAT_ALONE, Scope, UserId
@@ -181,6 +181,22 @@ def content_epoch(status: RunStatus, epoch: int) -> int:
     """Under which epoch the content of a run was said."""
     before = status in (RunStatus.INTERRUPTED, RunStatus.QUEUED)
     return max(epoch - 1, 1) if before else epoch
+
+
+@dataclass(frozen=True, slots=True)
+class LastContent:
+    """All that an attempt is known to have said, and the epoch that it said it under."""
+
+    epoch: int
+    content: Content
+
+    def replaces(self, status: RunStatus, epoch: int, tip: int) -> bool:
+        """Whether it is fresher than what a live run holds, up to `tip`: more of the same attempt, or of a later one.
+
+        What an earlier one had said is not, however long it is: its positions mean something else.
+        """
+        held = content_epoch(status, epoch)
+        return held < self.epoch <= epoch or (held == self.epoch and goes_beyond(self.content, tip))
 
 
 def base_of(epoch: int) -> int:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from chatorch.domain.model.calls import kept_content, open_calls
-from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.identity import CHAT_ALONE, Principal, User, UserId, is_guest
-from chatorch.domain.model.run import CancelReason, Run
+from chatorch.domain.model.run import CancelReason, LastContent, Run
 from chatorch.domain.services.execution.executor import Executor
 from chatorch.ports.chat_model import Prompt, Turn
 from chatorch.ports.execution_store import ClaimedRun, ExecutionStore, LiveRun
@@ -115,7 +114,7 @@ class Takeovers:
                 await self._claim(batch, contents, owners)
 
     async def _claim(
-        self, batch: Sequence[LiveRun], contents: Mapping[RunId, Content], owners: Mapping[UserId, User]
+        self, batch: Sequence[LiveRun], contents: Mapping[RunId, LastContent], owners: Mapping[UserId, User]
     ) -> None:
         """One that cannot be read, which another release may have written, must not keep others from being taken."""
         try:

@@ -12,7 +12,7 @@ from chatorch.adapters.memory.run_control import MemoryRunControl
 from chatorch.adapters.memory.state import State
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
-from chatorch.domain.model.run import RunStatus
+from chatorch.domain.model.run import LastContent, RunStatus
 from chatorch.domain.services.execution.lease_reaper import LeaseReaper
 from chatorch.ports.execution_store import ExecutionStore, LiveRun
 from chatorch.ports.run_control import RunControl
@@ -212,7 +212,7 @@ class SlowRunControl(MemoryRunControl):
         super().__init__()
         self._meanwhile = meanwhile
 
-    async def last_content(self, run_ids: Sequence[RunId]) -> Mapping[RunId, str]:
+    async def last_content(self, run_ids: Sequence[RunId]) -> Mapping[RunId, LastContent]:
         await self._meanwhile()
         return {}
 
