@@ -100,7 +100,8 @@ class PrometheusTelemetry(RunTelemetry, ModelTelemetry, ToolTelemetry):
         log.info("run_taken_over", **_ids(run), attempt=run.attempts)
 
     def called(self, use: ToolUse, cause: BaseException | None) -> None:
-        self._tool_duration.labels(use.name, use.status.value).observe(use.duration_ms / 1000)
+        if use.duration_ms is not None:
+            self._tool_duration.labels(use.name, use.status.value).observe(use.duration_ms / 1000)
         if use.status is CallStatus.COMPLETED:
             log.debug("tool_called", tool=use.name, duration_ms=use.duration_ms)
             return

@@ -62,7 +62,8 @@ def _of_interaction(record: Interaction) -> Iterator[tuple[str, object]]:
     yield "attempts", record.attempts
     yield "steps", record.steps
     for use in record.tools:
-        yield "tool", f"{use.name} {use.status.value} ({use.duration_ms} ms)"
+        took = "in an earlier attempt" if use.duration_ms is None else f"{use.duration_ms} ms"
+        yield "tool", f"{use.name} {use.status.value} ({took})"
     yield "usage", record.usage
     yield "first piece", None if record.first_piece_ms is None else f"{record.first_piece_ms} ms"
     yield "duration", None if record.duration_ms is None else f"{record.duration_ms} ms"

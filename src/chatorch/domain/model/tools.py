@@ -84,11 +84,14 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A call that was made: how it went, and how long that took, in milliseconds."""
+    """A call that was made: how it went, and how long that took, in milliseconds.
+
+    Whoever goes on with a run knows no duration of the calls that its earlier attempts made.
+    """
 
     name: str
     status: CallStatus
-    duration_ms: int
+    duration_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

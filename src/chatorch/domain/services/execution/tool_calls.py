@@ -116,14 +116,14 @@ class ToolCaller:
             tool = offer.tools.get(call.name)
             if call.perhaps_made and not (tool and tool.idempotent):
                 result = ToolResult(CallStatus.UNKNOWN, STAND_INS[CallStatus.UNKNOWN])
-                use = ToolUse(call.name if tool else UNKNOWN_TOOL, result.status, 0)
+                use = use_of(call.name, result.status, offer, 0)
                 self._telemetry.called(use, None)
                 news.put_nowait(Made(call, result, use))
                 return
             began = self._clock.monotonic()
             result, cause = await self._result_of(call, offer, turn, news)
             took_ms = round((self._clock.monotonic() - began) * 1000)
-            use = ToolUse(call.name if tool else UNKNOWN_TOOL, result.status, took_ms)
+            use = use_of(call.name, result.status, offer, took_ms)
             self._telemetry.called(use, cause)
             news.put_nowait(Made(call, result, use))
 
@@ -175,6 +175,11 @@ class ToolCaller:
 
 UNKNOWN_TOOL = "unknown"
 """What a tool is called in figures that nobody has."""
+
+
+def use_of(name: str, status: CallStatus, offer: Offer, took_ms: int | None) -> ToolUse:
+    """What a model makes up is not told in figures, and not recorded."""
+    return ToolUse(name if name in offer.tools else UNKNOWN_TOOL, status, took_ms)
 
 
 def arguments_of(text: str) -> Mapping[str, Any]:

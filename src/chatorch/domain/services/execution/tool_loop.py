@@ -11,8 +11,16 @@ from chatorch.domain.model.conversation import Usage, UsageSource
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.parts import Part, PartKind
-from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally
-from chatorch.domain.services.execution.tool_calls import CallToMake, Made, Told, ToolCaller, ToolLimits, readable
+from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally, ToolUse
+from chatorch.domain.services.execution.tool_calls import (
+    CallToMake,
+    Made,
+    Told,
+    ToolCaller,
+    ToolLimits,
+    readable,
+    use_of,
+)
 from chatorch.domain.services.execution.tool_step import SpokenStep, name_in
 from chatorch.domain.services.toolbox import Offer, Toolbox
 from chatorch.ports.calls import CallStore
@@ -24,6 +32,7 @@ ASKS = "tool_calls"
 """How a run ends that waits for what somebody outside has to say."""
 CUT_OFF = frozenset({"length", "content_filter"})
 """How a model ends that did not say all: what it asked for is not done."""
+MADE = frozenset({CallStatus.COMPLETED, CallStatus.FAILED, CallStatus.UNKNOWN})
 MAX_PAUSE_S = 2.0
 NONE_USED = Usage(0, 0, 0, UsageSource.ESTIMATED)
 NO_MORE_STEPS = "This tool was not called: the turn has come to its last step."
@@ -103,7 +112,7 @@ class _Steps:
         kept = sum(bool(step.calls) for step in steps_of(self._parts))
         self._left = max(limits.max_steps - kept, 1)
         self._room = limits.max_results_chars - sum(len(result.body) for result in self._results.values())
-        self._tally = Tally(steps=kept)
+        self._tally = Tally(steps=kept, tools=tuple(self._made_before()))
         self._finish = Finish("stop", None)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
@@ -261,6 +270,15 @@ class _Steps:
         if part.body:
             yield part.body
         yield PartEnd()
+
+    def _made_before(self) -> Iterator[ToolUse]:
+        """By attempts before this one."""
+        for call in (*self._turn.open_calls, *calls_in(self._parts)):
+            result = self._results.get(str(call.head["id"]))
+            if result is not None and call.head["by"] == CarriedOutBy.SERVER:
+                status = CallStatus(result.head["status"])
+                if status in MADE:
+                    yield use_of(str(call.head["name"]), status, self._offer, None)
 
     def _waits(self, call: Part) -> bool:
         return call.head["id"] not in self._results

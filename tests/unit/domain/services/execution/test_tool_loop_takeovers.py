@@ -76,6 +76,18 @@ async def test_a_call_that_is_made_again_has_the_key_that_it_had_and_not_another
     assert keys(quick) != keys(slow)
 
 
+async def test_the_record_has_the_calls_of_all_attempts():
+    pause = Pause()
+    quick, slow = Handled("quick", "1"), Handled("slow", "2", pause)
+    dead, run = await half_done(quick, slow, waits=pause)
+    other = worker(quick, slow, beside=dead)
+    await carried_on(other)
+    await other.ended(run)
+    [record] = other.store.interactions()
+    told = [(use.name, use.status.value, use.duration_ms) for use in record.tools]
+    assert told == [("quick", "completed", None), ("slow", "unknown", 0)]
+
+
 async def test_no_two_calls_of_a_run_have_one_key_whoever_makes_them():
     pause = Pause()
     quick, slow = Handled("quick", "1"), Handled("slow", "2", pause, about={"idempotent": True})
