@@ -74,11 +74,15 @@ class Toolbox:
                 stack.push_async_callback(source.aclose)
 
     def _ours(self, principal: Principal) -> tuple[dict[str, Tool], dict[str, Tools]]:
+        """Who may not use a tool has none of its name: another one would be called without what this one asks for."""
         tools: dict[str, Tool] = {}
         sources: dict[str, Tools] = {}
+        taken: set[str] = set()
         for source in self._sources:
             for tool in source.offered():
-                if tool.name not in tools and self._policy.allows(principal, tool):
+                is_first = tool.name not in taken
+                taken.add(tool.name)
+                if is_first and self._policy.allows(principal, tool):
                     needs_approval = self._policy.needs_approval(tool)
                     same = needs_approval == tool.needs_approval
                     tools[tool.name] = tool if same else replace(tool, needs_approval=needs_approval)

@@ -6,7 +6,9 @@ import pytest
 
 from chatorch.adapters.memory.tools import MemoryTools
 from chatorch.domain.model.call_answers import CallDecision
+from chatorch.domain.model.identity import Scope
 from chatorch.domain.model.parts import PartKind
+from chatorch.domain.model.run import RunStatus
 from chatorch.domain.model.tool_policy import ToolPolicy, tool_rules
 from chatorch.domain.model.tools import Tool
 from chatorch.domain.services.commands import AnswerCalls
@@ -45,3 +47,13 @@ async def test_its_source_is_asked_where_it_may_have_it_and_its_user_may_use_it(
     [result] = [part.body for part in run.content.parts if part.kind is PartKind.TOOL_RESULT]
     assert (result, len(pay.made)) == (said, int(said == "paid"))
     assert after.model.calls[-1].prompt.tools == ()
+
+
+async def test_whoever_may_not_use_a_tool_is_not_given_another_one_of_its_name():
+    careful = Handled("look", about={"scope": Scope.ADMIN, "needs_approval": True})
+    careless = Handled("look")
+    chat = Chat(tools=[handled(careful), handled(careless)])
+    chat.model.then(*calling("look"), ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    assert (chat.model.calls[0].prompt.tools, run.status) == ((), RunStatus.COMPLETED)
+    assert careful.made == careless.made == []
