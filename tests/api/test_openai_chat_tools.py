@@ -232,7 +232,8 @@ async def test_choices_and_a_cut_off_call(api: Api, alice: httpx.AsyncClient):
     await complete(alice, tool_choice="none")
     assert api.model.calls[-1].prompt.generation.tool_choice == "none", "ours are not to be called either"
     await complete(alice, tools=[], tool_choice="auto", parallel_tool_calls=False)
-    assert api.model.calls[-1].prompt.generation.asked() == {"unattended": True}
+    asked = api.model.calls[-1].prompt.generation.asked()
+    assert asked == {"unattended": True, "parallel_tool_calls": False}, "it is about tools of ours, too"
     api.model.then(*calling("find", "c1"), Finish("length", PROVIDER_USAGE))
     cut_off = (await complete(alice, tools=[FIND]))["choices"][0]
     assert cut_off["finish_reason"] == "length"
@@ -255,7 +256,9 @@ async def test_the_loop_of_the_documentation_works_as_it_is(apis: Apis, capsys: 
     token = token_of(await api.user("alice"))
     async with served(api) as door:
         code = code.replace("127.0.0.1:8000", f"127.0.0.1:{door.port}").replace("gpt-5.4-mini", MODEL)
-        await asyncio.to_thread(exec, code, {"TOKEN": token})
+        names: dict[str, Any] = {"TOKEN": token}
+        await asyncio.to_thread(exec, code, names)
+        names["client"].close()  # a program would end here
     assert "Hello world" in capsys.readouterr().out
     said = [one.content for one in api.model.calls[1].prompt.messages if one.role is Role.TOOL]
     assert said == ["Sunny in Oslo.", "Sunny in Bergen."]

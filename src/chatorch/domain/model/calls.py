@@ -9,6 +9,8 @@ from chatorch.domain.model.conversation import Message, MessageStatus, Role
 from chatorch.domain.model.parts import Facts, Part, PartKind
 from chatorch.domain.model.tools import CallStatus, CarriedOutBy
 
+ASKS = "tool_calls"
+"""The finish reason of a run that waits for what somebody outside has to say."""
 AFTERWARDS = (PartKind.TOOL_RESULT, PartKind.DATA)
 """What stands behind the calls of a step, and before what the model says next: results, and how a tool got on."""
 
@@ -88,6 +90,13 @@ def result_part(call_id: str, status: CallStatus, content: str) -> Part:
 def waits_for_client(call: Part) -> bool:
     """Whether somebody outside must say something, before the turn goes on."""
     return call.head.get("by") == CarriedOutBy.CLIENT or bool(call.head.get("needs_approval"))
+
+
+def asks(parts: Iterable[Part]) -> bool:
+    """Whether any of them waits for somebody outside."""
+    found = list(parts)
+    results = results_in(found)
+    return any(waits_for_client(call) and call.head["id"] not in results for call in calls_in(found))
 
 
 @dataclass(frozen=True, slots=True)

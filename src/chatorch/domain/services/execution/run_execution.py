@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
-from chatorch.domain.model.calls import AFTERWARDS
+from chatorch.domain.model.calls import AFTERWARDS, ASKS, asks
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import RunId, Usage
 from chatorch.domain.model.errors import ChatorchError, StoreUnavailable
@@ -133,8 +133,11 @@ class RunExecution:
             self._answered()
             self.finishing_since = self._clock.monotonic()
         self._refused = finish.reason == FILTERED
-        usage = self._usage.whole(finish.usage, self._telling.content())
-        return Outcome(RunStatus.COMPLETED, finish_reason=finish.reason, usage=usage)
+        content = self._telling.content()
+        # Nobody waits for a model that calls what it was not offered.
+        reason = "stop" if finish.reason == ASKS and not asks(content.parts) else finish.reason
+        usage = self._usage.whole(finish.usage, content)
+        return Outcome(RunStatus.COMPLETED, finish_reason=reason, usage=usage)
 
     async def _stream(self) -> Finish:
         telling = self._telling

@@ -4,6 +4,7 @@ Calls are told where they are of tools of the client's own: to these clients eve
 carried out here, and what the model called unasked, `/api/runs/{run_id}` has.
 """
 
+from chatorch.domain.model.calls import ASKS
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.conversation import Usage
 from chatorch.domain.model.parts import Facts, Part, PartKind
@@ -12,7 +13,6 @@ from chatorch.entrypoints.common.views import Json
 from chatorch.entrypoints.openai.chat_completions.told import is_clients
 
 COMPLETION = "chat.completion"
-ASKS = "tool_calls"
 FINISH_REASONS = frozenset({"stop", "length", "content_filter"})
 """Those that mean something to every client; a provider may have others."""
 NO_ARGUMENTS = "{}"

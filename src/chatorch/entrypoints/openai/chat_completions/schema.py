@@ -141,7 +141,8 @@ class ChatCompletionRequest(Request):
             response_format=None if form is None or form["type"] == PLAIN_TEXT else form,
             tools=clients_tools(self.tools),
             tool_choice=self._choice(),
-            parallel_tool_calls=self.parallel_tool_calls if self.tools else None,
+            # Without tools of the client's it is about ours, where there are any; what is usual need not be said then.
+            parallel_tool_calls=self.parallel_tool_calls if self.tools or self.parallel_tool_calls is False else None,
             unattended=True,
         )
 
