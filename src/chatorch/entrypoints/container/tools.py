@@ -34,6 +34,7 @@ def tool_limits(settings: Settings) -> ToolLimits:
         timeout_s=settings.tool_timeout_s,
         max_result_chars=settings.max_tool_result_chars,
         max_results_chars=settings.max_answer_chars // 2,  # which they are part of: there must be room for words
+        max_progress_chars=settings.max_answer_chars // 10,
     )
 
 

@@ -15,7 +15,8 @@ from chatorch.adapters.tools.mcp.texts import short
 from chatorch.domain.model.facts import require_storable
 from chatorch.domain.model.tools import Tool
 
-MAX_TOOLS = 256
+MAX_TOOLS = 128
+"""What providers take with a request (OpenAI: 128 functions). One more would fail every answer of everybody."""
 MAX_DESCRIPTION_CHARS = 1024
 MAX_SCHEMA_CHARS = 32 * 1024
 MAX_LOGGED_CHARS = 100

@@ -27,7 +27,9 @@ MAX_PROGRESS_CHARS = 4096
 @dataclass(frozen=True, slots=True)
 class ToolLimits:
     """`max_steps`: how often a run asks its model. `at_once`: how many calls of one run are made at a time.
-    `timeout_s` (seconds) and `max_result_chars` (code points) are for one call, `max_results_chars` for all of a run.
+
+    `timeout_s` (seconds) and `max_result_chars` (code points) are for one call, `max_results_chars` for all of a run,
+    and `max_progress_chars` for all that they say of themselves meanwhile.
     """
 
     max_steps: int = 8
@@ -35,6 +37,7 @@ class ToolLimits:
     timeout_s: float = 60.0
     max_result_chars: int = 50_000
     max_results_chars: int = 500_000
+    max_progress_chars: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from chatorch.domain.model.calls import calls_in, result_part, results_in, steps_of, waits_for_client
+from chatorch.domain.model.calls import ASKS, calls_in, result_part, results_in, steps_of, waits_for_client
 from chatorch.domain.model.content import Content
 from chatorch.domain.model.context import told_steps
 from chatorch.domain.model.conversation import Usage, UsageSource
@@ -21,6 +21,7 @@ from chatorch.domain.services.execution.tool_calls import (
     readable,
     use_of,
 )
+from chatorch.domain.services.execution.tool_room import Room
 from chatorch.domain.services.execution.tool_step import SpokenStep, name_in
 from chatorch.domain.services.toolbox import Offer, Toolbox
 from chatorch.ports.calls import CallStore
@@ -28,15 +29,15 @@ from chatorch.ports.chat_model import ChatModel, Finish, Keep, PartEnd, PartStar
 from chatorch.ports.system import Clock
 from chatorch.ports.telemetry import ToolTelemetry
 
-ASKS = "tool_calls"
-"""How a run ends that waits for what somebody outside has to say."""
 CUT_OFF = frozenset({"length", "content_filter"})
 """How a model ends that did not say all: what it asked for is not done."""
 MADE = frozenset({CallStatus.COMPLETED, CallStatus.FAILED, CallStatus.UNKNOWN})
 MAX_PAUSE_S = 2.0
 NONE_USED = Usage(0, 0, 0, UsageSource.ESTIMATED)
 NO_MORE_STEPS = "This tool was not called: the turn has come to its last step."
-NO_MORE_ROOM = "This tool was called, but what it said is too much beside what others said before."
+MOST_CALLS = 128
+"""Of one step. More than that is no model's plan, and nobody could answer so many at once."""
+TOO_MANY = f"This tool was not called: at most {MOST_CALLS} can be called at once."
 NOT_TO_THE_END = "This tool was not called: the answer was cut off."
 
 
@@ -111,7 +112,7 @@ class _Steps:
         self._results = results_in(self._parts)
         kept = sum(bool(step.calls) for step in steps_of(self._parts))
         self._left = max(limits.max_steps - kept, 1)
-        self._room = limits.max_results_chars - sum(len(result.body) for result in self._results.values())
+        self._room = Room(limits, self._parts)
         self._tally = Tally(steps=kept, tools=tuple(self._made_before()))
         self._finish = Finish("stop", None)
 
@@ -128,14 +129,12 @@ class _Steps:
             self._parts += step.parts
             if not step.calls:
                 break
-            if refused := self._refused(step.calls):
-                for piece in refused:
-                    yield piece
-            else:
-                async for piece in self._carry_out(step.calls):
-                    yield piece
+            for piece in self._refused(step.calls):
+                yield piece
+            async for piece in self._carry_out([call for call in step.calls if self._waits(call)]):
+                yield piece
             waiting = [call for call in step.calls if self._waits(call)]
-            if refused:
+            if self._is_last:
                 break
         # Whoever takes over a run that waits for somebody outside by now asks its model nothing.
         yield Finish(self._reason(asks=bool(waiting)), self._tally.usage or NONE_USED, self._tally)
@@ -198,7 +197,7 @@ class _Steps:
             others = tuple(tool for tool in tools if tool.by is CarriedOutBy.CLIENT or tool.needs_approval)
             generation = generation if others else replace(generation, tool_choice="none")
             tools = others or tools
-        elif self._parts:
+        if self._parts:
             generation = generation.going_on()
         results = self._results
         before = (
@@ -221,7 +220,8 @@ class _Steps:
         """Those that nobody outside is to carry out, or to approve of. Nothing is called before it is stored as such,
         and what came of it is stored before anything follows."""
         now = [call for call in calls if call in approved or not _waits_for_somebody(call)]
-        to_make = [CallToMake(call, self._key_of(call), perhaps_made and readable(call.body)) for call in now]
+        keys = self._keys()
+        to_make = [CallToMake(call, keys[call.head["id"]], perhaps_made and readable(call.body)) for call in now]
         if not to_make:
             return
         if not perhaps_made:
@@ -229,37 +229,40 @@ class _Steps:
         async with aclosing(self._caller.make(to_make, self._offer, self._turn)) as come:
             async for news in come:
                 for each in news:
-                    if isinstance(each, Told):
-                        head = {"name": each.call.name, "call_id": each.call.id}
-                        part = Part(PartKind.DATA, head, each.progress, closed=True)
-                    else:
-                        part = self._fitting(each)
-                        self._tally = replace(self._tally, tools=(*self._tally.tools, each.use))
-                    for piece in self._add(part):
+                    for piece in self._told(each):
                         yield piece
                 if any(isinstance(each, Made) for each in news):
                     yield Keep(self._tally)
 
-    def _fitting(self, made: Made) -> Part:
-        """Its result; as long as there is room for what all calls of the run say."""
-        self._room -= len(made.result.content)
-        if self._room < 0 and len(made.result.content) > len(NO_MORE_ROOM):
-            return result_part(made.call.id, CallStatus.FAILED, NO_MORE_ROOM)
-        return result_part(made.call.id, made.result.status, made.result.content)
+    def _told(self, news: Told | Made) -> Iterator[Piece]:
+        if isinstance(news, Made):
+            self._tally = replace(self._tally, tools=(*self._tally.tools, news.use))
+            yield from self._add(self._room.result(news))
+        elif part := self._room.progress(news):
+            yield from self._add(part)
 
     def _refused(self, calls: Sequence[Part]) -> list[Piece]:
-        """What of them is not done: all where the model did not say all, ours where no other step would hear of it."""
-        cut_off = self._finish.reason in CUT_OFF
-        if not cut_off and self._left:
-            return []
+        """What of them is not done: all where the model did not say all, ours where no other step would hear of it, and
+        what is too many."""
         told: list[Piece] = []
-        for call in calls:
-            if cut_off or not _waits_for_somebody(call):
-                text = NOT_TO_THE_END if cut_off else NO_MORE_STEPS
-                told += self._add(result_part(call.head["id"], CallStatus.NOT_EXECUTED, text))
-        if told and not cut_off:
-            self._finish = replace(self._finish, reason="length")
+        reason = self._finish.reason
+        for place, call in enumerate(calls):
+            if reason in CUT_OFF:
+                why = NOT_TO_THE_END
+            elif not self._left and not _waits_for_somebody(call):
+                why = NO_MORE_STEPS
+                self._finish = replace(self._finish, reason="length")
+            elif place >= MOST_CALLS:
+                why = TOO_MANY
+            else:
+                continue
+            told += self._add(result_part(call.head["id"], CallStatus.NOT_EXECUTED, why))
         return told
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether the model is not asked again after this step."""
+        return not self._left or self._finish.reason in CUT_OFF
 
     def _add(self, part: Part) -> Iterator[Piece]:
         """A part that is whole."""
@@ -283,11 +286,11 @@ class _Steps:
     def _waits(self, call: Part) -> bool:
         return call.head["id"] not in self._results
 
-    def _key_of(self, call: Part) -> str:
-        """Of the run, and the place of the call among its calls: the same where it is made again, whoever makes it, and
-        never another one's."""
-        place = [*self._turn.open_calls, *calls_in(self._parts)].index(call)
-        return f"{self._turn.run_id}:{place + 1}"
+    def _keys(self) -> dict[str, str]:
+        """Of each call by its id: the run, and the place of the call among its calls. The same where it is made again,
+        whoever makes it, and never another one's."""
+        calls = [*self._turn.open_calls, *calls_in(self._parts)]
+        return {call.head["id"]: f"{self._turn.run_id}:{place}" for place, call in enumerate(calls, 1)}
 
 
 def _waits_for_somebody(call: Part) -> bool:

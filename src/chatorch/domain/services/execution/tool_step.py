@@ -30,6 +30,7 @@ class SpokenStep:
         self.parts: list[Part] = []
         self._offer = offer
         self._ids = ids
+        self._repeats: dict[str, int] = {}
         self._open: PartKind | None = PartKind.TEXT if is_first else None
         self._ours = False
         self._head: Facts = NOTHING
@@ -80,12 +81,17 @@ class SpokenStep:
         self._open, self._head, self._ours = None, NOTHING, False
         self._body.clear()
 
+    def _another(self, ident: str) -> str:
+        while (other := f"{ident}_{self._repeats.get(ident, 2)}") in self._ids:
+            self._repeats[ident] = self._repeats.get(ident, 2) + 1
+        return other
+
     def _offered(self, head: Facts) -> Facts:
         """Of a tool that nobody has, the model is told so by us."""
         ident = str(head["id"]) or NAMELESS
         name = name_in(head)
         if ident in self._ids:
-            ident = next(other for n in range(2, 10**6) if (other := f"{ident}_{n}") not in self._ids)
+            ident = self._another(ident)
         self._ids.add(ident)
         tool = self._offer.tools.get(name)
         by = tool.by if tool else CarriedOutBy.SERVER

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from chatorch.domain.model.calls import calls_in
 from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import CancelReason, RunStatus
 from chatorch.domain.services.execution.tool_calls import ToolLimits
@@ -66,6 +67,31 @@ async def test_nobody_is_asked_to_approve_of_arguments_that_are_none():
     run = await chat.ended(await chat.start("Never mind"))
     assert (run.text, run.outcome and run.outcome.finish_reason) == ("Never mind.", "stop")
     assert pay.made == []
+
+
+async def test_progress_takes_no_room_from_what_the_model_says():
+    chatty = [Handled(f"t{n}", "ok", progress=("x" * 4000,) * 100) for n in range(3)]
+    chat = Chat(tools=[handled(*chatty)], tool_limits=ToolLimits(max_progress_chars=10_000))
+    chat.model.then(*[piece for n in range(3) for piece in calling(f"t{n}", f"c{n}")], ASKS)
+    chat.model.then("Done.")
+    run = await chat.ended(await chat.start("Hi"))
+    said = sum(len(part.body) for part in run.content.parts if part.kind is PartKind.DATA)
+    assert (run.text, said) == ("Done.", 2 * 4002)
+
+
+async def test_more_calls_than_anybody_plans_are_not_made():
+    find, pay = Handled("find"), Handled("pay", about={"needs_approval": True})
+    chat = Chat(tools=[handled(find, pay)])
+    names = ["find"] * 127 + ["pay"] * 3 + ["find"] * 2000
+    chat.model.then(*[piece for name in names for piece in calling(name, "")], ASKS)
+    run = await chat.ended(await chat.start("Hi"))
+    results = [part for part in run.content.parts if part.kind is PartKind.TOOL_RESULT]
+    refused = [part for part in results if part.body == "This tool was not called: at most 128 can be called at once."]
+    assert (len(find.made), len(refused), len(results)) == (127, 2002, 127 + 2002)
+    assert run.outcome is not None
+    assert (run.outcome.finish_reason, len({call.head["id"] for call in calls_in(run.content.parts)})) == (
+        "tool_calls", 2130
+    )  # fmt: skip
 
 
 async def test_a_call_by_a_name_that_no_tool_can_have_goes_back_by_one_that_providers_take():

@@ -1,6 +1,7 @@
 """What a model is asked in turns with tools, as strict providers want it, whatever was said before."""
 
 from chatorch.domain.model.context import ContextWindow
+from chatorch.domain.model.generation import Generation
 from chatorch.domain.model.parts import PartKind
 from chatorch.domain.model.run import RunStatus
 from chatorch.domain.services import RetryChat
@@ -66,6 +67,18 @@ async def test_exactly_as_many_steps_as_are_allowed_are_no_cut():
     run = await chat.ended(await chat.start("Hi"))
     assert run.outcome is not None
     assert (run.text, run.outcome.finish_reason, len(tool.made)) == ("Done.", "stop", 7)
+
+
+async def test_what_had_to_be_called_need_not_be_called_on_the_last_step_either():
+    tools = [Handled("look"), Handled("pay", about={"needs_approval": True})]
+    chat = Chat(tools=[handled(*tools)], tool_limits=ToolLimits(max_steps=2))
+    chat.model.then(*calling("look"), ASKS)
+    chat.model.then("Done.")
+    await chat.ended(await chat.start("Hi", generation=Generation(tool_choice="required")))
+    asked = [
+        (call.prompt.generation.tool_choice, [tool.name for tool in call.prompt.tools]) for call in chat.model.calls
+    ]
+    assert asked == [("required", ["look", "pay"]), (None, ["pay"])]
 
 
 async def test_a_retry_of_a_turn_with_tools_asks_it_anew():
