@@ -266,6 +266,17 @@ async def test_a_thread_that_is_deleted_takes_its_tails_with_it(stores: Stores) 
     assert await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "zombie", 14)]) == {RUN: Ownership.LOST}
 
 
+async def test_a_thread_that_is_deleted_leaves_what_its_live_run_has_used(stores: Stores) -> None:
+    await open_run(stores)
+    used = Usage(70, 5, 75, UsageSource.PROVIDER)
+    await stores.execution_store.checkpoint([Checkpoint(RUN, 1, "A step.", kept=8, used=used)])
+
+    await stores.threads.delete_thread(ANN, THREAD, at(1))
+
+    [record] = await stores.interactions()
+    assert (record.status, record.usage, record.attempts) == (RunStatus.CANCELLED, used, 1)
+
+
 async def test_one_batch_holds_wholes_tails_and_bare_heartbeats(stores: Stores) -> None:
     for name in ("whole", "tail", "bare"):
         await open_run(stores, name, name)

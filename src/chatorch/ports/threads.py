@@ -49,7 +49,8 @@ class ThreadStore(Protocol):
     async def delete_thread(self, owner_id: UserId, thread_id: ThreadId, now: datetime) -> None:
         """Removes the thread, its messages and its runs. Interactions stay.
 
-        A run that is still live gets its interaction here, as cancelled by its user; its executor finds it lost.
+        A run that is still live gets its interaction here, as cancelled by its user, with what its finished steps and
+        earlier attempts have used; its executor finds it lost.
         """
         ...
 

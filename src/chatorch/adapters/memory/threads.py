@@ -50,7 +50,8 @@ class MemoryThreadStore(ThreadStore, ClientRefStore, EmptyThreadStore):
         state.require_writable()
         state.thread_of(owner_id, thread_id)
         if live := state.live_in(thread_id):
-            outcome = Outcome(RunStatus.CANCELLED, cancel_reason=CancelReason.USER)
+            spent = state.live[live.id].spent
+            outcome = Outcome(RunStatus.CANCELLED, usage=spent, cancel_reason=CancelReason.USER)
             cancelled = replace(live, status=outcome.status, outcome=outcome, finished_at=now, seq=live.seq + 1)
             state.end_run(cancelled, now)
         state.remove(thread_id)

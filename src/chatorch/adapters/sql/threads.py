@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, not_, select, tupl
 
 from chatorch.adapters.sql.access import FORWARD, lock_owner, require_sane, require_thread
 from chatorch.adapters.sql.database import Database
+from chatorch.adapters.sql.outcomes import to_usage
 from chatorch.adapters.sql.rows import (
     SELECT_RUN,
     SELECT_THREAD,
@@ -146,12 +147,13 @@ def _delete_thread(connection: Connection, owner_id: UserId, thread_id: ThreadId
             user_id=owner_id,
             model=live.model,
             status=RunStatus.CANCELLED,
-            usage=None,
+            usage=to_usage(live),
             first_piece_ms=None,
             duration_ms=None,
             error_code=None,
             created_at=live.created_at,
             guest_label=live.guest_label,
+            attempts=live.epoch,
         )
         connection.execute(_ADD_INTERACTION, interaction_values(interaction))
     if connection.execute(_DELETE, mine).rowcount == 0:
