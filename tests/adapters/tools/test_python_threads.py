@@ -5,15 +5,16 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
 from chatorch.adapters.tools.python import PythonTools
-from chatorch.tools import ToolError, ToolOutput
+from chatorch.tools import ToolArgumentsInvalid, ToolError, ToolOutput, ToolProgress
 from tests.support.logged import logged
 from tests.support.sizes import size
-from tests.support.tool_calls import output
+from tests.support.tool_calls import output, told
 
 THREADS = 3
 
@@ -112,6 +113,51 @@ async def test_one_that_is_given_up_keeps_its_thread_until_it_is_done(tools: Pyt
 
     held.go.set()
     assert await output(tools, "block", number=5) == ToolOutput("5"), "and then it is free again"
+
+
+async def test_arguments_of_a_function_that_blocks_are_checked_in_its_thread(held: Held):
+    called: list[str] = []
+
+    def checks(text: Annotated[str, AfterValidator(lambda text: held.block(1) + text)]) -> str:
+        called.append(text)
+        return text
+
+    def refuses(text: Annotated[str, AfterValidator(lambda text: int(held.block(2) + text))]) -> str:
+        return str(text)
+
+    tools = PythonTools([checks, refuses, quick], threads=2)
+    async with asyncio.timeout(10):
+        for number in (1, 2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await output(tools, "checks", text=str(number))
+        assert await output(tools, "quick") == ToolOutput("quick"), "the loop goes on"
+        waiting = [asyncio.create_task(output(tools, name, text="x")) for name in ("checks", "refuses")]
+        held.go.set()
+        assert await waiting[0] == ToolOutput("1x")
+        with pytest.raises(ToolArgumentsInvalid, match="text: is not valid"):
+            await waiting[1]
+    assert called == ["1x"], "what was given up while its arguments were checked is not called"
+    await tools.aclose()
+
+
+async def test_an_iterator_that_an_async_function_gives_is_read_in_a_thread(held: Held):
+    async def returns() -> Iterator[str]:
+        return (held.block(number) for number in range(2))
+
+    async def yields() -> AsyncIterator[Any]:
+        yield map(held.block, [2])
+        yield ToolOutput(map(held.block, [3]))  # type: ignore[arg-type]  # as a function may be written
+
+    tools = PythonTools([returns, yields, quick], threads=2)
+    async with asyncio.timeout(10):
+        waiting = [asyncio.create_task(told(tools, name)) for name in ("returns", "yields")]
+        await until(lambda: len(held.begun) == 2)
+        assert await output(tools, "quick") == ToolOutput("quick"), "the loop goes on"
+        held.go.set()
+        assert await waiting[0] == [ToolOutput('["0","1"]')]
+        assert await waiting[1] == [ToolProgress(["2"]), ToolOutput('["3"]')]
+    await tools.aclose()
 
 
 async def test_an_async_function_that_will_not_be_cancelled_keeps_nobody():

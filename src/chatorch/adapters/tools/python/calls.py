@@ -3,15 +3,17 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextvars import copy_context
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from chatorch.adapters.tools.python.functions import PythonTool
-from chatorch.adapters.tools.python.parameters import Arguments
 from chatorch.adapters.tools.python.threads import Threads
-from chatorch.adapters.tools.python.values import failure, output, progress
-from chatorch.ports.tools import ToolError, ToolOutput, ToolProgress
+from chatorch.adapters.tools.python.values import failure, is_lazy, output, progress
+from chatorch.ports.tools import ToolContext, ToolError, ToolOutput, ToolProgress
+
+T = TypeVar("T")
 
 WENT_ON = "The tool went on after its result."
 NO_RESULT = "The tool ended without a result."
@@ -22,11 +24,12 @@ class _GivenUp(Exception):
 
 
 class Call:
-    """Of `tool`, with `arguments` that fit. `told` is iterated over once."""
+    """Of `tool`, with `arguments` as the model gave them. `told` is iterated over once."""
 
-    def __init__(self, tool: PythonTool, arguments: Arguments, threads: Threads) -> None:
+    def __init__(self, tool: PythonTool, arguments: Mapping[str, Any], context: ToolContext, threads: Threads) -> None:
         self._tool = tool
-        self._by_position, self._by_name = arguments
+        self._arguments = arguments
+        self._context = context
         self._threads = threads
         self._loop = asyncio.get_running_loop()
         self._said: asyncio.Queue[ToolProgress | ToolOutput | ToolError] = asyncio.Queue(1)
@@ -61,21 +64,24 @@ class Call:
             await self._said.put(said)
 
     async def _result(self) -> ToolOutput:
-        returned = self._start() if self._tool.on_loop else await self._in_thread()
+        returned = self._start() if self._tool.on_loop else await self._in_thread(self._blocking)
         if isinstance(returned, ToolOutput):
             return returned
         if isinstance(returned, AsyncGenerator):
             return await self._iterated(returned)
-        return output(await returned)
+        return await self._made(output, await returned)
 
     def _start(self) -> Any:
-        return self._tool.function(*self._by_position, **self._by_name)
+        """Where the function runs: a validator of its author's may take as long as the function."""
+        by_position, by_name = self._tool.parameters.arguments(self._arguments, self._context)
+        self._require_listener()
+        return self._tool.function(*by_position, **by_name)
 
     async def _iterated(self, generator: AsyncGenerator[Any, Any]) -> ToolOutput:
         results = _Results()
         try:
             async for value in generator:
-                if (said := results.take(value)) is not None:
+                if (said := await self._made(results.take, value)) is not None:
                     self._require_listener()
                     await self._said.put(said)
         finally:
@@ -84,10 +90,13 @@ class Call:
             raise ToolError(NO_RESULT)
         return results.output
 
-    async def _in_thread(self) -> Any:
-        """What the function returned, as a `ToolOutput`, or what is to be awaited or iterated over here."""
+    async def _made(self, make: Callable[[Any], T], value: Any) -> T:
+        """What `make` makes of what the event loop was given."""
+        return await self._in_thread(partial(make, value)) if is_lazy(value) else make(value)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         copied = copy_context()
-        job = await self._threads.start(self._tool.tool.name, lambda: copied.run(self._blocking))
+        job = await self._threads.start(self._tool.tool.name, partial(copied.run, work))
         try:
             value, error = await job.ended
         except BaseException:
@@ -95,10 +104,11 @@ class Call:
             raise
         if error is not None:
             raise failure(error)
-        return value
+        returned: T = value
+        return returned
 
     def _blocking(self) -> Any:
-        """In a thread."""
+        """In a thread. What the function returned, as a `ToolOutput`, or what is to be awaited or iterated over."""
         self._require_listener()
         value = self._start()
         if self._tool.is_generator:

@@ -11,7 +11,6 @@ from chatorch.adapters.tools.python.functions import PythonTool, tool_of
 from chatorch.adapters.tools.python.installed import Refused, installed_tools
 from chatorch.adapters.tools.python.threads import Threads
 from chatorch.adapters.tools.python.unusable import UnusableTool
-from chatorch.adapters.tools.python.values import failure
 from chatorch.domain.model.tools import Tool
 from chatorch.ports.tools import ToolContext, ToolError, ToolOutput, ToolProgress, Tools
 
@@ -25,6 +24,7 @@ class PythonTools(Tools):
     """Functions, each a tool (`chatorch.tools.tool`).
 
     An async one runs on the event loop; another one in one of `threads` threads, and waits for one where all are taken.
+    Its arguments are checked and made where it runs. An iterator that an async one gives is read in a thread, too.
     One that was given up is cancelled; in a thread it cannot be, and has its thread until it is done. Where all threads
     hang, further calls of such functions wait until they are given up, too; the log says so once. `refused` is what is
     installed and cannot be offered.
@@ -59,12 +59,7 @@ class PythonTools(Tools):
         tool = self._tools.get(name)
         if tool is None:
             raise ToolError("There is no such tool.")
-        try:
-            given = tool.parameters.arguments(arguments, context)
-        except BaseException as error:
-            failed = failure(error)
-            raise failed from failed.__cause__
-        said = Call(tool, given, self._threads).told(self._running)
+        said = Call(tool, arguments, context, self._threads).told(self._running)
         try:
             async for each in said:
                 yield each

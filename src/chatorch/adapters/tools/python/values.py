@@ -1,6 +1,7 @@
 """What a function gives, as text for the model, as progress for people, or as an error that may be shown."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
@@ -12,6 +13,16 @@ from chatorch.ports.tools import ToolArgumentsInvalid, ToolError, ToolOutput, To
 FAILED = "The tool failed."
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="strings"))
+
+
+def is_lazy(value: Any) -> bool:
+    """Code of the tool's runs as it is read, and that may block."""
+    match value:
+        case ToolOutput():
+            value = value.content
+        case ToolProgress():
+            value = value.data
+    return isinstance(value, Iterator)
 
 
 def output(value: Any) -> ToolOutput:
