@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -113,6 +114,13 @@ def require_placed(servers: Sequence[McpServerSettings]) -> None:
             raise ValueError(f"{one.setting('headers')}: must not be set beside {command}, which has no headers")
         if one.url is not None and one.env:
             raise ValueError(f"{one.setting('env')}: must not be set beside {url}, which nothing is started for")
+        if one.url is not None and _has_user(one.url) and "authorization" in map(str.lower, one.headers):
+            raise ValueError(f"{one.setting('headers')}: must not have Authorization beside a user in {url}")
+
+
+def _has_user(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.username or parts.password)
 
 
 def setting_name(server: str, own: str, file: str | None) -> str:

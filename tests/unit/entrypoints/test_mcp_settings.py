@@ -144,6 +144,15 @@ def test_a_server_is_one_of_two_kinds(given):
     )
 
 
+@pytest.mark.parametrize("user", [f"ada:{CANARY}", f":{CANARY}", CANARY])
+def test_a_user_in_an_address_and_an_authorization_are_refused_together(given, user):
+    servers = {"CHATORCH_MCP_SERVERS": "files", f"{FILES}URL": f"http://{user}@a/mcp"}
+    line = f"{FILES}HEADERS: must not have Authorization beside a user in {FILES}URL"
+    assert wrong(given, **servers, **{f"{FILES}HEADERS": f"AUTHORIZATION: Bearer {CANARY}"}) == (line,)
+    (server,) = given(**{f"{FILES}HEADERS": f"X-Key: {CANARY}"}).mcp_servers
+    assert server.url == f"http://{user}@a/mcp"
+
+
 @pytest.mark.parametrize(
     ("toml", "line"),
     [

@@ -19,6 +19,7 @@ from chatorch.adapters.tools.mcp.giving_up import within
 from chatorch.adapters.tools.mcp.http import http_transport
 from chatorch.adapters.tools.mcp.incoming import Incoming
 from chatorch.adapters.tools.mcp.offers import MAX_TOOLS, Offer, Sieve
+from chatorch.adapters.tools.mcp.redaction import Redaction
 from chatorch.adapters.tools.mcp.servers import McpServer
 from chatorch.adapters.tools.mcp.stdio import stdio_transport
 
@@ -67,6 +68,7 @@ class Connection:
         self._times = times
         self._changed = changed
         self._sieve = Sieve(server)
+        self._redaction = Redaction(server)
         self._attempt_over = asyncio.Event()
         self._tried = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -154,11 +156,11 @@ class Connection:
     async def _transport(self) -> AsyncIterator[TransportStreams]:
         transport: AbstractAsyncContextManager[TransportStreams]
         if self.server.command:
-            transport = stdio_transport(self.server, self._on_program_end)
+            transport = stdio_transport(self.server, self._redaction, self._on_program_end)
         else:
             transport = http_transport(self.server)
         async with transport as (incoming, outgoing):
-            yield Incoming(incoming, self._sieve, self._on_end), outgoing
+            yield Incoming(incoming, self._sieve, self._redaction, self._on_end), outgoing
 
     async def _live(self, client: Client) -> None:
         session = client.session

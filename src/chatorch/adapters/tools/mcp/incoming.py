@@ -10,14 +10,23 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCResponse
 
 from chatorch.adapters.tools.mcp.offers import Sieve
+from chatorch.adapters.tools.mcp.redaction import Redaction
 
 
 class Incoming:
-    """A transport's stream of messages that tells of its end, and whose lists of tools hold nothing but tools."""
+    """A transport's stream of messages that tells of its end, whose lists of tools hold nothing but tools, and whose
+    texts hold no credentials."""
 
-    def __init__(self, stream: ReadStream[SessionMessage | Exception], sieve: Sieve, ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stream: ReadStream[SessionMessage | Exception],
+        sieve: Sieve,
+        redaction: Redaction,
+        ended: Callable[[], None],
+    ) -> None:
         self._stream = stream
         self._sieve = sieve
+        self._redaction = redaction
         self._ended = ended
 
     async def receive(self) -> SessionMessage | Exception:
@@ -30,6 +39,8 @@ class Incoming:
             listed = item.message.result.get("tools")
             if isinstance(listed, list):
                 item.message.result["tools"] = self._sieve.sift(listed)
+        if isinstance(item, SessionMessage):
+            self._redaction.message(item.message)
         return item
 
     async def aclose(self) -> None:

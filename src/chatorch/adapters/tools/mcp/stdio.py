@@ -19,6 +19,7 @@ from mcp_types import JSONRPCError, jsonrpc_message_adapter
 
 from chatorch.adapters.tools.mcp import child, failures
 from chatorch.adapters.tools.mcp.lines import Lines, TooLong
+from chatorch.adapters.tools.mcp.redaction import Redaction
 from chatorch.adapters.tools.mcp.servers import McpServer
 from chatorch.adapters.tools.mcp.texts import short
 
@@ -31,19 +32,21 @@ _logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def stdio_transport(server: McpServer, tell_end: Callable[[str, str], None]) -> AsyncIterator[TransportStreams]:
+async def stdio_transport(
+    server: McpServer, redaction: Redaction, tell_end: Callable[[str, str], None]
+) -> AsyncIterator[TransportStreams]:
     """`tell_end` is told how the program ended, and its last words on stderr or an empty text, where it was the program
     that hung up. Raises `child.NotStarted`."""
     process = await child.start(server)
     said, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, asked = anyio.create_memory_object_stream[SessionMessage](0)
     stdin, stdout, stderr = _pipes(process)
-    hung_up, last_words = asyncio.Event(), deque[bytes](maxlen=1)
+    hung_up, last_words = asyncio.Event(), deque[str](maxlen=1)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_read, server, stdout, said, hung_up)
             tasks.start_soon(_write, stdin, asked, said, hung_up)
-            tasks.start_soon(_log, server, stderr, last_words)
+            tasks.start_soon(_log, server, stderr, redaction, last_words)
             try:
                 yield incoming, outgoing
             finally:
@@ -53,7 +56,7 @@ async def stdio_transport(server: McpServer, tell_end: Callable[[str, str], None
                     has_hung_up = hung_up.is_set()
                     status = await child.stop(process)
                     if has_hung_up:
-                        tell_end(child.ending(status), "".join(map(_words, last_words)))
+                        tell_end(child.ending(status), "".join(last_words))
                 tasks.cancel_scope.cancel()
     finally:
         for stream in (said, incoming, outgoing, asked):
@@ -120,7 +123,7 @@ async def _write(
                 return
 
 
-async def _log(server: McpServer, stderr: StreamReader, last: deque[bytes]) -> None:
+async def _log(server: McpServer, stderr: StreamReader, redaction: Redaction, last: deque[str]) -> None:
     """What it says there, by the specification its log: the first lines of each minute. `last` has the newest one."""
     lines, left, since = Lines(READ_BYTES), 0, float("-inf")
     while data := await _some(stderr, READ_BYTES):
@@ -130,17 +133,13 @@ async def _log(server: McpServer, stderr: StreamReader, last: deque[bytes]) -> N
         for line in lines.feed(data):
             if isinstance(line, TooLong):
                 continue
-            beginning = line[: 4 * MAX_LOGGED_CHARS]
-            if beginning.strip():
-                last.append(beginning)
+            words = short(redaction.text(line.decode(errors="replace")), MAX_LOGGED_CHARS)
+            if words.strip():
+                last.append(words)
             if left > 0:
                 left -= 1
-                told = {"server": server.name, "line": _words(beginning)}
+                told = {"server": server.name, "line": words}
                 _logger.info("mcp_server_says: %(server)s: %(line)s", told)
-
-
-def _words(line: bytes) -> str:
-    return short(line.decode(errors="replace"), MAX_LOGGED_CHARS)
 
 
 async def _some(stream: StreamReader, most: int) -> bytes:
