@@ -47,6 +47,12 @@ def call(number: object, arguments: dict) -> None:
     match arguments["do"]:
         case "say":
             text(number, arguments["text"])
+        case "mutter" | "die":
+            sys.stderr.write(arguments["text"] + "\n")
+            sys.stderr.flush()
+            if arguments["do"] == "die":
+                os._exit(1)
+            text(number, "muttered")
         case "flood":
             flood(number, arguments["size"], is_id_last=arguments.get("last", False))
         case "drip":

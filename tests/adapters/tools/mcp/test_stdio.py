@@ -158,6 +158,24 @@ async def test_what_a_server_says_on_stderr_is_logged_as_far_as_it_is_sensible(c
     assert {len(line) for line in lines} <= {500}
 
 
+@pytest.mark.parametrize(("level", "is_told"), [(logging.INFO, False), (logging.DEBUG, True)])
+async def test_what_a_server_says_once_it_is_ready_may_be_of_a_call_and_is_for_debugging_only(
+    level: int, is_told: bool, caplog: pytest.LogCaptureFixture
+):
+    starts = "import sys; sys.stderr.write('starting\\n'); sys.stderr.flush(); exec(open(sys.argv[1]).read())"
+    with caplog.at_level(level, logger="chatorch"):
+        async with kept(stdio_server(sys.executable, "-S", "-c", starts, TOY[-1])) as tools:
+            assert await said(tools, "s__toy", do="mutter", text="canary-1") == "muttered"
+            with pytest.raises(ToolError, match="went away"):
+                await said(tools, "s__toy", do="die", text="canary-2")
+            await eventually(lambda: _told(caplog))
+    assert "mcp_server_says: s: starting" in caplog.messages
+    assert "mcp_server_away: s: the program ended with status 1" in caplog.messages
+    for canary in ("canary-1", "canary-2"):
+        assert (f"mcp_server_says: s: {canary}" in caplog.messages) == is_told
+        assert (canary in caplog.text) == is_told
+
+
 def test_a_server_gets_little_of_our_environment():
     given = environment({"TOKEN": "x", "PATH": "/bin"})
     assert set(given) <= {*INHERITED, "TOKEN"}

@@ -156,7 +156,7 @@ class Connection:
     async def _transport(self) -> AsyncIterator[TransportStreams]:
         transport: AbstractAsyncContextManager[TransportStreams]
         if self.server.command:
-            transport = stdio_transport(self.server, self._redaction, self._on_program_end)
+            transport = stdio_transport(self.server, self._redaction, self._is_ready, self._on_program_end)
         else:
             transport = http_transport(self.server)
         async with transport as (incoming, outgoing):
@@ -207,6 +207,10 @@ class Connection:
     def _on_end(self) -> None:
         if self.session is not None:
             self.end(self.session)
+
+    def _is_ready(self) -> bool:
+        """Or was, as long as what it was ready for lasts."""
+        return not self._attempting
 
     def _on_program_end(self, how: str, last_words: str) -> None:
         self._program_end, self.last_words = how, last_words

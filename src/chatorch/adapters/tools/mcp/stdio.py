@@ -33,10 +33,10 @@ _logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def stdio_transport(
-    server: McpServer, redaction: Redaction, tell_end: Callable[[str, str], None]
+    server: McpServer, redaction: Redaction, is_ready: Callable[[], bool], tell_end: Callable[[str, str], None]
 ) -> AsyncIterator[TransportStreams]:
-    """`tell_end` is told how the program ended, and its last words on stderr or an empty text, where it was the program
-    that hung up. Raises `child.NotStarted`."""
+    """`is_ready`: whether calls may have been made of it. `tell_end` is told how the program ended, and its last words
+    on stderr or an empty text, where it was the program that hung up. Raises `child.NotStarted`."""
     process = await child.start(server)
     said, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, asked = anyio.create_memory_object_stream[SessionMessage](0)
@@ -46,7 +46,7 @@ async def stdio_transport(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_read, server, stdout, said, hung_up)
             tasks.start_soon(_write, stdin, asked, said, hung_up)
-            tasks.start_soon(_log, server, stderr, redaction, last_words)
+            tasks.start_soon(_log, server, stderr, redaction, is_ready, last_words)
             try:
                 yield incoming, outgoing
             finally:
@@ -123,8 +123,13 @@ async def _write(
                 return
 
 
-async def _log(server: McpServer, stderr: StreamReader, redaction: Redaction, last: deque[str]) -> None:
-    """What it says there, by the specification its log: the first lines of each minute. `last` has the newest one."""
+async def _log(
+    server: McpServer, stderr: StreamReader, redaction: Redaction, is_ready: Callable[[], bool], last: deque[str]
+) -> None:
+    """What it says there, by the specification its log: the first lines of each minute. `last` has the newest one.
+
+    Once it is ready a line may hold what a call was given, which is for nobody who does not ask for it.
+    """
     lines, left, since = Lines(READ_BYTES), 0, float("-inf")
     while data := await _some(stderr, READ_BYTES):
         now = asyncio.get_running_loop().time()
@@ -139,7 +144,8 @@ async def _log(server: McpServer, stderr: StreamReader, redaction: Redaction, la
             if left > 0:
                 left -= 1
                 told = {"server": server.name, "line": words}
-                _logger.info("mcp_server_says: %(server)s: %(line)s", told)
+                level = logging.DEBUG if is_ready() else logging.INFO
+                _logger.log(level, "mcp_server_says: %(server)s: %(line)s", told)
 
 
 async def _some(stream: StreamReader, most: int) -> bytes:
