@@ -42,6 +42,20 @@ def _words(value: object) -> object:
         raise ValueError("must be a command line, with each quote closed") from None
 
 
+def _program(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value and (not value[0].strip() or any("\0" in word for word in value)):
+        raise ValueError("must begin with a program, and have no NUL in it")
+    return value
+
+
+def _number(value: object) -> object:
+    """A file can say true, which is 1 to pydantic."""
+    match value:
+        case bool():
+            raise ValueError("must be a valid number")
+    return value
+
+
 def _lines_by(mark: str, example: str) -> Callable[[object], object]:
     """One a line."""
 
@@ -80,14 +94,14 @@ class McpServerSettings(BaseModel):
     name: Annotated[str, AfterValidator(_name)]
     file: str | None = None
     url: HttpUrl | None = Field(None, repr=False)
-    command: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field((), repr=False)
+    command: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(_program)] = Field((), repr=False)
     headers: Annotated[
         Secrets, BeforeValidator(_lines_by(":", "Authorization: Bearer abc")), AfterValidator(_headers)
     ] = Field(default_factory=dict)
     env: Annotated[Secrets, BeforeValidator(_lines_by("=", "TOKEN=abc")), AfterValidator(_variables)] = Field(
         default_factory=dict
     )
-    timeout_s: Seconds = 60
+    timeout_s: Annotated[Seconds, BeforeValidator(_number)] = 60
     approval: Literal["annotated", "declared", "always", "never"] = "annotated"
 
     def setting(self, own: str) -> str:
@@ -139,7 +153,12 @@ def gathered(value: object, file: object, variables: Mapping[str, str | None]) -
         one | {own: text for own in OWN if (text := variables.get(setting_name(one["name"], own, None).lower()))}
         for one in servers
     ]
-    return [*own, *(_in_file(Path(file), variables) if isinstance(file, str) and file else ())]
+    if not isinstance(file, str) or not file:
+        return own
+    try:
+        return own + _in_file(Path(file), variables)
+    except RecursionError:  # of the parser for arrays, of `_filled` for tables
+        raise ValueError(f"{FILE}: what the file has is nested too deeply") from None
 
 
 def _in_file(file: Path, variables: Mapping[str, str | None]) -> list[dict[str, Any]]:
@@ -150,6 +169,8 @@ def _in_file(file: Path, variables: Mapping[str, str | None]) -> list[dict[str, 
     except tomllib.TOMLDecodeError as error:  # its text may repeat what stands there
         line = re.search(r"line (\d+)", str(error))
         raise ValueError(f"{file}: is no TOML" + (f" (line {line[1]})" if line else "")) from None
+    except ValueError:  # of an integer that Python does not read (sys.set_int_max_str_digits)
+        raise ValueError(f"{FILE}: the file has a number of too many digits") from None
     except OSError as error:
         raise ValueError(f"{FILE}: cannot be read ({error.strerror})") from None
     servers = tables.pop("servers", {})

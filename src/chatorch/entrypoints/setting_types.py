@@ -67,6 +67,7 @@ def _http_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         is_web = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_web = is_web and value.isprintable() and " " not in value  # which nobody could be asked at (RFC 3986, 2)
     except ValueError:  # its text repeats the value
         is_web = False
     if not is_web:

@@ -9,6 +9,9 @@ from chatorch.entrypoints.load_settings import SettingsError, load_settings, unk
 SECRET = "s" * 32
 CANARY = "canary4711"
 FILES = "CHATORCH_MCP_FILES_"
+FILE = "CHATORCH_MCP_FILE"
+URL, COMMAND, TIMEOUT = (f"mcp.toml: servers.files.{own}" for own in ("url", "command", "timeout_s"))
+DEEP = f"{FILE}: what the file has is nested too deeply"
 
 
 @pytest.fixture
@@ -118,7 +121,9 @@ def test_names_are_different(given, names):
     ("own", "value", "problem"),
     [
         ("URL", f"ftp://{CANARY}", "must be an http:// or https:// address"),
+        ("URL", f"http://a/{CANARY} b", "must be an http:// or https:// address"),
         ("COMMAND", f"run '{CANARY}", "must be a command line, with each quote closed"),
+        ("COMMAND", f"'' {CANARY}", "must begin with a program, and have no NUL in it"),
         ("HEADERS", CANARY, "must be lines such as Authorization: Bearer abc"),
         ("HEADERS", f"A b: {CANARY}", "must be headers of printable ASCII, such as Authorization: Bearer abc"),
         ("HEADERS", f"A: {CANARY}\u00e9", "must be headers of printable ASCII, such as Authorization: Bearer abc"),
@@ -173,6 +178,21 @@ def test_a_user_in_an_address_and_an_authorization_are_refused_together(given, u
         ("[servers.files]\ncommand = [3]", "mcp.toml: servers.files.command: must be a valid string"),
         ("[servers.files]\nheaders = []", "mcp.toml: servers.files.headers: must be a valid dictionary"),
         ("[servers.files]\nheaders = {A = 3}", "mcp.toml: servers.files.headers: must be a valid string"),
+        (f"[servers.files]\nurl = 'http://a b/{CANARY}'", f"{URL}: must be an http:// or https:// address"),
+        (f'[servers.files]\nurl = "http://a\\tb/{CANARY}"', f"{URL}: must be an http:// or https:// address"),
+        (f'[servers.files]\nurl = "http://a/\\u0001{CANARY}"', f"{URL}: must be an http:// or https:// address"),
+        (
+            f"[servers.files]\ncommand = ['', '{CANARY}']",
+            f"{COMMAND}: must begin with a program, and have no NUL in it",
+        ),
+        (
+            f"[servers.files]\ncommand = [' ', '{CANARY}']",
+            f"{COMMAND}: must begin with a program, and have no NUL in it",
+        ),
+        ('[servers.files]\ncommand = ["a", "\\u0000"]', f"{COMMAND}: must begin with a program, and have no NUL in it"),
+        ("[servers.files]\ntimeout_s = true", f"{TIMEOUT}: must be a valid number"),
+        ("[servers.files]\ntimeout_s = false", f"{TIMEOUT}: must be a valid number"),
+        ("[servers.files]\ntimeout_s = nan", f"{TIMEOUT}: must be a finite number"),
         (
             "[servers.files]\ncommand = '${NOBODY_SET}'",
             "mcp.toml: servers.files.command: names a variable that is not set",
@@ -180,6 +200,25 @@ def test_a_user_in_an_address_and_an_authorization_are_refused_together(given, u
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_line_that_names_its_place(given, toml, line):
+    assert wrong(given, toml) == (line,)
+
+
+@pytest.mark.parametrize(
+    ("toml", "line"),
+    [
+        (f"[servers.files]\ntimeout_s = 0x{'f' * 5000}", f"{TIMEOUT}: must be a valid number"),
+        (f"[servers.files]\ntimeout_s = -0x{'f' * 5000}", "mcp.toml: is no TOML (line 2)"),
+        (f"[servers.files]\ntimeout_s = {'4711' * 1250}", f"{FILE}: the file has a number of too many digits"),
+        (f"[servers.files]\ncommand = {'[' * 500}{']' * 500}", DEEP),
+        (f"[servers.files]\ncommand = {'[' * 100_000}", DEEP),
+        (f"[servers.files]\nheaders = {'{a=' * 500}'{CANARY}'{'}' * 500}", DEEP),
+        (f"[servers.files]\nheaders{'.a' * 5000} = '{CANARY}'", DEEP),
+        (f"[servers.files.headers{'.a' * 5000}]", DEEP),
+        (f"{CANARY}{'.a' * 5000} = 1", "mcp.toml: must have tables [servers.NAME] and nothing else"),
+    ],
+    ids=range(9),
+)
+def test_what_is_beyond_measure_in_the_file_is_one_line_that_names_its_place(given, toml, line):
     assert wrong(given, toml) == (line,)
 
 
