@@ -23,7 +23,7 @@ async def test_an_answer_whole_is_shown_as_it_is_stored(browser: Browser):
     assert kinds == ["step-start", "reasoning", "text", "dynamic-tool"]
     assert without_metadata(seen["messages"]) == without_metadata(await browser.stored())
     [how] = seen["finishes"]
-    assert (how["finishReason"], how["isError"], how["isAbort"]) == ("tool-calls", False, False)
+    assert (how["finishReason"], how["isError"], how["isAbort"]) == ("stop", False, False), "nobody is waited for"
 
 
 async def test_a_page_that_is_loaded_again_shows_the_whole(browser: Browser, upstream: Upstream):
