@@ -17,8 +17,8 @@ from chatorch.domain.model.tools import Tally, Tool
 @dataclass(frozen=True, slots=True)
 class Turn:
     """On whose behalf, and in which run. `open_calls` were asked for in the turn before this run, and are to be carried
-    out first. `said` is what earlier attempts left of the run's own content, where `begun`: calls that nothing answers
-    there may have been made."""
+    out first; `call_ids` are those of all that were. `said` is what earlier attempts left of the run's own content,
+    where `begun`: calls that nothing answers there may have been made."""
 
     principal: Principal
     thread_id: ThreadId
@@ -26,6 +26,7 @@ class Turn:
     open_calls: tuple[Part, ...] = ()
     said: Content = field(default_factory=Content)
     begun: bool = False
+    call_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Where runs are kept, as their clients ask for them."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -42,6 +42,10 @@ class NewRun:
     background: bool = False
     scopes: frozenset[Scope] = CHAT_ALONE
 
+    def going_on(self) -> "NewRun":
+        """As the next run of a turn."""
+        return replace(self, generation=self.generation.going_on())
+
 
 class ClientRefTaken(Exception):  # no fault: somebody was quicker
     """The owner has a thread of this name by now."""
@@ -70,11 +74,15 @@ class OpenedRun:
     `history` is empty then; else the thread's newest messages that are not superseded, oldest first, up to and with
     the user's message: at least that one, and at least all that may go out (`chatorch.domain.model.context`) and fit
     into `history_chars`. Where older ones are left out, the system messages that the thread begins with are not.
+
+    A run that goes on with a turn has a history up to what was said for that message since. `kept`: the last of it is
+    an answer that did not end well, whose content stands up to there (`chatorch.domain.model.calls.kept_content`).
     """
 
     run: Run
     history: tuple[Message, ...]
     joined: bool
+    kept: int | None = None
 
 
 class RunStore(Protocol):
@@ -98,8 +106,9 @@ class RunStore(Protocol):
     async def reopen_run(self, new: NewRun, retry_of: RunId, cap: LiveRunCap | None = None) -> OpenedRun:
         """Opens a run for the same user message as `retry_of`; all messages and items after that one become superseded.
 
-        The user message becomes complete, where it was refused.
-        Raises like `open_run`, and `RunSuperseded` where the user message itself has left the history.
+        Or those after an answer that stands (`chatorch.domain.model.going_on.to_go_on_from`): behind that it is the
+        next run of the turn (`NewRun.going_on`). The user message becomes complete, where it was refused. Raises like
+        `open_run`, and `RunSuperseded` where the user message itself has left the history.
         """
         ...
 

@@ -20,6 +20,7 @@ from chatorch.domain.model.conversation import (
     ThreadId,
 )
 from chatorch.domain.model.errors import IdempotencyKeyReused, NewerMessages, NotFound, RunSuperseded, ThreadBusy
+from chatorch.domain.model.going_on import Attempt, to_go_on_from
 from chatorch.domain.model.identity import UserId
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import KEY_LIFE, ClientRefTaken, NewRun, OpenedRun, OpenTurn, RunStore
@@ -55,7 +56,8 @@ class MemoryRunStore(RunStore):
         state = self._state
         state.require_writable()
         retried = state.run_of(new.owner_id, retry_of).run
-        return await self.answer_again(new, retried.thread_id, retried.user_message_id, cap)
+        record = state.thread_of(new.owner_id, retried.thread_id)
+        return self._again(new, record, retried.user_message_id, cap, retry_of=retry_of)
 
     async def answer_again(
         self,
@@ -68,6 +70,18 @@ class MemoryRunStore(RunStore):
     ) -> OpenedRun:
         self._state.require_writable()
         record = self._state.thread_of(new.owner_id, thread_id)
+        return self._again(new, record, message_id, cap, only_newest=only_newest)
+
+    def _again(
+        self,
+        new: NewRun,
+        record: ThreadRecord,
+        message_id: MessageId,
+        cap: LiveRunCap | None,
+        *,
+        only_newest: bool = False,
+        retry_of: RunId | None = None,
+    ) -> OpenedRun:
         if earlier := joined(self._state, new):
             return earlier
         question = _require_question(record, message_id)
@@ -75,8 +89,19 @@ class MemoryRunStore(RunStore):
             _require_newest(record, question)
         require_room(self._state, new, record, cap)
         question.message = replace(question.message, status=MessageStatus.COMPLETE)
-        record.supersede_after(question.message.position)
-        return open_in(self._state, new, record, message_id)
+        stands = to_go_on_from(self._attempts(record, question), retry_of)
+        if stands is None:
+            record.supersede_after(question.message.position)
+            return open_in(self._state, new, record, message_id)
+        record.supersede_after(stands.position)
+        return replace(open_in(self._state, new.going_on(), record, message_id), kept=stands.kept)
+
+    def _attempts(self, record: ThreadRecord, question: MessageRecord) -> list[Attempt]:
+        """The answers of the turn that a message of the user's began."""
+        later = (said for said in record.shown() if said.position > question.message.position)
+        turn = takewhile(lambda said: said.role is not Role.USER, later)
+        written = ((said, self._state.runs[said.run_id]) for said in turn if said.run_id is not None)
+        return [Attempt(run.run.id, said.position, said.status, run.kept) for said, run in written]
 
     async def read_run(self, owner_id: UserId, run_id: RunId) -> Run:
         self._state.require_available()

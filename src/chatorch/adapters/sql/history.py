@@ -6,11 +6,14 @@ from itertools import chain
 from sqlalchemy import Connection, bindparam, func, not_, select
 
 from chatorch.adapters.sql.rows import SELECT_MESSAGE, SELECT_WHOLE_MESSAGE, AnyRow, to_message
-from chatorch.adapters.sql.tables import messages
+from chatorch.adapters.sql.tables import messages, runs
 from chatorch.domain.model.context import fitting, going_out
-from chatorch.domain.model.conversation import Message, Role, ThreadId
+from chatorch.domain.model.conversation import Message, MessageStatus, Role, RunId, ThreadId
+from chatorch.domain.model.going_on import Attempt
 
 _CHUNK = 64
+_NEVER = 2**31 - 1
+"""No thread has a message at this position."""
 
 
 OLDER = SELECT_WHOLE_MESSAGE.where(not_(messages.c.superseded)).order_by(messages.c.position.desc()).limit(_CHUNK)
@@ -32,6 +35,23 @@ _OPENING = SELECT_MESSAGE.where(
     messages.c.position < _BEGINS,
     not_(messages.c.superseded),
 ).order_by(messages.c.position)
+_NEXT_TURN = select(func.min(messages.c.position)).where(
+    messages.c.thread_id == bindparam("thread_id"),
+    messages.c.position > bindparam("behind"),
+    messages.c.role == Role.USER.value,
+    not_(messages.c.superseded),
+)
+_ATTEMPTS = (
+    select(runs.c.id, messages.c.position, messages.c.status, runs.c.kept)
+    .join(runs, runs.c.id == messages.c.run_id)
+    .where(
+        messages.c.thread_id == bindparam("thread_id"),
+        messages.c.position > bindparam("behind"),
+        messages.c.position < bindparam("upto"),
+        not_(messages.c.superseded),
+    )
+    .order_by(messages.c.position)
+)
 _LAST_POSITION = select(func.max(messages.c.position)).where(messages.c.thread_id == bindparam("thread_id"))
 
 
@@ -65,6 +85,14 @@ def turn_so_far(connection: Connection, thread_id: ThreadId, upto: int) -> list[
         if message.role is Role.USER:
             break
     return turn[::-1]
+
+
+def attempts_behind(connection: Connection, thread_id: ThreadId, position: int) -> list[Attempt]:
+    """The answers that stand of the turn which a message of the user's at a position began, oldest first."""
+    behind = {"thread_id": thread_id, "behind": position}
+    upto = connection.execute(_NEXT_TURN, behind).scalar_one()
+    rows = connection.execute(_ATTEMPTS, {**behind, "upto": _NEVER if upto is None else upto})
+    return [Attempt(RunId(row.id), row.position, MessageStatus(row.status), row.kept or 0) for row in rows]
 
 
 def _fitting(

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, insert, not_, select, update
 from chatorch.adapters.sql import parts
 from chatorch.adapters.sql.access import live_runs_of, require_sane, require_thread, touch_threads
 from chatorch.adapters.sql.compiled import Compiled
-from chatorch.adapters.sql.history import history_behind, last_position, read_history
+from chatorch.adapters.sql.history import attempts_behind, history_behind, last_position, read_history
 from chatorch.adapters.sql.idempotency import find_earlier, remember
 from chatorch.adapters.sql.one_statement import open_in_new_thread, open_in_thread
 from chatorch.adapters.sql.rows import AnyRow, Values, message_values, new_run_values, thread_values
@@ -24,6 +24,7 @@ from chatorch.domain.model.conversation import (
     ThreadId,
 )
 from chatorch.domain.model.errors import NewerMessages, NotFound, RunSuperseded, ThreadBusy
+from chatorch.domain.model.going_on import to_go_on_from
 from chatorch.domain.model.part_pieces import pieces
 from chatorch.domain.model.run import Run, RunStatus
 from chatorch.ports.runs import NewRun, OpenedRun, OpenTurn
@@ -78,6 +79,7 @@ class Again(NamedTuple):
     thread_id: ThreadId
     message_id: MessageId
     only_newest: bool = False
+    retry_of: RunId | None = None
 
 
 def open_run(connection: Connection, new: NewRun, turn: OpenTurn, cap: LiveRunCap | None) -> OpenedRun:
@@ -150,12 +152,13 @@ def reopen_run(connection: Connection, new: NewRun, retry_of: RunId, cap: LiveRu
     found = connection.execute(_RETRIED, {"run_id": retry_of, "owner_id": new.owner_id}).one_or_none()
     if found is None:
         raise NotFound
-    return answer_again(connection, new, Again(ThreadId(found.thread_id), MessageId(found.user_message_id)), cap)
+    again = Again(ThreadId(found.thread_id), MessageId(found.user_message_id), retry_of=retry_of)
+    return answer_again(connection, new, again, cap)
 
 
 def answer_again(connection: Connection, new: NewRun, again: Again, cap: LiveRunCap | None) -> OpenedRun:
     """See `chatorch.ports.runs.RunStore.answer_again`."""
-    thread_id, message_id, only_newest = again
+    thread_id, message_id, only_newest, retry_of = again
     require_sane(message_id)
     require_thread(connection, new.owner_id, thread_id, lock=True)
     if earlier := find_earlier(connection, new):
@@ -166,11 +169,14 @@ def answer_again(connection: Connection, new: NewRun, again: Again, cap: LiveRun
     require_room(connection, new, thread_id, cap)
     if question.status != MessageStatus.COMPLETE.value:
         connection.execute(_ACCEPT, {"message_id": message_id})
-    _supersede(connection, thread_id, question.position)
+    stands = to_go_on_from(attempts_behind(connection, thread_id, question.position), retry_of)
+    upto = question.position if stands is None else stands.position
+    _supersede(connection, thread_id, upto)
     touch_threads(connection, [thread_id], new.now)
     last = last_position(connection, thread_id)
-    run = write_run(connection, new, thread_id, message_id, last + 1, [])
-    return OpenedRun(run, history_upto(connection, new, thread_id, question.position), joined=False)
+    run = write_run(connection, new if stands is None else new.going_on(), thread_id, message_id, last + 1, [])
+    history = history_upto(connection, new, thread_id, upto)
+    return OpenedRun(run, history, joined=False, kept=None if stands is None else stands.kept)
 
 
 def _require_question(connection: Connection, thread_id: ThreadId, message_id: MessageId) -> AnyRow:

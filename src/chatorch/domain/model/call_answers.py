@@ -189,8 +189,12 @@ def _opened_before(turn: Sequence[Message], asked_at: int, answers: Iterable[Ans
     answered = answered_in(turn)
     if not all(answer.agrees(answered.get(answer.call_id)) for answer in answers):
         raise ToolCallsAnswered
-    run_ids = (message.run_id for message in turn[asked_at + 1 :] if message.role is Role.ASSISTANT)
-    run_id = next(run_ids, None)
+    run_id: RunId | None = None
+    for message in turn[asked_at + 1 :]:
+        if message.role is Role.ASSISTANT:
+            run_id = message.run_id
+            if message.status is not MessageStatus.INCOMPLETE:
+                break  # else the one that goes on from there, where there is one
     if run_id is None:
         raise ToolCallsAnswered  # by itself: there is nothing to be decided
     return run_id

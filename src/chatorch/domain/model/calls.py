@@ -103,7 +103,8 @@ def asks(parts: Iterable[Part]) -> bool:
 class Standing:
     """Where a message stands, as far as its calls go. `live`: its run has not ended; `complete`: it ended as it should;
     `overtaken`: the user said something since. `gone_on`: the next run of the turn was begun, which carries out what
-    was approved; True as long as it lives. `answered` are results that stand elsewhere, by the ids of their calls.
+    was approved in one that is complete; True as long as it lives. `answered` are results that stand elsewhere, by the
+    ids of their calls.
     """
 
     live: bool = False
@@ -123,7 +124,7 @@ class Standing:
         later = list(since)
         turn = list(takewhile(lambda message: message.role is not Role.USER, later))
         runs = [message.status is MessageStatus.STREAMING for message in turn if message.role is Role.ASSISTANT]
-        gone_on = any(runs) if runs else None
+        gone_on = runs[0] if runs else None
         return replace(self, overtaken=len(turn) < len(later), gone_on=gone_on, answered=answered_in(turn))
 
     def status_of(self, call: Part) -> CallStatus:
@@ -133,7 +134,8 @@ class Standing:
             return _said_by(result)
         if "by" not in call.head or not call.closed:
             return CallStatus.PENDING if self.live and not call.closed else CallStatus.NOT_EXECUTED
-        if waits_for_client(call) and self.gone_on is not None and call.head["by"] == CarriedOutBy.SERVER:
+        asked_for = self.complete and waits_for_client(call) and call.head["by"] == CarriedOutBy.SERVER
+        if asked_for and self.gone_on is not None:
             return CallStatus.RUNNING if self.gone_on else CallStatus.UNKNOWN
         if waits_for_client(call):
             open_still = self.live or (self.complete and not self.overtaken)
@@ -176,12 +178,19 @@ def answered_in(messages: Iterable[Message]) -> dict[str, Part]:
 def open_calls(messages: Sequence[Message]) -> list[Part]:
     """Those of the turn that a thread's messages end with which nothing answers, oldest first.
 
-    None where the message that asks did not end as it should.
+    None where the message that asks did not end as it should, or where a run has gone on from there: it may have made
+    them.
     """
     turn = turn_of(messages)
     answered = answered_in(turn)
-    asked = (call for message in turn if message.status is MessageStatus.COMPLETE for call in calls_in(message.parts))
+    last = next((message for message in reversed(turn) if message.role is Role.ASSISTANT), None)
+    asked = calls_in(last.parts) if last is not None and last.status is MessageStatus.COMPLETE else []
     return [call for call in asked if call.head["id"] not in answered]
+
+
+def ids_in_turn(messages: Sequence[Message]) -> frozenset[str]:
+    """Of all calls of the turn that a thread's messages end with."""
+    return frozenset(str(call.head["id"]) for message in turn_of(messages) for call in calls_in(message.parts))
 
 
 def kept_content(content: Content, kept: int) -> Content:

@@ -11,6 +11,7 @@ from itertools import dropwhile, groupby, islice, takewhile
 
 from chatorch.domain.model.calls import calls_in, results_in, results_of_calls, steps_of
 from chatorch.domain.model.conversation import Message, Role, refused
+from chatorch.domain.model.going_on import broken_off, finished_steps
 from chatorch.domain.model.parts import Part, PartKind
 from chatorch.domain.model.sizes import size_of
 from chatorch.domain.model.text import blank
@@ -137,9 +138,10 @@ class ContextWindow:
 
     def _told(self, messages: Sequence[Message]) -> Iterator[PromptMessage]:
         """Results stand behind their calls, wherever in the turn they were kept."""
-        for place, message in enumerate(messages, 1):
-            if message.role is Role.TOOL:
+        for place, each in enumerate(messages, 1):
+            if each.role is Role.TOOL:
                 continue
+            message = finished_steps(each) if broken_off(messages[:place], messages[place:]) else each
             if not message.parts:
                 if not blank(message.content):
                     yield PromptMessage(message.role, message.content)

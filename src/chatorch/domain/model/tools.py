@@ -28,6 +28,10 @@ class CallStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
+MADE = frozenset({CallStatus.COMPLETED, CallStatus.FAILED, CallStatus.UNKNOWN})
+"""How a call stands that was made, or may have been."""
+
+
 class CarriedOutBy(StrEnum):
     """Who carries out a call of a tool that was offered. What a model calls unasked is nobody's."""
 

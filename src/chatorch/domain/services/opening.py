@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from chatorch.domain.model.admission import LiveRunCap
-from chatorch.domain.model.calls import open_calls
+from chatorch.domain.model.calls import ids_in_turn, open_calls
 from chatorch.domain.model.context import ContextWindow
+from chatorch.domain.model.going_on import upto_kept
 from chatorch.domain.model.identity import Principal
 from chatorch.domain.model.presence import ClientId, RunBegan
 from chatorch.domain.model.run import Run, started_event
@@ -63,8 +64,9 @@ class Opener:
 
     def _begin(self, principal: Principal, opening: Opening, opened: OpenedRun, place: ExitStack) -> None:
         run = opened.run
-        messages = self._context.select(opened.history, run.generation.instructions)
-        turn = Turn(principal, run.thread_id, run.id, tuple(open_calls(opened.history)))
+        messages = self._context.select(upto_kept(opened.history, opened.kept), run.generation.instructions)
+        calls, ids = tuple(open_calls(opened.history)), ids_in_turn(opened.history)
+        turn = Turn(principal, run.thread_id, run.id, calls, call_ids=ids)
         prompt = Prompt(run.model, messages, principal.user_id, run.generation, turn=turn)
         self._executor.begin(run, prompt, principal, place=place)
         if opening.announced:

@@ -52,7 +52,8 @@ def goes_on(earlier: Message, later: Message) -> bool:
         case Role.TOOL, Role.ASSISTANT:
             return True
         case Role.ASSISTANT, Role.ASSISTANT:
-            return any(waits_for_client(call) for call in calls_in(earlier.parts))
+            again = earlier.status is MessageStatus.INCOMPLETE
+            return again or any(waits_for_client(call) for call in calls_in(earlier.parts))
     return False
 
 

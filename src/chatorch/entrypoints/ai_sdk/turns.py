@@ -57,7 +57,11 @@ class Turns:
         if isinstance(asked, Answered):
             run = await self._answer(principal, asked, key)
             return run, await self.before(principal, run, whole=False)
-        return await self._ask(principal, asked, key), NOTHING_BEFORE
+        run = await self._ask(principal, asked, key)
+        if asked.about is None or principal.guest:
+            return run, NOTHING_BEFORE
+        # Its client has dropped the answer by now that the run may go on from.
+        return run, await self.before(principal, run, whole=True)
 
     async def _ask(self, principal: Principal, asked: Asked, key: str | None) -> Run:
         """A message that is not known here is a new one, whatever its client asks about it: it never came to be

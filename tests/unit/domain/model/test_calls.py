@@ -1,10 +1,14 @@
 """Calls and what came of them, told to a model."""
 
-from chatorch.domain.model.calls import call_part, result_part
+from dataclasses import replace
+
+import pytest
+
+from chatorch.domain.model.calls import Standing, call_head, call_part, result_part
 from chatorch.domain.model.context import ContextWindow, PromptMessage
 from chatorch.domain.model.conversation import Message, MessageId, MessageStatus, Role, ThreadId
 from chatorch.domain.model.parts import Part, PartKind
-from chatorch.domain.model.tools import CallStatus
+from chatorch.domain.model.tools import CallStatus, CarriedOutBy
 from tests.support.stores import NOW
 
 
@@ -37,3 +41,23 @@ def test_a_client_may_bring_calls_that_are_counted_anew_in_each_step():
         (Role.ASSISTANT, '{"n":2}'),
         (Role.TOOL, "result 2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked_in", "then", "now"),
+    [
+        (MessageStatus.COMPLETE, [MessageStatus.STREAMING], CallStatus.RUNNING),
+        (MessageStatus.COMPLETE, [MessageStatus.INCOMPLETE], CallStatus.UNKNOWN),
+        (MessageStatus.COMPLETE, [MessageStatus.INCOMPLETE, MessageStatus.STREAMING], CallStatus.UNKNOWN),
+        (MessageStatus.INCOMPLETE, [MessageStatus.STREAMING], CallStatus.NOT_EXECUTED),
+        (MessageStatus.INCOMPLETE, [MessageStatus.COMPLETE], CallStatus.NOT_EXECUTED),
+    ],
+)
+def test_only_the_next_run_makes_what_was_approved_and_only_where_it_was_asked(
+    asked_in: MessageStatus, then: list[MessageStatus], now: CallStatus
+):
+    """Whatever goes on with the turn after a run of it ended badly."""
+    call = Part(PartKind.TOOL_CALL, call_head("c", "pay", CarriedOutBy.SERVER, needs_approval=True), "{}", closed=True)
+    asks = replace(message(1, Role.ASSISTANT, call), status=asked_in)
+    since = [replace(message(at, Role.ASSISTANT), status=status) for at, status in enumerate(then, 2)]
+    assert Standing.behind(asks, since).status_of(call) is now

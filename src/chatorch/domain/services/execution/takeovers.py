@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from chatorch.domain.model.calls import kept_content, open_calls
+from chatorch.domain.model.calls import ids_in_turn, kept_content, open_calls
 from chatorch.domain.model.context import ContextWindow
 from chatorch.domain.model.conversation import RunId
 from chatorch.domain.model.errors import StoreUnavailable
@@ -156,7 +156,8 @@ class Takeovers:
         principal = _principal(run, owner)
         said = kept_content(run.content, claimed.kept)
         calls = tuple(open_calls(claimed.history))
-        turn = Turn(principal, run.thread_id, run.id, calls, said, begun=claimed.kept > 0)
+        ids = ids_in_turn(claimed.history)
+        turn = Turn(principal, run.thread_id, run.id, calls, said, begun=claimed.kept > 0, call_ids=ids)
         prompt = Prompt(run.model, messages, run.owner_id, run.generation, begun_s, turn=turn)
         if claimed.cancel_requested:
             self._executor.begin(run, prompt, principal, spent=claimed.spent)

@@ -11,7 +11,7 @@ from chatorch.domain.model.conversation import Usage, UsageSource
 from chatorch.domain.model.errors import StoreUnavailable
 from chatorch.domain.model.estimates import estimated_usage, tokens_of
 from chatorch.domain.model.parts import Part, PartKind
-from chatorch.domain.model.tools import CallStatus, CarriedOutBy, Tally, ToolUse
+from chatorch.domain.model.tools import MADE, CallStatus, CarriedOutBy, Tally, ToolUse
 from chatorch.domain.services.execution.tool_calls import (
     CallToMake,
     Made,
@@ -31,7 +31,6 @@ from chatorch.ports.telemetry import ToolTelemetry
 
 CUT_OFF = frozenset({"length", "content_filter"})
 """How a model ends that did not say all: what it asked for is not done."""
-MADE = frozenset({CallStatus.COMPLETED, CallStatus.FAILED, CallStatus.UNKNOWN})
 MAX_PAUSE_S = 2.0
 NONE_USED = Usage(0, 0, 0, UsageSource.ESTIMATED)
 NO_MORE_STEPS = "This tool was not called: the turn has come to its last step."
@@ -107,7 +106,7 @@ class _Steps:
         self._began_at = clock.monotonic() - prompt.begun_s
         self._parts = list(turn.said.parts) if turn.begun else []
         self._ids = {str(call.head["id"]) for message in prompt.messages for call in message.calls}
-        self._ids |= {str(call.head["id"]) for call in calls_in(self._parts)}
+        self._ids |= turn.call_ids | {str(call.head["id"]) for call in calls_in(self._parts)}
         self._knows_ids = prompt.generation.unattended  # nobody answers its calls by their ids alone
         self._results = results_in(self._parts)
         kept = sum(bool(step.calls) for step in steps_of(self._parts))

@@ -2,7 +2,7 @@
 
 A thread is one line, so there is no second answer beside one that is there. Turns that failed, or were stopped, are
 another matter: whoever repeats a request that failed names the response before it once more, and what failed makes
-room.
+room; unless calls were made in it, of which the model is to know.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 from chatorch.domain.model.annotations import NotedMessage
+from chatorch.domain.model.calls import Standing, results_in, statuses_of
 from chatorch.domain.model.conversation import JsonObject, MessageId, MessageStatus, Role, RunId, ThreadId
 from chatorch.domain.model.errors import InvalidField, NotFound, ThreadBusy
 from chatorch.domain.model.identity import Principal
+from chatorch.domain.model.tools import MADE
 from chatorch.domain.services.annotations import Annotations
 from chatorch.domain.services.runs import Runs
 from chatorch.entrypoints.openai.responses.ids import response_id, run_id_of
@@ -72,11 +74,21 @@ def _answered(item: NotedMessage) -> bool:
 
 
 def _in_vain(later: list[NotedMessage]) -> MessageId | None:
-    """The first message of the user's that was to be answered."""
-    for item, following in pairwise(later):
+    """The first message of the user's that was to be answered, behind all calls that were made."""
+    made = max((at for at, item in enumerate(later, 1) if _has_made_calls(item)), default=0)
+    for item, following in pairwise(later[made:]):
         if item.message.role is Role.USER and following.message.run_id is not None:
             return item.message.id
     return None
+
+
+def _has_made_calls(item: NotedMessage) -> bool:
+    """Of ours, or perhaps made."""
+    if item.message.role is not Role.ASSISTANT:
+        return False
+    results = (result.head["status"] for result in results_in(item.message.parts).values())
+    standing = statuses_of(item.message.whole, Standing.behind(item.message, ())).values()
+    return not MADE.isdisjoint((*results, *standing))
 
 
 def _followed(later: list[NotedMessage]) -> str:
