@@ -8,6 +8,7 @@ import pytest
 from chatorch.domain.model.upstream_errors import UpstreamUnavailable
 from tests.api.test_ag_ui_tools import Page, texts
 from tests.api.test_ai_sdk import send, shown, user
+from tests.api.test_ai_sdk_tools import decided, goes_on
 from tests.support.api import MODEL, Api, Apis, frames_of, newest_run, problem_of, said
 from tests.support.turns import ASKS, Handled, calling, handled
 from tests.support.widget import send as widget
@@ -100,6 +101,23 @@ async def test_use_chat_has_one_message_of_both(apis: Apis) -> None:
     api.model.then("Anew.")
     await send(alice, user("Pay!"), trigger="regenerate-message", messageId=message.id)
     assert (told(api), [part.get("text") for part in (await shown(alice))[1]["parts"]]) == (DONE[:1], [None, "Anew."])
+
+
+async def test_use_chat_shows_what_was_approved_and_made_before_it_failed(apis: Apis) -> None:
+    api, alice, pay = await serving(apis, needs_approval=True)
+    api.model.then("Let me pay. ", *calling("pay"), ASKS)
+    asking = await send(alice, user("Hi"))
+    api.model.then(DOWN)
+    _, broken = await goes_on(alice, asking, c1=decided(True))
+    api.model.then("All paid.")
+    message = await send(alice, user("Hi"), trigger="regenerate-message", messageId=broken.id)
+    assert (len(pay.made), told(api)[1:]) == (1, DONE[1:])
+    [call] = [part for part in message.parts if "toolCallId" in part]
+    assert (call["state"], call["output"], call["approval"]["approved"]) == ("output-available", "paid 10 EUR", True)
+    [_, stored] = await shown(alice)
+    assert stored["parts"] == message.parts
+    assert stored["parts"][-1]["text"] == "All paid."
+    assert (stored["id"], message.id, message.to_do) == (asking.id, asking.id, [])
 
 
 async def test_an_ag_ui_page_that_asks_again_goes_on_too(apis: Apis) -> None:
