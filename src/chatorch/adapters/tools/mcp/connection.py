@@ -189,6 +189,7 @@ class Connection:
         try:
             await self._read_offers(session)
         except TimeoutError:
+            calls |= self._calls  # one that began meanwhile may have come before the question
             if not calls:
                 raise
             await asyncio.wait(calls, timeout=self.server.timeout_s)
