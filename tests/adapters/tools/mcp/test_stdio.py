@@ -207,7 +207,7 @@ def _is_over(pid: int) -> bool:
 
 async def test_a_server_that_one_call_holds_up_is_left_to_end_it_and_others_wait_for_it():
     """As the official package's own is by a function that blocks: no list can be read of it meanwhile."""
-    times = replace(QUICK, refresh=0.1, listing=0.1)
+    times = replace(QUICK, refresh=0.1, listing=0.3)
     async with kept(stdio_server(timeout_s=10), times=times) as tools:
         calls = (said(tools, "s__block", seconds=1), said(tools, "s__echo", text="hi"))
         assert await asyncio.gather(*calls) == ["late", "hi"]
