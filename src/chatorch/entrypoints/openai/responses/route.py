@@ -27,6 +27,7 @@ from chatorch.entrypoints.common.run_responses import EVENT_STREAM, JSON, Respon
 from chatorch.entrypoints.common.views import json_response
 from chatorch.entrypoints.openai.errors import RUN_HEADER
 from chatorch.entrypoints.openai.responses.answering import (
+    Waiting,
     answer,
     no_turn,
     require_metadata_kept,
@@ -119,21 +120,7 @@ async def _go_on(
     key: str | None,
 ) -> Response:
     """With a turn that waits, by what is said to its calls."""
-    runs = answers.runs
-    if not body.continues:
-        raise no_turn(given.answers[0])
-    if principal.guest:
-        raise GuestThread
-    if body.previous_response_id is not None:
-        earlier = body.previous_response_id
-        turn = await waiting_response(principal, earlier, runs=runs, annotations=annotations)
-        await _stored_thread(principal, GoingOn(turn.thread_id), conversations)
-    else:
-        place = await _place(principal, body, answers, annotations, key)
-        thread = await _stored_thread(principal, place, conversations)
-        if thread is None:
-            raise ConversationNotFound
-        turn = await waiting_in(principal, thread.id, annotations, key if given.messages else None)
+    turn = await _waiting(principal, body, given, answers, annotations, conversations, key)
     if not given.messages:
         require_metadata_kept(body.metadata, turn.metadata)
     said = AnswerCalls(
@@ -147,9 +134,35 @@ async def _go_on(
     )
     stream = answers.streams(request, principal, bool(body.stream))
     given = given.noted({NOTE: _note(body, GoingOn(turn.thread_id), key)})
-    run = await answer(principal, said, given, turn.calls, runs)
+    run = await answer(principal, said, given, turn.calls, answers.runs)
     view = await view_of(principal, run, annotations)
     return await _respond(request, principal, body, run, view, answers, stream=stream)
+
+
+async def _waiting(
+    principal: Principal,
+    body: CreateResponse,
+    given: Inputs,
+    answers: RunResponses,
+    annotations: Annotations,
+    conversations: Conversations,
+    key: str | None,
+) -> Waiting:
+    """The turn that a request answers calls of."""
+    if not body.continues:
+        raise no_turn(given.answers[0])
+    if principal.guest:
+        raise GuestThread
+    if body.previous_response_id is not None:
+        earlier = body.previous_response_id
+        turn = await waiting_response(principal, earlier, runs=answers.runs, annotations=annotations)
+        await _stored_thread(principal, GoingOn(turn.thread_id), conversations)
+        return turn
+    place = await _place(principal, body, answers, annotations, key)
+    thread = await _stored_thread(principal, place, conversations)
+    if thread is None:
+        raise ConversationNotFound
+    return await waiting_in(principal, thread.id, annotations, key if given.messages else None)
 
 
 async def _respond(
